@@ -1,0 +1,74 @@
+"""Every refusal: a stable code for programs, and a sentence that says what to do for people.
+
+    GreenroomError
+      Refusal                 the client asked for something that it can't have; told to it alone
+        BadLine               the line is not a command: too long, not UTF-8, wrong arguments
+        NotPossible           the right command in the wrong place
+        Forbidden             the right command by the wrong person
+        LoginRefused          no, for now or for good
+        Unavailable           not now: the server is full, busy, or can't write
+      StartRefused            the server can't start, or a command line can't do its work
+
+Codes are part of the contract of the wires; sentences may change. A sentence may hold what a client
+typed: wires make it harmless like everything else that they show.
+"""
+
+
+class GreenroomError(Exception):
+    """What Greenroom raises on purpose."""
+
+
+class Refusal(GreenroomError):
+    """A request was refused, and nothing happened.
+
+    `code` is stable and for programs, `str(refusal)` a sentence for people. When `is_final`, the
+    connection is closed after it was told.
+    """
+
+    code = "refused"
+    is_final = False
+
+    def __init__(self, sentence: str, *, code: str = "", is_final: bool = False) -> None:
+        super().__init__(sentence)
+        self.code = code or self.code
+        self.is_final = is_final
+
+
+class BadLine(Refusal):
+    """The line can't be understood; the lines around it can."""
+
+    code = "bad_line"
+
+
+class NotPossible(Refusal):
+    """There is nothing that the command could act on, or it is done already."""
+
+    code = "not_possible"
+
+
+class Forbidden(Refusal):
+    """Somebody else may do this; this person may not."""
+
+    code = "forbidden"
+
+
+class LoginRefused(Refusal):
+    """The login or registration failed."""
+
+    code = "login_refused"
+
+
+class Unavailable(Refusal):
+    """The server can't do it now; later it may."""
+
+    code = "unavailable"
+
+
+class NotStored(Unavailable):
+    """A message, or a decision, could not be written, so nobody has seen it."""
+
+    code = "not_stored"
+
+
+class StartRefused(GreenroomError):
+    """Nothing was started or changed; one line says why and what to do."""

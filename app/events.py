@@ -1,0 +1,286 @@
+"""What happened: one class an event, named in the past tense. Plain data: names, no live objects.
+
+`RoomEvent`s are facts that everybody in a room is shown, in one order. The others are told to one
+session, as the answer to what it asked or because it concerns it. Times are milliseconds UTC.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+@dataclass(slots=True)
+class Event:
+    """Something that a wire can show."""
+
+
+@dataclass(slots=True)
+class RoomEvent(Event):
+    """Something that everybody in `room` is shown; `user` did it, or it happened to them."""
+
+    room: str
+    user: str
+
+
+# What members of a room see.
+
+
+@dataclass(slots=True)
+class Said(RoomEvent):
+    """A message, stored under `id` (0 until it is) at `at`."""
+
+    body: str
+    at: int
+    is_action: bool = False
+    id: int = 0
+
+
+@dataclass(slots=True)
+class Joined(RoomEvent):
+    """The user's first session entered."""
+
+
+@dataclass(slots=True)
+class Left(RoomEvent):
+    """The user's last session left."""
+
+
+@dataclass(slots=True)
+class Disconnected(RoomEvent):
+    """The user's last session in the room ended."""
+
+
+@dataclass(slots=True)
+class Kicked(RoomEvent):
+    """A moderator sent the user out."""
+
+    by: str
+    reason: str
+
+
+@dataclass(slots=True)
+class Banned(RoomEvent):
+    """A moderator keeps the user out, for so many seconds or for good."""
+
+    by: str
+    seconds: int | None
+    reason: str
+
+
+@dataclass(slots=True)
+class Unbanned(RoomEvent):
+    """The user may enter again."""
+
+    by: str
+
+
+@dataclass(slots=True)
+class Muted(RoomEvent):
+    """The user may not speak, for so many seconds or for good."""
+
+    by: str
+    seconds: int | None
+    reason: str
+
+
+@dataclass(slots=True)
+class Unmuted(RoomEvent):
+    """The user may speak again."""
+
+    by: str
+
+
+@dataclass(slots=True)
+class Promoted(RoomEvent):
+    """The user is a moderator now."""
+
+    by: str
+
+
+@dataclass(slots=True)
+class Demoted(RoomEvent):
+    """The user is a moderator no more."""
+
+    by: str
+
+
+@dataclass(slots=True)
+class TopicSet(RoomEvent):
+    """The user set the topic."""
+
+    topic: str
+
+
+# What one session is told.
+
+
+@dataclass(slots=True)
+class Connected(Event):
+    """A client is here, and nobody has logged in on it yet."""
+
+    is_registration_open: bool
+
+
+@dataclass(slots=True)
+class LoggedIn(Event):
+    """The session speaks for `user` from now on."""
+
+    user: str
+
+
+@dataclass(slots=True)
+class Entered(Event):
+    """The session is in `room` now; everything after `messages` follows live."""
+
+    room: str
+    topic: str
+    users: Sequence[str]
+    messages: Sequence[Said]
+    now: int
+
+
+@dataclass(slots=True)
+class Departed(Event):
+    """The session left `room` by its own wish."""
+
+    room: str
+
+
+@dataclass(slots=True)
+class SentOut(Event):
+    """The session was sent out of `fact.room`: kicked or banned."""
+
+    fact: Kicked | Banned
+
+
+@dataclass(slots=True)
+class PrivatelySaid(Event):
+    """A private message, stored under `id` (0 until it is) at `at`."""
+
+    user: str
+    recipient: str
+    body: str
+    at: int
+    id: int = 0
+
+
+@dataclass(slots=True)
+class PrivatelySent(Event):
+    """The session's own private message is stored; `away` is why the recipient may not see it."""
+
+    message: PrivatelySaid
+    away: str | None
+
+
+@dataclass(slots=True)
+class MailShown(Event):
+    """Private messages that came while the user was not here, oldest first."""
+
+    messages: Sequence[PrivatelySaid]
+    now: int
+
+
+@dataclass(slots=True)
+class HistoryShown(Event):
+    """A page of the room's past, oldest first; `has_more` when there is an earlier one."""
+
+    room: str
+    messages: Sequence[Said]
+    has_more: bool
+    now: int
+
+
+class Person(NamedTuple):
+    """Somebody in a room; `away` is why they are away."""
+
+    name: str
+    role: str
+    away: str | None
+
+
+@dataclass(slots=True)
+class PeopleListed(Event):
+    """Who is in the room."""
+
+    room: str
+    people: Sequence[Person]
+
+
+class RoomSummary(NamedTuple):
+    """A room and how many are in it."""
+
+    name: str
+    users: int
+    topic: str
+
+
+@dataclass(slots=True)
+class RoomsListed(Event):
+    """The rooms, the busiest first; `has_more` when there are others."""
+
+    rooms: Sequence[RoomSummary]
+    has_more: bool
+
+
+class Sanction(NamedTuple):
+    """A ban or a mute; `until` is when it ends, None for never."""
+
+    user: str
+    by: str
+    reason: str
+    until: int | None
+
+    def is_over(self, now: int) -> bool:
+        """Whether its time has passed."""
+        return self.until is not None and self.until <= now
+
+
+@dataclass(slots=True)
+class SanctionsListed(Event):
+    """Who is banned from the room and who is muted in it."""
+
+    room: str
+    bans: Sequence[Sanction]
+    mutes: Sequence[Sanction]
+
+
+@dataclass(slots=True)
+class IgnoredListed(Event):
+    """Whom the user ignores."""
+
+    users: Sequence[str]
+
+
+@dataclass(slots=True)
+class TopicShown(Event):
+    """What the room is about; empty when nobody said."""
+
+    room: str
+    topic: str
+
+
+@dataclass(slots=True)
+class HelpShown(Event):
+    """The commands, or one of them, as this wire has them."""
+
+    command: str
+
+
+@dataclass(slots=True)
+class Noticed(Event):
+    """The server says something, or that what was asked is done."""
+
+    sentence: str
+
+
+@dataclass(slots=True)
+class Refused(Event):
+    """What was asked was refused; nothing happened."""
+
+    code: str
+    sentence: str
+
+
+@dataclass(slots=True)
+class SaidGoodbye(Event):
+    """The session ended as it wished."""

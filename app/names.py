@@ -1,0 +1,134 @@
+"""Names and text: normalise, compare, make harmless. Pure; never touches a socket or a database.
+
+A name has three forms. It is *shown* as its owner wrote it, normalised. It is *compared* by its
+key: one account for Alice, alice and a full-width alice. And it has a *skeleton*, which it shares
+with names of other letters that look the same: no two accounts may have one skeleton.
+"""
+
+import re
+import unicodedata
+from functools import lru_cache
+from typing import NamedTuple
+
+from confusable_homoglyphs import categories
+from confusable_homoglyphs.confusables import confusables_data
+from precis_i18n import get_profile
+
+NAME_CHARS_MAX = 32
+MARKS_IN_A_ROW_MAX = 8  # combining marks on one letter of a text; the tallest scripts need five
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+
+_PUNCTUATION = frozenset("_-.")
+_ASCII_NAME = re.compile(rf"[A-Za-z0-9_.-]{{1,{NAME_CHARS_MAX}}}")
+# UTS 39, 5.1: Japanese, Korean and Bopomofo are each written in several scripts at once.
+_WRITTEN_TOGETHER = (
+    frozenset({"HAN", "HIRAGANA", "KATAKANA"}),
+    frozenset({"HAN", "HANGUL"}),
+    frozenset({"HAN", "BOPOMOFO"}),
+)
+_username = get_profile("UsernameCasePreserved")
+_opaque = get_profile("OpaqueString")
+
+
+class Name(NamedTuple):
+    """A valid name of a user or a room."""
+
+    shown: str
+    key: str
+    skeleton: str
+
+
+class BadNameError(ValueError):
+    """The text can't be a name; says why."""
+
+
+@lru_cache(maxsize=4096)
+def parse_name(text: str) -> Name:
+    """Check and normalise a name (RFC 8265, 3.4; UTS 39, 5.1). Raises BadNameError."""
+    if _ASCII_NAME.fullmatch(text):
+        key = text.lower()
+        return Name(text, key, key)
+    if len(text) > 4 * NAME_CHARS_MAX:
+        raise BadNameError(f"a name has at most {NAME_CHARS_MAX} characters")
+    try:
+        shown = _username.enforce(text)
+        key = _username.enforce(unicodedata.normalize("NFKC", shown.casefold()))
+    except UnicodeEncodeError as error:  # how precis_i18n says that a rule is broken
+        raise BadNameError("a name has letters, digits, _, - and . only") from error
+    for form in (shown, key):
+        _check_characters(form)
+    return Name(shown, key, "".join(map(_plainest_lookalike, key)))
+
+
+def _check_characters(name: str) -> None:
+    if len(name) > NAME_CHARS_MAX:
+        raise BadNameError(f"a name has at most {NAME_CHARS_MAX} characters")
+    scripts: set[str] = set()
+    for character in name:
+        category = unicodedata.category(character)
+        script = categories.alias(character)
+        if category[0] == "M" and script != "INHERITED":
+            scripts.add(script)  # a vowel sign of Hindi or Thai is part of its script
+        elif category[0] == "L":
+            scripts.add(script)
+        elif character not in _PUNCTUATION and not (character.isascii() and character.isdigit()):
+            raise BadNameError("a name has letters, digits, _, - and . only")
+    scripts.discard("COMMON")
+    if len(scripts) > 1 and not any(scripts <= together for together in _WRITTEN_TOGETHER):
+        raise BadNameError("a name has letters of one script only")
+
+
+def _plainest_lookalike(character: str) -> str:
+    """Return the letter that stands for all that look like this one: the first in Unicode."""
+    if character.isascii():
+        return character
+    lookalikes = (glyph["c"] for glyph in confusables_data.get(character, ()))
+    letters = [text.lower() for text in lookalikes if len(text) == 1 and text.isalpha()]
+    return min([character, *letters])
+
+
+def parse_password(text: str) -> str:
+    """Normalise a password (RFC 8265, 4.2). Raises ValueError when it can't be one."""
+    try:
+        return str(_opaque.enforce(text))
+    except UnicodeEncodeError as error:
+        raise ValueError("a password is not empty and has no control characters") from error
+
+
+def harmless(text: str) -> str:
+    """Make a text safe to show to anybody: it can't move a cursor, ring, recolour or reorder.
+
+    Control characters, line separators, bidi controls and unpaired surrogates become U+FFFD; of a
+    tower of combining marks the first 8 stay. Tabs, emoji and every script's letters pass.
+    """
+    if text.isprintable() and text.isascii():
+        return text
+    shown = "".join([c if c.isprintable() else _stand_in(c) for c in text])
+    return _TOWERS.sub(lambda tower: tower[0][:MARKS_IN_A_ROW_MAX], shown)
+
+
+# Invisible, but needed to write Persian, Indic scripts, emoji families and flags.
+_JOINERS = frozenset("\u200c\u200d\u2060\u00ad") | {chr(c) for c in range(0xE0020, 0xE0080)}
+_MARKS = "".join(
+    f"{chr(first)}-{chr(last)}"
+    for first, last in (
+        (0x0300, 0x036F),
+        (0x0483, 0x0489),
+        (0x0591, 0x05BD),
+        (0x064B, 0x065F),
+        (0x1AB0, 0x1AFF),
+        (0x1DC0, 0x1DFF),
+        (0x20D0, 0x20FF),
+        (0xFE20, 0xFE2F),
+    )
+)
+_TOWERS = re.compile(f"[{_MARKS}]{{{MARKS_IN_A_ROW_MAX + 1},}}")
+
+
+def _stand_in(character: str) -> str:
+    if character == "\t" or character in _JOINERS:
+        return character
+    category = unicodedata.category(character)
+    if category == "Zs":
+        return " "  # wide and no-break spaces
+    return character if category in ("Cn", "Co") else REPLACEMENT

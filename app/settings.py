@@ -1,0 +1,110 @@
+"""Every setting and every bound of the server: named once, with its unit and the reason for it.
+
+Settings are environment variables with the prefix `GREENROOM_`, or lines of a `.env` file; a flag
+of the command line wins over both. Bounds that nobody needs to tune are the constants below.
+"""
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+JOURNAL_ENTRIES_MAX = 16_384  # waiting to be committed; senders wait beyond it, and so does their TCP
+BATCH_ENTRIES_MAX = 4_096  # in one transaction: some 15 ms of the writer's time
+LINGER_SECONDS_MAX = 0.006  # how long a busy journal lets a batch grow: a third of the 15 ms bar
+DELIVERIES_BETWEEN_YIELDS = 500  # sends in a row before others get a turn: some 4 ms
+HASHES_WAITING_MAX = 1_000  # logins in the queue of the hashing thread: some 30 s of its time
+THROTTLED_KEYS_MAX = 50_000  # addresses and names whose failures are remembered: some 10 MB
+LOGIN_FAILURES_MAX = 3  # on one connection, before it is closed
+HISTORY_PAGE_MAX = 1_000  # messages one /history may ask for
+MAILBOX_PAGE = 100  # private messages read at once when their addressee comes back
+ROOMS_LISTED_MAX = 100  # rooms /rooms shows
+REASON_CHARS_MAX = 200  # of a reason, a topic, an away note: they must fit a line of a screen or two
+PASSWORD_BYTES_MAX = 1_024  # far over any passphrase, far under what would cost the hasher time
+SPAN_SECONDS_MAX = 10 * 365 * 86_400  # the longest timed ban; longer ones are for good
+LAST_WORDS_SECONDS_MAX = 5  # a connection being closed gets to read why
+DRAIN_SECONDS_MAX = 8  # from SIGTERM to exit, whatever the clients do
+DATABASE_BUSY_SECONDS_MAX = 5  # how long another process may hold the database before a write fails
+DATABASE_CHECK_SECONDS_MAX = 1.0  # of looking for damage at start; a large database is looked at in part
+READER_THREADS = 2  # reads are short; a second thread lets one slow page not hold up a join
+RESERVED_DESCRIPTORS = 64  # kept from clients, for the database, the log, the terminal
+RECEIVE_BYTES_MAX = 65_536  # read from a socket at once
+REPLY_BYTES_MAX = 65_536  # of an answer sent at once; a longer one waits for its reader in between
+
+
+class MessageRate(tuple[float, int]):
+    """How fast one session may speak: (messages a second, burst); a rate of 0 means no limit."""
+
+    __slots__ = ()
+
+
+def _parse_message_rate(value: object) -> MessageRate:
+    """Read `10/20`, `10` (the burst is then twice the rate) or `0` (off)."""
+    if isinstance(value, MessageRate):
+        return value
+    match = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?)(?:/(\d{1,6}))?", str(value), re.ASCII)
+    if not match:
+        raise ValueError("expected RATE/BURST in messages a second, like 10/20, or 0 for no limit")
+    rate = float(match[1])
+    return MessageRate((rate, max(1, int(match[2] or rate * 2))))
+
+
+class Settings(BaseSettings):
+    """What an operator may set. Field names are the environment's names without the prefix."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="GREENROOM_", env_file=".env", extra="ignore", frozen=True
+    )
+
+    data_dir: Path = Field(Path("var"), description="where the database lives; created 0700")
+    database_url: str = Field("", description="SQLAlchemy URL; empty: SQLite in the data directory")
+    listen: str = Field("127.0.0.1:8888", description="the address, [HOST:]PORT")
+    registration: Literal["open", "closed"] = Field(
+        "open", description="closed: only createuser makes accounts"
+    )
+    history_replay: int = Field(20, ge=0, le=1000, description="messages replayed on join; 0: none")
+    durability: Literal["full", "normal"] = Field(
+        "full", description="full survives power loss, normal a crash of the process"
+    )
+    line_bytes_max: int = Field(4096, ge=64, le=1 << 20, description="longest line of a client")
+    message_rate: Annotated[MessageRate, BeforeValidator(_parse_message_rate)] = Field(
+        MessageRate((10.0, 20)), description="lines a second / burst, a session; 0: no limit"
+    )
+    connections_max: int = Field(
+        10_000, ge=1, description="beyond it newcomers are told so; lowered to fit RLIMIT_NOFILE"
+    )
+    connections_per_ip_max: int = Field(
+        1_000, ge=0, description="from one address: a class behind one router fits; 0: no limit"
+    )
+    outbox_bytes_max: int = Field(
+        1 << 20, ge=4096, description="what one slow reader may leave unread before it is cut"
+    )
+    login_seconds_max: float = Field(60, gt=0, description="time to log in")
+    login_attempts: int = Field(
+        20, ge=0, description="failed logins a minute, per address and per account; 0: no limit"
+    )
+    log_format: Literal["console", "json"] = Field("console", description="for people, or programs")
+
+    @field_validator("listen")
+    @classmethod
+    def _is_address(cls, value: str) -> str:
+        parse_address(value)
+        return value
+
+    @property
+    def url(self) -> str:
+        """The database's SQLAlchemy URL."""
+        return self.database_url or f"sqlite:///{self.data_dir / 'greenroom.db'}"
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """Split `[HOST:]PORT` (an IPv6 host in brackets); the host defaults to loopback.
+
+    Raises ValueError.
+    """
+    host, _, port = text.rpartition(":")
+    if not re.fullmatch(r"\d{1,5}", port, re.ASCII) or int(port) > 65_535:
+        raise ValueError(f"not an address: {text!r}; expected [HOST:]PORT, like 127.0.0.1:8888")
+    return host.removeprefix("[").removesuffix("]") or "127.0.0.1", int(port)

@@ -1,0 +1,144 @@
+"""Engines, and the threads that use them: one that writes, a few that read.
+
+SQLite blocks, and gevent's hub must not, so every statement runs in a native thread of our own. All
+writes of the server go through one thread and one connection, in the order in which they were
+asked for. Two connections that reset a write-ahead log at once can corrupt it in SQLite before
+3.51.3, which is why readers never checkpoint.
+"""
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from gevent.threadpool import ThreadPool
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.errors import NotStored, StartRefused
+from app.settings import DATABASE_BUSY_SECONDS_MAX, READER_THREADS
+
+Result = TypeVar("Result")
+Work = Callable[[Connection], Result]
+
+_SYNCHRONOUS = {"full": "FULL", "normal": "NORMAL"}
+
+
+def is_sqlite(url: str) -> bool:
+    """Whether the URL names an SQLite database. Raises StartRefused for other than the two kinds."""
+    try:
+        backend = make_url(url).get_backend_name()
+    except SQLAlchemyError as error:
+        raise StartRefused(f"GREENROOM_DATABASE_URL is no SQLAlchemy URL: {error}") from error
+    if backend not in ("sqlite", "postgresql"):
+        raise StartRefused(f"GREENROOM_DATABASE_URL: {backend} is neither sqlite nor postgresql")
+    return backend == "sqlite"
+
+
+def sqlite_path(url: str) -> Path:
+    """Return the path of an SQLite URL's file. Raises StartRefused where it names none."""
+    name = make_url(url).database
+    if not name or name == ":memory:":
+        raise StartRefused("GREENROOM_DATABASE_URL: the database must be a file")
+    return Path(name).absolute()
+
+
+def writing_engine(url: str, durability: str = "full") -> Engine:
+    """Make the engine of the one writer: transactions take the write lock when they begin."""
+    return _engine(
+        url,
+        "BEGIN IMMEDIATE",
+        "journal_mode = WAL",
+        f"synchronous = {_SYNCHRONOUS[durability]}",
+        "foreign_keys = ON",
+    )
+
+
+def reading_engine(url: str) -> Engine:
+    """Make an engine whose connections can't write and never checkpoint."""
+    return _engine(url, "BEGIN", "wal_autocheckpoint = 0", "query_only = ON")
+
+
+def migrating_engine(url: str) -> Engine:
+    """Make the engine of migrations: no foreign keys, since tables are made anew and swapped."""
+    return _engine(url, "BEGIN IMMEDIATE", "journal_mode = WAL", "foreign_keys = OFF")
+
+
+def _engine(url: str, begin: str, *pragmas: str) -> Engine:
+    if not is_sqlite(url):
+        return create_engine(url, pool_size=READER_THREADS, pool_pre_ping=True)
+    engine = create_engine(
+        url,
+        pool_size=READER_THREADS,
+        pool_reset_on_return=None,  # every transaction ends before its connection goes back
+        connect_args={
+            "timeout": DATABASE_BUSY_SECONDS_MAX,
+            "isolation_level": None,  # the driver begins nothing by itself: see _begin
+            "check_same_thread": False,
+        },
+    )
+
+    @event.listens_for(engine, "connect")
+    def _connect(connection: sqlite3.Connection, _record: object) -> None:
+        for pragma in pragmas:
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+class Database:
+    """What the server's greenlets see: work to do in a transaction, and its result."""
+
+    def __init__(self, url: str, durability: str) -> None:
+        self._writing = writing_engine(url, durability)
+        self._reading = reading_engine(url)
+        self._writer = ThreadPool(1)
+        self._readers = ThreadPool(READER_THREADS)
+
+    def write(self, work: Work[Result]) -> Result:
+        """Run `work` in a transaction of the writer, after all that was asked for before.
+
+        Switches. Raises NotStored when the database could not take it; then nothing has changed.
+        """
+        return self._run(self._writer, self._writing, work)
+
+    def read(self, work: Work[Result]) -> Result:
+        """Run `work` in a transaction that sees what is committed. Switches. Raises NotStored."""
+        return self._run(self._readers, self._reading, work)
+
+    @staticmethod
+    def _run(pool: ThreadPool, engine: Engine, work: Work[Result]) -> Result:
+        # The exception comes back as a value: gevent prints what a pool's thread raises.
+        outcome: tuple[Any, Exception | None] = pool.apply(_attempt, (engine, work))
+        result, error = outcome
+        if isinstance(error, SQLAlchemyError):
+            raise NotStored(
+                f"not stored: the database can't be used now ({first_line(error)}); try again later"
+            ) from error
+        if error:
+            raise error
+        return result  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        """Wait for what is being written, and close. Switches."""
+        for pool, engine in ((self._readers, self._reading), (self._writer, self._writing)):
+            pool.apply(engine.dispose)
+            pool.kill()
+
+
+def _attempt(engine: Engine, work: Work[Result]) -> tuple[Result | None, Exception | None]:
+    try:
+        with engine.begin() as connection:
+            return work(connection), None
+    except Exception as error:  # noqa: BLE001 (raised again in the greenlet that asked)
+        return None, error
+
+
+def first_line(error: SQLAlchemyError) -> str:
+    """Say in a few words what the database said, without its statement and parameters."""
+    return str(getattr(error, "orig", None) or type(error).__name__).strip().partition("\n")[0]

@@ -1,0 +1,80 @@
+"""One server, or one migration, at a time on a database: the right ends with its process."""
+
+import fcntl
+import os
+from pathlib import Path
+from typing import TextIO
+
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.errors import StartRefused
+from app.store.database import first_line, is_sqlite, reading_engine, sqlite_path
+
+_ADVISORY_KEY = 0x67_72_65_65_6E  # "green", on PostgreSQL
+_READY = "ready"  # what the lock file says once the database beside it was made
+
+
+class DatabaseLock:
+    """The right to be the only one that migrates and serves a database.
+
+    `was_ready` says whether there has been a database before: an empty file in its place is then
+    damage, not a beginning.
+    """
+
+    def __init__(self, url: str) -> None:
+        """Take it. Blocks. Raises StartRefused when another process has it."""
+        self._file: TextIO | None = None
+        self._connection: Connection | None = None
+        self.was_ready = True
+        if is_sqlite(url):
+            self._lock_file(sqlite_path(url))
+        else:
+            self._lock_postgresql(url)
+
+    def _lock_file(self, path: Path) -> None:
+        lock_path = path.with_name(path.name + ".lock")
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._file = open(lock_path, "a+", opener=open_private)  # noqa: SIM115 (held for long)
+        except OSError as error:
+            raise StartRefused(f"can't open {lock_path}: {error.strerror}") from error
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._file.close()
+            raise StartRefused(f"{path} is open in another Greenroom; stop that one first") from None
+        self._file.seek(0)
+        self.was_ready = self._file.read().startswith(_READY)
+
+    def _lock_postgresql(self, url: str) -> None:
+        try:
+            self._connection = reading_engine(url).connect()
+            query = text("SELECT pg_try_advisory_lock(:key)")
+            is_ours = self._connection.execute(query, {"key": _ADVISORY_KEY}).scalar_one()
+            self._connection.commit()
+        except SQLAlchemyError as error:
+            raise StartRefused(f"can't use the database: {first_line(error)}") from error
+        if not is_ours:
+            self._connection.close()
+            raise StartRefused("the database is open in another Greenroom; stop that one first")
+
+    def mark_ready(self) -> None:
+        """Remember that there is a database now."""
+        if self._file and not self.was_ready:
+            self._file.write(_READY + "\n")
+            self._file.flush()
+            self.was_ready = True
+
+    def release(self) -> None:
+        """Give it back."""
+        if self._file:
+            self._file.close()
+        if self._connection:
+            self._connection.close()
+            self._connection.engine.dispose()
+
+
+def open_private(path: str, flags: int) -> int:
+    """Open a file that only its owner may read, for `open(opener=...)`."""
+    return os.open(path, flags, 0o600)

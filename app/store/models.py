@@ -1,0 +1,144 @@
+"""The tables. Times are milliseconds UTC, names stand as `name` (shown), `key` and `skeleton`."""
+
+from typing import Annotated, Any
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Text,
+    text,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+SCHEMA_REVISION = "0001"  # the newest migration; a test compares it with migrations/
+
+# SQLite counts row ids only in a column declared INTEGER; they are 64 bits wide all the same.
+_Identifier = BigInteger().with_variant(Integer, "sqlite")
+
+Identifier = Annotated[int, mapped_column(_Identifier, primary_key=True)]
+UserId = Annotated[int, mapped_column(_Identifier, ForeignKey("users.id"))]
+RoomId = Annotated[int, mapped_column(_Identifier, ForeignKey("rooms.id"))]
+Milliseconds = Annotated[int, mapped_column(BigInteger)]
+UniqueText = Annotated[str, mapped_column(Text, unique=True)]
+
+
+class Base(DeclarativeBase):
+    """Every constraint has a name, so that migrations can drop it."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {str: Text()}  # noqa: RUF012 (SQLAlchemy's own name)
+
+
+class User(Base):
+    """An account. What of its private messages it was shown ends at `private_seen_id`."""
+
+    __tablename__ = "users"
+
+    id: Mapped[Identifier]
+    name: Mapped[str]
+    key: Mapped[UniqueText]
+    skeleton: Mapped[UniqueText]
+    password_hash: Mapped[str]
+    is_admin: Mapped[bool] = mapped_column(default=False)
+    is_disabled: Mapped[bool] = mapped_column(default=False)
+    private_seen_id: Mapped[int] = mapped_column(BigInteger, default=0)
+    created_at: Mapped[Milliseconds]
+
+
+class Room(Base):
+    """A place, and who made it."""
+
+    __tablename__ = "rooms"
+
+    id: Mapped[Identifier]
+    name: Mapped[str]
+    key: Mapped[UniqueText]
+    skeleton: Mapped[UniqueText]
+    topic: Mapped[str] = mapped_column(default="")
+    owner_id: Mapped[UserId]
+    created_at: Mapped[Milliseconds]
+
+
+class Moderator(Base):
+    """A user who may moderate a room that they do not own."""
+
+    __tablename__ = "moderators"
+
+    room_id: Mapped[RoomId] = mapped_column(primary_key=True)
+    user_id: Mapped[UserId] = mapped_column(primary_key=True)
+
+
+class Sanction(Base):
+    """A ban from a room, or a mute in it, in force until `until_at`, or for good."""
+
+    __tablename__ = "sanctions"
+    __table_args__ = (CheckConstraint("kind IN ('ban', 'mute')", name="kind"),)
+
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    room_id: Mapped[RoomId] = mapped_column(primary_key=True)
+    user_id: Mapped[UserId] = mapped_column(primary_key=True)
+    by_id: Mapped[UserId]
+    reason: Mapped[str]
+    made_at: Mapped[Milliseconds]
+    until_at: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class Ignored(Base):
+    """A user who does not want to hear another."""
+
+    __tablename__ = "ignored"
+
+    user_id: Mapped[UserId] = mapped_column(primary_key=True)
+    ignored_id: Mapped[UserId] = mapped_column(primary_key=True)
+
+
+def _only_where(condition: str) -> dict[str, Any]:
+    """Make an index of some rows only: the others cost it nothing."""
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
+
+
+class Message(Base):
+    """A line said in a room, or to one recipient. Ids rise and are never used again."""
+
+    __tablename__ = "messages"
+    __table_args__ = (
+        CheckConstraint("(room_id IS NULL) <> (recipient_id IS NULL)", name="addressee"),
+        Index(None, "room_id", "id", **_only_where("room_id IS NOT NULL")),
+        Index(None, "recipient_id", "id", **_only_where("recipient_id IS NOT NULL")),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[Identifier]
+    room_id: Mapped[int | None] = mapped_column(_Identifier, ForeignKey("rooms.id"))
+    recipient_id: Mapped[int | None] = mapped_column(_Identifier, ForeignKey("users.id"))
+    user_id: Mapped[UserId]
+    is_action: Mapped[bool]
+    body: Mapped[str]
+    said_at: Mapped[Milliseconds]
+
+
+class AuditRecord(Base):
+    """Who did what to whom, where, why and when. Names, so that it outlives what it is about."""
+
+    __tablename__ = "audit"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[Identifier]
+    done_at: Mapped[Milliseconds]
+    actor: Mapped[str]
+    action: Mapped[str]
+    target: Mapped[str]
+    room: Mapped[str]
+    reason: Mapped[str]

@@ -1,0 +1,185 @@
+"""What to say to each server: bytes to send, and the bytes its answer holds. No sockets here.
+
+Every message of the bench has one MARKER in its body, and no server writes that character of its
+own: counting markers is counting deliveries. (`~` would not do: ngIRCd puts one before user names.)
+"""
+
+import re
+from typing import NamedTuple, Protocol
+
+MARKER = b"^"
+BODY_BYTES = 32  # a short sentence of chat
+STAMP = re.compile(rb"\^(\d{19})")
+PASSWORD = "greenroom-4-the-bench"  # of accounts that live for one run, on loopback
+
+
+def body(number: int) -> bytes:
+    """Return a message body of BODY_BYTES that carries `number`, a sequence number or a time."""
+    return (b"%s%019d" % (MARKER, number)).ljust(BODY_BYTES, b".")
+
+
+def numbers(data: bytes) -> list[int]:
+    """Return the numbers of the whole bodies in `data`."""
+    return [int(digits) for digits in STAMP.findall(data)]
+
+
+class Exchange(NamedTuple):
+    """A request, and bytes that nothing but the answer to it holds."""
+
+    request: bytes
+    answer: bytes
+
+
+class Dialect(Protocol):
+    """How to log in, join, leave and speak."""
+
+    echoes: bool  # whether speakers get their own messages
+    speaks_apart: bool  # whether a connection that reads a room cannot speak
+    refusal: bytes  # starts the server's complaints
+
+    def hello(self, name: str) -> Exchange:
+        """Return what a new connection says."""
+        ...
+
+    def join(self, room: str) -> Exchange:
+        """Return what makes the connection a reader of the room."""
+        ...
+
+    def leave(self, room: str) -> Exchange:
+        """Return what ends that."""
+        ...
+
+    def say(self, room: str, body: bytes) -> bytes:
+        """Return the request to send `body` to the room. Its answer is the delivery."""
+        ...
+
+
+class Greenroom:
+    """The text protocol of this repository, as a person would type it."""
+
+    echoes = True
+    speaks_apart = False
+    refusal = b"Error: "
+
+    def hello(self, name: str) -> Exchange:
+        """Make the account, which also logs in."""
+        return Exchange(f"/register {name} {PASSWORD}\n".encode(), f"Hello, {name}".encode())
+
+    def login(self, name: str) -> Exchange:
+        """Log in to an account that is there."""
+        return Exchange(f"/login {name} {PASSWORD}\n".encode(), f"Hello, {name}".encode())
+
+    def join(self, room: str) -> Exchange:
+        """Enter the room."""
+        return Exchange(f"/join {room}\n".encode(), f"Welcome to room {room}!".encode())
+
+    def leave(self, room: str) -> Exchange:
+        """Go back to the lobby."""
+        return Exchange(b"/leave\n", f"You have left {room}.".encode())
+
+    def say(self, room: str, body: bytes) -> bytes:
+        """Speak where one is."""
+        return body + b"\n"
+
+
+class Redis:
+    """RESP2, raw. A subscribed connection may not publish, so speakers have a second one."""
+
+    echoes = True
+    speaks_apart = True
+    refusal = b"-ERR"
+
+    def hello(self, name: str) -> Exchange:
+        """See that somebody is there."""
+        return Exchange(_resp(b"PING"), b"PONG")
+
+    def join(self, room: str) -> Exchange:
+        """Subscribe to the room."""
+        return Exchange(_resp(b"SUBSCRIBE", room.encode()), b"\r\nsubscribe\r\n")
+
+    def leave(self, room: str) -> Exchange:
+        """End the subscription."""
+        return Exchange(_resp(b"UNSUBSCRIBE", room.encode()), b"\r\nunsubscribe\r\n")
+
+    def say(self, room: str, body: bytes) -> bytes:
+        """Publish."""
+        return _resp(b"PUBLISH", room.encode(), body)
+
+
+class Nats:
+    """Core NATS. Nothing is acknowledged, so a PING after each request asks for the answer."""
+
+    echoes = True
+    speaks_apart = False
+    refusal = b"-ERR"
+
+    def hello(self, name: str) -> Exchange:
+        """Connect, with one's own messages wanted back."""
+        return Exchange(b'CONNECT {"verbose":false,"echo":true}\r\nPING\r\n', b"PONG\r\n")
+
+    def join(self, room: str) -> Exchange:
+        """Subscribe to the room."""
+        return Exchange(f"SUB {room} 1\r\nPING\r\n".encode(), b"PONG\r\n")
+
+    def leave(self, room: str) -> Exchange:
+        """End the subscription."""
+        return Exchange(b"UNSUB 1\r\nPING\r\n", b"PONG\r\n")
+
+    def say(self, room: str, body: bytes) -> bytes:
+        """Publish."""
+        return b"PUB %s %d\r\n%s\r\n" % (room.encode(), len(body), body)
+
+
+class Irc:
+    """IRC. Speakers do not hear themselves: one delivery fewer a message."""
+
+    echoes = False
+    speaks_apart = False
+    refusal = b"ERROR "
+
+    def hello(self, name: str) -> Exchange:
+        """Register the nickname; 422 and 376 both end the greeting, a PONG comes after either."""
+        return Exchange(
+            f"NICK {name}\r\nUSER {name} 0 * :bench\r\nPING :{name}\r\n".encode(), f":{name}".encode()
+        )
+
+    def join(self, room: str) -> Exchange:
+        """Join; 366 ends the list of members, which ends the answer."""
+        return Exchange(f"JOIN #{room}\r\n".encode(), f" 366 #{room} ".encode())
+
+    def leave(self, room: str) -> Exchange:
+        """Part."""
+        return Exchange(f"PART #{room}\r\nPING :left-{room}\r\n".encode(), f":left-{room}".encode())
+
+    def say(self, room: str, body: bytes) -> bytes:
+        """Speak to the room."""
+        return b"PRIVMSG #%s :%s\r\n" % (room.encode(), body)
+
+
+class Relay:
+    """What `relay.py` understands: rooms, and nothing in them."""
+
+    echoes = True
+    speaks_apart = False
+    refusal = b"Error: "
+
+    def hello(self, name: str) -> Exchange:
+        """See that somebody is there."""
+        return Exchange(b"/hello\n", b"hello\n")
+
+    def join(self, room: str) -> Exchange:
+        """Be relayed to and from this room."""
+        return Exchange(f"/join {room}\n".encode(), b"joined\n")
+
+    def leave(self, room: str) -> Exchange:
+        """Be alone again."""
+        return Exchange(b"/leave\n", b"left\n")
+
+    def say(self, room: str, body: bytes) -> bytes:
+        """Send a line."""
+        return body + b"\n"
+
+
+def _resp(*words: bytes) -> bytes:
+    """Return a RESP array of bulk strings."""
+    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(w), w) for w in words)
