@@ -72,3 +72,7 @@ class NotStored(Unavailable):
 
 class StartRefused(GreenroomError):
     """Nothing was started or changed; one line says why and what to do."""
+
+
+class DatabaseInUse(StartRefused):
+    """Another process has the database open as its own."""

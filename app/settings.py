@@ -11,9 +11,17 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-JOURNAL_ENTRIES_MAX = 16_384  # waiting to be committed; senders wait beyond it, and so does their TCP
+JOURNAL_BYTES_MAX = (
+    4 << 20
+)  # of text waiting to be committed; senders wait beyond it, and their TCP
+JOURNAL_ENTRIES_MAX = 16_384  # likewise, in entries
 BATCH_ENTRIES_MAX = 4_096  # in one transaction: some 15 ms of the writer's time
-LINGER_SECONDS_MAX = 0.006  # how long a busy journal lets a batch grow: a third of the 15 ms bar
+BATCH_BYTES_MAX = (
+    256 << 10
+)  # of text in one transaction: a quarter of what a reader may leave unread
+BATCH_INTERVAL_SECONDS = (
+    0.005  # a busy journal lets a batch grow for as long; an idle one never waits
+)
 DELIVERIES_BETWEEN_YIELDS = 500  # sends in a row before others get a turn: some 4 ms
 HASHES_WAITING_MAX = 1_000  # logins in the queue of the hashing thread: some 30 s of its time
 THROTTLED_KEYS_MAX = 50_000  # addresses and names whose failures are remembered: some 10 MB
@@ -21,15 +29,27 @@ LOGIN_FAILURES_MAX = 3  # on one connection, before it is closed
 HISTORY_PAGE_MAX = 1_000  # messages one /history may ask for
 MAILBOX_PAGE = 100  # private messages read at once when their addressee comes back
 ROOMS_LISTED_MAX = 100  # rooms /rooms shows
-REASON_CHARS_MAX = 200  # of a reason, a topic, an away note: they must fit a line of a screen or two
+REASON_CHARS_MAX = (
+    200  # of a reason, a topic, an away note: they must fit a line of a screen or two
+)
 PASSWORD_BYTES_MAX = 1_024  # far over any passphrase, far under what would cost the hasher time
 SPAN_SECONDS_MAX = 10 * 365 * 86_400  # the longest timed ban; longer ones are for good
 LAST_WORDS_SECONDS_MAX = 5  # a connection being closed gets to read why
+DISCARD_SECONDS_MAX = 0.5  # what still comes from a peer that was told goodbye
 DRAIN_SECONDS_MAX = 8  # from SIGTERM to exit, whatever the clients do
+SWITCH_INTERVAL_SECONDS = (
+    0.0005  # Python's own is ten times that: the writer waits for it at each step
+)
 DATABASE_BUSY_SECONDS_MAX = 5  # how long another process may hold the database before a write fails
-DATABASE_CHECK_SECONDS_MAX = 1.0  # of looking for damage at start; a large database is looked at in part
+DATABASE_CHECK_SECONDS_MAX = (
+    1.0  # of looking for damage at start; a large database is looked at in part
+)
 READER_THREADS = 2  # reads are short; a second thread lets one slow page not hold up a join
 RESERVED_DESCRIPTORS = 64  # kept from clients, for the database, the log, the terminal
+ACCEPT_BACKLOG = 1_024  # connections the kernel holds until they are accepted
+KEEPALIVE_IDLE_SECONDS = 60  # of silence, until the kernel asks whether a peer is there
+KEEPALIVE_PROBE_SECONDS = 15  # between two such questions
+KEEPALIVE_PROBES = 4  # left without an answer, and the peer is gone
 RECEIVE_BYTES_MAX = 65_536  # read from a socket at once
 REPLY_BYTES_MAX = 65_536  # of an answer sent at once; a longer one waits for its reader in between
 
@@ -73,7 +93,9 @@ class Settings(BaseSettings):
         MessageRate((10.0, 20)), description="lines a second / burst, a session; 0: no limit"
     )
     connections_max: int = Field(
-        10_000, ge=1, description="beyond it newcomers are told so; lowered to fit RLIMIT_NOFILE"
+        10_000,
+        ge=0,
+        description="beyond it newcomers are told so; 0: as many as RLIMIT_NOFILE lets",
     )
     connections_per_ip_max: int = Field(
         1_000, ge=0, description="from one address: a class behind one router fits; 0: no limit"

@@ -74,7 +74,7 @@ class Greenroom:
         return Exchange(f"/join {room}\n".encode(), f"Welcome to room {room}!".encode())
 
     def leave(self, room: str) -> Exchange:
-        """Go back to the lobby."""
+        """Leave the room one is in."""
         return Exchange(b"/leave\n", f"You have left {room}.".encode())
 
     def say(self, room: str, body: bytes) -> bytes:
@@ -138,14 +138,12 @@ class Irc:
     refusal = b"ERROR "
 
     def hello(self, name: str) -> Exchange:
-        """Register the nickname; 422 and 376 both end the greeting, a PONG comes after either."""
-        return Exchange(
-            f"NICK {name}\r\nUSER {name} 0 * :bench\r\nPING :{name}\r\n".encode(), f":{name}".encode()
-        )
+        """Register the nickname; 376 ends the message of the day, which ends the greeting."""
+        return Exchange(f"NICK {name}\r\nUSER {name} 0 * :bench\r\n".encode(), b" 376 ")
 
     def join(self, room: str) -> Exchange:
         """Join; 366 ends the list of members, which ends the answer."""
-        return Exchange(f"JOIN #{room}\r\n".encode(), f" 366 #{room} ".encode())
+        return Exchange(f"JOIN #{room}\r\n".encode(), b" 366 ")
 
     def leave(self, room: str) -> Exchange:
         """Part."""

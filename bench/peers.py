@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import dialects
-from process import HOST, REPOSITORY, ServerProcess, free_port, running
+from generator import Crowd
+from process import HOST, REPOSITORY, BenchError, ServerProcess, free_port, running
 
 GREENROOM = "greenroom"
 RELAY = "relay"  # the ceiling, no peer: see relay.py
@@ -73,6 +74,7 @@ class Server:
     dialect: dialects.Dialect
     needs: str  # a program in PATH or a file: it is here when this is
     command: tuple[str, ...]
+    version_command: tuple[str, ...] = ()
     configuration: str = ""
     environment: dict[str, str] = field(default_factory=dict)
     exits_with_0: bool = False  # on SIGTERM; what others do is their business
@@ -84,26 +86,100 @@ class Server:
 
     @property
     def version(self) -> str:
-        """The first line it says about itself, or nothing when it is part of this repository."""
-        if "/" in self.needs:
-            return ""
+        """The first line it says about itself."""
+        if not self.version_command:
+            return "part of the bench"
         answer = subprocess.run(
-            [self.needs, "--version"], capture_output=True, text=True, timeout=10, check=False
+            self.version_command, capture_output=True, text=True, timeout=10, check=False
         )
-        return (answer.stdout + answer.stderr).splitlines()[0].strip()
+        return answer.stdout.partition("\n")[0] or "unknown"
 
     @contextlib.contextmanager
     def started(self, core: int, folder: Path) -> Iterator[ServerProcess]:
         """Start it on a free port of loopback with its files in `folder`, which the caller owns.
 
-        Yields at once: use `wait_until_accepting`. Killed at the end unless the caller stops it.
+        Yields at once: see `accepting_port`. Killed at the end unless the caller stops it.
         """
         configuration = folder / "server.conf"
-        places = {"port": free_port(), "folder": folder, "configuration": configuration}
+        port = free_port()
+        places = {"port": port, "folder": folder, "configuration": configuration}
         configuration.write_text(self.configuration.format_map(places))
         command = [part.format_map(places) for part in self.command]
         environment = {key: value.format_map(places) for key, value in self.environment.items()}
-        with running(command, environment, int(places["port"]), folder, core) as process:
+        with running(command, environment, port, folder, core) as process:
             yield process
 
+    def check_exit(self, code: int) -> None:
+        """Raise BenchError when the server owes an exit code of 0 and gave another."""
+        if self.exits_with_0 and code != 0:
+            raise BenchError(f"exited with {code} after SIGTERM instead of 0")
 
+
+@contextlib.contextmanager
+def served(server: Server, core: int) -> Iterator[tuple[ServerProcess, Crowd]]:
+    """Run the server in a temporary folder, with nobody there yet; ask it to end after the block.
+
+    Raises BenchError when it does not start, or owes an exit code of 0 and gives another.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="greenroom-bench-") as folder,
+        server.started(core, Path(folder)) as process,
+    ):
+        with Crowd(server.dialect, process.accepting_port()) as crowd:
+            yield process, crowd
+        server.check_exit(process.stop())
+
+
+def greenroom(durability: str) -> Server:
+    """Return this repository's server, with the limits off that keep one address from flooding."""
+    return Server(
+        name=GREENROOM,
+        dialect=dialects.Greenroom(),
+        needs=str(MANAGE),
+        command=(sys.executable, str(MANAGE), "runserver", f"{HOST}:{{port}}"),
+        version_command=("git", "-C", str(REPOSITORY), "describe", "--always", "--dirty"),
+        environment={
+            "GREENROOM_DATA_DIR": "{folder}",
+            "GREENROOM_DURABILITY": durability,
+            "GREENROOM_MESSAGE_RATE": "0",
+            "GREENROOM_LOGIN_ATTEMPTS": "0",
+            "GREENROOM_LOGIN_SECONDS_MAX": "600",
+            "GREENROOM_CONNECTIONS_PER_IP_MAX": "0",
+            "GREENROOM_CONNECTIONS_MAX": str(CONNECTIONS_MAX),
+        },
+        exits_with_0=True,
+    )
+
+
+PEERS = (
+    Server(
+        name="redis",
+        dialect=dialects.Redis(),
+        needs="redis-server",
+        version_command=("redis-server", "--version"),
+        command=("redis-server", "{configuration}"),
+        configuration=REDIS_CONFIGURATION,
+    ),
+    Server(
+        name="nats",
+        dialect=dialects.Nats(),
+        needs="nats-server",
+        version_command=("nats-server", "--version"),
+        command=("nats-server", "--config", "{configuration}"),
+        configuration=NATS_CONFIGURATION,
+    ),
+    Server(
+        name="ngircd",
+        dialect=dialects.Irc(),
+        needs="ngircd",
+        version_command=("ngircd", "--version"),
+        command=("ngircd", "--nodaemon", "--config", "{configuration}"),
+        configuration=NGIRCD_CONFIGURATION,
+    ),
+    Server(
+        name=RELAY,
+        dialect=dialects.Relay(),
+        needs=str(REPOSITORY / "bench" / "relay.py"),
+        command=(sys.executable, str(REPOSITORY / "bench" / "relay.py"), "{port}"),
+    ),
+)

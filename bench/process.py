@@ -21,6 +21,7 @@ STOP_SECONDS_MAX = 15  # from SIGTERM to exit, before SIGKILL
 LOG_BYTES_SHOWN = 2_000  # of a server's log, when it did not start
 DESCRIPTORS_MIN = 4_096  # 1,000 sessions, as many connections to publish on, and some air
 BYTES_PER_KIB = 1_024
+NS_PER_SECOND = 1_000_000_000
 
 
 class BenchError(Exception):
@@ -45,24 +46,28 @@ class Cores:
         """Whether server and generator take CPU from each other."""
         return self.server in self.generator
 
+    def __str__(self) -> str:
+        others = ", ".join(str(cpu) for cpu in sorted(self.generator))
+        return f"servers on CPU {self.server}, the generator on {others}"
+
 
 class ServerProcess:
     """A running server. Use `running`, which stops it whatever happens."""
 
     def __init__(self, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
         self.pid = process.pid
-        self.port = port
+        self._port = port
         self._process = process
         self._log = log
 
-    def wait_until_accepting(self) -> None:
-        """Return when the port accepts a connection. Raises BenchError."""
+    def accepting_port(self) -> int:
+        """Wait until the port accepts a connection, and return it. Raises BenchError."""
         deadline = time.monotonic() + START_SECONDS_MAX
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
                 raise BenchError(f"exited with {self._process.returncode}: {self._last_words()}")
-            with contextlib.suppress(OSError), socket.create_connection((HOST, self.port), 1):
-                return
+            with contextlib.suppress(OSError), socket.create_connection((HOST, self._port), 1):
+                return self._port
             time.sleep(0.005)
         raise BenchError(f"not accepting after {START_SECONDS_MAX} s: {self._last_words()}")
 
@@ -115,16 +120,27 @@ class ServerProcess:
 
 @dataclass(frozen=True)
 class Usage:
-    """What a stretch of time cost."""
+    """What a stretch of time cost, in seconds."""
 
     wall_seconds: float
     server_cpu_seconds: float
     generator_cpu_seconds: float
+    generator_wait_seconds: float
+
+    @property
+    def server_share(self) -> float:
+        """How much of its core the server used."""
+        return self.server_cpu_seconds / self.wall_seconds
 
     @property
     def generator_share(self) -> float:
-        """How much of the time the generator was computing; at 1 it is what was measured."""
+        """How much of its core the generator used; at 1 it is what was measured."""
         return self.generator_cpu_seconds / self.wall_seconds
+
+    @property
+    def disturbed_share(self) -> float:
+        """How much of the time the generator could not run because others were on its core."""
+        return self.generator_wait_seconds / self.wall_seconds
 
 
 class Meter:
@@ -138,8 +154,14 @@ class Meter:
         """Return the usage since the meter was made."""
         return Usage(*(now - then for now, then in zip(self._read(), self._start, strict=True)))
 
-    def _read(self) -> tuple[float, float, float]:
-        return time.monotonic(), self._server.cpu_seconds(), time.process_time()
+    def _read(self) -> tuple[float, float, float, float]:
+        wall = time.monotonic()
+        return wall, self._server.cpu_seconds(), time.process_time(), run_queue_seconds()
+
+
+def run_queue_seconds() -> float:
+    """Return how long this process has waited, ready to run, for a CPU (schedstats, 2nd field)."""
+    return int(Path("/proc/self/schedstat").read_text().split()[1]) / NS_PER_SECOND
 
 
 @contextlib.contextmanager

@@ -60,6 +60,11 @@ def reading_engine(url: str) -> Engine:
     return _engine(url, "BEGIN", "wal_autocheckpoint = 0", "query_only = ON")
 
 
+def visiting_engine(url: str) -> Engine:
+    """Make the engine of a command that writes beside a running server, and never checkpoints."""
+    return _engine(url, "BEGIN IMMEDIATE", "wal_autocheckpoint = 0", "foreign_keys = ON")
+
+
 def migrating_engine(url: str) -> Engine:
     """Make the engine of migrations: no foreign keys, since tables are made anew and swapped."""
     return _engine(url, "BEGIN IMMEDIATE", "journal_mode = WAL", "foreign_keys = OFF")

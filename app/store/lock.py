@@ -8,7 +8,7 @@ from typing import TextIO
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.errors import StartRefused
+from app.errors import DatabaseInUse, StartRefused
 from app.store.database import first_line, is_sqlite, reading_engine, sqlite_path
 
 _ADVISORY_KEY = 0x67_72_65_65_6E  # "green", on PostgreSQL
@@ -23,7 +23,7 @@ class DatabaseLock:
     """
 
     def __init__(self, url: str) -> None:
-        """Take it. Blocks. Raises StartRefused when another process has it."""
+        """Take it. Blocks. Raises DatabaseInUse when another process has it."""
         self._file: TextIO | None = None
         self._connection: Connection | None = None
         self.was_ready = True
@@ -43,7 +43,9 @@ class DatabaseLock:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self._file.close()
-            raise StartRefused(f"{path} is open in another Greenroom; stop that one first") from None
+            raise DatabaseInUse(
+                f"{path} is open in another Greenroom; stop that one first"
+            ) from None
         self._file.seek(0)
         self.was_ready = self._file.read().startswith(_READY)
 
@@ -57,7 +59,7 @@ class DatabaseLock:
             raise StartRefused(f"can't use the database: {first_line(error)}") from error
         if not is_ours:
             self._connection.close()
-            raise StartRefused("the database is open in another Greenroom; stop that one first")
+            raise DatabaseInUse("the database is open in another Greenroom; stop that one first")
 
     def mark_ready(self) -> None:
         """Remember that there is a database now."""

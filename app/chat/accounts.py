@@ -1,0 +1,167 @@
+"""Accounts: registering, logging in, changing a password; and who is here now."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING
+
+import structlog
+
+from app import commands, events
+from app.chat.limits import Throttle
+from app.chat.passwords import Hasher, checked
+from app.chat.session import Session, User
+from app.errors import BadLine, Forbidden, LoginRefused, NotPossible
+from app.names import BadNameError, Name, parse_name
+from app.settings import LOGIN_FAILURES_MAX, Settings
+from app.store import accounts as store
+from app.store.accounts import Account, NameTakenError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from app.chat.session import Clock
+    from app.store.database import Database
+
+log = structlog.get_logger()
+
+
+class Accounts:
+    """The accounts, and the users who are here."""
+
+    def __init__(
+        self, database: Database, hasher: Hasher, clock: Clock, settings: Settings
+    ) -> None:
+        self._database = database
+        self._hasher = hasher
+        self._clock = clock
+        self._is_open = settings.registration == "open"
+        self._throttle = Throttle(settings.login_attempts)
+        self._here: dict[int, User] = {}
+
+    def user_here(self, user_id: int) -> User | None:
+        """Return the user when any session of theirs is logged in."""
+        return self._here.get(user_id)
+
+    def find(self, name_text: str) -> Account:
+        """Return the account of that name, in any spelling. Switches. Raises NotPossible."""
+        try:
+            name = parse_name(name_text)
+        except BadNameError:
+            name = None
+        account = name and self._database.read(lambda connection: store.find(connection, name))
+        if not account:
+            raise NotPossible(f"there is no user {name_text}", code="no_such_user")
+        return account
+
+    def register(self, session: Session, command: commands.Register) -> None:
+        """Make an account, and log in as it. Switches. Raises Refusal."""
+        _check_not_logged_in(session)
+        if not self._is_open:
+            raise Forbidden(
+                "registration is closed here; ask the operator for an account",
+                code="registration_closed",
+            )
+        try:
+            name = parse_name(command.name)
+        except BadNameError as error:
+            raise BadLine(str(error), code="bad_name") from error
+        password_hash = self._hasher.hash(checked(command.password))
+        try:
+            account = self._database.write(
+                lambda connection: store.create(connection, name, password_hash, self._clock())
+            )
+        except NameTakenError as error:
+            raise NotPossible(
+                f"the name {name.shown}, or one that looks the same, is taken; choose another",
+                code="name_taken",
+            ) from error
+        log.info("registered", user=account.name, address=session.client.address)
+        self._attach(session, account, set())
+
+    def log_in(self, session: Session, command: commands.Login) -> None:
+        """Log in. Switches. Raises LoginRefused, or Unavailable when too many others do."""
+        _check_not_logged_in(session)
+        try:
+            name = parse_name(command.name)
+        except BadNameError:
+            name = None
+        keys = [f"address {session.client.address}", f"name {name.key if name else ''}"]
+        self._check_throttle(keys)
+        account, ignored = self._database.read(lambda connection: _load(connection, name))
+        password_hash = account.password_hash if account else None
+        is_right, new_hash = self._hasher.verify(command.password, password_hash)
+        if account is None or not is_right:
+            raise self._failure(session, keys)
+        if account.is_disabled:
+            raise LoginRefused("this account is disabled; ask the operator", code="disabled")
+        if new_hash:
+            self._store_hash(account.id, new_hash)
+        self._attach(session, account, ignored)
+
+    def change_password(self, session: Session, command: commands.Passwd) -> None:
+        """Change the password of whoever knows it. Switches. Raises LoginRefused."""
+        user = session.speaker
+        keys = [f"address {session.client.address}", f"name {parse_name(user.name).key}"]
+        self._check_throttle(keys)
+        account = self.find(user.name)
+        new_password = checked(command.new)
+        is_right, _ = self._hasher.verify(command.old, account.password_hash)
+        if not is_right:
+            raise self._failure(session, keys)
+        self._store_hash(user.id, self._hasher.hash(new_password))
+        session.client.show(events.Noticed("Your password is changed."))
+
+    def detach(self, session: Session) -> None:
+        """Forget a session that ended."""
+        user = session.user
+        if user is not None:
+            user.sessions.discard(session)
+            if not user.sessions:
+                self._here.pop(user.id, None)
+
+    def _attach(self, session: Session, account: Account, ignored: set[str]) -> None:
+        user = self._here.get(account.id)
+        if user is None:
+            user = User(account.id, account.name, is_admin=account.is_admin, ignored=ignored)
+            self._here[account.id] = user
+        user.sessions.add(session)
+        session.user = user
+        session.ignored = user.ignored
+        session.client.show(events.LoggedIn(user.name))
+
+    def _store_hash(self, user_id: int, password_hash: str) -> None:
+        self._database.write(
+            lambda connection: store.change(connection, user_id, password_hash=password_hash)
+        )
+
+    def _check_throttle(self, keys: list[str]) -> None:
+        wait_seconds = max(self._throttle.wait_seconds(key, time.monotonic()) for key in keys)
+        if wait_seconds > 0:
+            raise LoginRefused(
+                f"too many failed logins; wait {math.ceil(wait_seconds)} seconds and try again",
+                code="wait",
+            )
+
+    def _failure(self, session: Session, keys: list[str]) -> LoginRefused:
+        """Count a wrong name or password, and return the refusal: the same words for both."""
+        for key in keys:
+            self._throttle.note_failure(key, time.monotonic())
+        session.login_failures += 1
+        log.info("login failed", address=session.client.address)
+        is_final = session.login_failures >= LOGIN_FAILURES_MAX
+        goodbye = "; that was one too many, goodbye" if is_final else ""
+        return LoginRefused(f"wrong name or password{goodbye}", is_final=is_final)
+
+
+def _load(connection: Connection, name: Name | None) -> tuple[Account | None, set[str]]:
+    account = store.find(connection, name) if name else None
+    return account, store.ignored_names(connection, account.id) if account else set()
+
+
+def _check_not_logged_in(session: Session) -> None:
+    if session.user is not None:
+        raise NotPossible(
+            f"you are logged in as {session.user.name} already", code="already_logged_in"
+        )

@@ -1,0 +1,112 @@
+"""Delivering a released batch: rendered once per wire and room, one send per reader.
+
+While a batch is released, people come and go in the middle of it. So each room has a page of what
+the batch shows there, and each reader a line of the page from which on it reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import gevent
+
+from app.events import RoomEvent, Said
+from app.settings import DELIVERIES_BETWEEN_YIELDS
+
+if TYPE_CHECKING:
+    from app.chat.rooms import Room
+    from app.chat.session import Render, Send, Session
+
+
+class _Page:
+    """What one batch shows in one room."""
+
+    __slots__ = ("events", "lines", "room", "starts")
+
+    def __init__(self, room: Room) -> None:
+        self.room = room
+        self.events: list[RoomEvent] = []
+        self.lines: dict[Render, list[bytes]] = {}
+        self.starts: dict[Session, int] = {}  # of those who do not read it from the top
+
+    def rendered(self, render: Render) -> list[bytes]:
+        """Return the lines up to now, each rendered once."""
+        lines = self.lines.setdefault(render, [])
+        lines.extend(map(render, self.events[len(lines) :]))
+        return lines
+
+    def rest_for(self, session: Session) -> bytes:
+        """Return what the session has not read yet, without what it does not want to hear."""
+        start = self.starts.get(session, 0)
+        lines = self.rendered(session.client.render)[start:]
+        if not session.ignored:
+            return b"".join(lines)
+        return b"".join(
+            line
+            for line, event in zip(lines, self.events[start:], strict=True)
+            if not (isinstance(event, Said) and event.user in session.ignored)
+        )
+
+    def sends(self) -> Iterator[tuple[Send, bytes]]:
+        """Yield what to send to each reader."""
+        starts = self.starts
+        for render, readers in self.room.readers.items():
+            whole = b"".join(self.rendered(render))
+            for session, send in readers.items():
+                if session in starts or session.ignored:
+                    yield send, self.rest_for(session)
+                else:
+                    yield send, whole
+
+
+class Delivery:
+    """One batch on its way to its readers. Entries of the journal write it, in their order."""
+
+    def __init__(self) -> None:
+        self._pages: dict[Room, _Page] = {}
+
+    def show(self, room: Room, event: RoomEvent) -> None:
+        """Show an event to all who hear the room now."""
+        page = self._pages.get(room)
+        if page is None:
+            page = self._pages[room] = _Page(room)
+        page.events.append(event)
+
+    def enter(self, room: Room, session: Session) -> None:
+        """Let a session hear the room from now on."""
+        session.hears = room
+        room.readers.setdefault(session.client.render, {})[session] = session.client.send
+        page = self._pages.get(room)
+        if page is not None:
+            page.starts[session] = len(page.events)
+
+    def leave(self, session: Session) -> None:
+        """Let a session hear its room no more, after all that was shown there until now."""
+        self.catch_up(session)
+        room, session.hears = session.hears, None
+        if room is not None:
+            readers = room.readers[session.client.render]
+            del readers[session]
+            if not readers:
+                del room.readers[session.client.render]
+
+    def catch_up(self, session: Session) -> None:
+        """Send a session what was shown in its room until now, before it is told something else."""
+        page = self._pages.get(session.hears) if session.hears is not None else None
+        if page is not None:
+            session.client.send(page.rest_for(session))
+            page.starts[session] = len(page.events)
+
+    def send(self) -> None:
+        """Send everybody what they have not read yet. Switches between readers, now and then.
+
+        Who hears what changes only while a batch is released, so nobody comes or goes meanwhile.
+        """
+        count = 0
+        for page in self._pages.values():
+            for send, data in page.sends():
+                send(data)
+                count += 1
+                if count % DELIVERIES_BETWEEN_YIELDS == 0:
+                    gevent.sleep(0)

@@ -1,0 +1,215 @@
+"""The journal: orders what happens, commits it in batches, and only then releases it.
+
+What it promises:
+  1. Whatever members of a room see passes through here: one queue, one order.
+  2. A message is released after the transaction that holds it was committed, never before.
+  3. While a batch is being committed, what arrives forms the next one.
+  4. A batch that can't be committed is told to its senders and shown to nobody; what need not be
+     stored (joined, left) is released all the same, and the journal goes on.
+  5. It holds a bounded number of messages; senders wait beyond it, and so does their TCP.
+
+An idle journal commits at once. A busy one starts a batch at most every few milliseconds, so that
+the more there is to do, the bigger the batches and the cheaper each delivery.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import structlog
+from gevent.event import Event as Signal
+
+from app.chat.delivery import Delivery
+from app.errors import NotStored, Unavailable
+from app.events import Refused
+from app.settings import (
+    BATCH_BYTES_MAX,
+    BATCH_ENTRIES_MAX,
+    BATCH_INTERVAL_SECONDS,
+    JOURNAL_BYTES_MAX,
+    JOURNAL_ENTRIES_MAX,
+)
+
+if TYPE_CHECKING:
+    from app.chat.session import Session
+    from app.store.messages import NewMessage
+
+log = structlog.get_logger()
+
+Commit = Callable[["Sequence[NewMessage]", Mapping[int, int]], Sequence[int]]
+
+
+class Entry:
+    """One thing that happens, on its way through the journal.
+
+    `sender` is the session that caused it, if one did; `message` what is to be stored, if anything.
+    """
+
+    __slots__ = ("message", "sender")
+
+    def __init__(self, sender: Session | None, message: NewMessage | None = None) -> None:
+        self.sender = sender
+        self.message = message
+
+    def note_id(self, message_id: int) -> None:
+        """Learn the id under which the message was stored."""
+
+    def release(self, delivery: Delivery) -> None:
+        """Let it happen: change who hears what, and hand what is to be shown to the delivery."""
+        raise NotImplementedError
+
+
+class Journal:
+    """See the promises at the top of this file."""
+
+    def __init__(self, commit: Commit, newest_id: int) -> None:
+        """Commit with `commit(messages, seen)`, which switches and raises NotStored."""
+        self.newest_id = newest_id  # of what was released
+        self.is_failing = False  # whether the last commit failed
+        self._is_finishing = False
+        self._commit = commit
+        self._queue: deque[Entry] = deque()
+        self._queued_bytes = 0
+        self._seen: dict[int, int] = {}
+        self._has_work = Signal()
+        self._has_room = Signal()
+        self._has_room.set()
+        self._is_idle = Signal()
+        self._is_idle.set()
+        self._batch_is_full = Signal()
+        self._started_at = 0.0
+
+    def wait_for_room(self) -> None:
+        """Wait while the journal is full. Switches, if it is. Raises Unavailable at shutdown."""
+        self._has_room.wait()
+        if self._is_finishing:
+            raise Unavailable("not stored: the server is shutting down", code="shutting_down")
+
+    def append(self, entry: Entry) -> None:
+        """Put an entry behind all others. Never switches; call wait_for_room before a message."""
+        if entry.sender is not None:
+            entry.sender.unreleased += 1
+        self._queue.append(entry)
+        if entry.message is not None:
+            self._queued_bytes += len(entry.message.body)
+        if self._has_full_batch:
+            self._batch_is_full.set()
+            if self._is_full:
+                self._has_room.clear()
+        self._wake()
+
+    @property
+    def _has_full_batch(self) -> bool:
+        return len(self._queue) >= BATCH_ENTRIES_MAX or self._queued_bytes >= BATCH_BYTES_MAX
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self._queue) >= JOURNAL_ENTRIES_MAX or self._queued_bytes >= JOURNAL_BYTES_MAX
+
+    def note_seen(self, user_id: int, message_id: int) -> None:
+        """Remember, with the next batch, up to which id a user was shown private messages."""
+        self._seen[user_id] = message_id
+        self._wake()
+
+    def seen_id(self, user_id: int) -> int:
+        """Return what note_seen was told of the user and is not stored yet; 0 for nothing."""
+        return self._seen.get(user_id, 0)
+
+    def _wake(self) -> None:
+        self._is_idle.clear()
+        self._has_work.set()
+
+    def settle(self, session: Session) -> None:
+        """Wait until all that the session caused was released and sent. Switches, if need be."""
+        if session.unreleased:
+            session.settled = Signal()
+            session.settled.wait()
+            session.settled = None
+
+    def finish(self) -> None:
+        """Take no more messages, and wait until all that was taken is released. Switches."""
+        self._is_finishing = True
+        self._is_idle.wait()
+
+    def run(self) -> None:
+        """Work for ever, in a greenlet of its own. Switches."""
+        while True:
+            self._has_work.wait()
+            self._linger()
+            batch = self._take()
+            try:
+                self._commit_and_release(batch)
+            except Exception:  # a bug must cost its batch, not everybody's chat
+                log.exception("a batch was not released whole", entries=len(batch))
+            _settle_senders(batch)
+            if not self._queue and (not self._seen or self.is_failing):
+                self._has_work.clear()
+                self._is_idle.set()
+
+    def _linger(self) -> None:
+        seconds = self._started_at + BATCH_INTERVAL_SECONDS - time.monotonic()
+        if seconds > 0 and not self._has_full_batch:
+            self._batch_is_full.clear()
+            self._batch_is_full.wait(seconds)
+        self._started_at = time.monotonic()
+
+    def _take(self) -> list[Entry]:
+        batch: list[Entry] = []
+        queue, batch_bytes = self._queue, 0
+        while queue and len(batch) < BATCH_ENTRIES_MAX and batch_bytes < BATCH_BYTES_MAX:
+            entry = queue.popleft()
+            batch.append(entry)
+            if entry.message is not None:
+                batch_bytes += len(entry.message.body)
+        self._queued_bytes -= batch_bytes
+        if not self._is_full:
+            self._has_room.set()
+        return batch
+
+    def _commit_and_release(self, batch: Sequence[Entry]) -> None:
+        delivery = Delivery()
+        for entry in self._store(batch):
+            entry.release(delivery)
+        delivery.send()
+
+    def _store(self, batch: Sequence[Entry]) -> Sequence[Entry]:
+        """Commit what is to be stored, and return what may be released: all, or the rest."""
+        stored = [entry for entry in batch if entry.message is not None]
+        seen = dict(self._seen)
+        if not stored and not seen:
+            return batch
+        try:
+            ids = self._commit([entry.message for entry in stored if entry.message], seen)
+        except NotStored as refusal:
+            log.error("messages not stored", count=len(stored), reason=str(refusal))
+            self.is_failing = True
+            _tell_senders(stored, refusal)
+            return [entry for entry in batch if entry.message is None]
+        self.is_failing = False
+        for entry, message_id in zip(stored, ids, strict=True):
+            entry.note_id(message_id)
+            self.newest_id = message_id
+        for user_id, message_id in seen.items():
+            if self._seen[user_id] == message_id:
+                del self._seen[user_id]
+        return batch
+
+
+def _tell_senders(entries: Sequence[Entry], refusal: NotStored) -> None:
+    """Tell each sender once how many of their messages were lost."""
+    for sender, count in Counter(entry.sender for entry in entries).items():
+        if sender is not None:
+            number = f"{count} messages " if count > 1 else ""
+            sender.client.show(Refused(refusal.code, f"{number}{refusal}"))
+
+
+def _settle_senders(batch: Sequence[Entry]) -> None:
+    for entry in batch:
+        sender = entry.sender
+        if sender is not None:
+            sender.unreleased -= 1
+            if not sender.unreleased and sender.settled:
+                sender.settled.set()

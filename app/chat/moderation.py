@@ -1,0 +1,215 @@
+"""Moderation: who may send whom out of a room, keep them out, or keep them silent.
+
+A decision is written first, with its record in the audit, and takes effect when it is committed, in
+one atomic stretch: the rule changes, the sessions of the banned end, the room is shown why. Does
+the write fail, nothing has changed. Decisions about one room are made one at a time, each checked
+against what the one before it left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+from app import commands, events
+from app.chat.journal import Journal
+from app.chat.rooms import Room, Rooms, Shown
+from app.errors import Forbidden, NotPossible
+from app.names import harmless
+from app.store import audit
+from app.store import rooms as store
+from app.store.rooms import SanctionKind
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from app.chat.accounts import Accounts
+    from app.chat.session import Clock, Session, User
+    from app.store.accounts import Account
+    from app.store.database import Database
+
+Change = Callable[["Connection"], None]
+
+_RANKS = {"": 0, "moderator": 1, "owner": 2, "admin": 3}
+
+
+class _Case(NamedTuple):
+    """A decision to be made: where, by whom, about whom, when."""
+
+    room: Room
+    session: Session
+    by: User
+    target: Account
+    now: int
+
+    def check_rank(self, least: str) -> None:
+        """Raise Forbidden when this is not for the one who decides, or not about that target."""
+        by = _RANKS[self.room.role_of(self.by.id, is_admin=self.by.is_admin)]
+        if by < _RANKS[least]:
+            whose = "its moderators" if least == "moderator" else "its owner and admins"
+            raise Forbidden(f"only {whose} may do that in {self.room.name}", code="not_allowed")
+        if self.target.id == self.by.id:
+            raise NotPossible("you can't do that to yourself", code="yourself")
+        target = self.room.role_of(self.target.id, is_admin=self.target.is_admin)
+        if by <= _RANKS[target]:
+            raise Forbidden(f"{self.target.name} is {target} here", code="not_allowed")
+
+
+class Moderation:
+    """The decisions of moderators, owners and admins. All of them switch, and raise Refusal."""
+
+    def __init__(
+        self, database: Database, journal: Journal, clock: Clock, accounts: Accounts, rooms: Rooms
+    ) -> None:
+        self._database = database
+        self._journal = journal
+        self._clock = clock
+        self._accounts = accounts
+        self._rooms = rooms
+
+    def kick(self, session: Session, command: commands.Kick) -> None:
+        """Send a user out of the room."""
+        with self._case(session, command.user, "moderator") as case:
+            room, target, reason = case.room, case.target, harmless(command.reason)
+            user = self._accounts.user_here(target.id)
+            if user is None or user not in room.present:
+                raise NotPossible(f"{target.name} is not in {room.name}", code="not_here")
+            self._write(case, "kick", reason)
+            fact = events.Kicked(room.name, target.name, case.by.name, reason)
+            self._send_out(case, fact)
+
+    def ban(self, session: Session, command: commands.Ban) -> None:
+        """Send a user out of the room, and keep them out for a time or for good."""
+        with self._case(session, command.user, "moderator") as case:
+            room, target, reason = case.room, case.target, harmless(command.reason)
+            self._sanction(case, "ban", command.seconds, reason)
+            room.moderator_ids.discard(target.id)
+            fact = events.Banned(room.name, target.name, case.by.name, command.seconds, reason)
+            self._send_out(case, fact)
+
+    def mute(self, session: Session, command: commands.Mute) -> None:
+        """Keep a user silent in the room, for a time or for good."""
+        with self._case(session, command.user, "moderator") as case:
+            room, target, reason = case.room, case.target, harmless(command.reason)
+            self._sanction(case, "mute", command.seconds, reason)
+            fact = events.Muted(room.name, target.name, case.by.name, command.seconds, reason)
+            self._show(case, fact)
+
+    def unban(self, session: Session, command: commands.Unban) -> None:
+        """Let a user in again."""
+        with self._case(session, command.user, "moderator") as case:
+            self._lift(case, "ban")
+            self._show(case, events.Unbanned(case.room.name, case.target.name, case.by.name))
+
+    def unmute(self, session: Session, command: commands.Unmute) -> None:
+        """Let a user speak again."""
+        with self._case(session, command.user, "moderator") as case:
+            self._lift(case, "mute")
+            self._show(case, events.Unmuted(case.room.name, case.target.name, case.by.name))
+
+    def promote(self, session: Session, command: commands.Promote) -> None:
+        """Make a user a moderator."""
+        with self._case(session, command.user, "owner") as case:
+            room, target = case.room, case.target
+            if target.id in room.moderator_ids:
+                raise NotPossible(f"{target.name} is a moderator already", code="is_moderator")
+            add = store.add_moderator
+            self._write(case, "promote", "", lambda each: add(each, room.id, target.id))
+            room.moderator_ids.add(target.id)
+            self._show(case, events.Promoted(room.name, target.name, case.by.name))
+
+    def demote(self, session: Session, command: commands.Demote) -> None:
+        """Make a user a moderator no more."""
+        with self._case(session, command.user, "owner") as case:
+            room, target = case.room, case.target
+            if target.id not in room.moderator_ids:
+                raise NotPossible(f"{target.name} is no moderator", code="is_no_moderator")
+            remove = store.remove_moderator
+            self._write(case, "demote", "", lambda each: remove(each, room.id, target.id))
+            room.moderator_ids.discard(target.id)
+            self._show(case, events.Demoted(room.name, target.name, case.by.name))
+
+    def topic(self, session: Session, command: commands.Topic) -> None:
+        """Show what the room is about, or set it."""
+        room, user, now = session.room_or_refuse(), session.speaker, self._clock()
+        if not command.text:
+            session.client.show(events.TopicShown(room.name, room.topic))
+            return
+        with self._rooms.deciding(room):
+            if not room.role_of(user.id, is_admin=user.is_admin):
+                raise Forbidden(
+                    f"only its moderators may set the topic of {room.name}", code="not_allowed"
+                )
+            topic = harmless(command.text)
+            act = audit.Act(now, user.name, "topic", "", room.name, topic)
+
+            def work(connection: Connection) -> None:
+                store.set_topic(connection, room.id, topic)
+                audit.record(connection, act)
+
+            self._database.write(work)
+            room.topic = topic
+            self._journal.append(Shown(session, room, events.TopicSet(room.name, user.name, topic)))
+
+    def bans(self, session: Session, _command: commands.Bans) -> None:
+        """Show who is banned from the room, and who is muted in it."""
+        room, now = session.room_or_refuse(), self._clock()
+        bans, mutes = (
+            [each for each in room.sanctions[kind].values() if not each.is_over(now)]
+            for kind in ("ban", "mute")
+        )
+        session.client.show_at_leisure(events.SanctionsListed(room.name, bans, mutes))
+
+    @contextmanager
+    def _case(self, session: Session, name: str, least: str) -> Iterator[_Case]:
+        """Hold the room, and check that the session may decide there about the user of that name."""
+        room = session.room_or_refuse()
+        target = self._accounts.find(name)
+        with self._rooms.deciding(room):
+            if session.room is not room:
+                raise NotPossible(f"you are not in {room.name} any more", code="no_room")
+            case = _Case(room, session, session.speaker, target, self._clock())
+            case.check_rank(least)
+            yield case
+
+    def _sanction(self, case: _Case, kind: SanctionKind, seconds: int | None, reason: str) -> None:
+        """Write a ban or a mute, and put it in force."""
+        room, target, now = case.room, case.target, case.now
+        until = None if seconds is None else now + seconds * 1000
+
+        def change(connection: Connection) -> None:
+            sanction = store.NewSanction(kind, room.id, target.id, case.by.id, reason, now, until)
+            store.put_sanction(connection, sanction)
+            if kind == "ban":
+                store.remove_moderator(connection, room.id, target.id)
+
+        self._write(case, kind, reason, change)
+        room.sanctions[kind][target.id] = events.Sanction(target.name, case.by.name, reason, until)
+
+    def _lift(self, case: _Case, kind: SanctionKind) -> None:
+        """End a ban or a mute that is in force."""
+        room, target = case.room, case.target
+        if room.sanction(kind, target.id, case.now) is None:
+            raise NotPossible(f"there is no {kind} on {target.name}", code=f"no_{kind}")
+        remove = store.remove_sanction
+        self._write(case, f"un{kind}", "", lambda each: remove(each, kind, room.id, target.id))
+        del room.sanctions[kind][target.id]
+
+    def _write(self, case: _Case, action: str, reason: str, change: Change | None = None) -> None:
+        """Commit a decision and its record together. Switches. Raises NotStored."""
+        act = audit.Act(case.now, case.by.name, action, case.target.name, case.room.name, reason)
+
+        def work(connection: Connection) -> None:
+            if change is not None:
+                change(connection)
+            audit.record(connection, act)
+
+        self._database.write(work)
+
+    def _show(self, case: _Case, fact: events.RoomEvent) -> None:
+        self._journal.append(Shown(case.session, case.room, fact))
+
+    def _send_out(self, case: _Case, fact: events.Kicked | events.Banned) -> None:
+        user = self._accounts.user_here(case.target.id)  # asked now: the write has switched
+        self._rooms.send_out(case.room, user, sender=case.session, fact=fact)

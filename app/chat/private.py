@@ -1,0 +1,158 @@
+"""What is between people, not in rooms: private messages, being away, not hearing somebody.
+
+A private message is shown to every session of its recipient when it is released. Is there none, it
+waits in the database for the next login. Up to which message a user has been shown theirs is stored
+right after it was shown: a crash in between shows a message twice rather than never.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from app import commands, events
+from app.chat.accounts import Accounts
+from app.chat.journal import Entry, Journal
+from app.errors import NotPossible
+from app.names import harmless
+from app.settings import MAILBOX_PAGE
+from app.store import accounts as accounts_store
+from app.store import messages as store
+from app.store.messages import NewMessage
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from app.chat.delivery import Delivery
+    from app.chat.session import Clock, Session
+    from app.store.database import Database
+
+
+class _SaidPrivately(Entry):
+    """A message to one user."""
+
+    __slots__ = ("private", "said")
+
+    def __init__(
+        self,
+        session: Session,
+        private: Private,
+        said: events.PrivatelySaid,
+        message: NewMessage,
+    ) -> None:
+        super().__init__(session, message)
+        self.private = private
+        self.said = said
+
+    def note_id(self, message_id: int) -> None:
+        """See Entry."""
+        self.said.id = message_id
+
+    def release(self, delivery: Delivery) -> None:
+        """See Entry."""
+        self.private.release(self, delivery)
+
+
+class Private:
+    """Private messages, and what else is between two users."""
+
+    def __init__(
+        self, database: Database, journal: Journal, clock: Clock, accounts: Accounts
+    ) -> None:
+        self._database = database
+        self._journal = journal
+        self._clock = clock
+        self._accounts = accounts
+
+    def tell(self, session: Session, command: commands.Tell) -> None:
+        """Send a private message. Switches. Raises Refusal."""
+        recipient = self._accounts.find(command.user)
+        self._journal.wait_for_room()
+        user, now, body = session.speaker, self._clock(), harmless(command.body)
+        said = events.PrivatelySaid(user.name, recipient.name, body, now)
+        message = NewMessage(None, recipient.id, user.id, False, body, now)
+        self._journal.append(_SaidPrivately(session, self, said, message))
+
+    def release(self, entry: _SaidPrivately, delivery: Delivery) -> None:
+        """Show a stored message to its recipient, if they are here, and to its sender."""
+        said, message, sender = entry.said, entry.message, entry.sender
+        if message is None or message.recipient_id is None or sender is None:
+            return
+        recipient = self._accounts.user_here(message.recipient_id)
+        if recipient is not None:
+            for session in recipient.sessions:
+                if said.user not in session.ignored:
+                    delivery.catch_up(session)
+                    session.client.show(said)
+            self._journal.note_seen(recipient.id, said.id)
+        delivery.catch_up(sender)
+        sender.client.show(events.PrivatelySent(said, recipient.away if recipient else None))
+
+    def show_mail(self, session: Session) -> None:
+        """Show a user who just came what was sent to them meanwhile. Switches."""
+        user = session.speaker
+        # What is released from here on, this session is shown as it happens.
+        shown_id, up_to_id = self._journal.seen_id(user.id), self._journal.newest_id
+        if len(user.sessions) > 1:
+            return
+        while True:
+            messages = self._database.read(_mail_reader(user.id, shown_id, up_to_id))
+            if messages:
+                shown_id = messages[-1].id
+                heard = [said for said in messages if said.user not in user.ignored]
+                session.client.show_at_leisure(events.MailShown(heard, self._clock()))
+                self._journal.note_seen(user.id, shown_id)
+            if len(messages) < MAILBOX_PAGE:
+                return
+
+    def away(self, session: Session, command: commands.Away) -> None:
+        """Say that the user is away, or back again."""
+        user = session.speaker
+        if user.away is not None and not command.why:
+            user.away = None
+            session.client.show(events.Noticed("Welcome back."))
+        else:
+            user.away = harmless(command.why)
+            session.client.show(
+                events.Noticed("You are away now; type /away again when you are back.")
+            )
+
+    def ignore(self, session: Session, command: commands.Ignore) -> None:
+        """Hide somebody from the user, or say whom they ignore. Switches. Raises NotPossible."""
+        user = session.speaker
+        if not command.user:
+            session.client.show_at_leisure(
+                events.IgnoredListed(sorted(user.ignored, key=str.casefold))
+            )
+            return
+        other = self._accounts.find(command.user)
+        if other.id == user.id:
+            raise NotPossible("you can't ignore yourself", code="yourself")
+        self._database.write(
+            lambda connection: accounts_store.ignore(connection, user.id, other.id)
+        )
+        user.ignored.add(other.name)
+        session.client.show(
+            events.Noticed(f"You ignore {other.name} now; /unignore {other.name} ends it.")
+        )
+
+    def unignore(self, session: Session, command: commands.Unignore) -> None:
+        """Let the user hear somebody again. Switches. Raises NotPossible."""
+        user, other = session.speaker, self._accounts.find(command.user)
+        if other.name not in user.ignored:
+            raise NotPossible(f"you do not ignore {other.name}", code="not_ignored")
+        self._database.write(
+            lambda connection: accounts_store.unignore(connection, user.id, other.id)
+        )
+        user.ignored.discard(other.name)
+        session.client.show(events.Noticed(f"You hear {other.name} again."))
+
+
+def _mail_reader(
+    user_id: int, shown_id: int, up_to_id: int
+) -> Callable[[Connection], list[events.PrivatelySaid]]:
+    def work(connection: Connection) -> list[events.PrivatelySaid]:
+        after_id = max(shown_id, accounts_store.seen_id(connection, user_id))
+        return store.mail(connection, user_id, after_id, up_to_id, MAILBOX_PAGE)
+
+    return work

@@ -1,0 +1,131 @@
+"""The service: which module does what a command asks, and what a server needs of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import gevent
+
+from app import commands, events
+from app.chat.accounts import Accounts
+from app.chat.journal import Journal
+from app.chat.messages import Messages
+from app.chat.moderation import Moderation
+from app.chat.passwords import Hasher
+from app.chat.private import Private
+from app.chat.rooms import Rooms
+from app.chat.session import Client, Session
+from app.store import messages as messages_store
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from app.chat.session import Clock
+    from app.settings import Settings
+    from app.store.database import Database
+
+Handler = Callable[[Session, Any], None]
+
+
+class Service:
+    """Carries out commands of sessions, one method call a command."""
+
+    def __init__(self, database: Database, settings: Settings, clock: Clock) -> None:
+        """Take over the database. Switches, to read from it."""
+        self._database = database
+        self._hasher = Hasher()
+        self.journal = Journal(self._commit, database.read(messages_store.newest_id))
+        self._is_registration_open = settings.registration == "open"
+        self.accounts = Accounts(database, self._hasher, clock, settings)
+        self.rooms = Rooms(database, self.journal, clock, settings.history_replay)
+        self._messages = Messages(database, self.journal, clock)
+        self._private = Private(database, self.journal, clock, self.accounts)
+        self._moderation = Moderation(database, self.journal, clock, self.accounts, self.rooms)
+        self._handlers = self._handlers_by_command()
+        self._journal_greenlet = gevent.spawn(self.journal.run)
+
+    def _handlers_by_command(self) -> Mapping[type[commands.Command], Handler]:
+        rooms, messages, private = self.rooms, self._messages, self._private
+        moderation = self._moderation
+        return {
+            commands.Say: messages.say,
+            commands.Emote: messages.emote,
+            commands.History: messages.history,
+            commands.Join: rooms.join,
+            commands.Leave: rooms.leave,
+            commands.Who: rooms.who,
+            commands.Rooms: rooms.list_rooms,
+            commands.Tell: private.tell,
+            commands.Away: private.away,
+            commands.Ignore: private.ignore,
+            commands.Unignore: private.unignore,
+            commands.Topic: moderation.topic,
+            commands.Kick: moderation.kick,
+            commands.Ban: moderation.ban,
+            commands.Unban: moderation.unban,
+            commands.Bans: moderation.bans,
+            commands.Mute: moderation.mute,
+            commands.Unmute: moderation.unmute,
+            commands.Promote: moderation.promote,
+            commands.Demote: moderation.demote,
+            commands.Register: self.accounts.register,
+            commands.Login: self._log_in,
+            commands.Passwd: self.accounts.change_password,
+            commands.Help: _help,
+            commands.Quit: _quit,
+        }
+
+    def connect(self, client: Client) -> Session:
+        """Begin a session, on which nobody has logged in yet."""
+        session = Session(client)
+        client.show(events.Connected(self._is_registration_open))
+        return session
+
+    def handle(self, session: Session, command: commands.Command) -> None:
+        """Do what a session asks. Switches. Raises Refusal; then nothing has happened.
+
+        Answers come in the order of the questions: anything but talking waits until what the
+        session did before was released.
+        """
+        kind = type(command)
+        if kind is not commands.Say:
+            self.journal.settle(session)
+        if kind is not commands.History:
+            session.history_before_id = None
+        if not kind.is_open:
+            session.speaker  # noqa: B018 (raises before login)
+        self._handlers[kind](session, command)
+
+    def disconnect(self, session: Session) -> None:
+        """End a session, however it came to an end."""
+        self.rooms.disconnect(session)
+        self.accounts.detach(session)
+
+    def close(self) -> None:
+        """Commit and release what is under way, and stop. Switches."""
+        self.journal.finish()
+        self._journal_greenlet.kill()
+        self._hasher.close()
+        self._database.close()
+
+    def _commit(
+        self, messages: Sequence[messages_store.NewMessage], seen: Mapping[int, int]
+    ) -> Sequence[int]:
+        def work(connection: Connection) -> Sequence[int]:
+            messages_store.note_seen(connection, seen)
+            return messages_store.store(connection, messages) if messages else ()
+
+        return self._database.write(work)
+
+    def _log_in(self, session: Session, command: commands.Login) -> None:
+        self.accounts.log_in(session, command)
+        self._private.show_mail(session)
+
+
+def _help(session: Session, command: commands.Help) -> None:
+    session.client.show(events.HelpShown(command.command))
+
+
+def _quit(session: Session, _command: commands.Quit) -> None:
+    session.client.close(events.SaidGoodbye())

@@ -1,0 +1,304 @@
+"""A connection: a socket, its wire, its outbox, and the greenlet that reads it.
+
+What it promises:
+  1. `send` never switches: what the kernel does not take at once waits in the outbox.
+  2. The outbox is bounded. A peer that leaves more unread is cut, and its last line says why.
+  3. Nothing is ever thrown into the reading greenlet while it is anywhere but waiting to read.
+  4. However it ends, the session ends once, and its room is told.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import gevent
+import structlog
+from gevent import get_hub
+from gevent.event import Event as Signal
+from gevent.socket import SHUT_WR, cancel_wait, socket, wait
+
+from app import events
+from app.chat.limits import TokenBucket
+from app.errors import Refusal
+from app.events import Event
+from app.settings import (
+    DISCARD_SECONDS_MAX,
+    LAST_WORDS_SECONDS_MAX,
+    RECEIVE_BYTES_MAX,
+    REPLY_BYTES_MAX,
+)
+
+if TYPE_CHECKING:
+    from app.chat.service import Service
+    from app.chat.session import Session
+    from app.commands import Command
+    from app.settings import Settings
+    from app.wire.text import TextWire
+
+log = structlog.get_logger()
+
+
+class _Closing(Exception):  # noqa: N818 (no error)
+    """Wakes the greenlet that waits to read from a connection which is being closed."""
+
+
+class Connection:
+    """One client's socket. Implements app.chat.session.Client."""
+
+    __slots__ = (
+        "_bucket",
+        "_drained",
+        "_is_closing",
+        "_is_lost",
+        "_login_timer",
+        "_outbox",
+        "_outbox_bytes",
+        "_outbox_bytes_max",
+        "_readable",
+        "_service",
+        "_socket",
+        "_wire",
+        "_writable",
+        "address",
+        "render",
+    )
+
+    def __init__(
+        self,
+        client_socket: socket,
+        address: str,
+        wire: TextWire,
+        service: Service,
+        settings: Settings,
+    ) -> None:
+        self.address = address
+        self.render = wire.render
+        self._socket = client_socket
+        self._wire = wire
+        self._service = service
+        self._outbox: deque[bytes | memoryview] = deque()
+        self._outbox_bytes = 0
+        self._outbox_bytes_max = settings.outbox_bytes_max
+        self._drained: Signal | None = None  # set while somebody waits for an empty outbox
+        self._is_closing = False  # the session is over; what is in the outbox still goes out
+        self._is_lost = False  # the peer is gone
+        rate, burst = settings.message_rate
+        self._bucket = TokenBucket(rate, burst, time.monotonic()) if rate else None
+        self._writable: Any = None  # a watcher, while _write_outbox runs
+        loop = get_hub().loop
+        self._readable = loop.io(client_socket.fileno(), 1)
+        self._login_timer = loop.timer(settings.login_seconds_max)
+
+    def serve(self) -> None:
+        """Serve the client until it leaves or is cut. Switches."""
+        self._login_timer.start(self._cut_late_login)
+        session = self._service.connect(self)
+        try:
+            self._talk(session)
+        finally:
+            self._is_closing = True
+            self._service.disconnect(session)
+            self._login_timer.close()
+            self._close_socket()
+
+    def refuse(self, sentence: str) -> None:
+        """Tell a client that there is no room for it, and close. Switches."""
+        self.close(events.Refused("full", sentence))
+        self._close_socket()
+
+    def _talk(self, session: Session) -> None:
+        while data := self._receive():
+            for item in self._wire.feed(data):
+                self._slow_down()
+                if self._is_closing:
+                    return
+                self._do(session, item)
+                if self._is_closing:
+                    return
+            self._send_output()
+        self._service.journal.settle(session)  # `printf ... | nc -N` hears all its answers
+
+    def _receive(self) -> bytes:
+        """Return what the peer sent; nothing when it is gone, or is to be. Switches."""
+        if self._is_closing:
+            return b""
+        try:
+            wait(self._readable)
+            data: bytes = self._socket.recv(RECEIVE_BYTES_MAX)
+        except _Closing:
+            return b""
+        except OSError:
+            data = b""
+            self._is_lost = True
+        return data
+
+    def _slow_down(self) -> None:
+        """Wait when the client is faster than it may be: it is read more slowly. Switches then."""
+        if self._bucket is not None:
+            seconds = self._bucket.take(time.monotonic())
+            if seconds:
+                gevent.sleep(seconds)
+
+    def _do(self, session: Session, item: Command | Refusal) -> None:
+        """Carry out a command, or tell what is wrong with a line. Switches."""
+        try:
+            if isinstance(item, Refusal):
+                raise item
+            self._service.handle(session, item)
+        except Refusal as refusal:
+            self._service.journal.settle(session)  # answers come in the order of the questions
+            refused = events.Refused(refusal.code, str(refusal))
+            if refusal.is_final:
+                self.close(refused)
+            else:
+                self.show(refused)
+        except Exception:
+            log.exception("command failed", command=type(item).__name__)
+            self.show(events.Refused("internal", "something went wrong here; it was logged"))
+
+    def _send_output(self) -> None:
+        output = self._wire.take_output()
+        if output:
+            self.send(output)
+
+    def show(self, event: Event) -> None:
+        """See Client."""
+        if isinstance(event, events.LoggedIn):
+            self._login_timer.stop()
+        self.send(self._wire.take_output() + self._wire.show(event))
+
+    def show_at_leisure(self, event: Event) -> None:
+        """See Client. Cut between lines, so that what is said meanwhile fits in."""
+        self._send_output()
+        data = self._wire.show(event)
+        while len(data) > REPLY_BYTES_MAX:
+            end = data.find(b"\n", REPLY_BYTES_MAX) + 1 or len(data)
+            self.send(data[:end])
+            data = data[end:]
+            self._wait_until_drained()
+        self.send(data)
+
+    def send(self, data: bytes) -> None:
+        """See Client."""
+        if not self._outbox:
+            if self._is_closing or not data:
+                return
+            try:
+                sent = self._socket.send(data, 0, 0.0)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                self._lose()
+                return
+            if sent == len(data):
+                return
+            self._queue(memoryview(data)[sent:])
+        elif not self._is_closing:
+            self._queue(data)
+            if self._outbox_bytes > self._outbox_bytes_max:
+                self._cut_slow_reader()
+
+    def close(self, event: Event) -> None:
+        """See Client."""
+        if not self._is_closing:
+            last_words = self._wire.take_output() + self._wire.show_last(event)
+            self.send(last_words)
+            self._end()
+
+    def _queue(self, data: bytes | memoryview) -> None:
+        if self._writable is None:
+            gevent.spawn(self._write_outbox)
+        self._outbox.append(data)
+        self._outbox_bytes += len(data)
+
+    def _write_outbox(self) -> None:
+        """Send what waits in the outbox; runs while something does. Switches."""
+        self._writable = get_hub().loop.io(self._socket.fileno(), 2)
+        try:
+            while self._outbox:
+                wait(self._writable)
+                self._write_some()
+        except _Closing:
+            self._empty_outbox()  # its time is up
+        except OSError:
+            self._lose()
+        finally:
+            self._writable.close()
+            self._writable = None
+        if self._drained is not None:
+            self._drained.set()
+
+    def _write_some(self) -> None:
+        if not self._outbox:
+            return  # emptied while this waited
+        data = self._outbox[0]
+        try:
+            sent = self._socket.send(data, 0, 0.0)
+        except BlockingIOError:
+            return
+        self._outbox_bytes -= sent
+        if sent < len(data):
+            self._outbox[0] = memoryview(data)[sent:]
+        else:
+            self._outbox.popleft()
+
+    def _empty_outbox(self) -> None:
+        self._outbox.clear()
+        self._outbox_bytes = 0
+
+    def _wait_until_drained(self, timeout_seconds: float | None = None) -> None:
+        """Wait until the outbox is empty, or the peer is gone. Switches."""
+        if self._outbox and not self._is_lost:
+            self._drained = Signal()
+            self._drained.wait(timeout_seconds)
+            self._drained = None
+
+    def _cut_slow_reader(self) -> None:
+        """Give up on a peer that does not read: of what waits, only the line that has begun goes."""
+        begun, _, _ = bytes(self._outbox[0]).partition(b"\n")
+        refused = events.Refused(
+            "too_slow",
+            f"you left over {self._outbox_bytes_max} bytes unread; come back and read on",
+        )
+        log.info("cut a slow reader", address=self.address)
+        self._empty_outbox()
+        self._queue(begun + b"\n" + self._wire.show_last(refused))
+        self._end()
+
+    def _cut_late_login(self) -> None:
+        self.close(events.Refused("login_timeout", "you took too long to log in; connect again"))
+
+    def _lose(self) -> None:
+        """The peer is gone: nothing more can be sent, and nothing will come."""
+        self._is_lost = True
+        self._empty_outbox()
+        self._end()
+
+    def _end(self) -> None:
+        """Let the reading greenlet go home, if it waits for input; if not, it sees for itself."""
+        self._is_closing = True
+        if self._readable.active:
+            cancel_wait(self._readable, _Closing())
+
+    def _close_socket(self) -> None:
+        """Let the peer read its last lines, then close. Switches, for a few seconds at most."""
+        self._wait_until_drained(LAST_WORDS_SECONDS_MAX)
+        if self._writable is not None:
+            cancel_wait(self._writable, _Closing())
+        try:
+            self._socket.shutdown(SHUT_WR)
+            if not self._is_lost:
+                self._discard_input()
+        except (OSError, _Closing):
+            pass  # it was gone before, or is to be now
+        self._readable.close()
+        self._socket.close()
+
+    def _discard_input(self) -> None:
+        """Read what is still coming: closed with input unread, the last lines could be lost."""
+        with gevent.Timeout(DISCARD_SECONDS_MAX, False):
+            wait(self._readable)
+            while self._socket.recv(RECEIVE_BYTES_MAX):
+                wait(self._readable)

@@ -1,0 +1,67 @@
+"""The server as a process: puts the parts together, runs until a signal, takes them apart."""
+
+import gc
+import os
+import signal
+import sys
+import time
+
+import click
+import gevent
+import structlog
+from gevent.event import Event as Signal
+
+from app import log as logging
+from app.chat.service import Service
+from app.net.server import Server, listen
+from app.settings import SWITCH_INTERVAL_SECONDS, Settings
+from app.store.database import Database
+from app.store.opening import open_database
+
+log = structlog.get_logger()
+
+
+def now() -> int:
+    """Return the time in milliseconds UTC."""
+    return time.time_ns() // 1_000_000
+
+
+def run(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT. A second signal exits at once. Raises StartRefused."""
+    logging.configure(settings.log_format)
+    sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
+    listener = listen(settings.listen)  # first, so that a taken port costs the database nothing
+    lock = open_database(settings.url, log.info)
+    database = Database(settings.url, settings.durability)
+    server = Server(listener, Service(database, settings, now), settings)
+    server.start()
+    _say_how_to_connect(server.address)
+    gc.collect()
+    gc.freeze()  # what is here now stays: no collection need look at it again
+    _wait_for_signal()
+    log.info("stopping")
+    server.stop()
+    lock.release()
+    log.info("stopped")
+
+
+def _say_how_to_connect(address: str) -> None:
+    host, _, port = address.rpartition(":")
+    host = host.strip("[]")
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    click.echo(f"Greenroom listens on {address}. In another terminal: telnet {host} {port}")
+    click.echo(f"(or: nc {host} {port}). Ctrl-C stops it.")
+    sys.stdout.flush()
+
+
+def _wait_for_signal() -> None:
+    received = Signal()
+
+    def stop() -> None:
+        if received.is_set():
+            os._exit(1)
+        received.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        gevent.signal_handler(number, stop)
+    received.wait()

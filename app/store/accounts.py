@@ -1,0 +1,86 @@
+"""Queries on accounts. Each takes a connection in a transaction, and blocks."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from app.names import Name
+from app.store.models import Ignored, User
+
+
+class Account(NamedTuple):
+    """A row of users, as the service needs it."""
+
+    id: int
+    name: str
+    password_hash: str
+    is_admin: bool
+    is_disabled: bool
+
+
+class NameTakenError(Exception):
+    """An account or a room has that name, or one that looks the same."""
+
+
+_COLUMNS = (User.id, User.name, User.password_hash, User.is_admin, User.is_disabled)
+
+
+def find(connection: Connection, name: Name) -> Account | None:
+    """Return the account of that name, in any spelling."""
+    row = connection.execute(select(*_COLUMNS).where(User.key == name.key)).first()
+    return Account(*row) if row else None
+
+
+def create(
+    connection: Connection, name: Name, password_hash: str, now: int, *, is_admin: bool = False
+) -> Account:
+    """Make an account. Raises NameTakenError."""
+    statement = insert(User).values(
+        name=name.shown,
+        key=name.key,
+        skeleton=name.skeleton,
+        password_hash=password_hash,
+        is_admin=is_admin,
+        created_at=now,
+    )
+    try:
+        result = connection.execute(statement)
+    except IntegrityError as error:
+        raise NameTakenError from error
+    (user_id,) = result.inserted_primary_key
+    return Account(user_id, name.shown, password_hash, is_admin, False)
+
+
+def change(connection: Connection, user_id: int, **values: object) -> None:
+    """Set columns of an account."""
+    connection.execute(update(User).where(User.id == user_id).values(**values))
+
+
+def seen_id(connection: Connection, user_id: int) -> int:
+    """Return up to which id the user was shown their private messages."""
+    return connection.execute(select(User.private_seen_id).where(User.id == user_id)).scalar_one()
+
+
+def list_all(connection: Connection) -> Sequence[Row[tuple[str, bool, bool, int]]]:
+    """Return (name, is_admin, is_disabled, created_at) of every account, by name."""
+    columns = (User.name, User.is_admin, User.is_disabled, User.created_at)
+    return connection.execute(select(*columns).order_by(User.key)).all()
+
+
+def ignored_names(connection: Connection, user_id: int) -> set[str]:
+    """Return the names of those whom the user does not want to hear."""
+    query = select(User.name).join(Ignored, Ignored.ignored_id == User.id)
+    return set(connection.scalars(query.where(Ignored.user_id == user_id)))
+
+
+def ignore(connection: Connection, user_id: int, ignored_id: int) -> None:
+    """Remember that the user does not want to hear the other."""
+    unignore(connection, user_id, ignored_id)
+    connection.execute(insert(Ignored).values(user_id=user_id, ignored_id=ignored_id))
+
+
+def unignore(connection: Connection, user_id: int, ignored_id: int) -> None:
+    """Forget that the user does not want to hear the other."""
+    connection.execute(delete(Ignored).filter_by(user_id=user_id, ignored_id=ignored_id))

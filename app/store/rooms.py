@@ -1,0 +1,121 @@
+"""Queries on rooms, and on who may do what in them. Each takes a connection, and blocks."""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import aliased
+
+from app.events import Sanction
+from app.names import Name
+from app.store import models
+from app.store.accounts import NameTakenError
+from app.store.models import Moderator, Room, User
+
+SanctionKind = Literal["ban", "mute"]
+
+
+class NewSanction(NamedTuple):
+    """A ban or a mute to be stored; `until_at` is None when it is for good."""
+
+    kind: SanctionKind
+    room_id: int
+    user_id: int
+    by_id: int
+    reason: str
+    made_at: int
+    until_at: int | None
+
+
+class StoredRoom(NamedTuple):
+    """A room as it is kept; its bans and mutes by kind, and by the user that they are of."""
+
+    id: int
+    name: str
+    topic: str
+    owner_id: int
+    moderator_ids: set[int]
+    sanctions: dict[SanctionKind, dict[int, Sanction]]
+
+
+def find(connection: Connection, name: Name) -> StoredRoom | None:
+    """Return the room of that name, in any spelling."""
+    query = select(Room.id, Room.name, Room.topic, Room.owner_id).where(Room.key == name.key)
+    row = connection.execute(query).first()
+    if row is None:
+        return None
+    moderators = select(Moderator.user_id).where(Moderator.room_id == row.id)
+    return StoredRoom(
+        *row,
+        moderator_ids=set(connection.scalars(moderators)),
+        sanctions=_sanctions(connection, row.id),
+    )
+
+
+def create(connection: Connection, name: Name, owner_id: int, now: int) -> StoredRoom:
+    """Make a room. Raises NameTakenError when another one's name looks the same."""
+    statement = insert(Room).values(
+        name=name.shown, key=name.key, skeleton=name.skeleton, owner_id=owner_id, created_at=now
+    )
+    try:
+        result = connection.execute(statement)
+    except IntegrityError as error:
+        raise NameTakenError from error
+    (room_id,) = result.inserted_primary_key
+    return StoredRoom(room_id, name.shown, "", owner_id, set(), {"ban": {}, "mute": {}})
+
+
+def newest(connection: Connection, count: int) -> Sequence[tuple[str, str]]:
+    """Return (name, topic) of the rooms that were made last."""
+    query = select(Room.name, Room.topic).order_by(Room.id.desc()).limit(count)
+    return [(name, topic) for name, topic in connection.execute(query)]
+
+
+def set_topic(connection: Connection, room_id: int, topic: str) -> None:
+    """Set what the room is about."""
+    connection.execute(update(Room).where(Room.id == room_id).values(topic=topic))
+
+
+def add_moderator(connection: Connection, room_id: int, user_id: int) -> None:
+    """Make a moderator."""
+    connection.execute(insert(Moderator).values(room_id=room_id, user_id=user_id))
+
+
+def remove_moderator(connection: Connection, room_id: int, user_id: int) -> None:
+    """Unmake a moderator, if the user is one."""
+    connection.execute(delete(Moderator).filter_by(room_id=room_id, user_id=user_id))
+
+
+def put_sanction(connection: Connection, sanction: NewSanction) -> None:
+    """Ban or mute a user, in place of an earlier ban or mute."""
+    remove_sanction(connection, sanction.kind, sanction.room_id, sanction.user_id)
+    connection.execute(insert(models.Sanction).values(sanction._asdict()))
+
+
+def remove_sanction(connection: Connection, kind: SanctionKind, room_id: int, user_id: int) -> None:
+    """End a ban or a mute."""
+    connection.execute(
+        delete(models.Sanction).filter_by(kind=kind, room_id=room_id, user_id=user_id)
+    )
+
+
+def _sanctions(connection: Connection, room_id: int) -> dict[SanctionKind, dict[int, Sanction]]:
+    target, by = aliased(User), aliased(User)
+    query = (
+        select(
+            models.Sanction.kind,
+            models.Sanction.user_id,
+            target.name,
+            by.name,
+            models.Sanction.reason,
+            models.Sanction.until_at,
+        )
+        .join(target, target.id == models.Sanction.user_id)
+        .join(by, by.id == models.Sanction.by_id)
+        .where(models.Sanction.room_id == room_id)
+    )
+    sanctions: dict[SanctionKind, dict[int, Sanction]] = {"ban": {}, "mute": {}}
+    for kind, user_id, *rest in connection.execute(query):
+        sanctions[kind][user_id] = Sanction(*rest)
+    return sanctions

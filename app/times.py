@@ -1,0 +1,37 @@
+"""Times and time spans as people write them. Times are milliseconds UTC, spans whole seconds."""
+
+import re
+from datetime import UTC, datetime
+
+from app.settings import SPAN_SECONDS_MAX
+
+_UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
+_SPAN = re.compile(r"([0-9]{1,9})([dhms])")
+
+
+def minute(at: int) -> str:
+    """Return a time to the minute: 2026-11-22 14:02."""
+    return datetime.fromtimestamp(at / 1000, UTC).strftime("%Y-%m-%d %H:%M")
+
+
+def minute_since(at: int, now: int) -> str:
+    """Return a time to the minute, without the date when it is today's: 14:02."""
+    text, today = minute(at), minute(now)[:10]
+    return text.removeprefix(today).lstrip()
+
+
+def parse_span(text: str) -> int | None:
+    """Read a span like 30m, 2h or 7d; None when the text is none. Raises ValueError if too long."""
+    match = _SPAN.fullmatch(text)
+    if not match:
+        return None
+    seconds = int(match[1]) * _UNITS[match[2]]
+    if not 0 < seconds <= SPAN_SECONDS_MAX:
+        raise ValueError(f"{text} is too long or too short; the longest is 3650d")
+    return seconds
+
+
+def format_span(seconds: int) -> str:
+    """Return a span as it would be typed, in the largest unit that divides it."""
+    unit, size = next((unit, size) for unit, size in _UNITS.items() if seconds % size == 0)
+    return f"{seconds // size}{unit}"

@@ -1,0 +1,110 @@
+"""The text wire: what a person types at telnet or nc, and what they are shown. Pure.
+
+Before login it asks for a name and a password, and telnet clients are told not to show the latter.
+After it a line is a command when it begins with a slash, and something said when not; two slashes
+say one. A line that makes no sense comes out as a refusal, as a value, so that those around it
+survive.
+"""
+
+from collections.abc import Callable, Iterator
+
+from app import events
+from app.commands import Command, Login, Passwd, Register, Say
+from app.errors import BadLine, Refusal
+from app.events import Event
+from app.wire.lines import LineSplitter
+from app.wire.telnet import HIDE_INPUT, SHOW_INPUT, TelnetFilter
+from app.wire.text_commands import find_command, parse_arguments
+from app.wire.text_events import render
+
+Answer = Command | Refusal | None  # None: the line asks for nothing, or for another line
+
+
+class TextWire:
+    """One connection's dialogue: bytes to commands, events to bytes."""
+
+    render = staticmethod(render)  # of what everybody in a room is shown
+
+    def __init__(self, line_bytes_max: int) -> None:
+        self._telnet = TelnetFilter()
+        self._lines = LineSplitter(line_bytes_max)
+        self._line_bytes_max = line_bytes_max
+        self._is_logged_in = False
+        self._secret: Callable[[str], Answer] | None = None  # takes the hidden line asked for
+        self._output = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[Command | Refusal]:
+        """Yield what the client asks, one line at a time.
+
+        What to do with a line can depend on how the one before it ended, so each is read only when
+        the one before it was dealt with. Take the output after each, and at the end.
+        """
+        text = self._telnet.feed(data)
+        for line in self._lines.feed(text):
+            answer = self._read(line)
+            if answer is not None:
+                yield answer
+
+    def take_output(self) -> bytes:
+        """Return what is to be sent now: answers of the telnet filter, and prompts."""
+        output = bytes(self._telnet.answers + self._output)
+        self._telnet.answers.clear()
+        self._output.clear()
+        return output
+
+    def show(self, event: Event) -> bytes:
+        """Return what shows the session an event that concerns it alone, and what is asked next."""
+        if isinstance(event, events.LoggedIn):
+            self._is_logged_in = True
+        return render(event) + (b"" if self._is_logged_in else b"login: ")
+
+    def show_last(self, event: Event) -> bytes:
+        """Return what shows the session its last event."""
+        return render(event)
+
+    def _read(self, line: bytes | None) -> Answer:
+        secret = self._secret
+        if secret is not None:
+            self._secret = None
+            self._output += SHOW_INPUT + b"\r\n"
+        if line is None:
+            return BadLine(
+                f"a line has at most {self._line_bytes_max} bytes; yours was not used",
+                code="line_too_long",
+            )
+        try:
+            text = line.decode()
+        except UnicodeDecodeError:
+            return BadLine("that line is not UTF-8, and was not used", code="not_utf8")
+        try:
+            return secret(text) if secret is not None else self._typed(text)
+        except Refusal as refusal:
+            return refusal
+
+    def _typed(self, text: str) -> Answer:
+        if text.startswith("/") and not text.startswith("//"):
+            return self._command(text)
+        if self._is_logged_in:
+            return Say(text.removeprefix("/")) if text.strip() else None
+        name = text.strip()
+        if not name:
+            self._output += b"login: "
+            return None
+        return self._ask("password: ", lambda password: Login(name, password))
+
+    def _command(self, text: str) -> Answer:
+        word, _, rest = text.partition(" ")
+        kind, arguments = find_command(word), rest.split()
+        if kind is Passwd and not arguments:
+            return self._ask("old password: ", self._ask_new_password)
+        if kind in (Login, Register) and len(arguments) == 1 and not self._is_logged_in:
+            return self._ask("password: ", lambda password: kind(arguments[0], password))
+        return parse_arguments(kind, rest)
+
+    def _ask_new_password(self, old: str) -> Answer:
+        return self._ask("new password: ", lambda new: Passwd(old, new))
+
+    def _ask(self, prompt: str, then: Callable[[str], Answer]) -> None:
+        """Ask for a line that is not to be seen."""
+        self._secret = then
+        self._output += HIDE_INPUT + prompt.encode()

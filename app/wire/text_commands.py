@@ -1,0 +1,100 @@
+"""Commands as people type them: parsing, usage, help, all made from the table in app/commands.py."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, fields
+from typing import NamedTuple, get_type_hints
+
+from app.commands import COMMANDS, Command, Count, Rest, Span, Word
+from app.errors import BadLine
+from app.times import parse_span
+
+_NUMBER = re.compile(r"[0-9]{1,9}")
+
+
+class _Argument(NamedTuple):
+    """A field of a command, and what is read for it."""
+
+    field: str
+    shape: Word | Rest | Count | Span
+    is_optional: bool
+
+    @property
+    def usage(self) -> str:
+        return f"[{self.shape.name}]" if self.is_optional else self.shape.name
+
+
+def _arguments(kind: type[Command]) -> Sequence[_Argument]:
+    hints = get_type_hints(kind, include_extras=True)
+    return [
+        _Argument(field.name, hints[field.name].__metadata__[0], field.default is not MISSING)
+        for field in fields(kind)
+    ]
+
+
+_ARGUMENTS: Mapping[type[Command], Sequence[_Argument]] = {
+    kind: _arguments(kind) for kind in COMMANDS.values()
+}
+
+
+def usage(kind: type[Command]) -> str:
+    """Return how a command is typed: /kick USER [REASON]."""
+    return " ".join([f"/{kind.word}", *(argument.usage for argument in _ARGUMENTS[kind])])
+
+
+def summary(kind: type[Command]) -> str:
+    """Return what a command does, in a sentence."""
+    return str(kind.__doc__)
+
+
+def find_command(word: str) -> type[Command]:
+    """Return the command of that word, with or without its slash. Raises BadLine."""
+    word = word.removeprefix("/")
+    kind = COMMANDS.get(word.lower())
+    if kind is None:
+        raise BadLine(f"unknown command /{word}. Try /help.", code="unknown_command")
+    return kind
+
+
+def parse_arguments(kind: type[Command], text: str) -> Command:
+    """Read a command from what was typed after its word. Raises BadLine."""
+    values: dict[str, object] = {}
+    rest = text.strip()
+    for argument in _ARGUMENTS[kind]:
+        value, left = _read(argument.shape, rest)
+        if value is not None:
+            values[argument.field], rest = value, left
+        elif not argument.is_optional:
+            raise _bad_usage(kind)
+    if rest:
+        raise _bad_usage(kind)
+    return kind(**values)
+
+
+def _bad_usage(kind: type[Command]) -> BadLine:
+    return BadLine(f"usage: {usage(kind)}", code="bad_arguments")
+
+
+def _read(shape: Word | Rest | Count | Span, text: str) -> tuple[str | int | None, str]:
+    """Return the value, and what is left of the text; None when the value is not there."""
+    if not text:
+        return None, text
+    if isinstance(shape, Rest):
+        if shape.chars_max is not None and len(text) > shape.chars_max:
+            raise BadLine(
+                f"{shape.name} has at most {shape.chars_max} characters here", code="too_long"
+            )
+        return text, ""
+    word, left = (*text.split(maxsplit=1), "")[:2]
+    if isinstance(shape, Word):
+        return word, left
+    if isinstance(shape, Span):
+        try:
+            return parse_span(word), left
+        except ValueError as error:
+            raise BadLine(str(error), code="bad_arguments") from error
+    if not _NUMBER.fullmatch(word) or not 1 <= int(word) <= shape.most:
+        raise BadLine(
+            f"{shape.name} is a whole number from 1 to {shape.most}", code="bad_arguments"
+        )
+    return int(word), left

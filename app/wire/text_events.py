@@ -1,0 +1,195 @@
+"""Events as people read them: one function an event, which returns its line or lines.
+
+What others typed was made harmless when it came in, and names are so by their rules. A refusal may
+repeat what its reader typed, and is made harmless here.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from app import events
+from app.commands import COMMANDS
+from app.errors import BadLine
+from app.events import Event
+from app.names import harmless
+from app.times import format_span, minute, minute_since
+from app.wire.text_commands import find_command, summary, usage
+
+
+def render(event: Event) -> bytes:
+    """Return an event as it is sent: every line ends in CR LF."""
+    shown = _SHOWN[type(event)](event)
+    lines = (shown,) if isinstance(shown, str) else shown
+    return "".join([f"{line}\r\n" for line in lines]).encode()
+
+
+def _said(event: events.Said) -> str:
+    return f"* {event.user} {event.body}" if event.is_action else f"{event.user}: {event.body}"
+
+
+def _replayed(messages: Iterable[events.Said], now: int) -> Iterable[str]:
+    return (f"[{minute_since(said.at, now)}] {_said(said)}" for said in messages)
+
+
+def _because(reason: str) -> str:
+    return f" ({reason})" if reason else ""
+
+
+def _for(seconds: int | None) -> str:
+    return "" if seconds is None else f" for {format_span(seconds)}"
+
+
+def _done_to(event: Any, what: str) -> str:
+    return f"{event.user} was {what} by {event.by}"
+
+
+def _kicked(event: events.Kicked) -> str:
+    return f"{_done_to(event, 'kicked')}{_because(event.reason)}."
+
+
+def _banned(event: events.Banned) -> str:
+    return f"{_done_to(event, 'banned')}{_for(event.seconds)}{_because(event.reason)}."
+
+
+def _muted(event: events.Muted) -> str:
+    return f"{_done_to(event, 'muted')}{_for(event.seconds)}{_because(event.reason)}."
+
+
+def _connected(event: events.Connected) -> Iterable[str]:
+    yield "Greenroom: a chat server that remembers."
+    if event.is_registration_open:
+        yield "Log in with your name. New here? Type /register NAME. Lost? Type /help."
+    else:
+        yield "Log in with your name. Accounts are made by the operator. Lost? Type /help."
+
+
+def _logged_in(event: events.LoggedIn) -> str:
+    return f"Hello, {event.user}. Enter a room with /join ROOM; /rooms shows them, /help the rest."
+
+
+def _entered(event: events.Entered) -> Iterable[str]:
+    yield f"Welcome to room {event.room}!"
+    yield f"Current users: {', '.join(event.users)}"
+    if event.topic:
+        yield f"Topic: {event.topic}"
+    yield from _replayed(event.messages, event.now)
+
+
+def _sent_out(event: events.SentOut) -> str:
+    fact = event.fact
+    what = f"banned{_for(fact.seconds)}" if isinstance(fact, events.Banned) else "kicked"
+    return f"You were {what} from {fact.room} by {fact.by}{_because(fact.reason)}."
+
+
+def _privately_said(event: events.PrivatelySaid) -> str:
+    return f"[private] {event.user}: {event.body}"
+
+
+def _privately_sent(event: events.PrivatelySent) -> Iterable[str]:
+    message = event.message
+    yield f"[private to {message.recipient}] {message.body}"
+    if event.away is not None:
+        yield f"{message.recipient} is away{_because(event.away)}."
+
+
+def _mail(event: events.MailShown) -> Iterable[str]:
+    for said in event.messages:
+        yield f"[{minute_since(said.at, event.now)}] {_privately_said(said)}"
+
+
+def _history(event: events.HistoryShown) -> Iterable[str]:
+    if not event.messages:
+        yield f"There is nothing earlier in {event.room}."
+        return
+    if event.has_more:
+        yield "There is more before this; type /history again."
+    yield from _replayed(event.messages, event.now)
+
+
+def _people(event: events.PeopleListed) -> Iterable[str]:
+    yield f"In {event.room}:"
+    for person in event.people:
+        away = f", away{_because(person.away)}" if person.away is not None else ""
+        role = f", {person.role}" if person.role else ""
+        yield f"  {person.name}{role}{away}"
+
+
+def _rooms(event: events.RoomsListed) -> Iterable[str]:
+    if not event.rooms:
+        yield "There is no room yet; /join ROOM makes one."
+    for room in event.rooms:
+        topic = f": {room.topic}" if room.topic else ""
+        yield f"  {room.name} ({room.users}){topic}"
+    if event.has_more:
+        yield "There are more."
+
+
+def _sanctions(event: events.SanctionsListed) -> Iterable[str]:
+    for what, sanctions in (("banned", event.bans), ("muted", event.mutes)):
+        if not sanctions:
+            yield f"Nobody is {what} in {event.room}."
+        for each in sanctions:
+            until = "for good" if each.until is None else f"until {minute(each.until)} UTC"
+            yield f"  {each.user} is {what} {until}, by {each.by}{_because(each.reason)}"
+
+
+def _ignored(event: events.IgnoredListed) -> str:
+    return f"You ignore: {', '.join(event.users)}" if event.users else "You ignore nobody."
+
+
+def _topic(event: events.TopicShown) -> str:
+    if event.topic:
+        return f"Topic of {event.room}: {event.topic}"
+    return f"{event.room} has no topic; /topic TEXT sets one."
+
+
+def _help(event: events.HelpShown) -> Iterable[str]:
+    if event.command:
+        try:
+            kind = find_command(event.command)
+        except BadLine as refusal:
+            yield _refused(events.Refused(refusal.code, str(refusal)))
+        else:
+            yield usage(kind)
+            yield f"  {summary(kind)}"
+        return
+    for kind in COMMANDS.values():
+        yield f"{usage(kind)}: {summary(kind)}"
+
+
+def _refused(event: events.Refused) -> str:
+    return f"Error: {harmless(event.sentence)}"
+
+
+_SHOWN: dict[type[Event], Callable[[Any], str | Iterable[str]]] = {
+    events.Said: _said,
+    events.Joined: lambda event: f"{event.user} has joined the room.",
+    events.Left: lambda event: f"{event.user} has left the room.",
+    events.Disconnected: lambda event: f"{event.user} has disconnected.",
+    events.Kicked: _kicked,
+    events.Banned: _banned,
+    events.Unbanned: lambda event: f"{_done_to(event, 'unbanned')}.",
+    events.Muted: _muted,
+    events.Unmuted: lambda event: f"{_done_to(event, 'unmuted')}.",
+    events.Promoted: lambda event: f"{_done_to(event, 'made a moderator')}.",
+    events.Demoted: lambda event: f"{_done_to(event, 'made a moderator no more')}.",
+    events.TopicSet: lambda event: f"{event.user} set the topic: {event.topic}",
+    events.Connected: _connected,
+    events.LoggedIn: _logged_in,
+    events.Entered: _entered,
+    events.Departed: lambda event: f"You have left {event.room}.",
+    events.SentOut: _sent_out,
+    events.PrivatelySaid: _privately_said,
+    events.PrivatelySent: _privately_sent,
+    events.MailShown: _mail,
+    events.HistoryShown: _history,
+    events.PeopleListed: _people,
+    events.RoomsListed: _rooms,
+    events.SanctionsListed: _sanctions,
+    events.IgnoredListed: _ignored,
+    events.TopicShown: _topic,
+    events.HelpShown: _help,
+    events.Noticed: lambda event: event.sentence,
+    events.Refused: _refused,
+    events.SaidGoodbye: lambda event: "Goodbye.",
+}

@@ -1,0 +1,175 @@
+"""What came out: medians over the rounds, the tables for people, the notes that qualify them."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from statistics import median
+
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+
+from loads import Figures
+from peers import GREENROOM, RELAY
+
+GENERATOR_SHARE_MAX = 0.9  # beyond it the generator may be what was measured
+SEND_LATENESS_MS_MAX = 5  # beyond it the pace was not the one that was asked for
+DISTURBED_SHARE_MAX = 0.1  # of the time; beyond it somebody else's work is in the figures
+BYTES_PER_MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Result:
+    """One scene, played once by one server: figures, or the sentence why there are none."""
+
+    scene: str
+    server: str
+    round: int
+    figures: Figures = field(default_factory=dict)
+    failure: str = ""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """All rounds of one scene by one server: the median of each figure, and what failed."""
+
+    scene: str
+    server: str
+    figures: Figures
+    failures: list[str]
+
+    @property
+    def is_comparable(self) -> bool:
+        """Whether it is of a scene that every server plays."""
+        return "deliveries_per_second" in self.figures
+
+    @property
+    def is_steady(self) -> bool:
+        """Whether the pace was given, so that the cost is what there is to compare."""
+        return "latency_p50_ms" in self.figures
+
+    def ratio(self, other: "Summary") -> float:
+        """Return deliveries a second over the other's; CPU time over the other's when steady."""
+        name = "cpu_us_per_delivery" if self.is_steady else "deliveries_per_second"
+        return self.figures[name] / other.figures[name]
+
+
+def summarise(results: Iterable[Result]) -> list[Summary]:
+    """Return a summary for each scene and server: scenes in order of play, and servers in them."""
+    groups: dict[str, dict[str, list[Result]]] = {}
+    for result in results:
+        groups.setdefault(result.scene, {}).setdefault(result.server, []).append(result)
+    return [_summary(played) for servers in groups.values() for played in servers.values()]
+
+
+def _summary(played: list[Result]) -> Summary:
+    good = [result.figures for result in played if not result.failure]
+    return Summary(
+        played[0].scene,
+        played[0].server,
+        {name: median(figures[name] for figures in good) for name in (good[0] if good else ())},
+        [result.failure for result in played if result.failure],
+    )
+
+
+def best_peer(summaries: Iterable[Summary], scene: str) -> Summary | None:
+    """Return the peer that did best in the scene. The relay is a ceiling, and not among them."""
+    peers = [
+        summary
+        for summary in summaries
+        if summary.scene == scene
+        and summary.is_comparable
+        and summary.server not in (GREENROOM, RELAY)
+    ]
+    if not peers:
+        return None
+    choose = min if peers[0].is_steady else max
+    return choose(peers, key=lambda peer: peer.ratio(peers[0]))
+
+
+def show(
+    console: Console, summaries: list[Summary], machine: dict[str, str], remarks: Iterable[str]
+) -> None:
+    """Print the machine, the tables, and what to know before one quotes them."""
+    for name, value in machine.items():
+        console.print(f"{name:>10}  {value}", markup=False, highlight=False, soft_wrap=True)
+    if shared := [summary for summary in summaries if summary.is_comparable]:
+        console.print(_shared_table(shared))
+    if alone := [summary for summary in summaries if not summary.is_comparable]:
+        console.print(_house_table(alone))
+    for note in (*remarks, *_notes(summaries)):
+        console.print(f"- {note}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _shared_table(summaries: list[Summary]) -> Table:
+    table = Table("scene", "server", box=SIMPLE, padding=0)
+    for heading in (
+        "deliv-\neries/s",
+        "CPU us\neach",
+        "p50\nms",
+        "p99\nms",
+        "RSS\nMiB",
+        "peak\nMiB",
+        "gener-\nator",
+        "rate\n/best",
+        "CPU\n/best",
+    ):
+        table.add_column(heading, justify="right", no_wrap=True, min_width=5)
+    previous = summaries[0].scene
+    for summary in summaries:
+        if summary.scene != previous:
+            table.add_section()
+        previous = summary.scene
+        table.add_row(*_cells(summary, best_peer(summaries, summary.scene)))
+    return table
+
+
+def _cells(summary: Summary, best: Summary | None) -> Iterator[str]:
+    figures = summary.figures
+    ratio = f"{summary.ratio(best):.2f}" if best else ""
+    yield summary.scene
+    yield summary.server
+    yield _short(figures["deliveries_per_second"])
+    yield f"{figures['cpu_us_per_delivery']:.2f}"
+    yield f"{figures['latency_p50_ms']:.2f}" if summary.is_steady else ""
+    yield f"{figures['latency_p99_ms']:.2f}" if summary.is_steady else ""
+    yield f"{figures['rss_bytes'] / BYTES_PER_MIB:.0f}"
+    yield f"{figures['rss_peak_bytes'] / BYTES_PER_MIB:.0f}"
+    yield f"{figures['generator_share']:.0%}"
+    yield "" if summary.is_steady else ratio
+    yield ratio if summary.is_steady else ""
+
+
+def _short(number: float) -> str:
+    """Write 83,156,268 as 83.16 M, and 20,001 as 20.0 k."""
+    return f"{number / 1e6:.2f} M" if number >= 1e6 else f"{number / 1e3:.1f} k"
+
+
+def _house_table(summaries: list[Summary]) -> Table:
+    table = Table("scene", "figure", box=SIMPLE)
+    table.add_column(GREENROOM, justify="right")
+    for summary in summaries:
+        for name, value in summary.figures.items():
+            table.add_row(summary.scene, name.replace("_", " "), f"{value:,.2f}")
+        table.add_section()
+    return table
+
+
+def _notes(summaries: list[Summary]) -> Iterator[str]:
+    for summary in summaries:
+        who = f"{summary.scene}, {summary.server}"
+        for failure in summary.failures:
+            yield f"{who}: a round failed: {failure}"
+        if summary.figures.get("generator_share", 0) > GENERATOR_SHARE_MAX:
+            yield f"{who}: the generator had no time left, the server may be faster than this"
+        if (share := summary.figures.get("disturbed_share", 0)) > DISTURBED_SHARE_MAX:
+            yield f"{who}: other programs had the generator's core {share:.0%} of the time"
+        if summary.figures.get("send_lateness_p99_ms", 0) > SEND_LATENESS_MS_MAX:
+            yield f"{who}: the generator sent late, its pace was not even"
+
+
+def as_json(summaries: list[Summary], results: list[Result]) -> dict[str, object]:
+    """Return medians and all rounds in values that json can write."""
+    return {
+        "medians": [asdict(summary) for summary in summaries],
+        "rounds": [asdict(result) for result in results],
+    }
