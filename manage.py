@@ -6,7 +6,7 @@ import sys
 try:
     import click  # noqa: F401 (whether the dependencies are here)
 except ImportError:
-    sys.exit("Greenroom's dependencies are missing: run `make install`, then .venv/bin/python manage.py")
+    sys.exit("Greenroom is not installed here; run: make install && .venv/bin/python manage.py")
 
 from app.cli import main
 

@@ -84,7 +84,7 @@ def _plainest_lookalike(character: str) -> str:
         return character
     lookalikes = (glyph["c"] for glyph in confusables_data.get(character, ()))
     letters = [text.lower() for text in lookalikes if len(text) == 1 and text.isalpha()]
-    return min([character, *letters])
+    return min(character, *letters) if letters else character
 
 
 def parse_password(text: str) -> str:

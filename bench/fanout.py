@@ -49,7 +49,7 @@ def main() -> int:
 
     def note(result: Result) -> None:
         results.append(result)
-        outcome = result.failure or f"{next(iter(result.figures.values())):,.0f}"
+        outcome = result.failure or "{} {:,.0f}".format(*next(iter(result.figures.items())))
         line = f"round {result.round}: {result.scene}, {result.server}: {outcome}"
         progress.print(line, markup=False, highlight=False)
 

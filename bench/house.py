@@ -83,10 +83,10 @@ def idle(server: Server, core: int, sessions: int) -> Figures:
         crowd.settle()
         after_bytes = process.rss_bytes()
     return {
+        "rss_per_session_bytes": (after_bytes - before_bytes) / sessions,
         "sessions": sessions,
         "rss_before_bytes": before_bytes,
         "rss_after_bytes": after_bytes,
-        "rss_per_session_bytes": (after_bytes - before_bytes) / sessions,
         "registrations_per_second": sessions / usage.wall_seconds,
     }
 
@@ -115,9 +115,9 @@ def start(server: Server, core: int) -> Figures:
             rss_bytes = process.rss_bytes()
             server.check_exit(process.stop())
     return {
-        "messages": MESSAGES_AT_START,
         "exec_to_prompt_ms": (prompted - began) * MS_PER_SECOND,
         "join_to_replayed_ms": (replayed - asked) * MS_PER_SECOND,
+        "messages": MESSAGES_AT_START,
         "rss_bytes": rss_bytes,
     }
 

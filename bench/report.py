@@ -15,6 +15,7 @@ GENERATOR_SHARE_MAX = 0.9  # beyond it the generator may be what was measured
 SEND_LATENESS_MS_MAX = 5  # beyond it the pace was not the one that was asked for
 DISTURBED_SHARE_MAX = 0.1  # of the time; beyond it somebody else's work is in the figures
 BYTES_PER_MIB = 1 << 20
+BIG = 100  # figures from here on are shown without decimals
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,8 @@ def show(
         console.print(f"{name:>10}  {value}", markup=False, highlight=False, soft_wrap=True)
     if shared := [summary for summary in summaries if summary.is_comparable]:
         console.print(_shared_table(shared))
-    if alone := [summary for summary in summaries if not summary.is_comparable]:
+    alone = [summary for summary in summaries if summary.figures and not summary.is_comparable]
+    if alone:
         console.print(_house_table(alone))
     for note in (*remarks, *_notes(summaries)):
         console.print(f"- {note}", markup=False, highlight=False, soft_wrap=True)
@@ -149,7 +151,8 @@ def _house_table(summaries: list[Summary]) -> Table:
     table.add_column(GREENROOM, justify="right")
     for summary in summaries:
         for name, value in summary.figures.items():
-            table.add_row(summary.scene, name.replace("_", " "), f"{value:,.2f}")
+            digits = 0 if value >= BIG else 2
+            table.add_row(summary.scene, name.replace("_", " "), f"{value:,.{digits}f}")
         table.add_section()
     return table
 

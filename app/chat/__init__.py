@@ -1,0 +1,1 @@
+"""What may happen: the service layer. Knows no socket and no format."""

@@ -184,7 +184,7 @@ class Journal:
         try:
             ids = self._commit([entry.message for entry in stored if entry.message], seen)
         except NotStored as refusal:
-            log.error("messages not stored", count=len(stored), reason=str(refusal))
+            log.warning("messages not stored", count=len(stored), reason=str(refusal))
             self.is_failing = True
             _tell_senders(stored, refusal)
             return [entry for entry in batch if entry.message is None]

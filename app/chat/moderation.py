@@ -163,7 +163,7 @@ class Moderation:
 
     @contextmanager
     def _case(self, session: Session, name: str, least: str) -> Iterator[_Case]:
-        """Hold the room, and check that the session may decide there about the user of that name."""
+        """Hold the room, and check that the session may decide there about that user."""
         room = session.room_or_refuse()
         target = self._accounts.find(name)
         with self._rooms.deciding(room):

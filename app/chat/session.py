@@ -25,7 +25,10 @@ class Client(Protocol):
     """What the service needs of a connection. Nothing here switches, but `show_at_leisure`."""
 
     address: str
-    render: Render  # of what a room is shown: the same bytes for everybody with this wire
+
+    @property
+    def render(self) -> Render:
+        """Return how the wire shows what a room is shown: the same for everybody with it."""
 
     def send(self, data: bytes) -> None:
         """Send bytes of `render`; what the peer does not take waits in a bounded outbox."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import gevent
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 
-class _Closing(Exception):  # noqa: N818 (no error)
+class _Closing(Exception):
     """Wakes the greenlet that waits to read from a connection which is being closed."""
 
 
@@ -52,6 +53,7 @@ class Connection:
         "_drained",
         "_is_closing",
         "_is_lost",
+        "_is_reading",
         "_login_timer",
         "_outbox",
         "_outbox_bytes",
@@ -76,6 +78,7 @@ class Connection:
         self.address = address
         self.render = wire.render
         self._socket = client_socket
+        client_socket.setblocking(False)  # whoever may wait does so on a watcher of its own
         self._wire = wire
         self._service = service
         self._outbox: deque[bytes | memoryview] = deque()
@@ -84,6 +87,7 @@ class Connection:
         self._drained: Signal | None = None  # set while somebody waits for an empty outbox
         self._is_closing = False  # the session is over; what is in the outbox still goes out
         self._is_lost = False  # the peer is gone
+        self._is_reading = False  # the reading greenlet waits for input
         rate, burst = settings.message_rate
         self._bucket = TokenBucket(rate, burst, time.monotonic()) if rate else None
         self._writable: Any = None  # a watcher, while _write_outbox runs
@@ -124,15 +128,22 @@ class Connection:
         """Return what the peer sent; nothing when it is gone, or is to be. Switches."""
         if self._is_closing:
             return b""
+        self._is_reading = True
         try:
-            wait(self._readable)
-            data: bytes = self._socket.recv(RECEIVE_BYTES_MAX)
+            return self._receive_now()
         except _Closing:
             return b""
         except OSError:
-            data = b""
             self._is_lost = True
-        return data
+            return b""
+        finally:
+            self._is_reading = False
+
+    def _receive_now(self) -> bytes:
+        while True:
+            wait(self._readable)
+            with suppress(BlockingIOError):
+                return self._socket.recv(RECEIVE_BYTES_MAX)
 
     def _slow_down(self) -> None:
         """Wait when the client is faster than it may be: it is read more slowly. Switches then."""
@@ -143,20 +154,24 @@ class Connection:
 
     def _do(self, session: Session, item: Command | Refusal) -> None:
         """Carry out a command, or tell what is wrong with a line. Switches."""
+        if isinstance(item, Refusal):
+            self._refuse(session, item)
+            return
         try:
-            if isinstance(item, Refusal):
-                raise item
             self._service.handle(session, item)
         except Refusal as refusal:
-            self._service.journal.settle(session)  # answers come in the order of the questions
-            refused = events.Refused(refusal.code, str(refusal))
-            if refusal.is_final:
-                self.close(refused)
-            else:
-                self.show(refused)
+            self._refuse(session, refusal)
         except Exception:
             log.exception("command failed", command=type(item).__name__)
             self.show(events.Refused("internal", "something went wrong here; it was logged"))
+
+    def _refuse(self, session: Session, refusal: Refusal) -> None:
+        self._service.journal.settle(session)  # answers come in the order of the questions
+        refused = events.Refused(refusal.code, str(refusal))
+        if refusal.is_final:
+            self.close(refused)
+        else:
+            self.show(refused)
 
     def _send_output(self) -> None:
         output = self._wire.take_output()
@@ -186,7 +201,7 @@ class Connection:
             if self._is_closing or not data:
                 return
             try:
-                sent = self._socket.send(data, 0, 0.0)
+                sent = self._socket.send(data)
             except BlockingIOError:
                 sent = 0
             except OSError:
@@ -235,7 +250,7 @@ class Connection:
             return  # emptied while this waited
         data = self._outbox[0]
         try:
-            sent = self._socket.send(data, 0, 0.0)
+            sent = self._socket.send(data)
         except BlockingIOError:
             return
         self._outbox_bytes -= sent
@@ -256,7 +271,7 @@ class Connection:
             self._drained = None
 
     def _cut_slow_reader(self) -> None:
-        """Give up on a peer that does not read: of what waits, only the line that has begun goes."""
+        """Give up on a peer that does not read; of what waits, the line that has begun is ended."""
         begun, _, _ = bytes(self._outbox[0]).partition(b"\n")
         refused = events.Refused(
             "too_slow",
@@ -279,7 +294,7 @@ class Connection:
     def _end(self) -> None:
         """Let the reading greenlet go home, if it waits for input; if not, it sees for itself."""
         self._is_closing = True
-        if self._readable.active:
+        if self._is_reading:
             cancel_wait(self._readable, _Closing())
 
     def _close_socket(self) -> None:
@@ -298,7 +313,6 @@ class Connection:
 
     def _discard_input(self) -> None:
         """Read what is still coming: closed with input unread, the last lines could be lost."""
-        with gevent.Timeout(DISCARD_SECONDS_MAX, False):
-            wait(self._readable)
-            while self._socket.recv(RECEIVE_BYTES_MAX):
-                wait(self._readable)
+        with suppress(gevent.Timeout), gevent.Timeout(DISCARD_SECONDS_MAX):
+            while self._receive_now():
+                pass

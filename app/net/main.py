@@ -48,7 +48,7 @@ def run(settings: Settings) -> None:
 def _say_how_to_connect(address: str) -> None:
     host, _, port = address.rpartition(":")
     host = host.strip("[]")
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
     click.echo(f"Greenroom listens on {address}. In another terminal: telnet {host} {port}")
     click.echo(f"(or: nc {host} {port}). Ctrl-C stops it.")
     sys.stdout.flush()

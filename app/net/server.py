@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import socket as native
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import gevent
@@ -87,13 +88,13 @@ class Server:
     @property
     def address(self) -> str:
         """Where it listens, as HOST:PORT."""
-        host, port = self._listener.address[:2]
+        host, port = self._listener.socket.getsockname()[:2]
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     def stop(self) -> None:
         """Stop accepting, commit and show what was accepted, say goodbye to everyone. Switches."""
         self._listener.close()
-        with gevent.Timeout(DRAIN_SECONDS_MAX, False):
+        with suppress(gevent.Timeout), gevent.Timeout(DRAIN_SECONDS_MAX):
             self._service.journal.finish()
             goodbye = events.Noticed("The server is shutting down. Goodbye.")
             for connection in list(self._connections):

@@ -49,8 +49,8 @@ def create(
         result = connection.execute(statement)
     except IntegrityError as error:
         raise NameTakenError from error
-    (user_id,) = result.inserted_primary_key
-    return Account(user_id, name.shown, password_hash, is_admin, False)
+    assert result.inserted_primary_key is not None  # noqa: S101 (an INSERT of one row has one)
+    return Account(result.inserted_primary_key[0], name.shown, password_hash, is_admin, False)
 
 
 def change(connection: Connection, user_id: int, **values: object) -> None:
@@ -63,7 +63,7 @@ def seen_id(connection: Connection, user_id: int) -> int:
     return connection.execute(select(User.private_seen_id).where(User.id == user_id)).scalar_one()
 
 
-def list_all(connection: Connection) -> Sequence[Row[tuple[str, bool, bool, int]]]:
+def list_all(connection: Connection) -> Sequence[Row[str, bool, bool, int]]:
     """Return (name, is_admin, is_disabled, created_at) of every account, by name."""
     columns = (User.name, User.is_admin, User.is_disabled, User.created_at)
     return connection.execute(select(*columns).order_by(User.key)).all()

@@ -26,7 +26,7 @@ _SYNCHRONOUS = {"full": "FULL", "normal": "NORMAL"}
 
 
 def is_sqlite(url: str) -> bool:
-    """Whether the URL names an SQLite database. Raises StartRefused for other than the two kinds."""
+    """Whether the URL names an SQLite database, not one of PostgreSQL. Raises StartRefused."""
     try:
         backend = make_url(url).get_backend_name()
     except SQLAlchemyError as error:

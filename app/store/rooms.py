@@ -1,7 +1,7 @@
 """Queries on rooms, and on who may do what in them. Each takes a connection, and blocks."""
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -62,6 +62,7 @@ def create(connection: Connection, name: Name, owner_id: int, now: int) -> Store
         result = connection.execute(statement)
     except IntegrityError as error:
         raise NameTakenError from error
+    assert result.inserted_primary_key is not None  # noqa: S101 (an INSERT of one row has one)
     (room_id,) = result.inserted_primary_key
     return StoredRoom(room_id, name.shown, "", owner_id, set(), {"ban": {}, "mute": {}})
 
@@ -116,6 +117,6 @@ def _sanctions(connection: Connection, room_id: int) -> dict[SanctionKind, dict[
         .where(models.Sanction.room_id == room_id)
     )
     sanctions: dict[SanctionKind, dict[int, Sanction]] = {"ban": {}, "mute": {}}
-    for kind, user_id, *rest in connection.execute(query):
-        sanctions[kind][user_id] = Sanction(*rest)
+    for kind, user_id, user, by_name, reason, until in connection.execute(query):
+        sanctions[cast(SanctionKind, kind)][user_id] = Sanction(user, by_name, reason, until)
     return sanctions

@@ -104,7 +104,8 @@ class TextWire:
     def _ask_new_password(self, old: str) -> Answer:
         return self._ask("new password: ", lambda new: Passwd(old, new))
 
-    def _ask(self, prompt: str, then: Callable[[str], Answer]) -> None:
+    def _ask(self, prompt: str, then: Callable[[str], Answer]) -> Answer:
         """Ask for a line that is not to be seen."""
         self._secret = then
         self._output += HIDE_INPUT + prompt.encode()
+        return None

@@ -1,4 +1,4 @@
-"""Commands as people type them: parsing, usage, help, all made from the table in app/commands.py."""
+"""Commands as people type them: how they are read, their usage, made from app/commands.py."""
 
 import re
 from collections.abc import Mapping, Sequence

@@ -70,9 +70,9 @@ def _logged_in(event: events.LoggedIn) -> str:
 def _entered(event: events.Entered) -> Iterable[str]:
     yield f"Welcome to room {event.room}!"
     yield f"Current users: {', '.join(event.users)}"
+    yield from _replayed(event.messages, event.now)
     if event.topic:
         yield f"Topic: {event.topic}"
-    yield from _replayed(event.messages, event.now)
 
 
 def _sent_out(event: events.SentOut) -> str:
