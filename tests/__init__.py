@@ -1,0 +1,1 @@
+"""Tests say what a user sees; one sentence over each states the rule."""

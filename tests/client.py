@@ -1,0 +1,108 @@
+"""A person at nc: types lines, and reads what comes back, exactly."""
+
+import re
+import socket
+import time
+
+WAIT_SECONDS_MAX = 10
+
+
+class Client:
+    """A connection to a server, with what it received and nobody has looked at yet."""
+
+    def __init__(self, port: int, *, receive_buffer_bytes: int = 0, source: str = "127.0.0.1"):
+        self._socket = socket.socket()
+        if receive_buffer_bytes:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
+        self._socket.bind((source, 0))
+        self._socket.settimeout(WAIT_SECONDS_MAX)
+        self._socket.connect(("127.0.0.1", port))
+        self.received = b""
+
+    def send(self, data: bytes) -> None:
+        self._socket.sendall(data)
+
+    def type(self, *lines: str) -> None:
+        """Send lines, each with its end."""
+        self.send("".join(f"{line}\n" for line in lines).encode())
+
+    def expect(self, text: str) -> str:
+        """Read up to and including a text, and return what came before it."""
+        wanted = text.encode()
+        while wanted not in self.received:
+            self._receive_more(f"{text!r}")
+        before, _, self.received = self.received.partition(wanted)
+        return before.decode()
+
+    def receive_exactly(self, count: int) -> bytes:
+        """Read so many bytes."""
+        while len(self.received) < count:
+            self._receive_more(f"{count} bytes")
+        data, self.received = self.received[:count], self.received[count:]
+        return data
+
+    def expect_line(self, pattern: str = ".*") -> str:
+        """Read the next line, which must match a regular expression whole, and return it."""
+        line = self.expect("\r\n")
+        assert re.fullmatch(pattern, line), f"expected {pattern!r}, got {line!r}"
+        return line
+
+    def expect_lines(self, *lines: str) -> None:
+        """Read the next lines, which must be exactly these."""
+        for line in lines:
+            assert self.expect("\r\n") == line
+
+    def expect_nothing_more(self) -> None:
+        """Check that nothing came but the answer to a question that is asked now."""
+        self.type("/nothing-more")
+        self.expect_lines("Error: unknown command /nothing-more. Try /help.")
+
+    def expect_end(self) -> str:
+        """Read until the server closes, and return what came before."""
+        try:
+            while data := self._socket.recv(65536):
+                self.received += data
+        except ConnectionResetError:
+            pass
+        text, self.received = self.received.decode(), b""
+        return text
+
+    def register(self, name: str, password: str = "secret") -> "Client":
+        """Make an account and log in; returns itself."""
+        self.expect("login: ")
+        self.type(f"/register {name} {password}")
+        self.expect(f"Hello, {name}.")
+        self.expect("\r\n")
+        return self
+
+    def log_in(self, name: str, password: str = "secret") -> "Client":
+        """Log in; returns itself."""
+        self.expect("login: ")
+        self.type(f"/login {name} {password}")
+        self.expect(f"Hello, {name}.")
+        self.expect("\r\n")
+        return self
+
+    def join(self, room: str) -> "Client":
+        """Enter a room, past its greeting; what is replayed stays to be read. Returns itself."""
+        self.type(f"/join {room}")
+        self.expect(f"Welcome to room {room}!\r\n")
+        self.expect_line("Current users: .*")
+        return self
+
+    def half_close(self) -> None:
+        """Say that nothing more will be typed."""
+        self._socket.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def _receive_more(self, what: str) -> None:
+        deadline = time.monotonic() + WAIT_SECONDS_MAX
+        try:
+            data = self._socket.recv(65536)
+        except TimeoutError:
+            data = b""
+        late = time.monotonic() > deadline - 0.1
+        assert data, f"waited for {what}; {'timed out' if late else 'closed'}: {self.received!r}"
+        self.received += data

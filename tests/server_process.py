@@ -1,0 +1,102 @@
+"""A real server in a process of its own, on a free port and a fresh folder."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.client import Client
+
+ROOT = Path(__file__).parents[1]
+START_SECONDS_MAX = 20
+STOP_SECONDS_MAX = 15
+
+# Tests are faster than people, and come from one address; the ones on limits set their own.
+_UNLIMITED = {"MESSAGE_RATE": "0", "LOGIN_ATTEMPTS": "0", "CONNECTIONS_PER_IP_MAX": "0"}
+
+
+def environment(folder: Path, **settings: object) -> dict[str, str]:
+    """Return the environment of a process that works on a folder's data, with settings."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("GREENROOM_")}
+    given = {"DATA_DIR": folder / "var", **_UNLIMITED, **settings}
+    return kept | {f"GREENROOM_{key}": str(value) for key, value in given.items()}
+
+
+def manage(folder: Path, *arguments: str, stdin: str = "", **settings: object):
+    """Run a command of manage.py to its end."""
+    return subprocess.run(
+        [sys.executable, ROOT / "manage.py", *arguments],
+        env=environment(folder, **settings),
+        cwd=ROOT,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+class ServerProcess:
+    """A server that can be stopped, killed and started again on the same folder and port."""
+
+    def __init__(self, folder: Path, **settings: object) -> None:
+        self.folder = folder
+        self.settings = settings
+        self.port = 0
+        self.process: subprocess.Popen[str] | None = None
+        self._clients: list[Client] = []
+
+    def start(self) -> None:
+        self.log_path = self.folder / "server.log"
+        with self.log_path.open("a") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, ROOT / "manage.py", "runserver", str(self.port)],
+                env=environment(self.folder, **self.settings),
+                cwd=ROOT,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+        first_line = self.process.stdout.readline()  # comes when it listens, or ends without
+        match = re.search(r"listens on \S+:(\d+)\.", first_line)
+        assert match, f"the server did not start: {self.log}"
+        self.port = int(match[1])
+
+    @property
+    def log(self) -> str:
+        return self.log_path.read_text()
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def connect(self, **options: object) -> Client:
+        client = Client(self.port, **options)
+        self._clients.append(client)
+        return client
+
+    def stop(self) -> int:
+        """End it as an operator would, and return its exit code."""
+        return self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self._end(signal.SIGKILL)
+
+    def restart(self) -> None:
+        assert self.stop() == 0, self.log
+        self.start()
+
+    def _end(self, number: signal.Signals) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        try:
+            return self.process.wait(STOP_SECONDS_MAX)
+        finally:
+            self.process.kill()
+            self.process.wait()
+            self.process.stdout.close()
+            for client in self._clients:
+                client.close()
