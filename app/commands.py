@@ -47,7 +47,7 @@ Body = Annotated[str, Rest("TEXT")]
 Note = Annotated[str, Rest("TEXT", REASON_CHARS_MAX)]
 Reason = Annotated[str, Rest("REASON", REASON_CHARS_MAX)]
 Seconds = Annotated[int | None, Span()]
-Secret = Annotated[str, Rest("PASSWORD")]
+Secret = Annotated[str, Rest("[PASSWORD]")]  # left out, it is asked for, unseen
 
 
 @dataclass(frozen=True, slots=True)

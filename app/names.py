@@ -15,7 +15,7 @@ from confusable_homoglyphs.confusables import confusables_data
 from precis_i18n import get_profile
 
 NAME_CHARS_MAX = 32
-MARKS_IN_A_ROW_MAX = 8  # combining marks on one letter of a text; the tallest scripts need five
+MARKS_IN_A_ROW_MAX = 8  # marks and joiners on one letter of a text; the tallest scripts need five
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 _PUNCTUATION = frozenset("_-.")
@@ -99,7 +99,7 @@ def harmless(text: str) -> str:
     """Make a text safe to show to anybody: it can't move a cursor, ring, recolour or reorder.
 
     Control characters, line separators, bidi controls and unpaired surrogates become U+FFFD; of a
-    tower of combining marks the first 8 stay. Tabs, emoji and every script's letters pass.
+    tower of marks and joiners the first 8 stay. Tabs, emoji and every script's letters pass.
     """
     if text.isprintable() and text.isascii():
         return text
@@ -109,20 +109,13 @@ def harmless(text: str) -> str:
 
 # Invisible, but needed to write Persian, Indic scripts, emoji families and flags.
 _JOINERS = frozenset("\u200c\u200d\u2060\u00ad") | {chr(c) for c in range(0xE0020, 0xE0080)}
+# Drawn on the letter before them, at no width of their own: accents, vowel signs, enclosures.
 _MARKS = "".join(
-    f"{chr(first)}-{chr(last)}"
-    for first, last in (
-        (0x0300, 0x036F),
-        (0x0483, 0x0489),
-        (0x0591, 0x05BD),
-        (0x064B, 0x065F),
-        (0x1AB0, 0x1AFF),
-        (0x1DC0, 0x1DFF),
-        (0x20D0, 0x20FF),
-        (0xFE20, 0xFE2F),
-    )
+    character
+    for character in map(chr, (*range(0x300, 0x1F000), *range(0xE0100, 0xE01F0)))
+    if unicodedata.category(character) in ("Mn", "Me")
 )
-_TOWERS = re.compile(f"[{_MARKS}]{{{MARKS_IN_A_ROW_MAX + 1},}}")
+_TOWERS = re.compile(f"[{_MARKS}{''.join(_JOINERS)}]{{{MARKS_IN_A_ROW_MAX + 1},}}")
 
 
 def _stand_in(character: str) -> str:

@@ -11,47 +11,42 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-JOURNAL_BYTES_MAX = (
-    4 << 20
-)  # of text waiting to be committed; senders wait beyond it, and their TCP
-JOURNAL_ENTRIES_MAX = 16_384  # likewise, in entries
+# The journal. Senders wait when it is full, and so does their TCP.
+JOURNAL_ENTRIES_MAX = 16_384  # waiting to be committed
+JOURNAL_BYTES_MAX = 4 << 20  # of text waiting to be committed
 BATCH_ENTRIES_MAX = 4_096  # in one transaction: some 15 ms of the writer's time
-BATCH_BYTES_MAX = (
-    256 << 10
-)  # of text in one transaction: a quarter of what a reader may leave unread
-BATCH_INTERVAL_SECONDS = (
-    0.005  # a busy journal lets a batch grow for as long; an idle one never waits
-)
+BATCH_BYTES_MAX = 256 << 10  # of text in one transaction: a quarter of what a reader may leave
+BATCH_INTERVAL_SECONDS = 0.010  # between batches of a busy journal; an idle one never waits
 DELIVERIES_BETWEEN_YIELDS = 500  # sends in a row before others get a turn: some 4 ms
-HASHES_WAITING_MAX = 1_000  # logins in the queue of the hashing thread: some 30 s of its time
-THROTTLED_KEYS_MAX = 50_000  # addresses and names whose failures are remembered: some 10 MB
-LOGIN_FAILURES_MAX = 3  # on one connection, before it is closed
-HISTORY_PAGE_MAX = 1_000  # messages one /history may ask for
+
+# What clients may ask for.
+HISTORY_PAGE_MAX = 1_000  # messages of one /history
 MAILBOX_PAGE = 100  # private messages read at once when their addressee comes back
-ROOMS_LISTED_MAX = 100  # rooms /rooms shows
-REASON_CHARS_MAX = (
-    200  # of a reason, a topic, an away note: they must fit a line of a screen or two
-)
-PASSWORD_BYTES_MAX = 1_024  # far over any passphrase, far under what would cost the hasher time
+ROOMS_LISTED_MAX = 100  # rooms that /rooms shows
+REASON_CHARS_MAX = 200  # of a reason, a topic, an away note: a line or two of a screen
 SPAN_SECONDS_MAX = 10 * 365 * 86_400  # the longest timed ban; longer ones are for good
-LAST_WORDS_SECONDS_MAX = 5  # a connection being closed gets to read why
-DISCARD_SECONDS_MAX = 0.5  # what still comes from a peer that was told goodbye
-DRAIN_SECONDS_MAX = 8  # from SIGTERM to exit, whatever the clients do
-SWITCH_INTERVAL_SECONDS = (
-    0.0005  # Python's own is ten times that: the writer waits for it at each step
-)
-DATABASE_BUSY_SECONDS_MAX = 5  # how long another process may hold the database before a write fails
-DATABASE_CHECK_SECONDS_MAX = (
-    1.0  # of looking for damage at start; a large database is looked at in part
-)
-READER_THREADS = 2  # reads are short; a second thread lets one slow page not hold up a join
+PASSWORD_BYTES_MAX = 1_024  # far over any passphrase, far under what would cost the hasher time
+LOGIN_FAILURES_MAX = 3  # on one connection, before it is closed
+HASHES_WAITING_MAX = 1_000  # logins in the queue of the hashing thread: some 25 s of its time
+THROTTLED_KEYS_MAX = 50_000  # addresses and names whose failures are remembered: some 10 MB
+
+# Connections.
+ACCEPT_BACKLOG = 1_024  # that the kernel holds until they are accepted
 RESERVED_DESCRIPTORS = 64  # kept from clients, for the database, the log, the terminal
-ACCEPT_BACKLOG = 1_024  # connections the kernel holds until they are accepted
+RECEIVE_BYTES_MAX = 65_536  # read at once
+REPLY_BYTES_MAX = 65_536  # of an answer sent at once; a longer one waits for its reader in between
 KEEPALIVE_IDLE_SECONDS = 60  # of silence, until the kernel asks whether a peer is there
 KEEPALIVE_PROBE_SECONDS = 15  # between two such questions
 KEEPALIVE_PROBES = 4  # left without an answer, and the peer is gone
-RECEIVE_BYTES_MAX = 65_536  # read from a socket at once
-REPLY_BYTES_MAX = 65_536  # of an answer sent at once; a longer one waits for its reader in between
+LAST_WORDS_SECONDS_MAX = 5  # for one that is being closed, to read why
+DISCARD_SECONDS_MAX = 0.5  # of reading what still comes from a peer that was told goodbye
+DRAIN_SECONDS_MAX = 8  # from SIGTERM to exit, whatever the clients do
+
+# The database and the interpreter.
+DATABASE_BUSY_SECONDS_MAX = 5  # how long another process may hold the database before a write fails
+DATABASE_CHECK_SECONDS_MAX = 1.0  # of looking for damage at start; of a large one, at a part
+READER_THREADS = 2  # reads are short; a second thread lets one slow page not hold up a join
+SWITCH_INTERVAL_SECONDS = 0.0005  # a tenth of Python's own: the writer waits for it at each step
 
 
 class MessageRate(tuple[float, int]):

@@ -92,6 +92,7 @@ class Accounts:
         account, ignored = self._database.read(lambda connection: _load(connection, name))
         password_hash = account.password_hash if account else None
         is_right, new_hash = self._hasher.verify(command.password, password_hash)
+        self._check_throttle(keys)  # again: many may have guessed at once
         if account is None or not is_right:
             raise self._failure(session, keys)
         if account.is_disabled:
@@ -108,6 +109,7 @@ class Accounts:
         account = self.find(user.name)
         new_password = checked(command.new)
         is_right, _ = self._hasher.verify(command.old, account.password_hash)
+        self._check_throttle(keys)  # again: many may have guessed at once
         if not is_right:
             raise self._failure(session, keys)
         self._store_hash(user.id, self._hasher.hash(new_password))

@@ -9,6 +9,7 @@ What it promises:
 
 from __future__ import annotations
 
+import socket
 import time
 from collections import deque
 from contextlib import suppress
@@ -18,7 +19,7 @@ import gevent
 import structlog
 from gevent import get_hub
 from gevent.event import Event as Signal
-from gevent.socket import SHUT_WR, cancel_wait, socket, wait
+from gevent.socket import cancel_wait, wait
 
 from app import events
 from app.chat.limits import TokenBucket
@@ -46,7 +47,7 @@ class _Closing(Exception):
 
 
 class Connection:
-    """One client's socket. Implements app.chat.session.Client."""
+    """One client's socket, which never blocks. Implements app.chat.session.Client."""
 
     __slots__ = (
         "_bucket",
@@ -69,7 +70,7 @@ class Connection:
 
     def __init__(
         self,
-        client_socket: socket,
+        client_socket: socket.socket,
         address: str,
         wire: TextWire,
         service: Service,
@@ -78,7 +79,6 @@ class Connection:
         self.address = address
         self.render = wire.render
         self._socket = client_socket
-        client_socket.setblocking(False)  # whoever may wait does so on a watcher of its own
         self._wire = wire
         self._service = service
         self._outbox: deque[bytes | memoryview] = deque()
@@ -303,7 +303,7 @@ class Connection:
         if self._writable is not None:
             cancel_wait(self._writable, _Closing())
         try:
-            self._socket.shutdown(SHUT_WR)
+            self._socket.shutdown(socket.SHUT_WR)
             if not self._is_lost:
                 self._discard_input()
         except (OSError, _Closing):

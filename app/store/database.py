@@ -52,6 +52,7 @@ def writing_engine(url: str, durability: str = "full") -> Engine:
         "journal_mode = WAL",
         f"synchronous = {_SYNCHRONOUS[durability]}",
         "foreign_keys = ON",
+        "temp_store = MEMORY",  # or every batch makes, writes and removes a file, to undo it with
     )
 
 

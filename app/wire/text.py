@@ -6,6 +6,7 @@ say one. A line that makes no sense comes out as a refusal, as a value, so that 
 survive.
 """
 
+import re
 from collections.abc import Callable, Iterator
 
 from app import events
@@ -19,6 +20,9 @@ from app.wire.text_events import render
 
 Answer = Command | Refusal | None  # None: the line asks for nothing, or for another line
 
+_TLS_RECORD = b"\x16"  # begins a ClientHello, and nothing that a person types
+_HTTP_REQUEST = re.compile(r"[A-Z]+ \S+ HTTP/[0-9.]+")
+
 
 class TextWire:
     """One connection's dialogue: bytes to commands, events to bytes."""
@@ -29,6 +33,7 @@ class TextWire:
         self._telnet = TelnetFilter()
         self._lines = LineSplitter(line_bytes_max)
         self._line_bytes_max = line_bytes_max
+        self._has_begun = False
         self._is_logged_in = False
         self._secret: Callable[[str], Answer] | None = None  # takes the hidden line asked for
         self._output = bytearray()
@@ -39,6 +44,10 @@ class TextWire:
         What to do with a line can depend on how the one before it ended, so each is read only when
         the one before it was dealt with. Take the output after each, and at the end.
         """
+        if not self._has_begun and data.startswith(_TLS_RECORD):
+            yield _other_protocol("TLS")
+            return
+        self._has_begun = True
         text = self._telnet.feed(data)
         for line in self._lines.feed(text):
             answer = self._read(line)
@@ -87,6 +96,8 @@ class TextWire:
         if self._is_logged_in:
             return Say(text.removeprefix("/")) if text.strip() else None
         name = text.strip()
+        if _HTTP_REQUEST.fullmatch(name):
+            return _other_protocol("HTTP")
         if not name:
             self._output += b"login: "
             return None
@@ -109,3 +120,12 @@ class TextWire:
         self._secret = then
         self._output += HIDE_INPUT + prompt.encode()
         return None
+
+
+def _other_protocol(name: str) -> Refusal:
+    """Send away at once who speaks something else: what follows would be taken for passwords."""
+    return BadLine(
+        f"this is no {name} server but a chat; come with telnet or nc",
+        code="other_protocol",
+        is_final=True,
+    )

@@ -98,11 +98,10 @@ def _mail(event: events.MailShown) -> Iterable[str]:
 
 
 def _history(event: events.HistoryShown) -> Iterable[str]:
-    if not event.messages:
-        yield f"There is nothing earlier in {event.room}."
-        return
     if event.has_more:
         yield "There is more before this; type /history again."
+    elif not event.messages:
+        yield f"There is nothing earlier in {event.room}."
     yield from _replayed(event.messages, event.now)
 
 
