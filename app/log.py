@@ -22,6 +22,22 @@ class _StandardError(io.TextIOBase):
             sys.stderr.flush()
 
 
+def _escape(
+    _logger: object, _method: str, record: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Write what is no text as its escape, lest a record move the cursor of whoever reads it."""
+    return {
+        key: _plain(key, each) if isinstance(each, str) else each for key, each in record.items()
+    }
+
+
+def _plain(key: str, text: str) -> str:
+    kept = "\n" if key == "exception" else ""  # a traceback has lines
+    return "".join(
+        [c if c.isprintable() or c == kept else c.encode("unicode_escape").decode() for c in text]
+    )
+
+
 def configure(log_format: str) -> None:
     """Write records for people ("console") or for programs ("json")."""
     processors: list[structlog.typing.Processor] = [
@@ -31,6 +47,7 @@ def configure(log_format: str) -> None:
     if log_format == "json":
         processors += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     else:
+        processors += [structlog.processors.format_exc_info, _escape]
         processors.append(
             structlog.dev.ConsoleRenderer(
                 colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback

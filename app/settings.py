@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 # The journal. Senders wait when it is full, and so does their TCP.
 JOURNAL_ENTRIES_MAX = 16_384  # waiting to be committed
@@ -17,6 +17,7 @@ JOURNAL_BYTES_MAX = 4 << 20  # of text waiting to be committed
 BATCH_ENTRIES_MAX = 4_096  # in one transaction: some 15 ms of the writer's time
 BATCH_BYTES_MAX = 256 << 10  # of text in one transaction: a quarter of what a reader may leave
 BATCH_INTERVAL_SECONDS = 0.010  # between batches of a busy journal; an idle one never waits
+READ_SECONDS = 0.001  # the end of that interval, in which what arrived is read
 DELIVERIES_BETWEEN_YIELDS = 500  # sends in a row before others get a turn: some 4 ms
 
 # What clients may ask for.
@@ -84,7 +85,7 @@ class Settings(BaseSettings):
         "full", description="full survives power loss, normal a crash of the process"
     )
     line_bytes_max: int = Field(4096, ge=64, le=1 << 20, description="longest line of a client")
-    message_rate: Annotated[MessageRate, BeforeValidator(_parse_message_rate)] = Field(
+    message_rate: Annotated[MessageRate, NoDecode, BeforeValidator(_parse_message_rate)] = Field(
         MessageRate((10.0, 20)), description="lines a second / burst, a session; 0: no limit"
     )
     connections_max: int = Field(

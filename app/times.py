@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from app.settings import SPAN_SECONDS_MAX
 
 _UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
-_SPAN = re.compile(r"([0-9]{1,9})([dhms])")
+_SPAN = re.compile(r"([0-9]+)([dhms])")
+_DIGITS_MAX = 9  # more are no span that anybody means, and slow to read
 
 
 def minute(at: int) -> str:
@@ -25,7 +26,7 @@ def parse_span(text: str) -> int | None:
     match = _SPAN.fullmatch(text)
     if not match:
         return None
-    seconds = int(match[1]) * _UNITS[match[2]]
+    seconds = int(match[1]) * _UNITS[match[2]] if len(match[1]) <= _DIGITS_MAX else 0
     if not 0 < seconds <= SPAN_SECONDS_MAX:
         raise ValueError(f"{text} is too long or too short; the longest is 3650d")
     return seconds

@@ -34,11 +34,12 @@ def run(settings: Settings) -> None:
     lock = open_database(settings.url, log.info)
     database = Database(settings.url, settings.durability)
     server = Server(listener, Service(database, settings, now), settings)
+    is_told_to_stop = _catch_signals()
     server.start()
     _say_how_to_connect(server.address)
     gc.collect()
     gc.freeze()  # what is here now stays: no collection need look at it again
-    _wait_for_signal()
+    is_told_to_stop.wait()
     log.info("stopping")
     server.stop()
     lock.release()
@@ -54,7 +55,8 @@ def _say_how_to_connect(address: str) -> None:
     sys.stdout.flush()
 
 
-def _wait_for_signal() -> None:
+def _catch_signals() -> Signal:
+    """Return what SIGTERM and SIGINT set from now on; a second one ends the process."""
     received = Signal()
 
     def stop() -> None:
@@ -64,4 +66,4 @@ def _wait_for_signal() -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, stop)
-    received.wait()
+    return received

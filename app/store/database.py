@@ -73,7 +73,12 @@ def migrating_engine(url: str) -> Engine:
 
 def _engine(url: str, begin: str, *pragmas: str) -> Engine:
     if not is_sqlite(url):
-        return create_engine(url, pool_size=READER_THREADS, pool_pre_ping=True)
+        try:
+            return create_engine(url, pool_size=READER_THREADS, pool_pre_ping=True)
+        except ImportError as error:
+            raise StartRefused(
+                f"GREENROOM_DATABASE_URL: the driver {error.name} is not installed here"
+            ) from error
     engine = create_engine(
         url,
         pool_size=READER_THREADS,
