@@ -1,17 +1,38 @@
-"""Greenroom: a chat server that you can telnet into, and that keeps what it showed.
+"""Greenroom: a chat server that you can telnet into, and that keeps what it showed anyone.
 
-    bytes -> lines -> Command -> service -> Journal (one transaction a batch)
-          -> Event -> rendered once -> one send a reader
+    bytes -> lines -> Command -> Service -> Journal (one transaction a batch) -> Event -> one send a reader
 
-In the order in which to read them:
+One batch is one transaction is one send per reader. While a batch is being committed, what arrives
+forms the next one; when the commit is through, its events are rendered once per wire and room, and
+each reader gets all of them in one send. So nobody sees what is not on disk, and the more there is
+to do, the less each delivery costs.
 
-    settings, names, times, errors   every bound; what a name is; every refusal
-    commands, events                 what a client may ask; what happened
-    wire/                            bytes to commands, events to bytes: text, telnet, lines
-    chat/                            what may happen: service first, then journal and delivery
-    store/                           what is kept: models first, then database and opening
-    net/                             sockets and greenlets: connection, server, main
-    cli                              manage.py's commands
+Read it in this order:
 
-Imports point one way: net knows wire and chat, chat knows store, all know the first six files.
+    settings.py     every setting and bound, with its unit
+    names.py        names and text: normalise, compare, make harmless
+    times.py        times and spans as people write them
+    errors.py       every refusal, with its stable code
+    commands.py     what a client may ask: the one table that parser, usage and /help are made from
+    events.py       what happened, and what a session is told
+    wire/           bytes <-> commands and events; pure
+        lines.py  telnet.py  text_commands.py  text_events.py  text.py
+    chat/           what may happen: the service layer
+        session.py      who is speaking, and where; what the service needs of a connection
+        service.py      which module does what a command asks
+        journal.py      orders, commits in batches, releases
+        delivery.py     a released batch on its way to its readers
+        messages.py  rooms.py  moderation.py  private.py  accounts.py  passwords.py  limits.py
+    store/          what is kept
+        models.py       the tables
+        database.py     engines; the thread that writes, the threads that read
+        messages.py  rooms.py  accounts.py  audit.py      the queries, by subject
+        lock.py  opening.py  migration.py                 opening the database at start
+    net/            sockets and greenlets
+        connection.py   a socket, its outbox, the greenlet that reads it
+        server.py       the listener
+        main.py         the process
+    log.py  cli.py  the log; manage.py's commands
+
+Imports point one way: net -> wire, chat -> store; all of them -> the files at the top.
 """

@@ -77,8 +77,11 @@ def _entered(event: events.Entered) -> Iterable[str]:
 
 def _sent_out(event: events.SentOut) -> str:
     fact = event.fact
-    what = f"banned{_for(fact.seconds)}" if isinstance(fact, events.Banned) else "kicked"
-    return f"You were {what} from {fact.room} by {fact.by}{_because(fact.reason)}."
+    if isinstance(fact, events.Banned):
+        what, how_long = "banned", _for(fact.seconds)
+    else:
+        what, how_long = "kicked", ""
+    return f"You were {what} from {fact.room} by {fact.by}{how_long}{_because(fact.reason)}."
 
 
 def _privately_said(event: events.PrivatelySaid) -> str:

@@ -1,0 +1,128 @@
+"""Bans, told by a clock that the test holds, and across a restart."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from app import commands, events
+from app.chat.service import Service
+from app.errors import Forbidden
+from app.settings import Settings
+from app.store.database import Database
+from app.store.opening import open_database
+from tests.fakes import FakeClient
+
+MINUTE = 60_000
+
+
+class Chat:
+    """The service on a database of its own, with a clock that stands still until it is moved."""
+
+    def __init__(self, folder: Path) -> None:
+        self.now = 1_800_000_000_000
+        self._settings = Settings(data_dir=folder, login_attempts=0)
+        self.open()
+
+    def open(self) -> None:
+        self._lock = open_database(self._settings.url, lambda _: None)
+        database = Database(self._settings.url, "normal")
+        self._service = Service(database, self._settings, lambda: self.now)
+
+    def close(self) -> None:
+        self._service.close()
+        self._lock.release()
+
+    def person(self, name: str, *, is_new: bool = True) -> Callable[..., events.Event]:
+        """Log somebody in, and return what makes them do something and tells what they see last."""
+        client = FakeClient()
+        session = self._service.connect(client)
+
+        def do(command: commands.Command) -> events.Event:
+            self._service.handle(session, command)
+            self._service.journal.settle(session)
+            return client.shown[-1]
+
+        do((commands.Register if is_new else commands.Login)(name, "secret"))
+        return do
+
+
+@pytest.fixture
+def chat(tmp_path: Path) -> Iterator[Chat]:
+    chat = Chat(tmp_path / "var")
+    yield chat
+    chat.close()
+
+
+# A ban for a time ends on time, not a millisecond before, also when the server was restarted within.
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_timed_ban_ends_on_time(chat: Chat, is_restarted: bool) -> None:
+    owner, bob = chat.person("owner"), chat.person("bob")
+    owner(commands.Join("lobby"))
+    owner(commands.Ban("bob", 30 * 60, "spam"))
+    if is_restarted:
+        chat.close()
+        chat.open()
+        bob = chat.person("bob", is_new=False)
+    chat.now += 30 * MINUTE - 1
+    with pytest.raises(Forbidden, match=r"banned from lobby until 2027-01-15 08:30 UTC \(spam\)"):
+        bob(commands.Join("lobby"))
+    chat.now += 1
+    assert isinstance(bob(commands.Join("lobby")), events.Entered)
+
+
+# A mute ends on time too, and until then costs its target nothing but their voice.
+def test_timed_mute_ends_on_time(chat: Chat) -> None:
+    owner, bob = chat.person("owner"), chat.person("bob")
+    owner(commands.Join("lobby"))
+    bob(commands.Join("lobby"))
+    owner(commands.Mute("bob", 60))
+    with pytest.raises(Forbidden, match="muted in lobby until"):
+        bob(commands.Say("hello"))
+    assert isinstance(bob(commands.Who()), events.PeopleListed)
+    chat.now += MINUTE
+    bob(commands.Say("hello again"))
+
+
+# A clock that jumps a day and back lets nobody in for good: the ban holds again.
+def test_clock_that_jumps_back_finds_the_ban_again(chat: Chat) -> None:
+    owner, bob = chat.person("owner"), chat.person("bob")
+    owner(commands.Join("lobby"))
+    owner(commands.Ban("bob", 60 * 60))
+    chat.now += 24 * 60 * MINUTE
+    bob(commands.Join("lobby"))
+    bob(commands.Leave())
+    chat.now -= 24 * 60 * MINUTE
+    with pytest.raises(Forbidden):
+        bob(commands.Join("lobby"))
+
+
+# A ban holds for the account: in every spelling of its name, in each of its sessions, after a
+# restart; /bans lists it, and the audit says who did it and why.
+def test_ban_holds_everywhere(start_server, run_here) -> None:
+    server = start_server()
+    owner = server.connect().register("owner").join("lobby")
+    first = server.connect().register("Bob").join("lobby")
+    second = server.connect().log_in("Bob").join("lobby")
+    owner.expect("Bob has joined the room.\r\n")
+    owner.type("/ban BOB 2h being rude")
+    owner.expect_lines("Bob was banned by owner for 2h (being rude).")
+    for session in (first, second):
+        session.expect("You were banned from lobby by owner for 2h (being rude).\r\n")
+        session.type("hello", "/join LOBBY")
+        session.expect_lines("Error: join a room first: /join ROOM")
+        session.expect_line(r"Error: you are banned from lobby until .* UTC \(being rude\)")
+    owner.expect_nothing_more()
+
+    server.restart()
+    returned = server.connect()
+    returned.expect("login: ")
+    returned.type("/login \uff42\uff4f\uff42 secret", "/join lobby")  # a full-width bob
+    returned.expect("Hello, Bob.")
+    returned.expect_line(".*")
+    returned.expect_line(r"Error: you are banned from lobby until .* UTC \(being rude\)")
+    owner = server.connect().log_in("owner").join("lobby")
+    owner.type("/bans")
+    owner.expect_line(r"  Bob is banned until .* UTC, by owner \(being rude\)")
+    audit = run_here(server.folder, "audit", "--room", "lobby").output
+    assert audit.splitlines()[-1].split("\t")[1:] == ["owner", "ban", "Bob", "lobby", "being rude"]
