@@ -1,6 +1,7 @@
 """Greenroom: a chat server that you can telnet into, and that keeps what it showed anyone.
 
-    bytes -> lines -> Command -> Service -> Journal (one transaction a batch) -> Event -> one send a reader
+    bytes -> lines -> Command -> Service
+          -> Journal (one transaction a batch) -> Event -> rendered once -> one send a reader
 
 One batch is one transaction is one send per reader. While a batch is being committed, what arrives
 forms the next one; when the commit is through, its events are rendered once per wire and room, and

@@ -13,11 +13,12 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 # The journal. Senders wait when it is full, and so does their TCP.
 JOURNAL_ENTRIES_MAX = 16_384  # waiting to be committed
-JOURNAL_BYTES_MAX = 4 << 20  # of text waiting to be committed
+JOURNAL_BYTES_MAX = 512 << 10  # of text waiting to be committed: with a batch, less than an outbox
 BATCH_ENTRIES_MAX = 4_096  # in one transaction: some 15 ms of the writer's time
 BATCH_BYTES_MAX = 256 << 10  # of text in one transaction: a quarter of what a reader may leave
 BATCH_INTERVAL_SECONDS = 0.010  # between batches of a busy journal; an idle one never waits
 READ_SECONDS = 0.001  # the end of that interval, in which what arrived is read
+LAG_SECONDS = 0.005  # by which each line is read later in a room where most readers are behind
 DELIVERIES_BETWEEN_YIELDS = 500  # sends in a row before others get a turn: some 4 ms
 
 # What clients may ask for.

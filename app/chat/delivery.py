@@ -49,7 +49,7 @@ class _Page:
         )
 
     def sends(self) -> Iterator[tuple[Send, bytes]]:
-        """Yield what to send to each reader."""
+        """Yield how and what to send to each reader."""
         starts = self.starts
         for render, readers in self.room.readers.items():
             whole = b"".join(self.rendered(render))
@@ -103,10 +103,14 @@ class Delivery:
 
         Who hears what changes only while a batch is released, so nobody comes or goes meanwhile.
         """
-        count = 0
+        total = 0
         for page in self._pages.values():
+            count = behind = 0
             for send, data in page.sends():
-                send(data)
                 count += 1
-                if count % DELIVERIES_BETWEEN_YIELDS == 0:
+                if not send(data):
+                    behind += 1
+                if (total + count) % DELIVERIES_BETWEEN_YIELDS == 0:
                     gevent.sleep(0)
+            page.room.is_lagging = behind * 2 > count
+            total += count

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import gevent
+
 from app import commands, events
 from app.chat.journal import Entry, Journal
 from app.names import harmless
+from app.settings import LAG_SECONDS
 from app.store import messages as store
 from app.store.messages import NewMessage
 
@@ -56,7 +59,10 @@ class Messages:
         self._post(session, command.body, is_action=True)
 
     def _post(self, session: Session, body: str, *, is_action: bool) -> None:
-        self._journal.wait_for_room()  # before the checks: what they find must still hold below
+        # First all that may switch: what the checks find must still hold when it is appended.
+        self._journal.wait_for_room()
+        if session.room_or_refuse().is_lagging:
+            gevent.sleep(LAG_SECONDS)
         room, user, now = session.room_or_refuse(), session.speaker, self._clock()
         room.check_may_speak(user, now)
         body = harmless(body)

@@ -47,6 +47,7 @@ class Room:
         self.recent = recent  # what is replayed on join
         self.present: dict[User, int] = {}  # the number of each user's sessions
         self.readers: dict[Render, dict[Session, Send]] = {}
+        self.is_lagging = False  # most readers had not read all that came before the last batch
         self.decisions = 0  # under way: see Rooms.deciding
         self.deciding = RLock()
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from app.chat.rooms import Room
 
 Render = Callable[[Event], bytes]
-Send = Callable[[bytes], None]
+Send = Callable[[bytes], bool]
 Clock = Callable[[], int]  # milliseconds UTC
 
 
@@ -30,8 +30,11 @@ class Client(Protocol):
     def render(self) -> Render:
         """Return how the wire shows what a room is shown: the same for everybody with it."""
 
-    def send(self, data: bytes) -> None:
-        """Send bytes of `render`; what the peer does not take waits in a bounded outbox."""
+    def send(self, data: bytes) -> bool:
+        """Send bytes of `render`, and say whether the peer has taken all that it was sent.
+
+        What it has not waits in a bounded outbox.
+        """
 
     def show(self, event: Event) -> None:
         """Send what concerns this session alone."""

@@ -195,25 +195,26 @@ class Connection:
             self._wait_until_drained()
         self.send(data)
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes) -> bool:
         """See Client."""
+        if self._is_closing or not data:
+            return True
+        unsent: bytes | memoryview = data
         if not self._outbox:
-            if self._is_closing or not data:
-                return
             try:
                 sent = self._socket.send(data)
             except BlockingIOError:
                 sent = 0
             except OSError:
                 self._lose()
-                return
+                return True
             if sent == len(data):
-                return
-            self._queue(memoryview(data)[sent:])
-        elif not self._is_closing:
-            self._queue(data)
-            if self._outbox_bytes > self._outbox_bytes_max:
-                self._cut_slow_reader()
+                return True
+            unsent = memoryview(data)[sent:]  # shared by all who lag
+        self._queue(unsent)
+        if self._outbox_bytes > self._outbox_bytes_max:
+            self._cut_slow_reader()
+        return False
 
     def close(self, event: Event) -> None:
         """See Client."""
