@@ -3,9 +3,9 @@
     python bench/fanout.py --rounds 3 --json result.json
 
 Every server is started here, alone, on one core; the load comes from this process, on another.
-That the load is not what is measured shows in each run: the generator's share of its core is in
-the table, and so is a stand-in that only copies bytes (`relay.py`), from which the generator counts
-many times more than from any real server. README.md beside this file says how to read the table.
+That the load is not what is measured shows in each run: how busy both cores were is in the table,
+and so is the most that the generator can count, from a stand-in that only copies bytes (relay.py):
+ten times what the peers reach, and still more than Greenroom. README.md says how to read it all.
 """
 
 import argparse
@@ -21,9 +21,9 @@ from pathlib import Path
 from rich.console import Console
 
 from house import house_scenes
-from machine import describe
+from machine import Cores, alone, describe, raise_descriptor_limit
 from peers import GREENROOM, PEERS, Server, greenroom, served
-from process import BenchError, Cores, raise_descriptor_limit
+from process import BenchError
 from report import Result, as_json, show, summarise
 from scenes import Scene, play, shared_scenes
 
@@ -34,16 +34,30 @@ PEER_NAMES = tuple(peer.name for peer in PEERS)
 Note = Callable[[Result], None]
 
 
-def main() -> int:
-    """Play the scenes that the command line asks for; return 1 when one of them failed."""
+def main() -> int | str:
+    """Play the scenes the command line asks for; return what sys.exit takes, 1 if one failed."""
     arguments = parse(sys.argv[1:])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # through every finally
-    raise_descriptor_limit()
-    cores = Cores.divided()
-    os.sched_setaffinity(0, cores.generator)
     asked = [greenroom(arguments.durability)]
     asked += [peer for peer in PEERS if peer.name in arguments.peers]
     servers = [server for server in asked if server.is_here]
+    cores = Cores.divided()
+    os.sched_setaffinity(0, cores.generator)
+    try:
+        raise_descriptor_limit()
+        summaries = summarise(play_all(arguments, servers, cores.server))
+    except (BenchError, KeyboardInterrupt) as error:
+        return f"no figures: {str(error) or 'interrupted'}"
+    machine = describe(servers, cores)
+    show(Console(), summaries, machine, [*remarks(cores, asked)])
+    if arguments.json:
+        report = {"machine": machine, "options": vars(arguments), "scenes": as_json(summaries)}
+        arguments.json.write_text(json.dumps(report, indent=1, default=str) + "\n")
+    return int(any(summary.failures for summary in summaries))
+
+
+def play_all(arguments: argparse.Namespace, servers: Sequence[Server], core: int) -> list[Result]:
+    """Play all rounds, when no other bench is running; say on stderr what came of each scene."""
     progress = Console(stderr=True)
     results: list[Result] = []
 
@@ -51,17 +65,12 @@ def main() -> int:
         results.append(result)
         outcome = result.failure or "{} {:,.0f}".format(*next(iter(result.figures.items())))
         line = f"round {result.round}: {result.scene}, {result.server}: {outcome}"
-        progress.print(line, markup=False, highlight=False)
+        progress.print(line, markup=False, highlight=False, soft_wrap=True)
 
-    for number in range(1, arguments.rounds + 1):
-        play_round(number, arguments, servers, cores.server, note)
-    summaries = summarise(results)
-    machine = describe(servers, cores)
-    show(Console(), summaries, machine, [*remarks(cores, asked)])
-    if arguments.json:
-        report = {"machine": machine, "options": vars(arguments)} | as_json(summaries, results)
-        arguments.json.write_text(json.dumps(report, indent=1, default=str) + "\n")
-    return int(any(result.failure for result in results))
+    with alone(say=progress.print):
+        for number in range(1, arguments.rounds + 1):
+            play_round(number, arguments, servers, core, note)
+    return results
 
 
 def parse(words: Sequence[str]) -> argparse.Namespace:

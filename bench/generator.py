@@ -84,27 +84,15 @@ class Crowd:
 
     def log_in(self, names: Iterable[str], hello: Callable[[str], Exchange]) -> list[Client]:
         """Connect a client for each name and log it in; return them in order."""
-        clients = []
-        for name in names:
-            clients.append(self.connect(name))
-            self.ask(clients[-1], hello(name))
-            self.await_answers(IN_FLIGHT - 1)
-        self.await_answers()
-        return clients
+        return self._ask_each((self.connect(name), hello(name)) for name in names)
 
     def join(self, members: Iterable[Client], room: str) -> None:
         """Let the members into the room; returns when each was told so."""
-        for member in members:
-            self.ask(member, self.dialect.join(room))
-            self.await_answers(IN_FLIGHT - 1)
-        self.await_answers()
+        self._ask_each((member, self.dialect.join(room)) for member in members)
 
     def leave(self, members: Iterable[Client], room: str) -> None:
         """Let the members out of the room; returns when each was told so."""
-        for member in members:
-            self.ask(member, self.dialect.leave(room))
-            self.await_answers(IN_FLIGHT - 1)
-        self.await_answers()
+        self._ask_each((member, self.dialect.leave(room)) for member in members)
 
     def speaker(self, member: Client) -> Client:
         """Return the client through which the member speaks, connected when it needs one."""
@@ -158,13 +146,27 @@ class Crowd:
                 self._note_answer(client, data)
             yield client, data
 
+    def _ask_each(self, questions: Iterable[tuple[Client, Exchange]]) -> list[Client]:
+        """Ask, a bounded number at a time, until all is answered; return who was asked, in order.
+
+        A lazy iterable of questions may connect each client just before it is asked.
+        """
+        asked = []
+        for client, exchange in questions:
+            self.ask(client, exchange)
+            asked.append(client)
+            self.await_answers(IN_FLIGHT - 1)
+        self.await_answers()
+        return asked
+
     def _read(self, client: Client) -> bytes:
         try:
             data = client.socket.recv(READ_BYTES)
         except ConnectionError as error:
             raise BenchError(f"{client.name} was cut: {error}") from None
         if not data:
-            raise BenchError(f"{client.name} was cut; its answer so far: {client.heard!r}")
+            last_words = f" after {client.heard!r}" if client.heard else ""
+            raise BenchError(f"{client.name} was cut{last_words}")
         return data
 
     def _note_answer(self, client: Client, data: bytes) -> None:

@@ -16,8 +16,9 @@ from pathlib import Path
 from dialects import Exchange, Greenroom
 from generator import Crowd
 from loads import Figures, Steady
+from meter import Meter
 from peers import Server, served
-from process import BenchError, Meter
+from process import BenchError
 
 LOGINS = 300
 LOGINS_IN_FLIGHT = 20
@@ -55,12 +56,7 @@ def logins(server: Server, core: int) -> Figures:
         _talk_on(talk, crowd, 0)
         usage = meter.stop()
         talk.finish()
-    return {
-        "logins_per_second": LOGINS / usage.wall_seconds,
-        "server_share": usage.server_share,
-        "generator_share": usage.generator_share,
-        "disturbed_share": usage.disturbed_share,
-    } | talk.figures()
+    return {"logins_per_second": LOGINS / usage.wall_seconds} | talk.figures() | usage.shares()
 
 
 def _talk_on(talk: Steady, crowd: Crowd, unanswered_max: int) -> None:

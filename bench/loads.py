@@ -34,9 +34,9 @@ class Load(Protocol):
         ...
 
     def run(self) -> None:
-        """Send everything, and return when every reader has read every message, once.
+        """Send everything, and return when every delivery has come.
 
-        Raises BenchError when a message is lost or comes twice, or a client is cut.
+        Raises BenchError when deliveries are missing or too many, or a client is cut.
         """
         ...
 
@@ -68,7 +68,7 @@ class Burst:
         self.deliveries = sum(self._missing.values())
 
     def run(self) -> None:
-        """Send and count until nothing is missing."""
+        """Send, and count for each reader, until nobody misses anything."""
         deadline = time.monotonic() + BURST_SECONDS_MAX
         for descriptor in self._unsent:
             self._crowd.epoll.modify(descriptor, select.EPOLLIN | select.EPOLLOUT)
@@ -76,7 +76,7 @@ class Burst:
         while missing > 0:
             ready = self._crowd.epoll.poll(STALL_SECONDS_MAX)
             if not ready or time.monotonic() > deadline:
-                raise BenchError(f"{missing:,} of {self.deliveries:,} deliveries did not come")
+                raise BenchError(f"{missing:,} of {self.deliveries:,} deliveries do not come")
             for descriptor, event in ready:
                 if event & ~select.EPOLLOUT:
                     missing -= self._count(descriptor)
@@ -148,7 +148,7 @@ class Steady:
         return len(self._lateness_ns) * self._readers_per_message - len(self._latencies_ns)
 
     def run(self) -> None:
-        """Send at the pace, read in between and until nothing is missing."""
+        """Send at the pace, and read in between, until nothing is missing of all together."""
         while not self.is_spent:
             self.step()
         self.finish()

@@ -1,21 +1,89 @@
-"""What the figures were measured on: they mean nothing without it."""
+"""The machine: its cores divided, its one lock for benches, its limits, and what it is.
 
+Figures mean nothing without the description.
+"""
+
+import contextlib
+import fcntl
 import os
 import platform
+import resource
 import sqlite3
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
+from typing import TextIO
 
 from peers import Server
-from process import Cores
+from process import BenchError
 
+ALONE_SECONDS_MAX = 1_800  # for another bench to end
+ALONE_SECONDS_BETWEEN = 2  # looking whether it has
+DESCRIPTORS_MIN = 4_096  # 1,000 sessions, as many connections to publish on, and some air
 FSYNCS = 50
 FSYNC_BYTES = 4_096  # a page of the database
 US_PER_SECOND = 1_000_000
+
+
+@dataclass(frozen=True)
+class Cores:
+    """Which CPUs the servers run on, and which the generator. The same when there is only one."""
+
+    server: int
+    generator: frozenset[int]
+
+    @classmethod
+    def divided(cls) -> "Cores":
+        """Give the first CPU this process may use to the servers, the others to the generator."""
+        first, *others = sorted(os.sched_getaffinity(0))
+        return cls(first, frozenset(others or [first]))
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether server and generator take CPU from each other."""
+        return self.server in self.generator
+
+    def __str__(self) -> str:
+        others = ", ".join(str(cpu) for cpu in sorted(self.generator))
+        return f"servers on CPU {self.server}, the generator on {others}"
+
+
+@contextlib.contextmanager
+def alone(say: Callable[[str], None]) -> Iterator[None]:
+    """Hold the machine's one lock for benches: two at a time would measure each other.
+
+    Waits for another to end, and says so. Raises BenchError when it does not.
+    """
+    deadline = time.monotonic() + ALONE_SECONDS_MAX
+    with (Path(tempfile.gettempdir()) / "greenroom-bench.lock").open("w") as file:
+        if not _is_locked(file):
+            say("another bench is running on this machine: waiting for it to end")
+        while not _is_locked(file):
+            if time.monotonic() > deadline:
+                raise BenchError(f"another bench has not ended in {ALONE_SECONDS_MAX} s")
+            time.sleep(ALONE_SECONDS_BETWEEN)
+        yield
+
+
+def _is_locked(file: TextIO) -> bool:
+    """Lock the file unless another holds it; whoever closes it gives it up."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def raise_descriptor_limit() -> None:
+    """Lift the soft limit of open files to the hard one, for children too. Raises BenchError."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < DESCRIPTORS_MIN:
+        raise BenchError(f"at most {hard} open files here (ulimit -Hn), {DESCRIPTORS_MIN} needed")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def describe(servers: Iterable[Server], cores: Cores) -> dict[str, str]:

@@ -6,6 +6,7 @@ the way as they allow. Pings are an hour apart, so none falls into a measurement
 """
 
 import contextlib
+import os
 import shutil
 import subprocess
 import sys
@@ -105,8 +106,8 @@ class Server:
         places = {"port": port, "folder": folder, "configuration": configuration}
         configuration.write_text(self.configuration.format_map(places))
         command = [part.format_map(places) for part in self.command]
-        environment = {key: value.format_map(places) for key, value in self.environment.items()}
-        with running(command, environment, port, folder, core) as process:
+        own = {key: value.format_map(places) for key, value in self.environment.items()}
+        with running(command, _environment() | own, port, folder, core) as process:
             yield process
 
     def check_exit(self, code: int) -> None:
@@ -128,6 +129,11 @@ def served(server: Server, core: int) -> Iterator[tuple[ServerProcess, Crowd]]:
         with Crowd(server.dialect, process.accepting_port()) as crowd:
             yield process, crowd
         server.check_exit(process.stop())
+
+
+def _environment() -> dict[str, str]:
+    """Return this process's environment without Greenroom's settings: its database is not ours."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("GREENROOM_")}
 
 
 def greenroom(durability: str) -> Server:

@@ -1,5 +1,6 @@
 """What came out: medians over the rounds, the tables for people, the notes that qualify them."""
 
+import functools
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from statistics import median
@@ -11,9 +12,22 @@ from rich.table import Table
 from loads import Figures
 from peers import GREENROOM, RELAY
 
-GENERATOR_SHARE_MAX = 0.9  # beyond it the generator may be what was measured
+HEADINGS = (
+    "deliv-\neries/s",
+    "CPU us\neach",
+    "p50\nms",
+    "p99\nms",
+    "RSS\nMiB",
+    "peak\nMiB",
+    "server\nbusy",
+    "gener.\nbusy",
+    "to best\npeer",
+)
+CAPTION = "to best peer: deliveries/s in a burst (more is better), else CPU each (less is)"
+GENERATOR_SHARE_MAX = 0.8  # beyond it the generator may be what was measured
 SEND_LATENESS_MS_MAX = 5  # beyond it the pace was not the one that was asked for
-DISTURBED_SHARE_MAX = 0.1  # of the time; beyond it somebody else's work is in the figures
+CORE_LOST_SHARE_MAX = 0.1  # of the time; beyond it somebody else's work is in the figures
+SPREAD_MAX = 0.2  # between rounds, of the median; beyond it there is no one figure
 BYTES_PER_MIB = 1 << 20
 BIG = 100  # figures from here on are shown without decimals
 
@@ -35,8 +49,14 @@ class Summary:
 
     scene: str
     server: str
-    figures: Figures
+    rounds: list[Figures]
     failures: list[str]
+
+    @functools.cached_property
+    def figures(self) -> Figures:
+        """The medians; empty when every round failed."""
+        names = self.rounds[0] if self.rounds else {}
+        return {name: median(figures[name] for figures in self.rounds) for name in names}
 
     @property
     def is_comparable(self) -> bool:
@@ -48,10 +68,19 @@ class Summary:
         """Whether the pace was given, so that the cost is what there is to compare."""
         return "latency_p50_ms" in self.figures
 
+    @property
+    def decisive(self) -> str:
+        """The figure to compare servers by."""
+        return "cpu_us_per_delivery" if self.is_steady else "deliveries_per_second"
+
     def ratio(self, other: "Summary") -> float:
-        """Return deliveries a second over the other's; CPU time over the other's when steady."""
-        name = "cpu_us_per_delivery" if self.is_steady else "deliveries_per_second"
-        return self.figures[name] / other.figures[name]
+        """Return the decisive figure over the other's."""
+        return self.figures[self.decisive] / other.figures[self.decisive]
+
+    def spread(self) -> float:
+        """Return how far the rounds lie apart in the decisive figure, in parts of the median."""
+        values = [figures[self.decisive] for figures in self.rounds]
+        return (max(values) - min(values)) / median(values)
 
 
 def summarise(results: Iterable[Result]) -> list[Summary]:
@@ -63,11 +92,10 @@ def summarise(results: Iterable[Result]) -> list[Summary]:
 
 
 def _summary(played: list[Result]) -> Summary:
-    good = [result.figures for result in played if not result.failure]
     return Summary(
         played[0].scene,
         played[0].server,
-        {name: median(figures[name] for figures in good) for name in (good[0] if good else ())},
+        [result.figures for result in played if not result.failure],
         [result.failure for result in played if result.failure],
     )
 
@@ -103,19 +131,9 @@ def show(
 
 
 def _shared_table(summaries: list[Summary]) -> Table:
-    table = Table("scene", "server", box=SIMPLE, padding=0)
-    for heading in (
-        "deliv-\neries/s",
-        "CPU us\neach",
-        "p50\nms",
-        "p99\nms",
-        "RSS\nMiB",
-        "peak\nMiB",
-        "gener-\nator",
-        "rate\n/best",
-        "CPU\n/best",
-    ):
-        table.add_column(heading, justify="right", no_wrap=True, min_width=5)
+    table = Table("scene", "server", box=SIMPLE, padding=0, caption=CAPTION)
+    for heading in HEADINGS:
+        table.add_column(heading, justify="right", no_wrap=True)
     previous = summaries[0].scene
     for summary in summaries:
         if summary.scene != previous:
@@ -126,8 +144,8 @@ def _shared_table(summaries: list[Summary]) -> Table:
 
 
 def _cells(summary: Summary, best: Summary | None) -> Iterator[str]:
+    """Yield what stands under `scene`, `server` and the HEADINGS."""
     figures = summary.figures
-    ratio = f"{summary.ratio(best):.2f}" if best else ""
     yield summary.scene
     yield summary.server
     yield _short(figures["deliveries_per_second"])
@@ -136,9 +154,9 @@ def _cells(summary: Summary, best: Summary | None) -> Iterator[str]:
     yield f"{figures['latency_p99_ms']:.2f}" if summary.is_steady else ""
     yield f"{figures['rss_bytes'] / BYTES_PER_MIB:.0f}"
     yield f"{figures['rss_peak_bytes'] / BYTES_PER_MIB:.0f}"
+    yield f"{figures['server_share']:.0%}"
     yield f"{figures['generator_share']:.0%}"
-    yield "" if summary.is_steady else ratio
-    yield ratio if summary.is_steady else ""
+    yield f"{summary.ratio(best):.2f}" if best else ""
 
 
 def _short(number: float) -> str:
@@ -162,17 +180,18 @@ def _notes(summaries: list[Summary]) -> Iterator[str]:
         who = f"{summary.scene}, {summary.server}"
         for failure in summary.failures:
             yield f"{who}: a round failed: {failure}"
-        if summary.figures.get("generator_share", 0) > GENERATOR_SHARE_MAX:
-            yield f"{who}: the generator had no time left, the server may be faster than this"
-        if (share := summary.figures.get("disturbed_share", 0)) > DISTURBED_SHARE_MAX:
-            yield f"{who}: other programs had the generator's core {share:.0%} of the time"
+        if (share := summary.figures.get("generator_share", 0)) > GENERATOR_SHARE_MAX:
+            yield f"{who}: the generator was busy {share:.0%} of the time: the server may be faster"
+        for core in ("server", "generator"):
+            lost = summary.figures.get(f"{core}_core_lost_share", 0)
+            if lost > CORE_LOST_SHARE_MAX:
+                yield f"{who}: others had the {core}'s core {lost:.0%} of the time"
         if summary.figures.get("send_lateness_p99_ms", 0) > SEND_LATENESS_MS_MAX:
             yield f"{who}: the generator sent late, its pace was not even"
+        if summary.is_comparable and summary.spread() > SPREAD_MAX:
+            yield f"{who}: the rounds lie {summary.spread():.0%} of the median apart"
 
 
-def as_json(summaries: list[Summary], results: list[Result]) -> dict[str, object]:
+def as_json(summaries: list[Summary]) -> list[dict[str, object]]:
     """Return medians and all rounds in values that json can write."""
-    return {
-        "medians": [asdict(summary) for summary in summaries],
-        "rounds": [asdict(result) for result in results],
-    }
+    return [asdict(summary) | {"medians": summary.figures} for summary in summaries]

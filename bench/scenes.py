@@ -6,7 +6,8 @@ from typing import Protocol
 
 from generator import Client, Crowd
 from loads import Burst, Figures, Load, Steady
-from process import BenchError, Meter, ServerProcess, Usage
+from meter import Meter, Usage
+from process import BenchError, ServerProcess
 
 BURST_SPEAKERS = 10
 US_PER_SECOND = 1_000_000
@@ -117,12 +118,9 @@ def costs(usage: Usage, deliveries: int, server: ServerProcess) -> Figures:
     return {
         "deliveries_per_second": deliveries / usage.wall_seconds,
         "cpu_us_per_delivery": usage.server_cpu_seconds * US_PER_SECOND / deliveries,
-        "server_share": usage.server_share,
-        "generator_share": usage.generator_share,
-        "disturbed_share": usage.disturbed_share,
         "rss_bytes": server.rss_bytes(),
         "rss_peak_bytes": server.rss_peak_bytes(),
-    }
+    } | usage.shares()
 
 
 def shared_scenes(messages: int | None, seconds: int) -> list[Scene]:
@@ -132,7 +130,7 @@ def shared_scenes(messages: int | None, seconds: int) -> list[Scene]:
     """
     return [
         BurstScene("burst200", 200, messages or 20_000),
-        BurstScene("burst1000", 1_000, messages or 3_000),
+        BurstScene("burst1000", 1_000, messages or 5_000),
         SteadyScene("rooms", 100, 10, 1, 2_000, seconds),
         SteadyScene("large", 1, 500, 10, 200, seconds),
     ]
