@@ -35,7 +35,7 @@ THROTTLED_KEYS_MAX = 50_000  # addresses and names whose failures are remembered
 # Connections.
 ACCEPT_BACKLOG = 1_024  # that the kernel holds until they are accepted
 RESERVED_DESCRIPTORS = 64  # kept from clients, for the database, the log, the terminal
-RECEIVE_BYTES_MAX = 65_536  # read at once
+RECEIVE_BYTES_MAX = 16_384  # read at once: the shortest lines of it take some 40 ms
 REPLY_BYTES_MAX = 65_536  # of an answer sent at once; a longer one waits for its reader in between
 KEEPALIVE_IDLE_SECONDS = 60  # of silence, until the kernel asks whether a peer is there
 KEEPALIVE_PROBE_SECONDS = 15  # between two such questions

@@ -126,8 +126,8 @@ class Accounts:
     def _attach(self, session: Session, account: Account, ignored: set[str]) -> None:
         user = self._here.get(account.id)
         if user is None:
-            user = User(account.id, account.name, is_admin=account.is_admin, ignored=ignored)
-            self._here[account.id] = user
+            user = self._here[account.id] = User(account.id, account.name, ignored)
+        user.is_admin = account.is_admin  # as of this login, for all sessions
         user.sessions.add(session)
         session.user = user
         session.ignored = user.ignored

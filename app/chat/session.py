@@ -51,10 +51,10 @@ class User:
 
     __slots__ = ("away", "id", "ignored", "is_admin", "name", "sessions")
 
-    def __init__(self, user_id: int, name: str, *, is_admin: bool, ignored: set[str]) -> None:
+    def __init__(self, user_id: int, name: str, ignored: set[str]) -> None:
         self.id = user_id
         self.name = name
-        self.is_admin = is_admin
+        self.is_admin = False
         self.ignored = ignored  # names
         self.sessions: set[Session] = set()
         self.away: str | None = None

@@ -116,9 +116,8 @@ class Connection:
         while data := self._receive():
             for item in self._wire.feed(data):
                 self._slow_down()
-                if self._is_closing:
-                    return
-                self._do(session, item)
+                if item is not None and not self._is_closing:
+                    self._do(session, item)
                 if self._is_closing:
                     return
             self._send_output()

@@ -38,8 +38,8 @@ class TextWire:
         self._secret: Callable[[str], Answer] | None = None  # takes the hidden line asked for
         self._output = bytearray()
 
-    def feed(self, data: bytes) -> Iterator[Command | Refusal]:
-        """Yield what the client asks, one line at a time.
+    def feed(self, data: bytes) -> Iterator[Answer]:
+        """Yield what the client asks, one line at a time; None for a line that asks nothing.
 
         What to do with a line can depend on how the one before it ended, so each is read only when
         the one before it was dealt with. Take the output after each, and at the end.
@@ -50,9 +50,7 @@ class TextWire:
         self._has_begun = True
         text = self._telnet.feed(data)
         for line in self._lines.feed(text):
-            answer = self._read(line)
-            if answer is not None:
-                yield answer
+            yield self._read(line)
 
     def take_output(self) -> bytes:
         """Return what is to be sent now: answers of the telnet filter, and prompts."""
