@@ -223,14 +223,14 @@ class Connection:
             self._end()
 
     def _queue(self, data: bytes | memoryview) -> None:
-        if self._writable is None:
+        if self._writable is None:  # set at once: more may be queued before the writer runs
+            self._writable = get_hub().loop.io(self._socket.fileno(), 2)
             gevent.spawn(self._write_outbox)
         self._outbox.append(data)
         self._outbox_bytes += len(data)
 
     def _write_outbox(self) -> None:
         """Send what waits in the outbox; runs while something does. Switches."""
-        self._writable = get_hub().loop.io(self._socket.fileno(), 2)
         try:
             while self._outbox:
                 wait(self._writable)
@@ -246,18 +246,20 @@ class Connection:
             self._drained.set()
 
     def _write_some(self) -> None:
-        if not self._outbox:
-            return  # emptied while this waited
-        data = self._outbox[0]
+        """Send the beginning of the outbox, small pieces of it together."""
+        pieces: list[bytes | memoryview] = []
+        size_bytes = 0
+        while self._outbox and size_bytes < REPLY_BYTES_MAX:
+            pieces.append(self._outbox.popleft())
+            size_bytes += len(pieces[-1])
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         try:
             sent = self._socket.send(data)
         except BlockingIOError:
-            return
+            sent = 0
         self._outbox_bytes -= sent
-        if sent < len(data):
-            self._outbox[0] = memoryview(data)[sent:]
-        else:
-            self._outbox.popleft()
+        if sent < size_bytes:
+            self._outbox.appendleft(memoryview(data)[sent:])
 
     def _empty_outbox(self) -> None:
         self._outbox.clear()

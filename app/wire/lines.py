@@ -20,7 +20,7 @@ class LineSplitter:
         """Yield each line that `data` completes, and None once for each that is too long."""
         data = self._begun + data
         if b"\0" in data:
-            data = data.replace(b"\r\0", b"\n")
+            data = data.replace(b"\r\0", b"\r\n")
         *lines, self._begun = data.split(b"\n")
         for line in lines:
             if self._is_refusing:
