@@ -3,8 +3,32 @@
 import re
 import socket
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 WAIT_SECONDS_MAX = 10
+
+
+def wait_until(condition: Callable[[], object], what: str) -> None:
+    """Look again and again until something holds that nobody is shown."""
+    deadline = time.monotonic() + WAIT_SECONDS_MAX
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain until {what}"
+        time.sleep(0.01)
+
+
+def at_once(*acts: Callable[[], object]) -> None:
+    """Do several things at the same moment, as near as threads come to that."""
+    barrier = Barrier(len(acts))
+
+    def wait_and(act: Callable[[], object]) -> None:
+        barrier.wait()
+        act()
+
+    with ThreadPoolExecutor(len(acts)) as threads:
+        for done in [threads.submit(wait_and, act) for act in acts]:
+            done.result()
 
 
 class Client:
@@ -18,21 +42,38 @@ class Client:
         self._socket.settimeout(WAIT_SECONDS_MAX)
         self._socket.connect(("127.0.0.1", port))
         self.received = b""
+        self.everything = bytearray()  # whatever came, looked at or not
+        self.name = ""
+        self.room = ""
+        self.port = port
 
     def send(self, data: bytes) -> None:
         self._socket.sendall(data)
+
+    def send_some(self, data: bytes) -> int:
+        """Send what can be sent without waiting, and return how much that was."""
+        self._socket.settimeout(0)
+        try:
+            return self._socket.send(data)
+        except BlockingIOError:
+            return 0
+        finally:
+            self._socket.settimeout(WAIT_SECONDS_MAX)
 
     def type(self, *lines: str) -> None:
         """Send lines, each with its end."""
         self.send("".join(f"{line}\n" for line in lines).encode())
 
+    def receive_through(self, wanted: bytes) -> bytes:
+        """Read up to and including some bytes, and return what came before them."""
+        while wanted not in self.received:
+            self._receive_more(f"{wanted!r}")
+        before, _, self.received = self.received.partition(wanted)
+        return before
+
     def expect(self, text: str) -> str:
         """Read up to and including a text, and return what came before it."""
-        wanted = text.encode()
-        while wanted not in self.received:
-            self._receive_more(f"{text!r}")
-        before, _, self.received = self.received.partition(wanted)
-        return before.decode()
+        return self.receive_through(text.encode()).decode()
 
     def receive_exactly(self, count: int) -> bytes:
         """Read so many bytes."""
@@ -57,19 +98,30 @@ class Client:
         self.type("/nothing-more")
         self.expect_lines("Error: unknown command /nothing-more. Try /help.")
 
-    def expect_end(self) -> str:
+    def catch_up(self) -> list[str]:
+        """Return the lines that came until all that was typed up to now was answered."""
+        self.type("/caught-up")
+        return self.expect("Error: unknown command /caught-up. Try /help.\r\n").split("\r\n")[:-1]
+
+    def receive_end(self) -> bytes:
         """Read until the server closes, and return what came before."""
         try:
             while data := self._socket.recv(65536):
                 self.received += data
+                self.everything += data
         except ConnectionResetError:
             pass
-        text, self.received = self.received.decode(), b""
-        return text
+        data, self.received = self.received, b""
+        return data
+
+    def expect_end(self) -> str:
+        """Read until the server closes, and return the text that came before."""
+        return self.receive_end().decode()
 
     def register(self, name: str, password: str = "secret") -> "Client":
         """Make an account and log in; returns itself."""
         self.expect("login: ")
+        self.name = name
         self.type(f"/register {name} {password}")
         self.expect(f"Hello, {name}.")
         self.expect("\r\n")
@@ -78,6 +130,7 @@ class Client:
     def log_in(self, name: str, password: str = "secret") -> "Client":
         """Log in; returns itself."""
         self.expect("login: ")
+        self.name = name
         self.type(f"/login {name} {password}")
         self.expect(f"Hello, {name}.")
         self.expect("\r\n")
@@ -85,6 +138,7 @@ class Client:
 
     def join(self, room: str) -> "Client":
         """Enter a room, past its greeting; what is replayed stays to be read. Returns itself."""
+        self.room = room
         self.type(f"/join {room}")
         self.expect(f"Welcome to room {room}!\r\n")
         self.expect_line("Current users: .*")
@@ -106,3 +160,4 @@ class Client:
         late = time.monotonic() > deadline - 0.1
         assert data, f"waited for {what}; {'timed out' if late else 'closed'}: {self.received!r}"
         self.received += data
+        self.everything += data

@@ -1,29 +1,65 @@
 """Fixtures that many tests share."""
 
+import itertools
+import os
+import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
+from click.testing import CliRunner, Result
 
-from tests.server_process import ServerProcess
+from app.cli import main
+from app.store.migration import migrate
+from tests.client import Client
+from tests.server_process import ServerProcess, environment
+
+hypothesis.settings.register_profile("tests", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("tests")  # no test is about time, and each run is as the last one
+
+
+@pytest.fixture(scope="session")
+def new_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database without a row, to begin with a copy of: it saves a server half of its start."""
+    path = tmp_path_factory.mktemp("new") / "greenroom.db"
+    migrate(f"sqlite:///{path}")
+    return path
+
+
+def _give_database(folder: Path, new_database: Path) -> None:
+    data_folder = folder / "var"
+    if not data_folder.exists():
+        data_folder.mkdir(mode=0o700, parents=True)
+        shutil.copy(new_database, data_folder)
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """One server for a module's tests, which use names of their own."""
-    process = ServerProcess(tmp_path_factory.mktemp("server"))
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, new_database: Path
+) -> Iterator[ServerProcess]:
+    """One server for a module's tests, which use names of their own.
+
+    Its settings are the module's SERVER_SETTINGS, if it has any.
+    """
+    settings = getattr(request.module, "SERVER_SETTINGS", {})
+    process = ServerProcess(tmp_path_factory.mktemp("server"), **settings)
+    _give_database(process.folder, new_database)
     process.start()
     yield process
+    process.hang_up()
     assert process.stop() == 0, process.log
+    assert "Traceback" not in process.log, process.log
 
 
 @pytest.fixture
-def start_server(tmp_path: Path) -> Iterator[Callable[..., ServerProcess]]:
+def start_server(tmp_path: Path, new_database: Path) -> Iterator[Callable[..., ServerProcess]]:
     """Start servers with settings of their own; they are ended after the test."""
     started = []
 
     def start(folder: str = ".", **settings: object) -> ServerProcess:
-        (tmp_path / folder).mkdir(exist_ok=True)
+        _give_database(tmp_path / folder, new_database)
         process = ServerProcess(tmp_path / folder, **settings)
         process.start()
         started.append(process)
@@ -32,3 +68,36 @@ def start_server(tmp_path: Path) -> Iterator[Callable[..., ServerProcess]]:
     yield start
     for process in started:
         process.kill()
+
+
+@pytest.fixture
+def run_here() -> Iterator[Callable[..., Result]]:
+    """Run commands of manage.py on a folder, in this process: a new one would take a second."""
+    mask, interval = os.umask(0o077), sys.getswitchinterval()
+
+    def run(folder: Path, *arguments: str, stdin: str = "", **settings: object) -> Result:
+        given = environment(folder, **settings)
+        return CliRunner().invoke(main, arguments, stdin, given, catch_exceptions=False)
+
+    yield run
+    os.umask(mask)
+    sys.setswitchinterval(interval)
+
+
+_numbers = itertools.count(1)  # so that each test has names of its own on a server that many share
+
+
+@pytest.fixture
+def new_name() -> Callable[[str], str]:
+    """Return what makes a name that nobody has, of a user or a room."""
+    return lambda word: f"{word}{next(_numbers)}"
+
+
+@pytest.fixture
+def pair(server: ServerProcess, new_name: Callable[[str], str]) -> tuple[Client, Client]:
+    """A writer and a reader, alone in a room of which the writer is the owner."""
+    room = new_name("room")
+    writer = server.connect().register(new_name("writer")).join(room)
+    reader = server.connect().register(new_name("reader")).join(room)
+    writer.expect_lines(f"{reader.name} has joined the room.")
+    return writer, reader

@@ -2,10 +2,16 @@
 
 import os
 import re
+import resource
 import signal
+import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+
+import pytest
 
 from tests.client import Client
 
@@ -72,14 +78,55 @@ class ServerProcess:
     def pid(self) -> int:
         return self.process.pid
 
+    def watch_memory(self) -> Callable[[], int]:
+        """Return what tells by how many bytes its memory was larger since than it is now."""
+        folder = Path("/proc", str(self.pid))
+        if not folder.exists():
+            pytest.skip("memory is measured with Linux's /proc")
+
+        def most_bytes() -> int:
+            status = (folder / "status").read_text()
+            return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024
+
+        (folder / "clear_refs").write_text("5")  # the most from now on
+        before = most_bytes()
+        return lambda: most_bytes() - before
+
+    @contextmanager
+    def database(self) -> Iterator[sqlite3.Connection]:
+        """Open its database beside it; each statement is a transaction of its own."""
+        path = self.folder / "var" / "greenroom.db"
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            yield connection
+
     def connect(self, **options: object) -> Client:
         client = Client(self.port, **options)
         self._clients.append(client)
         return client
 
+    def hang_up(self) -> None:
+        """Let all its clients go."""
+        for client in self._clients:
+            client.close()
+
     def stop(self) -> int:
         """End it as an operator would, and return its exit code."""
         return self._end(signal.SIGTERM)
+
+    def stop_before_its_clients(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """End it, and let clients read what it told them. Returns its exit code."""
+        self.process.send_signal(number)
+        code = self.process.wait(STOP_SECONDS_MAX)
+        self.process.stdout.close()
+        return code
+
+    def limit_files(self, bytes_max: int | None) -> None:
+        """Let it write no file beyond so many bytes; what it would add is refused by the kernel."""
+        if not hasattr(resource, "prlimit"):
+            pytest.skip("another process is limited with Linux's prlimit")
+        _, hard = resource.prlimit(self.pid, resource.RLIMIT_FSIZE)
+        limit = hard if bytes_max is None else bytes_max
+        resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (limit, hard))
 
     def kill(self) -> None:
         """End it as a power cut would."""
@@ -98,5 +145,4 @@ class ServerProcess:
             self.process.kill()
             self.process.wait()
             self.process.stdout.close()
-            for client in self._clients:
-                client.close()
+            self.hang_up()

@@ -1,0 +1,52 @@
+"""Rooms and sessions without sockets: what a session is sent and shown is kept to be looked at."""
+
+from collections import deque
+
+from app.chat.rooms import Room
+from app.chat.session import Session, User
+from app.events import Event, RoomEvent
+from app.store.rooms import StoredRoom
+
+
+def render(event: RoomEvent) -> bytes:
+    """Show an event as its class and user, and what was said."""
+    return (
+        f"{type(event).__name__} {event.user} {getattr(event, 'body', '')}".rstrip().encode()
+        + b"\n"
+    )
+
+
+class FakeClient:
+    """Implements app.chat.session.Client. `sent` has a piece for each send that had bytes."""
+
+    def __init__(self) -> None:
+        self.address = "127.0.0.1"
+        self.render = render
+        self.is_behind = False  # with reading
+        self.sent: list[bytes] = []
+        self.shown: list[Event] = []
+
+    def send(self, data: bytes) -> bool:
+        if data:
+            self.sent.append(data)
+        return not self.is_behind
+
+    def show(self, event: Event) -> None:
+        self.shown.append(event)
+        self.sent.append(f"{type(event).__name__}!\n".encode())
+
+    show_at_leisure = close = show
+
+
+def fake_session(name: str, user_id: int = 1, ignored: frozenset[str] = frozenset()) -> Session:
+    """Return a session that is logged in as a user."""
+    session = Session(FakeClient())
+    session.user = User(user_id, name, set(ignored))
+    session.ignored = ignored
+    return session
+
+
+def fake_room(name: str = "lobby") -> Room:
+    """Return a live room in which nobody is."""
+    stored = StoredRoom(1, name, "", 1, set(), {"ban": {}, "mute": {}})
+    return Room(name, stored, deque(maxlen=20))

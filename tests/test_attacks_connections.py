@@ -1,0 +1,231 @@
+"""Connections that do not read, do not speak, are too many, or speak something else."""
+
+import ssl
+from contextlib import suppress
+
+import pytest
+
+from tests.client import Client, wait_until
+from tests.server_process import ServerProcess
+
+OUTBOX_BYTES_MAX = 131_072
+SERVER_SETTINGS = {"OUTBOX_BYTES_MAX": OUTBOX_BYTES_MAX}
+MEMORY_GROWTH_MAX = 2 << 20  # the outbox, the lines of one read, and some noise of the allocator
+LAST_WORDS = f"Error: you left over {OUTBOX_BYTES_MAX} bytes unread; come back and read on\r\n"
+CUT = "cut a slow reader"  # in the log
+LOGIN_SECONDS_MAX = 2
+TOO_LATE = b"you took too long to log in; connect again"
+FULL = "Error: the server is full; try again later\r\n"
+TOO_MANY = "Error: too many connections from your address; close one first\r\n"
+
+HTTP = b"""GET /index.html HTTP/1.1\r
+Host: localhost:8888\r
+User-Agent: Mozilla/5.0 (X11; Linux x86_64)\r
+Accept: text/html,*/*\r
+Accept-Language: en\r
+Accept-Encoding: gzip, deflate\r
+Connection: keep-alive\r
+Upgrade-Insecure-Requests: 1\r
+\r
+"""
+HTTP_POST = b"POST /login HTTP/1.1\r\nHost: x\r\n\r\nname=bob\npassword=s3cret\n\n\n"
+
+
+def _client_hello() -> bytes:
+    """Return what a browser or openssl s_client sends first."""
+    outgoing = ssl.MemoryBIO()
+    context = ssl.create_default_context()
+    client = context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="localhost")
+    with suppress(ssl.SSLWantReadError):
+        client.do_handshake()
+    return outgoing.read()
+
+
+def _flood_until_cut(server: ServerProcess, client: Client, data: bytes) -> None:
+    """Send the same data again and again and never read, until the server has had enough of it."""
+    cuts, left = server.log.count(CUT), b""
+
+    def is_cut() -> bool:
+        nonlocal left
+        while sent := client.send_some(left := left or data):
+            left = left[sent:]
+        return server.log.count(CUT) > cuts
+
+    wait_until(is_cut, "the flooder is cut")
+
+
+# Who sends without end and never reads is cut when the outbox is full, logged in or not, in
+# whatever words; it costs no memory, and others nothing (CVE-2025-21605).
+@pytest.mark.parametrize(
+    "flood",
+    [b"/nonsense\n" * 1000, b"/help\n" * 100, b"\xff\xfd\x05" * 10_000, b"\xfe\n" * 1000],
+    ids=["unknown commands", "help", "telnet requests", "bad UTF-8"],
+)
+def test_a_flood_before_login(server, new_name, flood: bytes) -> None:
+    witness = server.connect().register(new_name("witness")).join(new_name("room"))
+    for _ in range(2):  # the first time the server grows to what it needs; then it stays there
+        grown = server.watch_memory()
+        flooder = server.connect(receive_buffer_bytes=4096)
+        _flood_until_cut(server, flooder, flood)
+        assert flooder.receive_end().endswith(LAST_WORDS.encode())
+    assert grown() < MEMORY_GROWTH_MAX
+    witness.expect_nothing_more()
+
+
+def _line(number: int) -> str:
+    return f"{number} " + "x" * 4000
+
+
+def _replayed(lines: list[str]) -> list[str]:
+    """Return those lines that come with the time when they were said, without it."""
+    return [line.partition("] ")[2] for line in lines if line.startswith("[")]
+
+
+def _talk_until_cut(talker: Client, listener: Client, slow: Client) -> int:
+    """Let the talker talk until the slow one is gone, and return how many messages it took.
+
+    The talker and the listener must see every message, in order.
+    """
+    gone, number = f"{slow.name} has disconnected.", 0
+    for _ in range(200):
+        talker.type(*(_line(each) for each in range(number, number + 16)))
+        number += 16
+        seen = {client: [client.expect_line() for _ in range(16)] for client in (talker, listener)}
+        is_gone = [gone in lines for lines in seen.values()]
+        for client, lines in seen.items():
+            if gone in lines:
+                lines.remove(gone)
+                lines.append(client.expect_line())
+            wanted = [f"{talker.name}: {_line(each)}" for each in range(number - 16, number)]
+            assert lines == wanted
+        if any(is_gone):
+            for client, was_seen in zip(seen, is_gone, strict=True):
+                assert was_seen or client.expect_line() == gone
+            return number
+    raise AssertionError("was never cut")
+
+
+# Who stops reading is cut when the outbox is full. Its last line says why, and those before it are
+# whole and in order; the others miss nothing.
+# Who was cut comes back, and finds what it missed in the history, without a gap.
+def test_a_slow_reader(server: ServerProcess) -> None:
+    talker = server.connect().register("talker").join("stage")
+    listener = server.connect().register("listener").join("stage")
+    slow = server.connect(receive_buffer_bytes=4096).register("slow").join("stage")
+    for client in (talker, listener):
+        client.catch_up()
+    count = _talk_until_cut(talker, listener, slow)
+
+    rest = slow.expect_end()
+    assert rest.endswith(LAST_WORDS)
+    seen = rest.removesuffix(LAST_WORDS).split("\r\n")[:-1]
+    assert seen == [f"talker: {_line(number)}" for number in range(len(seen))]
+    assert len(seen) < count
+
+    returned = server.connect().log_in("slow").join("stage")
+    assert _replayed(returned.catch_up()) == [
+        f"talker: {_line(number)}" for number in range(count - 20, count)
+    ]
+    past: list[str] = []
+    while len(past) < count:
+        returned.type("/history 1000")
+        page = _replayed(returned.catch_up())
+        assert page
+        past = page + past
+    assert past == [f"talker: {_line(number)}" for number in range(count)]
+    for client in (talker, listener, returned):
+        client.close()
+
+
+# Who asks for much and reads it slowly gets all of it, in order, and in order with what is said
+# meanwhile.
+def test_a_slow_reader_of_history(server: ServerProcess) -> None:
+    talker = server.connect().register("teller").join("archive")
+    for number in range(400):
+        talker.type(_line(number))
+    talker.catch_up()
+    slow = server.connect(receive_buffer_bytes=4096).register("patient").join("archive")
+    slow.catch_up()
+    for _ in range(4):  # far more than fits into the buffers on the way
+        slow.type("/history 300", "/topic")
+    live = [f"teller: meanwhile {number}" for number in range(100)]
+    for line in live:
+        talker.type(line.removeprefix("teller: "))
+        talker.expect(f"{line}\r\n")
+    said = [f"teller: {_line(number)}" for number in range(400)] + live
+    lines = slow.catch_up()
+    assert [line for line in lines if line.startswith("teller: ")] == live
+    past = _replayed(lines)
+    for page in (past[start : start + 300] for start in range(0, 1200, 300)):
+        first = said.index(page[0])
+        assert page == said[first : first + 300]
+    assert len(past) == 1200
+    for client in (talker, slow):
+        client.close()
+
+
+# Who does not log in is cut when the time for it is over: silent, in the middle of it, or chatting
+# with the prompt. Who did log in stays.
+def test_no_login_for_too_long(start_server) -> None:
+    server = start_server(LOGIN_SECONDS_MAX=LOGIN_SECONDS_MAX)
+    here = server.connect().register("here").join("room")
+    waiting = [server.connect() for _ in range(20)]
+    waiting[0].send(b"here\n")
+    waiting[1].send(b"\xff\xfa/login here")
+    talkative = server.connect()
+
+    def is_late() -> bool:
+        talkative.type("/nonsense")
+        talkative.receive_through(b"Error: ")
+        return talkative.receive_through(b"\r\n") == TOO_LATE
+
+    wait_until(is_late, "the talkative one is cut")
+    for client in waiting:
+        assert client.receive_end().endswith(b"Error: " + TOO_LATE + b"\r\n")
+    here.type("still here")
+    here.expect_lines("here: still here")
+
+
+# One address can't take all the room, and when the server is full it is full for everybody: a
+# newcomer is told so and closed. Those who are in notice nothing, and when one of them leaves there
+# is room again.
+def test_a_full_server(start_server) -> None:
+    server = start_server(CONNECTIONS_MAX=3, CONNECTIONS_PER_IP_MAX=2)
+    alice, bob = (
+        server.connect(source="127.0.0.2").register(name).join("room") for name in ("alice", "bob")
+    )
+    alice.expect_lines("bob has joined the room.")
+    assert server.connect(source="127.0.0.2").expect_end() == TOO_MANY
+    server.connect(source="127.0.0.3").register("elsewhere")
+    for source in ("127.0.0.2", "127.0.0.3", "127.0.0.4") * 3:
+        assert server.connect(source=source).expect_end() == FULL
+    alice.type("hello")
+    for client in (alice, bob):
+        client.expect_lines("alice: hello")
+        client.expect_nothing_more()
+    alice.close()
+    bob.expect_lines("alice has disconnected.")
+
+    def is_let_in() -> bool:
+        return server.connect(source="127.0.0.2").expect_line() + "\r\n" not in (FULL, TOO_MANY)
+
+    wait_until(is_let_in, "there is room")
+
+
+# A browser, or anything else that speaks no chat, is closed; it is not taken for somebody who
+# guesses passwords, and leaves one record in the log at most (Ergo 2239).
+@pytest.mark.parametrize(
+    "greeting",
+    [HTTP, HTTP_POST, _client_hello(), b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"],
+    ids=["GET", "POST", "TLS", "HTTP/2"],
+)
+def test_other_protocols(server: ServerProcess, new_name, greeting: bytes) -> None:
+    witness = server.connect().register(new_name("witness"))
+    before = server.log
+    stranger = server.connect()
+    stranger.send(greeting)
+    assert stranger.receive_end()
+    witness.expect_nothing_more()
+    new_records = server.log.removeprefix(before)
+    assert new_records.count("\n") <= 1
+    assert "s3cret" not in new_records

@@ -1,0 +1,239 @@
+"""Getting in as somebody else: odd passwords, guessing, acting before login, look-alike names."""
+
+from dataclasses import fields
+from typing import get_type_hints
+
+import pytest
+
+from app.chat import passwords
+from app.commands import COMMANDS, Command, Count, Rest, Span, Word
+from tests.client import Client
+from tests.server_process import ServerProcess, manage
+
+WRONG = "Error: wrong name or password"
+MINE = "correct horse"  # a password that nobody types by chance
+
+GARBAGE_HASHES = (
+    "",
+    "correct horse",
+    "$argon2id$",
+    "$argon2id$v=19$m=8,t=1,p=1$!!!$!!!",
+    "$argon2id$v=19$m=4294967295,t=1,p=1$c29tZXNhbHQ$YWFhYWFhYWFhYWFhYWFhYQ",
+    "$argon2id$v=999$m=8,t=1,p=1$c29tZXNhbHQ$YWFhYWFhYWFhYWFhYWFhYQ",
+    "$2b$12$" + "a" * 53,
+    "\x00",
+    b"\xff\xfe",
+    "x" * 1_000_000,
+)
+
+
+def _newcomer(server: ServerProcess, **options: object) -> Client:
+    client = server.connect(**options)
+    client.expect("login: ")
+    return client
+
+
+# A password may be long and strange; whoever sets it logs in with it.
+@pytest.mark.parametrize("password", ["x" * 1024, "pass  wörd \N{HOT BEVERAGE}", "/quit"], ids=len)
+def test_strange_passwords(server: ServerProcess, new_name, password: str) -> None:
+    name = new_name("strange")
+    server.connect().register(name, password).close()
+    server.connect().log_in(name, password).close()
+
+
+# It is not endless, and has no control characters; refused as a new one, it is wrong as an old one.
+@pytest.mark.parametrize(
+    ("password", "answer"),
+    [
+        ("x" * 1025, "a password has at most 1024 bytes"),
+        ("x" * 4000, "a password has at most 1024 bytes"),
+        ("\N{HOT BEVERAGE}" * 342, "a password has at most 1024 bytes"),
+        ("nul\0nul", "a password is not empty and has no control characters"),
+        ("\x1b[2J", "a password is not empty and has no control characters"),
+        ("x" * (1 << 20), "a line has at most 4096 bytes; yours was not used"),
+    ],
+    ids=lambda value: ascii(value)[:20],
+)
+def test_impossible_passwords(server: ServerProcess, new_name, password: str, answer: str) -> None:
+    name, client = new_name("odd"), _newcomer(server)
+    client.type(f"/register {name} {password}")
+    client.expect_lines(f"Error: {answer}")
+    client.expect("login: ")
+    client.type(f"/register {name} {MINE}")
+    client.expect(f"Hello, {name}.")
+    client.close()
+    client = _newcomer(server)
+    client.type(f"/login {name} {password}")
+    client.expect_lines(f"Error: {answer}" if len(password) > 4096 else WRONG)
+    client.close()
+
+
+# An odd password at the prompt is as wrong as any other, and the right one works after it.
+@pytest.mark.parametrize(
+    "password", ["x" * 4000, "nul\0nul", "\x1b[2J", "", " "], ids=lambda value: ascii(value)[:20]
+)
+def test_odd_passwords_at_the_prompt(server: ServerProcess, new_name, password: str) -> None:
+    name = new_name("odd")
+    server.connect().register(name, MINE).close()
+    client = _newcomer(server)
+    for typed, answer in ((password, WRONG.encode()), (MINE, b"Hello, ")):
+        client.type(name, typed)
+        client.receive_through(b"\xff\xfb\x01password: ")
+        client.receive_through(b"\xff\xfc\x01\r\n" + answer)
+    client.close()
+
+
+# Whatever stands in the database in place of a hash, nobody gets in with it, and nothing breaks.
+def test_garbage_in_place_of_a_hash(server: ServerProcess, new_name) -> None:
+    name, other = new_name("broken"), new_name("whole")
+    for each in (name, other):
+        server.connect().register(each, MINE).close()
+    for garbage in GARBAGE_HASHES:
+        with server.database() as database:
+            change = "UPDATE users SET password_hash = ? WHERE name = ?"
+            assert database.execute(change, (garbage, name)).rowcount == 1
+        client = _newcomer(server)
+        client.type(f"/login {name} {MINE}")
+        client.expect_lines(WRONG)
+        client.expect("login: ")
+        client.type(f"/login {other} {MINE}")
+        client.expect(f"Hello, {other}.")
+        client.close()
+    assert "Traceback" not in server.log
+
+
+def _guess(server: ServerProcess, name: str) -> bytes:
+    """Return all that somebody sees who guesses passwords until they are thrown out."""
+    client = server.connect()
+    client.type(f"/login {name} guess-1", name, "guess-2", f"/login {name} \x00", "/rooms")
+    return client.receive_end()
+
+
+# A name that nobody has is refused as one that somebody has, to the letter (CVE-2018-15473).
+def test_guessing_who_exists(server: ServerProcess, new_name) -> None:
+    known, disabled = new_name("known"), new_name("disabled")
+    for name in (known, disabled):
+        server.connect().register(name, MINE).close()
+    assert manage(server.folder, "users", "disable", disabled).returncode == 0
+    answer = _guess(server, known)
+    assert answer.count(WRONG.encode()) == 3
+    for name in (disabled, known.upper(), new_name("unknown"), "b@d", "бob", "x" * 33, "\x1b[2J"):
+        assert _guess(server, name) == answer
+
+
+# ... and in the same time: a name that nobody has, a broken hash and an impossible password cost
+# one hash each, like a wrong password.
+@pytest.mark.parametrize("stored", [None, "garbage", "$argon2id$v=19$m=8$!", "right"])
+def test_every_guess_costs_a_hash(monkeypatch: pytest.MonkeyPatch, stored: str | None) -> None:
+    hashed, context = [], passwords._context
+    stored = context.hash(MINE) if stored == "right" else stored
+
+    class Spy:
+        def verify_and_update(self, *arguments: str) -> object:
+            answer = context.verify_and_update(*arguments)
+            hashed.append("verify")
+            return answer
+
+        def dummy_verify(self) -> None:
+            hashed.append("dummy")
+            context.dummy_verify()
+
+    monkeypatch.setattr(passwords, "_context", Spy())
+    hasher = passwords.Hasher()
+    assert hasher.verify("a guess", stored) == (False, None)
+    assert hasher.verify("nul\0nul", stored) == (False, None)
+    hasher.close()
+    assert len(hashed) == 2
+
+
+def _typed(kind: type[Command], name: str) -> str:
+    """Return a command as it might be typed, with every argument; names in it are `name`."""
+    samples = {Word: name, Rest: "text", Count: "5", Span: "30m"}
+    hints = get_type_hints(kind, include_extras=True)
+    shapes = [type(hints[field.name].__metadata__[0]) for field in fields(kind)]
+    return " ".join([f"/{kind.word}", *(samples[shape] for shape in shapes)])
+
+
+# Before login no command does anything, but those that are for strangers.
+def test_every_command_before_login(server: ServerProcess, pair) -> None:
+    writer, reader = pair
+    stranger = _newcomer(server)
+    closed = [kind for kind in COMMANDS.values() if not kind.is_open]
+    for kind in closed:
+        stranger.type(_typed(kind, reader.name))
+        stranger.expect_lines("Error: log in first: /login NAME, or /register NAME")
+        stranger.expect("login: ")
+    assert len(closed) > 20
+    for client in pair:
+        client.expect_nothing_more()
+    writer.type("/rooms", "/bans")
+    seen = writer.catch_up()
+    assert not any(reader.name in line for line in seen)
+    stranger.close()
+
+
+# Who failed to log in is nobody, though everything was typed at once; who did log in stays who
+# they are.
+def test_no_confusion_of_identities(server: ServerProcess, pair, new_name) -> None:
+    writer, reader = pair
+    intruder = _newcomer(server)
+    intruder.type(f"/login {writer.name} wrong", f"/msg {reader.name} it is me", "/who")
+    intruder.expect_lines(WRONG)
+    for _ in range(2):
+        intruder.expect("login: Error: log in first: /login NAME, or /register NAME\r\n")
+    intruder.expect("login: ")
+    intruder.close()
+    already = f"Error: you are logged in as {reader.name} already"
+    for attempt in (f"/login {writer.name} secret", f"/register {new_name('another')} secret"):
+        reader.type(attempt)
+        reader.expect_lines(already)
+    reader.type("it is me")
+    writer.expect_lines(f"{reader.name}: it is me")
+
+
+# One account however its name is spelled; what only looks like it can't be had.
+@pytest.mark.parametrize("name", ["alice", "strasse", "bób", "ace", "ismail"])
+def test_lookalikes_of_users(server: ServerProcess, name: str) -> None:
+    server.connect().register(name, MINE).close()
+    spellings, lookalikes = LOOKALIKES[name]
+    for spelling in spellings:
+        client = _newcomer(server)
+        client.type(f"/register {spelling} secret", f"/login {spelling} {MINE}")
+        client.expect_line("Error: the name .* is taken; choose another")
+        client.expect(f"login: Hello, {name}. ")
+        client.close()
+    client = _newcomer(server)
+    for lookalike in lookalikes:
+        client.type(f"/register {lookalike} secret")
+        client.expect_line("Error: (the name .* is taken; choose another|a name has .*)")
+        client.expect("login: ")
+    client.close()
+
+
+# The same holds for rooms.
+@pytest.mark.parametrize("name", ["alice", "strasse", "bób", "ace", "ismail"])
+def test_lookalikes_of_rooms(pair: tuple[Client, Client], name: str) -> None:
+    writer, reader = pair
+    writer.join(name)
+    reader.expect_lines(f"{writer.name} has left the room.")
+    spellings, lookalikes = LOOKALIKES[name]
+    for spelling in spellings:
+        reader.type(f"/join {spelling}", "/leave")
+        reader.expect(f"Welcome to room {name}!\r\n")
+        reader.expect(f"You have left {name}.\r\n")
+    for lookalike in lookalikes:
+        reader.type(f"/join {lookalike}")
+        reader.expect_line("Error: (the name .* looks too much like .*|a name has .*)")
+
+
+# A name: spellings of it, and what looks like it.
+LOOKALIKES = {
+    "alice": (
+        ["Alice", "ALICE", "\uff41\uff4c\uff49\uff43\uff45", "alice\u00a0", "\u3000alice"],
+        ["\u0430lice", "ali\u0441e", "\u0251lice", "alice\u200b", "ali\u00adce", "al\u0456ce"],
+    ),
+    "strasse": (["Stra\N{LATIN SMALL LETTER SHARP S}e", "STRASSE"], ["stra\u00dfe\u200d"]),
+    "bób": (["bo\u0301b", "B\u00d3B", "BO\u0301B"], ["bo\u0301\u0301b", "b\u03ccb"]),
+    "ace": ([], ["\u0430\u0441\u0435", "\u0410\u0421\u0415"]),
+    "ismail": (["\u0049SMAIL"], ["\u0130smail", "i\u0307smail", "\u0131smail", "\u2170smail"]),
+}

@@ -1,0 +1,125 @@
+"""A full disk, and a database that somebody else holds: nothing is shown that is not kept."""
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.client import Client
+
+DISK_BYTES = 3 << 20
+NOT_STORED = r"Error: (\d+ messages )?not stored: the database can't be used now \({}\); .*"
+DISK_FULL = NOT_STORED.format("database or disk is full")
+LOCKED = NOT_STORED.format("database is locked")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own, with little room."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a small disk")
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", folder]
+    run = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if run.returncode:
+        pytest.skip(f"a small disk can't be mounted here: {run.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def _fill(folder: Path) -> Path:
+    """Take all the room that is left, and return the file that has it."""
+    filler = folder / "filler"
+    with filler.open("wb", buffering=0) as file:
+        for size in (65_536, 4096, 1):
+            try:
+                while file.write(b"\0" * size) == size:
+                    pass
+            except OSError:
+                continue
+    return filler
+
+
+def _talk_until_refused(talker: Client) -> list[str]:
+    """Say numbered things until one is refused, and return those that were not."""
+    said: list[str] = []
+    while len(said) < 2 * DISK_BYTES // 4000:
+        text = f"{len(said)} " + "secret" * 660
+        talker.type(text)
+        line = talker.expect_line()
+        if line != f"{talker.name}: {text}":
+            assert re.fullmatch(DISK_FULL, line)
+            return said
+        said.append(line)
+    raise AssertionError("the disk is never full")
+
+
+def _past(client: Client, count: int) -> list[str]:
+    client.type(f"/history {count}")
+    return [line.partition("] ")[2] for line in client.catch_up() if line.startswith("[")]
+
+
+# When the disk is full a message, or a decision, is refused to whoever made it, and nobody is shown
+# anything of it; reading and coming and going goes on; when there is room again all is well again.
+def test_a_full_disk(small_disk: Path, start_server) -> None:
+    server = start_server(DATA_DIR=small_disk)
+    alice, bob = (server.connect().register(name).join("room") for name in ("alice", "bob"))
+    alice.expect_lines("bob has joined the room.")
+    filler = _fill(small_disk)
+    said = _talk_until_refused(alice)
+    bob.expect_lines(*said)
+    for refused in ("/topic new", "/kick bob", "/ban bob", "/msg bob psst", "/join other", "/me !"):
+        alice.type(refused)
+        alice.expect_line(DISK_FULL)
+    stranger = server.connect()
+    stranger.expect("login: ")
+    stranger.type("/register stranger secret")
+    stranger.expect_line(DISK_FULL)
+    bob.expect_nothing_more()
+
+    again = server.connect().log_in("bob").join("room")
+    assert _past(again, 1000)[-len(said) :] == said
+    again.type("/leave")
+    again.expect_lines("You have left room.")
+    bob.expect_nothing_more()  # one of two sessions went, and nobody else did
+
+    filler.unlink()
+    alice.type("there is room")
+    for client in (alice, bob):
+        client.expect_lines("alice: there is room")
+    stranger.expect("login: ")
+    stranger.type("/register stranger secret")
+    stranger.expect("Hello, stranger.")
+    assert _past(bob, 1000) == [*said, "alice: there is room"]
+    assert "not stored" in server.log
+    assert "secret" not in server.log
+
+
+# While somebody else holds the database talkers wait; when it is too long theirs is refused, and
+# nobody has seen it. Reading goes on meanwhile, and what came later is kept, in order.
+def test_a_locked_database(server, pair: tuple[Client, Client]) -> None:
+    writer, reader = pair
+    writer.type("before")
+    for client in pair:
+        client.expect_lines(f"{writer.name}: before")
+    with server.database() as database:
+        database.execute("BEGIN IMMEDIATE")
+        writer.type("lost", "lost too")
+        assert _past(reader, 10) == [f"{writer.name}: before"]
+        writer.expect_line(LOCKED)
+        reader.type("kept")
+        writer.expect_nothing_more()  # the server has read it, and waits again
+        database.execute("ROLLBACK")
+    reader.expect_lines(f"{reader.name}: kept")
+    writer.expect(f"{reader.name}: kept\r\n")
+    writer.type("after", "and after that")
+    later = [f"{writer.name}: after", f"{writer.name}: and after that"]
+    for client in pair:
+        client.expect_lines(*later)
+    kept = [f"{writer.name}: before", f"{reader.name}: kept", *later]
+    assert _past(reader, 10) == _past(writer, 10) == kept
+    assert b"lost" not in reader.everything

@@ -1,0 +1,190 @@
+"""Nothing is forgotten: each command, event, refusal and limit is handled, shown and described."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from unittest.mock import Mock
+
+import pytest
+from pydantic.fields import FieldInfo
+
+from app import commands, events
+from app.chat.service import Service
+from app.commands import COMMANDS
+from app.events import Event, Person, RoomSummary, Sanction
+from app.settings import MessageRate, Settings
+from app.wire.text_commands import summary, usage
+from app.wire.text_events import render
+from tests.refusals_in_source import RefusalInSource, refusals_in_source
+from tests.test_transcripts import FOLDER, pattern_of
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+PROTOCOL = (ROOT / "docs" / "protocol.md").read_text()
+TRANSCRIPTS = [line for path in FOLDER.glob("*.txt") for line in path.read_text().splitlines()]
+TYPED = {match[1] for line in TRANSCRIPTS if (match := re.match(r"\S+ > (.*)", line))}
+SEEN = {match[1] for line in TRANSCRIPTS if (match := re.match(r"\S+ \| (.*)", line))}
+
+REFUSALS = sorted(each for each in refusals_in_source() if each.sentence.strip(".*"))
+
+# Refusals that no conversation can bring about at will, and where they are tested instead.
+NOT_IN_A_CONVERSATION = {
+    "the server is busy; try again in a minute": "a thousand logins would have to wait",
+    "not stored: the server is shutting down": "tests/test_journal.py",
+    "you are not in lobby any more": "a moderator would have to be sent out during a write",
+    "you left over 4096 bytes unread; come back and read on": "tests/test_attacks_connections.py",
+    "something went wrong here; it was logged": "only a bug brings it about",
+}
+
+AT = 1_795_356_120_000  # 2026-11-22 14:02 UTC
+_KICKED = events.Kicked("lobby", "bob", "alice", "enough for today")
+_BANNED = events.Banned("lobby", "carol", "alice", 7200, "spam")
+_ASKED = events.PrivatelySaid("alice", "bob", "are you there?", AT)
+_HELLO = events.Said("lobby", "alice", "hello", AT)
+
+# One event of each class, which occurs in a transcript and in docs/protocol.md just so.
+SAMPLES: list[Event] = [
+    _HELLO,
+    events.Joined("lobby", "bob"),
+    events.Left("lobby", "bob"),
+    events.Disconnected("lobby", "bob"),
+    _KICKED,
+    _BANNED,
+    events.Unbanned("lobby", "bob", "alice"),
+    events.Muted("lobby", "bob", "alice", 1800, "caps"),
+    events.Unmuted("lobby", "bob", "alice"),
+    events.Promoted("lobby", "bob", "alice"),
+    events.Demoted("lobby", "bob", "alice"),
+    events.TopicSet("lobby", "bob", "Tea at five"),
+    events.Connected(is_registration_open=True),
+    events.LoggedIn("alice"),
+    events.Entered("lobby", "Tea at five", ["alice", "bob"], [_HELLO], AT),
+    events.Departed("lobby"),
+    events.SentOut(_KICKED),
+    events.SentOut(_BANNED),
+    _ASKED,
+    events.PrivatelySent(events.PrivatelySaid("alice", "bob", "soup?", AT), "for lunch"),
+    events.MailShown([events.PrivatelySaid("alice", "bob", "I saved you some", AT)], AT),
+    events.HistoryShown("lobby", [_HELLO], has_more=True, now=AT),
+    events.HistoryShown("lobby", [], has_more=False, now=AT),
+    events.PeopleListed("lobby", [Person("alice", "owner", None)]),
+    events.RoomsListed([RoomSummary("lobby", 3, "Tea at five")], has_more=False),
+    events.RoomsListed([], has_more=False),
+    events.SanctionsListed("lobby", [Sanction("carol", "alice", "spam", AT)], []),
+    events.IgnoredListed(["mallory"]),
+    events.IgnoredListed([]),
+    events.TopicShown("lobby", "Tea at five"),
+    events.TopicShown("lobby", ""),
+    events.HelpShown("kick"),
+    events.Noticed("Welcome back."),
+    events.Refused("login_required", "log in first: /login NAME, or /register NAME"),
+    events.SaidGoodbye(),
+]
+
+
+def _is_below(kind: object, base: type) -> bool:
+    return isinstance(kind, type) and issubclass(kind, base) and kind is not base
+
+
+def _lines(event: Event) -> list[str]:
+    return render(event).decode().removesuffix("\r\n").split("\r\n")
+
+
+# Each command is one that the service can carry out.
+def test_every_command_has_a_handler() -> None:
+    handlers = Service._handlers_by_command(Mock())
+    assert set(handlers) == set(COMMANDS.values())
+
+
+# Each command is in the table, by its own word.
+def test_every_command_is_in_the_table() -> None:
+    kinds = {kind for kind in vars(commands).values() if _is_below(kind, commands.Command)}
+    assert set(COMMANDS.values()) == kinds
+    assert all(COMMANDS[kind.word] is kind for kind in kinds)
+
+
+# Each command is typed in some conversation, stands in /help, and is described to strangers.
+@pytest.mark.parametrize("kind", COMMANDS.values(), ids=lambda kind: kind.word)
+def test_every_command_is_shown_and_described(kind: type[commands.Command]) -> None:
+    assert any(re.match(rf"/{kind.word}\b", typed) for typed in TYPED)
+    assert f"{usage(kind)}: {summary(kind)}" in _lines(events.HelpShown(""))
+    assert re.search(rf"^`{re.escape(usage(kind))}` ", PROTOCOL, re.M)
+
+
+# Each event has a sample here.
+def test_every_event_has_a_sample() -> None:
+    kinds = {kind for kind in vars(events).values() if _is_below(kind, Event)}
+    assert {type(sample) for sample in SAMPLES} == kinds - {events.RoomEvent}
+
+
+# Each event has happened in some conversation, and was shown as the text wire shows it.
+@pytest.mark.parametrize("event", SAMPLES, ids=lambda event: type(event).__name__)
+def test_every_event_happens(event: Event) -> None:
+    for line in _lines(event):
+        seen = line.replace("2026-11-22 14:02", "<minute>").replace("14:02", "<time>")
+        assert seen in SEEN
+
+
+# Each event is described to strangers, with the line that it is shown as.
+@pytest.mark.parametrize("event", SAMPLES, ids=lambda event: type(event).__name__)
+def test_every_event_is_described(event: Event) -> None:
+    assert re.search(rf"^\| `{type(event).__name__}` \|", PROTOCOL, re.M)
+    for line in _lines(event):
+        assert line.strip() in PROTOCOL
+
+
+# Each refusal was told to somebody in some conversation, but for the exceptions above.
+@pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: refusal.place)
+def test_every_refusal_happens(refusal: RefusalInSource) -> None:
+    happens = _matches_any(f"Error: {refusal.sentence}", SEEN)
+    assert happens != _matches_any(refusal.sentence, NOT_IN_A_CONVERSATION)
+
+
+# The exceptions are refusals that there are, and are tested where it says.
+@pytest.mark.parametrize(("sentence", "reason"), NOT_IN_A_CONVERSATION.items())
+def test_every_exception_is_a_refusal(sentence: str, reason: str) -> None:
+    assert any(re.fullmatch(refusal.sentence, sentence) for refusal in REFUSALS)
+    assert not reason.startswith("tests/") or (ROOT / reason).is_file()
+
+
+def _matches_any(pattern: str, texts: Iterable[str]) -> bool:
+    return any(re.fullmatch(pattern, text) for text in texts)
+
+
+# The table of refusals has each code that there is, and no other.
+def test_every_refusal_code_is_described() -> None:
+    chapter = PROTOCOL.partition("## Refusals")[2].partition("\n## ")[0]
+    described = set(re.findall(r"^\| `(\w+)` \|", chapter, re.M))
+    raised = {refusal.code for refusal in refusals_in_source() if refusal.code.strip(".*")}
+    assert {code for code in raised if not _matches_any(code, described)} == set()
+    assert {
+        code for code in described if not any(re.fullmatch(each, code) for each in raised)
+    } == set()
+
+
+# What the page says of a limit is its default.
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"`GREENROOM_(\w+)`", PROTOCOL))))
+def test_limits_are_described_as_they_are(name: str) -> None:
+    default = Settings.model_fields[name.lower()].default
+    (row,) = (row for row in PROTOCOL.splitlines() if f"`GREENROOM_{name}`" in row)
+    numbers = {
+        int(number) << 20 * (unit == " MiB") for number, unit in re.findall(r"(\d+)( MiB)?", row)
+    }
+    wanted = set(map(int, default)) if isinstance(default, tuple) else {int(default)}
+    assert wanted <= numbers
+
+
+# Each setting is in the README, with its default as an operator would type it.
+@pytest.mark.parametrize(("name", "field"), Settings.model_fields.items())
+def test_every_setting_is_described(name: str, field: FieldInfo) -> None:
+    (row,) = re.findall(rf"^\| `GREENROOM_{name.upper()}` \| (.*?) \|", README, re.M)
+    default = field.default
+    if isinstance(default, MessageRate):
+        default = "/".join(str(int(number)) for number in default)
+    assert str(default) in row
+
+
+# A line of the transcripts' language that stands for something stands for that only.
+def test_patterns_of_transcripts() -> None:
+    assert re.fullmatch(pattern_of("[<time>] a.b"), "[14:02] a.b")
+    assert not re.fullmatch(pattern_of("[<time>] a.b"), "[14:02] axb")

@@ -1,0 +1,85 @@
+"""Token buckets and the throttle of logins. Time is an argument, so no test waits."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.chat import limits
+from app.chat.limits import Throttle, TokenBucket
+
+NOW = 1000.0
+
+
+# A burst passes at once; after it, each act waits its turn at the rate.
+def test_a_burst_and_then_the_rate() -> None:
+    bucket = TokenBucket(rate=10, burst=3, now=NOW)
+    waits = [bucket.take(NOW) for _ in range(6)]
+    assert waits == pytest.approx([0, 0, 0, 0.1, 0.2, 0.3])
+
+
+# Whoever waited as told may act, and then waits again.
+def test_waiting_as_told() -> None:
+    bucket = TokenBucket(rate=10, burst=1, now=NOW)
+    bucket.take(NOW)
+    assert bucket.wait_seconds(NOW) == pytest.approx(0.1)
+    assert bucket.take(NOW + 0.1) == pytest.approx(0)
+    assert bucket.take(NOW + 0.1) == pytest.approx(0.1)
+
+
+# Silence saves up a burst, and no more.
+def test_silence_saves_a_burst() -> None:
+    bucket = TokenBucket(rate=10, burst=3, now=NOW)
+    for _ in range(3):
+        bucket.take(NOW)
+    waits = [bucket.take(NOW + 3600) for _ in range(4)]
+    assert waits == pytest.approx([0, 0, 0, 0.1])
+
+
+# To ask how long to wait costs nothing.
+def test_asking_is_free() -> None:
+    bucket = TokenBucket(rate=10, burst=1, now=NOW)
+    assert [bucket.wait_seconds(NOW) for _ in range(3)] == [0, 0, 0]
+    assert bucket.take(NOW) == 0
+
+
+# However somebody spreads their acts, they do at most a burst and the rate times the time.
+@given(st.lists(st.floats(0, 2), max_size=50), st.integers(1, 5), st.integers(1, 20))
+def test_no_schedule_beats_the_rate(pauses: list[float], rate: int, burst: int) -> None:
+    bucket, now, done = TokenBucket(rate, burst, NOW), NOW, 0
+    for pause in pauses:
+        now += pause
+        if bucket.wait_seconds(now) < 1e-9:
+            bucket.take(now)
+            done += 1
+    assert done <= burst + (now - NOW) * rate + 1e-6
+
+
+# A key may fail so many times a minute; then it waits until one more is due. Others need not.
+def test_throttle() -> None:
+    throttle = Throttle(failures_a_minute=3)
+    for _ in range(3):
+        assert throttle.wait_seconds("mallory", NOW) == 0
+        throttle.note_failure("mallory", NOW)
+    assert throttle.wait_seconds("mallory", NOW) == pytest.approx(20)
+    assert throttle.wait_seconds("mallory", NOW + 15) == pytest.approx(5)
+    assert throttle.wait_seconds("mallory", NOW + 20) == pytest.approx(0)
+    assert throttle.wait_seconds("alice", NOW) == 0
+
+
+# A throttle of 0 lets everybody fail as often as they like.
+def test_throttle_off() -> None:
+    throttle = Throttle(failures_a_minute=0)
+    for _ in range(100):
+        throttle.note_failure("mallory", NOW)
+    assert throttle.wait_seconds("mallory", NOW) == 0
+
+
+# The keys remembered are bounded; who failed least recently is forgotten first.
+def test_throttle_forgets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "THROTTLED_KEYS_MAX", 2)
+    throttle = Throttle(failures_a_minute=1)
+    for key in ("a", "b", "a", "c"):
+        throttle.note_failure(key, NOW)
+    assert throttle.wait_seconds("a", NOW) > 0
+    assert throttle.wait_seconds("b", NOW) == 0
+    assert throttle.wait_seconds("c", NOW) > 0

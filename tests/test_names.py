@@ -1,0 +1,196 @@
+"""Names and passwords: what can be one, and which are the same; and what a shown text can't do."""
+
+import unicodedata
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from app.names import NAME_CHARS_MAX, BadNameError, harmless, parse_name, parse_password
+
+# Letters of one script each, with cases, accents and several ways to be written.
+_ALPHABETS = (
+    "abcxyzäéñøåßšžşőAZÄÉÑØÅŠŽŐ",
+    "αβγδεζηάέήίόύώΑΒΓΔςσΣ",
+    "абвгдежзійїёўАБВГДЁЎ",
+    "אבגדהוזחט",
+    "अआइईकखगि",
+    "漢字日本かなカナゔが",
+    "한국어가나다",
+)
+_names = st.one_of(
+    [st.text(letters + "019", min_size=1, max_size=NAME_CHARS_MAX) for letters in _ALPHABETS]
+)
+_BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+_LINE_BREAKS = "\n\r\v\f\x85\u2028\u2029"
+
+
+def _valid(text: str) -> str:
+    try:
+        parse_name(text)
+    except BadNameError:
+        assume(False)
+    return text
+
+
+def _wide(text: str) -> str:
+    return "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in text)
+
+
+# A name as it is shown is the same name again, and so is its key.
+@given(_names)
+def test_names_are_idempotent(text: str) -> None:
+    name = parse_name(_valid(text))
+    assert parse_name(name.shown) == name
+    assert parse_name(name.key).key == name.key
+    assert parse_name(name.key).skeleton == name.skeleton
+
+
+# One name in any case, width and normal form is one account.
+@given(_names, st.sampled_from([str.upper, str.lower, str.swapcase, str.title, _wide]))
+def test_keys_are_equal_for_what_is_the_same(text: str, vary) -> None:
+    name = parse_name(_valid(text))
+    for form in ("NFC", "NFD"):
+        varied = parse_name(_valid(unicodedata.normalize(form, vary(text))))
+        assert (varied.key, varied.skeleton) == (name.key, name.skeleton)
+
+
+# Whatever is accepted is short, visible, and of one script; nothing else than BadNameError comes.
+@given(st.text(max_size=40))
+def test_any_text_is_a_name_or_refused(text: str) -> None:
+    try:
+        name = parse_name(text)
+    except BadNameError:
+        return
+    for form in (name.shown, name.key):
+        assert 1 <= len(form) <= NAME_CHARS_MAX
+        assert form == harmless(form)
+        assert not set(form) & set("/:,;()[] \t@'\"")
+
+
+# What two people would take for the same name is the same name.
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Alice", "alice"),
+        ("Alice", "ＡＬＩＣＥ"),
+        ("caf\u00e9", "cafe\u0301"),
+        ("Straße", "STRASSE"),
+        ("Σίσυφος", "ΣΊΣΥΦΟΣ"),
+        ("ЁЖИК", "ёжик"),
+        ("ガ", "ｶﾞ"),
+    ],
+)
+def test_same_names(one: str, other: str) -> None:
+    assert parse_name(one).key == parse_name(other).key
+
+
+# What only looks the same is another name, which can't be had beside the first one.
+@pytest.mark.parametrize(("one", "other"), [("ace", "асе"), ("pop", "РОР"), ("ovo", "ονο")])
+def test_lookalikes(one: str, other: str) -> None:
+    assert parse_name(one).key != parse_name(other).key
+    assert parse_name(one).skeleton == parse_name(other).skeleton
+
+
+# Names that differ do not keep each other away.
+@pytest.mark.parametrize(
+    ("one", "other"), [("bob", "rob"), ("a.b", "a-b"), ("e", "é"), ("李", "季")]
+)
+def test_different_names(one: str, other: str) -> None:
+    assert parse_name(one).skeleton != parse_name(other).skeleton
+
+
+# A name is shown as its owner wrote it.
+@pytest.mark.parametrize(
+    "text", ["Zoë", "x_X-9.0", "Łukasz", "漢字かなカナ", "한漢", "हिन्दी", "a" * 32]
+)
+def test_names_that_can_be(text: str) -> None:
+    assert parse_name(text).shown == text
+
+
+# What can't be a name is refused, and it is said why.
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "letters, digits"),
+        ("two words", "letters, digits"),
+        ("a/b", "letters, digits"),
+        ("a\x1b[2J", "letters, digits"),
+        ("a\u202eb", "letters, digits"),
+        ("a\u200bb", "letters, digits"),
+        ("a\u00a0b", "letters, digits"),
+        ("👋", "letters, digits"),
+        ("①", "letters, digits"),
+        ("٣", "letters, digits"),
+        ("ﬁn", "letters, digits"),
+        ("\ud800", "letters, digits"),
+        ("a" * 33, "at most 32"),
+        ("a" * 5000, "at most 32"),
+        ("ß" * 17, "at most 32"),  # its key would be longer
+        ("pаypal", "one script"),  # the second letter is Cyrillic
+        ("Ωmega", "one script"),
+        ("漢字한글かな", "one script"),
+    ],
+)
+def test_names_that_can_not_be(text: str, why: str) -> None:
+    with pytest.raises(BadNameError, match=why):
+        parse_name(text)
+
+
+# A password is the same however the keyboard composes it, and differs by case and width.
+def test_passwords_are_normalised() -> None:
+    assert parse_password("cafe\u0301 ｘ") == parse_password("caf\u00e9\u3000ｘ") == "caf\u00e9 ｘ"
+    assert parse_password("Secret") != parse_password("secret")
+    assert parse_password(" two  words ") == " two  words "
+
+
+# An empty password, and one with a control character, is none.
+@pytest.mark.parametrize("text", ["", "\n", "a\x00b", "a\x1bb", "\ud800"])
+def test_passwords_that_can_not_be(text: str) -> None:
+    with pytest.raises(ValueError, match="a password is not empty and has no control characters"):
+        parse_password(text)
+
+
+# A shown text has no character that a terminal obeys, is valid UTF-8, and is safe to show again.
+@given(st.text(st.characters(codec=None), max_size=60))
+def test_harmless_text(text: str) -> None:
+    shown = harmless(text)
+    shown.encode()
+    assert not [
+        c for c in shown if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") and c != "\t"
+    ]
+    assert not set(shown) & set(_BIDI)
+    assert harmless(shown) == shown
+    assert len(shown) <= len(text)
+
+
+# Each character that moves, rings, recolours, breaks a line or turns text around is replaced.
+@pytest.mark.parametrize(
+    "character",
+    sorted({*map(chr, range(0x20)), *map(chr, range(0x7F, 0xA0)), *_BIDI, *_LINE_BREAKS} - {"\t"}),
+    ids=ascii,
+)
+def test_harmful_characters(character: str) -> None:
+    assert harmless(f"a{character}b") == "a\N{REPLACEMENT CHARACTER}b"
+
+
+# What people write passes as they wrote it.
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "plain ASCII, with\ttabs & <signs> [2J",
+        "Grüße, Привет, שלום, مرحبا, हिन्दी, ไทย, 世界",
+        "می\u200cخواهم",  # Persian joins with a joiner
+        "👩\u200d👩\u200d👧 👋🏽 🏴\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f",
+        "e\u0301 nai\u0308ve",
+    ],
+)
+def test_harmless_passes_what_people_write(text: str) -> None:
+    assert harmless(text) == text
+
+
+# Marks piled upon a letter do not reach over the lines above; wide blanks are blanks.
+def test_harmless_shortens_towers_and_blanks() -> None:
+    assert harmless("Z" + "\u0301" * 500 + "!") == "Z" + "\u0301" * 8 + "!"
+    assert harmless("a\u00a0b\u3000c\u2003d") == "a b c d"

@@ -1,0 +1,218 @@
+"""Starting and stopping: what is wrong is told in one line and nothing touched; nothing is lost."""
+
+import re
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+
+from tests.server_process import ROOT, ServerProcess, manage
+
+
+def _refusal(run: Result | subprocess.CompletedProcess[str]) -> str:
+    """Return the one line that a command says which can't do its work."""
+    assert (run.exit_code if isinstance(run, Result) else run.returncode) == 1
+    assert run.stdout == ""
+    (line,) = run.stderr.splitlines()
+    assert line.startswith("Error: ")
+    return line.removeprefix("Error: ")
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def used_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data of a server that was used, and stopped."""
+    server = ServerProcess(tmp_path_factory.mktemp("used"))
+    server.start()
+    alice = server.connect().register("alice").join("lobby")
+    for number in range(300):
+        alice.type(f"{number}: {'a long story ' * 20}")
+    alice.expect("299: ")
+    assert server.stop() == 0
+    return server.folder / "var"
+
+
+@pytest.fixture
+def database(used_folder: Path, tmp_path: Path) -> Path:
+    """A copy of that data, to be spoilt."""
+    return Path(shutil.copytree(used_folder, tmp_path / "var")) / "greenroom.db"
+
+
+def _truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def _flip(first: int) -> Callable[[Path], None]:
+    """Return what turns around 64 bytes of a file."""
+
+    def flip(path: Path) -> None:
+        data = bytearray(path.read_bytes())
+        for place in range(first, first + 64):
+            data[place] ^= 0xFF
+        path.write_bytes(data)
+
+    return flip
+
+
+def _execute(statement: str) -> Callable[[Path], None]:
+    """Return what changes a database, as another program would."""
+
+    def execute(path: Path) -> None:
+        connection = sqlite3.connect(path)
+        connection.execute(statement)
+        connection.commit()
+        connection.close()
+
+    return execute
+
+
+def _lose(path: Path) -> None:
+    path.rename(path.with_name(path.name + "-wal"))  # what is left is no database by itself
+
+
+def _replace_by_another(path: Path) -> None:
+    path.unlink()
+    _execute("CREATE TABLE recipes (id INTEGER)")(path)
+
+
+# Whoever can't use the database says why in one line, and leaves every byte as it was.
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        (_truncate, "is damaged"),
+        (_flip(0), "is damaged"),
+        (_flip(4096), "is damaged"),
+        (_flip(20 * 4096), "is damaged"),
+        (lambda path: path.write_text("Dear diary,\n" * 500), "is damaged"),
+        (lambda path: path.write_bytes(b""), "is empty or gone, though it held data"),
+        (_lose, "is empty or gone, though it held data"),
+        (_replace_by_another, "is a database, but not one of Greenroom"),
+        (
+            _execute("UPDATE alembic_version SET version_num = '9999'"),
+            "is of a newer Greenroom (revision 9999)",
+        ),
+    ],
+    ids=["half", "header", "page 2", "page 21", "text", "empty", "gone", "another's", "newer"],
+)
+def test_a_database_that_can_not_be_used(
+    database: Path, tmp_path: Path, run_here, spoil: Callable[[Path], None], why: str
+) -> None:
+    spoil(database)
+    before = _contents(database.parent)
+    assert _refusal(run_here(tmp_path, "users", "list")).startswith(f"{database} {why}")
+    assert _contents(database.parent) == before
+
+
+# The server does no more than a command does.
+def test_a_server_upon_a_damaged_database(database: Path, tmp_path: Path) -> None:
+    _flip(0)(database)
+    before = _contents(database.parent)
+    refusal = _refusal(manage(tmp_path, "runserver", "0"))
+    assert refusal.startswith(f"{database} is damaged (file is not a database)")
+    assert _contents(database.parent) == before
+
+
+# A database that is open in a server is not opened in another, and the first one goes on.
+def test_a_database_in_use(server: ServerProcess) -> None:
+    path = server.folder / "var" / "greenroom.db"
+    refusal = _refusal(manage(server.folder, "runserver", "0"))
+    assert refusal == f"{path} is open in another Greenroom; stop that one first"
+    server.connect().register("alice")
+
+
+# A port that is taken, or is another machine's, costs the database nothing: there is no folder yet.
+@pytest.mark.parametrize("host", ["127.0.0.1", "203.0.113.1"])
+def test_an_address_that_can_not_be_had(tmp_path: Path, host: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"{host}:{taken.getsockname()[1]}"
+        refusal = _refusal(manage(tmp_path, "runserver", address))
+    assert refusal.startswith(f"can't listen on {address}: ")
+    assert list(tmp_path.iterdir()) == []
+
+
+# A database that can't be is refused as well.
+@pytest.mark.parametrize(
+    ("setting", "value", "why"),
+    [
+        ("DATA_DIR", "/dev/null/var", "can't open /dev/null/var/greenroom.db.lock: "),
+        ("DATABASE_URL", "sqlite://", "GREENROOM_DATABASE_URL: the database must be a file"),
+        ("DATABASE_URL", "mysql://x", "GREENROOM_DATABASE_URL: mysql is neither sqlite nor "),
+        ("DATABASE_URL", "x", "GREENROOM_DATABASE_URL is no SQLAlchemy URL: "),
+        ("DATABASE_URL", "postgresql+pg8000://x", "GREENROOM_DATABASE_URL: the driver pg8000 is "),
+        pytest.param(
+            *("DATABASE_URL", "postgresql+psycopg://127.0.0.1:1/x", "can't use the database: "),
+            marks=pytest.mark.skipif(not find_spec("psycopg"), reason="psycopg is not here"),
+        ),
+    ],
+)
+def test_a_database_that_can_not_be(tmp_path, run_here, setting: str, value: str, why: str) -> None:
+    assert _refusal(run_here(tmp_path, "users", "list", **{setting: value})).startswith(why)
+
+
+# The operator is told how to connect; from then on, a signal is heard.
+def test_how_to_connect(start_server: Callable[..., ServerProcess]) -> None:
+    process = start_server().process
+    process.send_signal(signal.SIGTERM)
+    assert re.fullmatch(r"\(or: nc 127.0.0.1 \d+\). Ctrl-C stops it.\n", process.stdout.readline())
+    assert process.wait(10) == 0
+
+
+# At SIGTERM everybody is told, in the midst of a conversation. What was accepted is stored and was
+# shown to all, what was refused was shown to nobody, and the exit code is 0.
+def test_sigterm_in_the_midst(start_server: Callable[..., ServerProcess]) -> None:
+    server = start_server(HISTORY_REPLAY=1000)
+    alice, bob = (server.connect().register(name).join("lobby") for name in ("alice", "bob"))
+    alice.expect_lines("bob has joined the room.")
+    alice.type(*map(str, range(20_000)))  # more than is stored until the signal comes
+    bob.expect_lines("alice: 0")
+    assert server.stop_before_its_clients() == 0
+    *seen, goodbye = bob.expect_end().splitlines()
+    assert goodbye == "The server is shutting down. Goodbye."
+    seen = ["alice: 0", *seen]
+    assert seen == [f"alice: {number}" for number in range(len(seen))]
+    *answers, goodbye = alice.expect_end().splitlines()
+    assert goodbye == "The server is shutting down. Goodbye."
+    assert [line for line in answers if not line.startswith("Error: ")] == seen
+    assert set(answers) - set(seen) <= {"Error: not stored: the server is shutting down"}
+
+    server.start()
+    carol = server.connect().register("carol").join("lobby")
+    carol.type("/leave")
+    replayed = carol.expect("You have left lobby.\r\n").splitlines()
+    assert [line.partition("] ")[2] for line in replayed] == seen[-1000:]
+
+
+# A second signal ends a server at once that still waits for somebody to read its goodbye.
+def test_a_second_signal(start_server: Callable[..., ServerProcess]) -> None:
+    server = start_server(OUTBOX_BYTES_MAX=1 << 30)
+    stuck = server.connect(receive_buffer_bytes=4096).register("stuck")
+    bob = server.connect().register("bob")
+    for _ in range(80):  # more than the kernel takes
+        stuck.type(*["/help"] * 100)
+    stuck.type("/msg bob done")
+    bob.expect_lines("[private] stuck: done")
+    server.process.send_signal(signal.SIGTERM)
+    assert bob.expect_end() == "The server is shutting down. Goodbye.\r\n"
+    server.process.send_signal(signal.SIGINT)
+    assert server.process.wait(10) == 1
+
+
+# Without the dependencies, manage.py says in one line what to do.
+def test_without_dependencies() -> None:
+    command = [sys.executable, "-I", "-S", ROOT / "manage.py", "--help"]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout) == (1, "")
+    assert run.stderr == (
+        "Greenroom is not installed here; run: make install && .venv/bin/python manage.py\n"
+    )

@@ -1,0 +1,75 @@
+"""Times and spans, as people read and type them."""
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.settings import SPAN_SECONDS_MAX
+from app.times import format_span, minute, minute_since, parse_span
+
+
+def _at(*when: int) -> int:
+    return int(datetime(*when, tzinfo=UTC).timestamp() * 1000)
+
+
+NOON = _at(2026, 11, 22, 12, 0)
+
+
+# A time of today is told without its date, any other with it; days are those of UTC.
+@pytest.mark.parametrize(
+    ("at", "told"),
+    [
+        (NOON, "12:00"),
+        (_at(2026, 11, 22, 0, 0), "00:00"),
+        (_at(2026, 11, 22, 23, 59, 59), "23:59"),
+        (_at(2026, 11, 21, 23, 59, 59), "2026-11-21 23:59"),
+        (_at(2025, 11, 22, 12, 0), "2025-11-22 12:00"),
+        (_at(2026, 11, 23, 0, 0), "2026-11-23 00:00"),
+    ],
+)
+def test_minute_since(at: int, told: str) -> None:
+    assert minute_since(at, NOON) == told
+    assert minute(at).endswith(told)
+
+
+# A span is a number and a unit, and nothing else is one.
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("90s", 90),
+        ("30m", 1800),
+        ("2h", 7200),
+        ("7d", 604_800),
+        ("3650d", SPAN_SECONDS_MAX),
+        ("007d", 604_800),
+        *(
+            (text, None)
+            for text in ("", "30", "m", "1.5h", "-1h", "2 h", "2H", "1w", "２h", "2h30m")
+        ),
+    ],
+)
+def test_parse_span(text: str, seconds: int | None) -> None:
+    assert parse_span(text) == seconds
+
+
+# A span of no time, or of over ten years, is refused.
+@pytest.mark.parametrize("text", ["0s", "0d", "3651d", "999999999d", "9999999999s"])
+def test_spans_out_of_bounds(text: str) -> None:
+    with pytest.raises(ValueError, match=f"{text} is too long or too short; the longest is 3650d"):
+        parse_span(text)
+
+
+# A span is told as it could be typed, in its largest unit.
+@given(st.integers(1, SPAN_SECONDS_MAX))
+def test_spans_are_told_as_typed(seconds: int) -> None:
+    assert parse_span(format_span(seconds)) == seconds
+
+
+# The unit is the largest that tells it whole.
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(1, "1s"), (90, "90s"), (5400, "90m"), (7200, "2h"), (172_800, "2d")]
+)
+def test_format_span(seconds: int, text: str) -> None:
+    assert format_span(seconds) == text

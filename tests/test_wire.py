@@ -1,0 +1,245 @@
+"""The text wire without a socket: the same bytes, in whatever pieces, mean the same."""
+
+import re
+from collections.abc import Callable, Iterable
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app import events
+from app.commands import Away, Ban, Command, Help, History, Join, Login, Passwd, Register, Say
+from app.errors import Refusal
+from app.wire.lines import LineSplitter
+from app.wire.telnet import TelnetFilter
+from app.wire.text import TextWire
+
+IAC, DONT, DO, WONT, WILL, SB, NOP, SE = (
+    b"\xff",
+    b"\xfe",
+    b"\xfd",
+    b"\xfc",
+    b"\xfb",
+    b"\xfa",
+    b"\xf1",
+    b"\xf0",
+)
+AYT, ECHO, NAWS = b"\xf6", b"\x01", b"\x1f"
+HIDE, SHOW = IAC + WILL + ECHO, IAC + WONT + ECHO + b"\r\n"
+LINE_BYTES_MAX = 24
+
+# What clients send, and what would be cut in two at the worst place.
+_TYPED = (
+    *(
+        "bob",
+        "/login bob",
+        "/login bob x",
+        "/register bob",
+        "/passwd",
+        "/help",
+        "/history",
+        "hello",
+    ),
+    *(" 5", "//", "/", " ", "\t", "é👋", "\r", "\n", "\0", "\r\n", "\r\0", "x" * LINE_BYTES_MAX),
+)
+_typed = st.sampled_from([text.encode() for text in _TYPED])
+_telnet = st.sampled_from([IAC, WILL, WONT, DO, DONT, SB, SE, AYT, ECHO, NAWS])
+_streams = st.lists(_typed | _telnet | st.binary(max_size=3), max_size=30).map(b"".join)
+_line_ends = st.text("x\r\n\0", max_size=20).map(str.encode)
+_requests = st.sampled_from([b"x", IAC + AYT, IAC + DO + NAWS, IAC + WILL + NAWS])
+_telnet_streams = st.lists(_telnet | _requests, max_size=20).map(b"".join)
+_cuts = st.lists(st.integers(0, 200), max_size=10)
+
+
+def _pieces(data: bytes, cuts: Iterable[int]) -> list[bytes]:
+    """Cut data at some places."""
+    places = [0, *sorted(cut for cut in cuts if cut < len(data)), len(data)]
+    return [data[a:b] for a, b in pairwise(places) if a < b]
+
+
+def _check_pieces(data: bytes, cuts: list[int], read: Callable[[list[bytes]], object]) -> None:
+    """Check that what is read does not depend on how the data is cut."""
+    whole = read([data] if data else [])
+    assert read(_pieces(data, cuts)) == whole
+    assert read([bytes([byte]) for byte in data]) == whole
+
+
+def _lines(pieces: Iterable[bytes], line_bytes_max: int = LINE_BYTES_MAX) -> list[bytes | None]:
+    splitter = LineSplitter(line_bytes_max)
+    return [line for piece in pieces for line in splitter.feed(piece)]
+
+
+def _filtered(pieces: Iterable[bytes]) -> tuple[bytes, bytes]:
+    telnet = TelnetFilter()
+    text = b"".join([telnet.feed(piece) for piece in pieces])
+    return text, bytes(telnet.answers)
+
+
+def _talk(pieces: Iterable[bytes], line_bytes_max: int = LINE_BYTES_MAX) -> tuple[list, bytes]:
+    """Return what a connection would carry out, and what the wire prompts for; logins succeed.
+
+    Answers to telnet's commands are left out: those of a piece come before its lines'.
+    """
+    wire, items, output = TextWire(line_bytes_max), [], b""
+    for piece in pieces:
+        for item in wire.feed(piece):
+            output += wire.take_output()
+            if item is None:
+                continue
+            items.append((item.code, str(item)) if isinstance(item, Refusal) else item)
+            if isinstance(item, Refusal) and item.is_final:
+                return items, _without_answers(output)
+            if isinstance(item, Login | Register):
+                wire.show(events.LoggedIn(item.name))
+        output += wire.take_output()
+    return items, _without_answers(output)
+
+
+def _without_answers(output: bytes) -> bytes:
+    return re.sub(rb"\xff(\xf1|[\xfc\xfe](?!\x01).|\xfe\x01)", b"", output, flags=re.S)
+
+
+# A stream has the same lines however the network cuts it.
+@settings(max_examples=300)
+@given(_line_ends, _cuts, st.integers(1, 4))
+def test_lines_do_not_depend_on_pieces(data: bytes, cuts: list[int], limit: int) -> None:
+    _check_pieces(data, cuts, lambda pieces: _lines(pieces, limit))
+
+
+# A stream has the same text and gets the same answers however the network cuts it.
+@settings(max_examples=300)
+@given(_telnet_streams, _cuts)
+def test_telnet_does_not_depend_on_pieces(data: bytes, cuts: list[int]) -> None:
+    _check_pieces(data, cuts, _filtered)
+
+
+# A dialogue has the same commands, refusals and prompts however the network cuts it.
+@settings(max_examples=300)
+@given(_streams, _cuts)
+def test_dialogue_does_not_depend_on_pieces(data: bytes, cuts: list[int]) -> None:
+    _check_pieces(data, cuts, _talk)
+
+
+# No line is longer than allowed, and what is kept of one that has not ended is bounded.
+@given(_streams)
+def test_lines_are_bounded(data: bytes) -> None:
+    splitter = LineSplitter(LINE_BYTES_MAX)
+    for line in splitter.feed(data * 3):
+        assert line is None or len(line) <= LINE_BYTES_MAX
+    assert len(splitter._begun) <= LINE_BYTES_MAX + 1
+
+
+# The answers to telnet's commands are never longer than what they answer.
+@given(_telnet_streams)
+def test_telnet_amplifies_nothing(data: bytes) -> None:
+    text, answers = _filtered([data])
+    assert len(text) + len(answers) <= len(data)
+
+
+# A line ends in LF, CR LF or CR NUL; a CR elsewhere is part of it.
+@pytest.mark.parametrize(
+    ("data", "lines"),
+    [
+        (b"a\nb\r\nc\r\0d", [b"a", b"b", b"c"]),
+        (b"\n\r\n\r\0", [b"", b"", b""]),
+        (b"a\rb\n", [b"a\rb"]),
+        (b"a\r\r\nb\r\r\0", [b"a\r", b"b\r"]),
+        (b"a\0b\n", [b"a\0b"]),
+        (b"12345678\r\n", [b"12345678"]),
+        (b"123456789\nab\n", [None, b"ab"]),
+        (b"123456789\r\0ab\n", [None, b"ab"]),
+        (b"1234567890", [None]),
+        (b"1234567890 and more\nab\n1234567890", [None, b"ab", None]),
+    ],
+)
+def test_line_ends(data: bytes, lines: list[bytes | None]) -> None:
+    assert _lines([data], line_bytes_max=8) == lines
+
+
+# Telnet's commands are taken out of the text; offers are declined, and nothing else is answered.
+@pytest.mark.parametrize(
+    ("data", "text", "answers"),
+    [
+        (b"plain", b"plain", b""),
+        (b"a" + IAC + IAC + b"b", b"a\xffb", b""),
+        (b"a" + IAC + NOP + b"b", b"ab", b""),
+        (b"a" + IAC + AYT + b"b", b"ab", IAC + NOP),
+        (b"a" + IAC + WILL + NAWS + b"b", b"ab", IAC + DONT + NAWS),
+        (b"a" + IAC + DO + NAWS + b"b", b"ab", IAC + WONT + NAWS),
+        (b"a" + IAC + DO + ECHO + b"b", b"ab", b""),  # what we offered
+        (b"a" + IAC + DONT + ECHO + IAC + WONT + NAWS + b"b", b"ab", b""),
+        (b"a" + IAC + SB + NAWS + b"\0\x50\0\x18" + IAC + SE + b"b", b"ab", b""),
+        (
+            b"a" + IAC + SB + b"x" + IAC + IAC + b"y" + IAC + NOP + b"z" + IAC + SE + b"b",
+            b"ab",
+            b"",
+        ),
+        (b"a" + IAC + SB + b"never ends", b"a", b""),
+        (b"a" + IAC, b"a", b""),
+    ],
+)
+def test_telnet_commands(data: bytes, text: bytes, answers: bytes) -> None:
+    assert _filtered([data]) == (text, answers)
+
+
+# At the login prompt a line is a name, and the one after it a password, whatever stands in it.
+@pytest.mark.parametrize(
+    ("data", "items", "output"),
+    [
+        (b"bob\n", [], HIDE + b"password: "),
+        (b"bob\nsecret\n", [Login("bob", "secret")], HIDE + b"password: " + SHOW),
+        (b"  bob \n/quit\n", [Login("bob", "/quit")], HIDE + b"password: " + SHOW),
+        (b"/login bob\n \n", [Login("bob", " ")], HIDE + b"password: " + SHOW),
+        (b"/register bob\n\n", [Register("bob", "")], HIDE + b"password: " + SHOW),
+        (b"/login bob two words\n", [Login("bob", "two words")], b""),
+        (b"\n  \n", [], b"login: login: "),
+        (b"/help\n", [Help()], b""),
+    ],
+)
+def test_login_prompts(data: bytes, items: list[Command], output: bytes) -> None:
+    assert _talk([data]) == (items, output)
+
+
+# What is typed ahead of a prompt is taken for what the prompt asks: a paste of a whole login works.
+def test_type_ahead() -> None:
+    pasted = b"bob\r\nsecret\r\n/join lobby\r\nhello\r\n/passwd\r\nsecret\r\nnew one\r\nbye\r\n"
+    items, output = _talk([pasted])
+    changed = Passwd("secret", "new one")
+    assert items == [Login("bob", "secret"), Join("lobby"), Say("hello"), changed, Say("bye")]
+    asked = (b"password: ", b"old password: ", b"new password: ")
+    assert output == b"".join(HIDE + prompt + SHOW for prompt in asked)
+
+
+# A line that can't be a password ends the prompt: what is typed next is seen again.
+@pytest.mark.parametrize(
+    ("password", "code"), [(b"\xe9", "not_utf8"), (b"x" * (LINE_BYTES_MAX + 1), "line_too_long")]
+)
+def test_a_bad_line_ends_a_prompt(password: bytes, code: str) -> None:
+    items, output = _talk([b"bob\n" + password + b"\n/help\n"])
+    assert (items[0][0], items[1]) == (code, Help())
+    assert output == HIDE + b"password: " + SHOW
+
+
+# Once logged in, a line is said but for commands; the last text of a command is the rest of it.
+@pytest.mark.parametrize(
+    ("line", "items"),
+    [
+        ("hello", [Say("hello")]),
+        ("  hello ", [Say("  hello ")]),
+        ("//hello", [Say("/hello")]),
+        ("///hello", [Say("//hello")]),
+        (" \t", []),
+        ("", []),
+        ("/AWAY  for   lunch ", [Away("for   lunch")]),
+        ("/ban bob 2h a  b", [Ban("bob", 7200, "a  b")]),
+        ("/ban bob soon", [Ban("bob", None, "soon")]),
+        ("/ban bob 2h", [Ban("bob", 7200, "")]),
+        ("/history", [History(20)]),
+        ("/history 7", [History(7)]),
+        ("/login", [("bad_arguments", "usage: /login NAME [PASSWORD]")]),
+        ("/kick", [("bad_arguments", "usage: /kick USER [REASON]")]),
+    ],
+)
+def test_lines_after_login(line: str, items: list) -> None:
+    assert _talk([b"/login bob x\n", f"{line}\n".encode()])[0] == [Login("bob", "x"), *items]
