@@ -54,7 +54,7 @@ def chat(tmp_path: Path) -> Iterator[Chat]:
     chat.close()
 
 
-# A ban for a time ends on time, not a millisecond before, also when the server was restarted within.
+# A ban for a time ends on time and not a millisecond before, also when the server was restarted.
 @pytest.mark.parametrize("is_restarted", [False, True])
 def test_timed_ban_ends_on_time(chat: Chat, is_restarted: bool) -> None:
     owner, bob = chat.person("owner"), chat.person("bob")

@@ -4,6 +4,7 @@ import random
 import re
 import signal
 import threading
+from contextlib import suppress
 
 from tests.client import Client
 from tests.server_process import ServerProcess
@@ -29,10 +30,8 @@ def _burst(server: ServerProcess, clients: list[Client], kill: int, after: int) 
     """Let all send at once, kill the server in the middle, and return what each reader saw."""
 
     def talk(client: Client, sender: int) -> None:
-        try:
+        with suppress(OSError):  # the server is killed meanwhile
             client.type(*(f"{kill}-{sender}-{number}" for number in range(LINES_EACH)))
-        except OSError:
-            pass  # the server was killed meanwhile
 
     threads = [
         threading.Thread(target=talk, args=(client, number))
