@@ -148,7 +148,7 @@ def test_a_slow_reader_of_history(server: ServerProcess) -> None:
     slow.catch_up()
     for _ in range(4):  # far more than fits into the buffers on the way
         slow.type("/history 300", "/topic")
-    live = [f"teller: meanwhile {number}" for number in range(100)]
+    live = [f"teller: meanwhile {number}" for number in range(40)]
     for line in live:
         talker.type(line.removeprefix("teller: "))
         talker.expect(f"{line}\r\n")
