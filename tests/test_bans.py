@@ -46,6 +46,19 @@ class Chat:
         do((commands.Register if is_new else commands.Login)(name, "secret"))
         return do
 
+    def hasty(self, name: str) -> Callable[[commands.Command | None], None]:
+        """Log somebody in who waits for nothing: None is their line that drops."""
+        session = self._service.connect(FakeClient())
+        self._service.handle(session, commands.Login(name, "secret"))
+
+        def do(command: commands.Command | None) -> None:
+            if command is None:
+                self._service.disconnect(session)
+            else:
+                self._service.handle(session, command)
+
+        return do
+
 
 @pytest.fixture
 def chat(tmp_path: Path) -> Iterator[Chat]:
@@ -95,6 +108,24 @@ def test_clock_that_jumps_back_finds_the_ban_again(chat: Chat) -> None:
     chat.now -= 24 * 60 * MINUTE
     with pytest.raises(Forbidden):
         bob(commands.Join("lobby"))
+
+
+# A room stays live until what was said in it is released, though all have left and somebody who may
+# not enter knocks meanwhile: whoever comes next is replayed all of it.
+def test_room_outlives_its_last_words(chat: Chat) -> None:
+    owner, bob, carol = chat.person("owner"), chat.person("bob"), chat.person("carol")
+    owner(commands.Join("lobby"))
+    owner(commands.Ban("bob"))
+    owner(commands.Leave())
+    hasty = chat.hasty("owner")
+    for command in (commands.Join("lobby"), commands.Say("last words")):
+        hasty(command)
+    hasty(None)
+    with pytest.raises(Forbidden):
+        bob(commands.Join("lobby"))
+    entered = carol(commands.Join("lobby"))
+    assert isinstance(entered, events.Entered)
+    assert [said.body for said in entered.messages] == ["last words"]
 
 
 # A ban holds for the account: in every spelling of its name, in each of its sessions, after a

@@ -48,13 +48,14 @@ class Room:
         self.present: dict[User, int] = {}  # the number of each user's sessions
         self.readers: dict[Render, dict[Session, Send]] = {}
         self.is_lagging = False  # most readers had not read all that came before the last batch
+        self.visits = 0  # of sessions whose departure is not released yet
         self.decisions = 0  # under way: see Rooms.deciding
         self.deciding = RLock()
 
     @property
     def is_deserted(self) -> bool:
-        """Whether nobody is in it, hears it, or decides about it."""
-        return not (self.present or self.readers or self.decisions)
+        """Whether everybody has left, as of what was released, and nobody decides about it."""
+        return not (self.visits or self.decisions)
 
     def role_of(self, user_id: int, *, is_admin: bool = False) -> str:
         """Return "admin", "owner", "moderator" or "": the highest that applies here."""
@@ -171,6 +172,7 @@ class _Departure(Entry):
                 session.client.show(self.told)
         if self.event is not None:
             delivery.show(self.room, self.event)
+        self.room.visits -= len(self.sessions)
         self.rooms.forget_if_deserted(self.room)
 
 
@@ -209,6 +211,7 @@ class Rooms:
         user = session.speaker
         is_first = user not in room.present
         room.present[user] = room.present.get(user, 0) + 1
+        room.visits += 1
         session.room = room
         session.history_before_id = None
         users = sorted((person.name for person in room.present), key=str.casefold)
