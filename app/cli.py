@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from app.errors import DatabaseInUse, GreenroomError
+from app.errors import BadNameError, DatabaseInUse, GreenroomError
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -69,17 +68,15 @@ def runserver(address: str | None, **flags: str | None) -> None:
 @click.option("--admin", is_flag=True, help="May moderate everywhere.")
 def createuser(name: str, password: str | None, admin: bool) -> None:
     """Make an account. Without a terminal, the password is a line of standard input."""
-    from app.names import BadNameError, parse_name
+    from app.names import parse_name
     from app.store import accounts
+    from app.times import now
 
-    try:
-        parsed = parse_name(name)
-    except BadNameError as error:
-        raise click.ClickException(str(error)) from error
+    parsed = parse_name(name)
     password_hash = _hash(password)
     with _database() as connection:
         try:
-            accounts.create(connection, parsed, password_hash, _now(), is_admin=admin)
+            accounts.create(connection, parsed, password_hash, now(), is_admin=admin)
         except accounts.NameTakenError as error:
             raise click.ClickException(
                 f"the name {parsed.shown}, or one that looks the same, is taken"
@@ -146,14 +143,11 @@ def admin(name: str, revoke: bool) -> None:
 @click.option("--count", default=100, type=click.IntRange(1), help="At most so many, the newest.")
 def audit(user: str, room: str, count: int) -> None:
     """Show who did what to whom, where, why and when: moderation and administration."""
-    from app.names import BadNameError, parse_name
+    from app.names import parse_name
     from app.store import audit as store
     from app.times import minute
 
-    try:
-        user_key, room_key = (parse_name(name).key if name else "" for name in (user, room))
-    except BadNameError as error:
-        raise click.ClickException(str(error)) from error
+    user_key, room_key = (parse_name(name).key if name else "" for name in (user, room))
     with _database() as connection:
         acts = store.list_newest(connection, count, user_key=user_key, room_key=room_key)
     header = ("when (UTC)", "who", "did", "to", "where", "why")
@@ -202,7 +196,7 @@ def _database() -> Iterator[Connection]:
 
 
 def _account(connection: Connection, name: str) -> Account:
-    from app.names import BadNameError, parse_name
+    from app.names import parse_name
     from app.store import accounts
 
     try:
@@ -226,8 +220,9 @@ def _change_account(name: str, action: str, **values: object) -> None:
 
 def _record(connection: Connection, action: str, target: str) -> None:
     from app.store import audit as store
+    from app.times import now
 
-    store.record(connection, store.Act(_now(), store.OPERATOR, action, target))
+    store.record(connection, store.Act(now(), store.OPERATOR, action, target))
 
 
 def _hash(password: str | None) -> str:
@@ -260,7 +255,3 @@ def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for row in rows:
         table.add_row(*row)
     Console(markup=False, highlight=False).print(table)
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000_000

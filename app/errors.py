@@ -3,6 +3,7 @@
     GreenroomError
       Refusal                 the client asked for something that it can't have; told to it alone
         BadLine               the line is not a command: too long, not UTF-8, wrong arguments
+          BadNameError        because of a name that can be nobody's
         NotPossible           the right command in the wrong place
         Forbidden             the right command by the wrong person
         LoginRefused          no, for now or for good
@@ -38,6 +39,12 @@ class BadLine(Refusal):
     """The line can't be understood; the lines around it can."""
 
     code = "bad_line"
+
+
+class BadNameError(BadLine):
+    """The text can't be the name of a user or a room; says why."""
+
+    code = "bad_name"
 
 
 class NotPossible(Refusal):

@@ -14,6 +14,8 @@ from confusable_homoglyphs import categories
 from confusable_homoglyphs.confusables import confusables_data
 from precis_i18n import get_profile
 
+from app.errors import BadNameError
+
 NAME_CHARS_MAX = 32
 MARKS_IN_A_ROW_MAX = 8  # marks and joiners on one letter of a text; the tallest scripts need five
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
@@ -36,10 +38,6 @@ class Name(NamedTuple):
     shown: str
     key: str
     skeleton: str
-
-
-class BadNameError(ValueError):
-    """The text can't be a name; says why."""
 
 
 @lru_cache(maxsize=4096)

@@ -1,6 +1,7 @@
 """Times and time spans as people write them. Times are milliseconds UTC, spans whole seconds."""
 
 import re
+import time
 from datetime import UTC, datetime
 
 from app.settings import SPAN_SECONDS_MAX
@@ -8,6 +9,11 @@ from app.settings import SPAN_SECONDS_MAX
 _UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 _SPAN = re.compile(r"([0-9]+)([dhms])")
 _DIGITS_MAX = 9  # more are no span that anybody means, and slow to read
+
+
+def now() -> int:
+    """Return the time."""
+    return time.time_ns() // 1_000_000
 
 
 def minute(at: int) -> str:

@@ -15,7 +15,7 @@ _KINDS = {
     if isinstance(kind, type) and issubclass(kind, errors.Refusal)
 }
 # What these say is told on as the sentence of a refusal by who catches them.
-_TOLD_ON = {"BadNameError": ("names.py",), "ValueError": ("names.py", "times.py")}
+_TOLD_ON = {"ValueError": ("names.py", "times.py")}
 
 
 class RefusalInSource(NamedTuple):

@@ -12,8 +12,8 @@ from app import commands, events
 from app.chat.limits import Throttle
 from app.chat.passwords import Hasher, checked
 from app.chat.session import Session, User
-from app.errors import BadLine, Forbidden, LoginRefused, NotPossible
-from app.names import BadNameError, Name, parse_name
+from app.errors import BadNameError, Forbidden, LoginRefused, NotPossible
+from app.names import Name, parse_name
 from app.settings import LOGIN_FAILURES_MAX, Settings
 from app.store import accounts as store
 from app.store.accounts import Account, NameTakenError
@@ -36,7 +36,7 @@ class Accounts:
         self._database = database
         self._hasher = hasher
         self._clock = clock
-        self._is_open = settings.registration == "open"
+        self.is_open = settings.registration == "open"
         self._throttle = Throttle(settings.login_attempts)
         self._here: dict[int, User] = {}
 
@@ -58,15 +58,12 @@ class Accounts:
     def register(self, session: Session, command: commands.Register) -> None:
         """Make an account, and log in as it. Switches. Raises Refusal."""
         _check_not_logged_in(session)
-        if not self._is_open:
+        if not self.is_open:
             raise Forbidden(
                 "registration is closed here; ask the operator for an account",
                 code="registration_closed",
             )
-        try:
-            name = parse_name(command.name)
-        except BadNameError as error:
-            raise BadLine(str(error), code="bad_name") from error
+        name = parse_name(command.name)
         password_hash = self._hasher.hash(checked(command.password))
         try:
             account = self._database.write(

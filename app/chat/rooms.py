@@ -16,8 +16,8 @@ from gevent.lock import RLock
 
 from app import commands, events
 from app.chat.journal import Entry, Journal
-from app.errors import BadLine, Forbidden, NotPossible
-from app.names import BadNameError, Name, parse_name
+from app.errors import Forbidden, NotPossible
+from app.names import Name, parse_name
 from app.settings import ROOMS_LISTED_MAX
 from app.store import messages
 from app.store import rooms as store
@@ -192,17 +192,14 @@ class Rooms:
     def join(self, session: Session, command: commands.Join) -> None:
         """Enter a room, which is made if there is none. Switches. Raises Refusal."""
         user = session.speaker
-        try:
-            name = parse_name(command.room)
-        except BadNameError as error:
-            raise BadLine(str(error), code="bad_name") from error
+        name = parse_name(command.room)
         if session.room is not None and session.room.key == name.key:
             raise NotPossible(f"you are in {session.room.name} already", code="already_there")
         room = self._open(name, user)
         try:
             room.check_may_enter(user, self._clock())
             if session.room is not None:
-                self._depart(session, session.room)
+                self.leave(session, commands.Leave())
             self._enter(session, room)
         finally:
             self.forget_if_deserted(room)
@@ -213,37 +210,33 @@ class Rooms:
         room.present[user] = room.present.get(user, 0) + 1
         room.visits += 1
         session.room = room
-        session.history_before_id = None
         users = sorted((person.name for person in room.present), key=str.casefold)
         entered = events.Entered(room.name, room.topic, users, (), self._clock())
         self._journal.append(_Arrival(session, room, entered, is_first=is_first))
 
     def leave(self, session: Session, _command: commands.Leave) -> None:
         """Leave the room. Raises NotPossible when in none."""
-        self._depart(session, session.room_or_refuse())
-
-    def _depart(self, session: Session, room: Room) -> None:
-        is_last = room.drop(session)
-        self._journal.append(
-            _Departure(
-                self,
-                room,
-                [session],
-                sender=session,
-                told=events.Departed(room.name),
-                event=events.Left(room.name, session.speaker.name) if is_last else None,
-            )
-        )
+        room = session.room_or_refuse()
+        self._depart(session, room, events.Left, told=events.Departed(room.name))
 
     def disconnect(self, session: Session) -> None:
         """Take a session that ended out of its room."""
-        room = session.room
-        if room is not None:
-            is_last = room.drop(session)
-            gone = events.Disconnected(room.name, session.speaker.name) if is_last else None
-            self._journal.append(
-                _Departure(self, room, [session], sender=session, told=None, event=gone)
-            )
+        if session.room is not None:
+            self._depart(session, session.room, events.Disconnected, told=None)
+
+    def _depart(
+        self,
+        session: Session,
+        room: Room,
+        how: type[events.Left | events.Disconnected],
+        *,
+        told: events.Event | None,
+    ) -> None:
+        is_last = room.drop(session)
+        event = how(room.name, session.speaker.name) if is_last else None
+        self._journal.append(
+            _Departure(self, room, [session], sender=session, told=told, event=event)
+        )
 
     def send_out(
         self, room: Room, user: User | None, *, sender: Session, fact: events.Kicked | events.Banned

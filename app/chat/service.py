@@ -36,7 +36,6 @@ class Service:
         self._database = database
         self._hasher = Hasher()
         self.journal = Journal(self._commit, database.read(messages_store.newest_id))
-        self._is_registration_open = settings.registration == "open"
         self.accounts = Accounts(database, self._hasher, clock, settings)
         self.rooms = Rooms(database, self.journal, clock, settings.history_replay)
         self._messages = Messages(database, self.journal, clock)
@@ -79,7 +78,7 @@ class Service:
     def connect(self, client: Client) -> Session:
         """Begin a session, on which nobody has logged in yet."""
         session = Session(client)
-        client.show(events.Connected(self._is_registration_open))
+        client.show(events.Connected(self.accounts.is_open))
         return session
 
     def handle(self, session: Session, command: commands.Command) -> None:

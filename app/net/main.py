@@ -4,7 +4,6 @@ import gc
 import os
 import signal
 import sys
-import time
 
 import click
 import gevent
@@ -17,13 +16,9 @@ from app.net.server import Server, listen
 from app.settings import SWITCH_INTERVAL_SECONDS, Settings
 from app.store.database import Database
 from app.store.opening import open_database
+from app.times import now
 
 log = structlog.get_logger()
-
-
-def now() -> int:
-    """Return the time in milliseconds UTC."""
-    return time.time_ns() // 1_000_000
 
 
 def run(settings: Settings) -> None:
