@@ -209,11 +209,13 @@ def _account(connection: Connection, name: str) -> Account:
 
 
 def _change_account(name: str, action: str, **values: object) -> None:
-    from app.store import accounts
+    from app.store import accounts, tokens
 
     with _database() as connection:
         account = _account(connection, name)
         accounts.change(connection, account.id, **values)
+        if "password_hash" in values:
+            tokens.revoke_all(connection, account.id)
         _record(connection, action, account.name)
     click.echo(f"{account.name}: {action} done.")
 

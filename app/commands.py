@@ -1,53 +1,91 @@
 """What a client may ask: one class a command, named in the imperative. Plain data.
 
 This is the one table of commands. The text wire's parser, its usage errors and `/help` are made
-from it: the word, the docstring's first line, and of each field the annotation that says what is
-read there. A field with a default may be left out.
+from it, and so are the requests of programs and their schema: the word, the docstring's first line,
+and of each field the annotation that says what may stand there. A field with a default may be left
+out; one that has no shape (Word, Rest, Count, Span) is for programs alone, and nobody types it.
 """
 
-from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Annotated, ClassVar, TypeVar, dataclass_transform
 
-from app.settings import HISTORY_PAGE_MAX, REASON_CHARS_MAX
+from annotated_types import Ge, GroupedMetadata, Le, MaxLen, MinLen
+
+from app.settings import (
+    HISTORY_PAGE_MAX,
+    ID_MAX,
+    REASON_CHARS_MAX,
+    SPAN_SECONDS_MAX,
+    TXN_CHARS_MAX,
+)
+
+Bound = Ge | Le | MaxLen
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
+class Shape(GroupedMetadata):
+    """How a field is typed, and what holds for it on every wire.
+
+    One that is `needed` must be typed although programs may leave it out.
+    """
+
+    name: str
+    is_needed: bool = field(default=False, kw_only=True)
+
+    def __iter__(self) -> Iterator[Bound]:
+        """Yield the bounds of its value."""
+        yield from ()
+
+
+@dataclass(frozen=True, slots=True)
+class Word(Shape):
     """Read one word."""
 
-    name: str
-
 
 @dataclass(frozen=True, slots=True)
-class Rest:
+class Rest(Shape):
     """Read the rest of the line, at most so many characters."""
 
-    name: str
     chars_max: int | None = None
 
+    def __iter__(self) -> Iterator[Bound]:
+        if self.chars_max is not None:
+            yield MaxLen(self.chars_max)
+
 
 @dataclass(frozen=True, slots=True)
-class Count:
+class Count(Shape):
     """Read a whole number from 1 to `most`."""
 
-    name: str
     most: int
+
+    def __iter__(self) -> Iterator[Bound]:
+        yield Ge(1)
+        yield Le(self.most)
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class Span(Shape):
     """Read a time span like 30m, in seconds; any other word leaves the field out."""
 
     name: str = "30m|2h|7d"
 
+    def __iter__(self) -> Iterator[Bound]:
+        yield Ge(1)
+        yield Le(SPAN_SECONDS_MAX)
+
 
 RoomName = Annotated[str, Word("ROOM")]
 UserName = Annotated[str, Word("USER")]
-Body = Annotated[str, Rest("TEXT")]
+Body = Annotated[str, Rest("TEXT"), MinLen(1)]
 Note = Annotated[str, Rest("TEXT", REASON_CHARS_MAX)]
 Reason = Annotated[str, Rest("REASON", REASON_CHARS_MAX)]
 Seconds = Annotated[int | None, Span()]
-Secret = Annotated[str, Rest("[PASSWORD]")]  # left out, it is asked for, unseen
+Secret = Annotated[str, Rest("[PASSWORD]", is_needed=True)]  # left out, it is asked for, unseen
+MessageId = Annotated[int | None, Ge(0), Le(ID_MAX)]
+Txn = Annotated[str, MaxLen(TXN_CHARS_MAX)]  # the same once more: the same message, said again
+Label = Annotated[str, MaxLen(REASON_CHARS_MAX)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +97,26 @@ class Command:
 
 
 @dataclass(frozen=True, slots=True)
+class InRoom(Command):
+    """A request about a room that the session is in: its only one, when none is named."""
+
+    room: str = field(default="", kw_only=True)
+
+
+Kind = TypeVar("Kind", bound=Command)
+
+COMMANDS: dict[str, type[Command]] = {}
+
+
+@dataclass_transform(frozen_default=True)
+def _command(kind: type[Kind]) -> type[Kind]:
+    """Make a class of the table a dataclass, and enter it."""
+    made = dataclass(frozen=True, slots=True)(kind)
+    COMMANDS[made.word] = made
+    return made
+
+
+@_command
 class Register(Command):
     """Make an account and log in."""
 
@@ -66,89 +124,98 @@ class Register(Command):
     is_open = True
     name: Annotated[str, Word("NAME")]
     password: Secret
+    remember: Label = ""
 
 
-@dataclass(frozen=True, slots=True)
+@_command
 class Login(Command):
     """Log in."""
 
     word = "login"
     is_open = True
-    name: Annotated[str, Word("NAME")]
-    password: Secret
+    name: Annotated[str, Word("NAME", is_needed=True)] = ""
+    password: Secret = ""
+    token: str = ""  # instead of both
+    remember: Label = ""  # asks for a token, under that label
 
 
-@dataclass(frozen=True, slots=True)
+@_command
 class Join(Command):
     """Enter a room, and make it if there is none; you leave the one you are in."""
 
     word = "join"
     room: RoomName
+    since: MessageId = None  # replay all that came after this one
 
 
-@dataclass(frozen=True, slots=True)
-class Leave(Command):
+@_command
+class Leave(InRoom):
     """Leave the room."""
 
     word = "leave"
 
 
-@dataclass(frozen=True, slots=True)
-class Say(Command):
+@_command
+class Say(InRoom):
     """Say something in the room; any line that does not begin with a slash does it."""
 
     word = "say"
     body: Body
+    txn: Txn = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Emote(Command):
+@_command
+class Emote(InRoom):
     """Say what you do: /me waves."""
 
     word = "me"
     body: Body
+    txn: Txn = ""
 
 
-@dataclass(frozen=True, slots=True)
+@_command
 class Tell(Command):
     """Send somebody a private message, kept for them while they are away."""
 
     word = "msg"
     user: UserName
     body: Body
+    txn: Txn = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Who(Command):
+@_command
+class Who(InRoom):
     """Show who is in the room."""
 
     word = "who"
 
 
-@dataclass(frozen=True, slots=True)
+@_command
 class Rooms(Command):
     """Show the rooms, the busiest first."""
 
     word = "rooms"
 
 
-@dataclass(frozen=True, slots=True)
-class History(Command):
+@_command
+class History(InRoom):
     """Show the room's last messages; typed again, those before them."""
 
     word = "history"
     count: Annotated[int, Count("N", HISTORY_PAGE_MAX)] = 20
+    before: MessageId = None
+    after: MessageId = None
 
 
-@dataclass(frozen=True, slots=True)
-class Topic(Command):
+@_command
+class Topic(InRoom):
     """Show the room's topic, or set it (moderators)."""
 
     word = "topic"
     text: Note = ""
 
 
-@dataclass(frozen=True, slots=True)
+@_command
 class Away(Command):
     """Say that you are away, and why; typed again, that you are back."""
 
@@ -156,7 +223,7 @@ class Away(Command):
     why: Note = ""
 
 
-@dataclass(frozen=True, slots=True)
+@_command
 class Ignore(Command):
     """Hide what somebody says from you; alone, show whom you ignore."""
 
@@ -164,7 +231,7 @@ class Ignore(Command):
     user: UserName = ""
 
 
-@dataclass(frozen=True, slots=True)
+@_command
 class Unignore(Command):
     """Hear somebody again."""
 
@@ -172,8 +239,8 @@ class Unignore(Command):
     user: UserName
 
 
-@dataclass(frozen=True, slots=True)
-class Kick(Command):
+@_command
+class Kick(InRoom):
     """Send somebody out of the room (moderators)."""
 
     word = "kick"
@@ -181,8 +248,8 @@ class Kick(Command):
     reason: Reason = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Ban(Command):
+@_command
+class Ban(InRoom):
     """Send somebody out and keep them out, for a time or for good (moderators)."""
 
     word = "ban"
@@ -191,23 +258,23 @@ class Ban(Command):
     reason: Reason = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Unban(Command):
+@_command
+class Unban(InRoom):
     """Let somebody in again (moderators)."""
 
     word = "unban"
     user: UserName
 
 
-@dataclass(frozen=True, slots=True)
-class Bans(Command):
+@_command
+class Bans(InRoom):
     """Show who is banned from the room or muted in it, and until when."""
 
     word = "bans"
 
 
-@dataclass(frozen=True, slots=True)
-class Mute(Command):
+@_command
+class Mute(InRoom):
     """Keep somebody from speaking in the room (moderators)."""
 
     word = "mute"
@@ -216,31 +283,31 @@ class Mute(Command):
     reason: Reason = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Unmute(Command):
+@_command
+class Unmute(InRoom):
     """Let somebody speak again (moderators)."""
 
     word = "unmute"
     user: UserName
 
 
-@dataclass(frozen=True, slots=True)
-class Promote(Command):
+@_command
+class Promote(InRoom):
     """Make somebody a moderator of the room (its owner, or an admin)."""
 
     word = "promote"
     user: UserName
 
 
-@dataclass(frozen=True, slots=True)
-class Demote(Command):
+@_command
+class Demote(InRoom):
     """Make somebody a moderator no more (the room's owner, or an admin)."""
 
     word = "demote"
     user: UserName
 
 
-@dataclass(frozen=True, slots=True)
+@_command
 class Passwd(Command):
     """Change your password; alone, it asks without showing what you type."""
 
@@ -249,7 +316,23 @@ class Passwd(Command):
     new: Annotated[str, Rest("NEW")]
 
 
-@dataclass(frozen=True, slots=True)
+@_command
+class Tokens(Command):
+    """Show what logs in as you without your password; with its number, revoke one."""
+
+    word = "tokens"
+    revoke: Annotated[int | None, Count("N", ID_MAX)] = None
+
+
+@_command
+class Ping(Command):
+    """Ask whether the server is there."""
+
+    word = "ping"
+    is_open = True
+
+
+@_command
 class Help(Command):
     """Show the commands, or what one of them does."""
 
@@ -258,12 +341,9 @@ class Help(Command):
     command: Annotated[str, Word("COMMAND")] = ""
 
 
-@dataclass(frozen=True, slots=True)
+@_command
 class Quit(Command):
     """Say goodbye."""
 
     word = "quit"
     is_open = True
-
-
-COMMANDS: dict[str, type[Command]] = {kind.word: kind for kind in Command.__subclasses__()}

@@ -1,12 +1,13 @@
 """What happened: one class an event, named in the past tense. Plain data: names, no live objects.
 
 `RoomEvent`s are facts that everybody in a room is shown, in one order. The others are told to one
-session, as the answer to what it asked or because it concerns it. Times are milliseconds UTC.
+session: `Answer`s to what it asked, the rest because it concerns it.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+
+from app.times import Milliseconds
 
 
 @dataclass(slots=True)
@@ -22,6 +23,11 @@ class RoomEvent(Event):
     user: str
 
 
+@dataclass(slots=True)
+class Answer(Event):
+    """What one session asked for, or that it is done."""
+
+
 # What members of a room see.
 
 
@@ -30,7 +36,7 @@ class Said(RoomEvent):
     """A message, stored under `id` (0 until it is) at `at`."""
 
     body: str
-    at: int
+    at: Milliseconds
     is_action: bool = False
     id: int = 0
 
@@ -122,25 +128,30 @@ class Connected(Event):
 
 
 @dataclass(slots=True)
-class LoggedIn(Event):
-    """The session speaks for `user` from now on."""
+class LoggedIn(Answer):
+    """The session speaks for `user` from now on; `token`, if asked for, logs in as well."""
 
     user: str
+    token: str | None = None
 
 
 @dataclass(slots=True)
-class Entered(Event):
-    """The session is in `room` now; everything after `messages` follows live."""
+class Entered(Answer):
+    """The session is in `room` now; everything after `messages` follows live.
+
+    When it is not `is_complete`, there is more between what the session asked for and `messages`.
+    """
 
     room: str
     topic: str
     users: Sequence[str]
     messages: Sequence[Said]
-    now: int
+    now: Milliseconds
+    is_complete: bool = True
 
 
 @dataclass(slots=True)
-class Departed(Event):
+class Departed(Answer):
     """The session left `room` by its own wish."""
 
     room: str
@@ -160,15 +171,25 @@ class PrivatelySaid(Event):
     user: str
     recipient: str
     body: str
-    at: int
+    at: Milliseconds
     id: int = 0
 
 
 @dataclass(slots=True)
-class PrivatelySent(Event):
+class Stored(Answer):
+    """The message that the session asked to store under `tag` is stored."""
+
+    message_id: int
+    tag: str
+
+
+@dataclass(slots=True)
+class PrivatelySent(Answer):
     """The session's own private message is stored; `away` is why the recipient may not see it."""
 
-    message: PrivatelySaid
+    message_id: int
+    recipient: str
+    body: str
     away: str | None
 
 
@@ -177,20 +198,25 @@ class MailShown(Event):
     """Private messages that came while the user was not here, oldest first."""
 
     messages: Sequence[PrivatelySaid]
-    now: int
+    now: Milliseconds
 
 
 @dataclass(slots=True)
-class HistoryShown(Event):
-    """A page of the room's past, oldest first; `has_more` when there is an earlier one."""
+class HistoryShown(Answer):
+    """A page of the room's past, oldest first; `has_more` when there is another one.
+
+    That one ends before `before_id`, when the pages go back.
+    """
 
     room: str
     messages: Sequence[Said]
     has_more: bool
-    now: int
+    before_id: int
+    now: Milliseconds
 
 
-class Person(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Person:
     """Somebody in a room; `away` is why they are away."""
 
     name: str
@@ -199,14 +225,15 @@ class Person(NamedTuple):
 
 
 @dataclass(slots=True)
-class PeopleListed(Event):
+class PeopleListed(Answer):
     """Who is in the room."""
 
     room: str
     people: Sequence[Person]
 
 
-class RoomSummary(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class RoomSummary:
     """A room and how many are in it."""
 
     name: str
@@ -215,20 +242,21 @@ class RoomSummary(NamedTuple):
 
 
 @dataclass(slots=True)
-class RoomsListed(Event):
+class RoomsListed(Answer):
     """The rooms, the busiest first; `has_more` when there are others."""
 
     rooms: Sequence[RoomSummary]
     has_more: bool
 
 
-class Sanction(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Sanction:
     """A ban or a mute; `until` is when it ends, None for never."""
 
     user: str
     by: str
     reason: str
-    until: int | None
+    until: Milliseconds | None
 
     def is_over(self, now: int) -> bool:
         """Whether its time has passed."""
@@ -236,7 +264,7 @@ class Sanction(NamedTuple):
 
 
 @dataclass(slots=True)
-class SanctionsListed(Event):
+class SanctionsListed(Answer):
     """Who is banned from the room and who is muted in it."""
 
     room: str
@@ -245,42 +273,67 @@ class SanctionsListed(Event):
 
 
 @dataclass(slots=True)
-class IgnoredListed(Event):
+class IgnoredListed(Answer):
     """Whom the user ignores."""
 
     users: Sequence[str]
 
 
 @dataclass(slots=True)
-class TopicShown(Event):
+class TopicShown(Answer):
     """What the room is about; empty when nobody said."""
 
     room: str
     topic: str
 
 
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What logs in as its user without a password; the secret itself is shown but once."""
+
+    number: int
+    label: str
+    made_at: Milliseconds
+    used_at: Milliseconds
+
+
 @dataclass(slots=True)
-class HelpShown(Event):
+class TokensListed(Answer):
+    """The user's tokens."""
+
+    tokens: Sequence[Token]
+
+
+@dataclass(slots=True)
+class HelpShown(Answer):
     """The commands, or one of them, as this wire has them."""
 
     command: str
 
 
 @dataclass(slots=True)
-class Noticed(Event):
-    """The server says something, or that what was asked is done."""
+class Done(Answer):
+    """What was asked is done."""
 
     sentence: str
 
 
 @dataclass(slots=True)
-class Refused(Event):
-    """What was asked was refused; nothing happened."""
+class Refused(Answer):
+    """What was asked was refused, under `tag` if the answer comes late; nothing happened."""
 
     code: str
     sentence: str
+    tag: str = ""
 
 
 @dataclass(slots=True)
-class SaidGoodbye(Event):
+class SaidGoodbye(Answer):
     """The session ended as it wished."""
+
+
+@dataclass(slots=True)
+class Noticed(Event):
+    """The server says something to everybody."""
+
+    sentence: str

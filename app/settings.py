@@ -23,6 +23,15 @@ DELIVERIES_BETWEEN_YIELDS = 500  # sends in a row before others get a turn: some
 
 # What clients may ask for.
 HISTORY_PAGE_MAX = 1_000  # messages of one /history
+REPLAY_BYTES_MAX = 384 << 10  # of text shown at once: even as JSON less than may be unread
+RECENT_MESSAGES_MAX = 256  # of each live room, in memory, for those who come back
+SINCE_MESSAGES_MAX = 1_000  # replayed to one who comes back; the rest is a matter of /history
+ROOMS_A_SESSION_MAX = 100  # that one program may be in
+ID_MAX = (1 << 63) - 1  # of a message, a token, a file: what the database can hold
+TXN_CHARS_MAX = 64  # a UUID, twice over
+REQUEST_ID_CHARS_MAX = 64  # likewise
+TOKENS_A_USER_MAX = 50  # beyond it, the one that was used least lately goes
+TOKEN_USED_SECONDS = 86_400  # how exactly it is known when a token was used: no write a login
 MAILBOX_PAGE = 100  # private messages read at once when their addressee comes back
 ROOMS_LISTED_MAX = 100  # rooms that /rooms shows
 REASON_CHARS_MAX = 200  # of a reason, a topic, an away note: a line or two of a screen

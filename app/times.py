@@ -3,6 +3,9 @@
 import re
 import time
 from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import PlainSerializer, WithJsonSchema
 
 from app.settings import SPAN_SECONDS_MAX
 
@@ -14,6 +17,19 @@ _DIGITS_MAX = 9  # more are no span that anybody means, and slow to read
 def now() -> int:
     """Return the time."""
     return time.time_ns() // 1_000_000
+
+
+def instant(at: int) -> str:
+    """Return a time as programs read it (RFC 3339): 2026-11-22T14:02:11.123Z."""
+    text = datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
+
+
+Milliseconds = Annotated[
+    int,
+    PlainSerializer(instant, return_type=str),
+    WithJsonSchema({"type": "string", "format": "date-time"}, mode="serialization"),
+]
 
 
 def minute(at: int) -> str:

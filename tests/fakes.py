@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from app.chat.rooms import Room
+from app.chat.room import Room
 from app.chat.session import Session, User
 from app.events import Event, RoomEvent
 from app.store.rooms import StoredRoom
@@ -21,6 +21,7 @@ class FakeClient:
 
     def __init__(self) -> None:
         self.address = "127.0.0.1"
+        self.rooms_max = 1
         self.render = render
         self.is_behind = False  # with reading
         self.sent: list[bytes] = []
@@ -31,9 +32,9 @@ class FakeClient:
             self.sent.append(data)
         return not self.is_behind
 
-    def show(self, event: Event) -> None:
-        self.shown.append(event)
-        self.sent.append(f"{type(event).__name__}!\n".encode())
+    def show(self, *shown: Event) -> None:
+        self.shown += shown
+        self.sent += [f"{type(event).__name__}!\n".encode() for event in shown]
 
     show_at_leisure = close = show
 
@@ -49,4 +50,4 @@ def fake_session(name: str, user_id: int = 1, ignored: frozenset[str] = frozense
 def fake_room(name: str = "lobby") -> Room:
     """Return a live room in which nobody is."""
     stored = StoredRoom(1, name, "", 1, set(), {"ban": {}, "mute": {}})
-    return Room(name, stored, deque(maxlen=20))
+    return Room(name, stored, deque(maxlen=256))

@@ -146,8 +146,8 @@ def test_a_slow_reader_of_history(server: ServerProcess) -> None:
     talker.catch_up()
     slow = server.connect(receive_buffer_bytes=4096).register("patient").join("archive")
     slow.catch_up()
-    for _ in range(4):  # far more than fits into the buffers on the way
-        slow.type("/history 300", "/topic")
+    for _ in range(14):  # far more than fits into the buffers on the way
+        slow.type("/history 90", "/topic")
     live = [f"teller: meanwhile {number}" for number in range(40)]
     for line in live:
         talker.type(line.removeprefix("teller: "))
@@ -156,10 +156,10 @@ def test_a_slow_reader_of_history(server: ServerProcess) -> None:
     lines = slow.catch_up()
     assert [line for line in lines if line.startswith("teller: ")] == live
     past = _replayed(lines)
-    for page in (past[start : start + 300] for start in range(0, 1200, 300)):
+    for page in (past[start : start + 90] for start in range(0, 1260, 90)):
         first = said.index(page[0])
-        assert page == said[first : first + 300]
-    assert len(past) == 1200
+        assert page == said[first : first + 90]
+    assert len(past) == 1260
     for client in (talker, slow):
         client.close()
 

@@ -70,7 +70,7 @@ def test_coming_and_going_in_the_middle() -> None:
     delivery.show(room, _said("stays", "1"))
     delivery.enter(room, comes)
     delivery.show(room, _said("stays", "2"))
-    delivery.leave(goes)
+    delivery.leave(room, goes)
     delivery.show(room, _said("stays", "3"))
     delivery.send()
     assert _lines(stays) == ["Said stays 1", "Said stays 2", "Said stays 3"]
@@ -85,7 +85,7 @@ def test_coming_back_in_the_same_batch() -> None:
     delivery = Delivery()
     for step in ("1", "leave", "2", "enter", "3"):
         if step == "leave":
-            delivery.leave(alice)
+            delivery.leave(room, alice)
         elif step == "enter":
             delivery.enter(room, alice)
         else:
@@ -101,7 +101,7 @@ def test_moving_in_the_middle() -> None:
     delivery = Delivery()
     for room in (lobby, garden):
         delivery.show(room, _said("bob", f"{room.name} before"))
-    delivery.leave(alice)
+    delivery.leave(lobby, alice)
     delivery.enter(garden, alice)
     for room in (lobby, garden):
         delivery.show(room, _said("bob", f"{room.name} after"))
@@ -142,7 +142,7 @@ def test_catching_up() -> None:
 def test_in_no_room() -> None:
     alice, delivery = fake_session("alice"), Delivery()
     delivery.catch_up(alice)
-    delivery.leave(alice)
+    delivery.leave(fake_room(), alice)
     delivery.send()
     assert alice.client.sent == []
 
@@ -180,7 +180,7 @@ _acts = st.tuples(
 )
 
 
-# In whatever order things happen, everybody reads what they would read line by line.
+# In whatever order things happen, everybody reads of a room what they would read line by line.
 @given(st.lists(_acts, max_size=40))
 def test_batches_read_like_lines(acts: list[tuple[str, int, int]]) -> None:
     rooms = [fake_room("lobby"), fake_room("garden")]
@@ -189,24 +189,26 @@ def test_batches_read_like_lines(acts: list[tuple[str, int, int]]) -> None:
         fake_session("s1"),
         fake_session("s2"),
     ]
-    would_read: dict[Session, bytes] = dict.fromkeys(sessions, b"")
+    would_read = {(session, room): [] for session in sessions for room in rooms}
     delivery = Delivery()
     for number, (act, who, where) in enumerate(acts):
         session, room = sessions[who], rooms[where]
         if act == "show":
-            event = _said(session.user.name, str(number))
+            event = _said(session.user.name, f"{room.name} {number}")
             delivery.show(room, event)
             for reader in sessions:
-                if reader.hears is room and event.user not in reader.ignored:
-                    would_read[reader] += render(event)
-        elif act == "enter" and session.hears is None:
+                if room in reader.hears and event.user not in reader.ignored:
+                    would_read[reader, room].append(render(event))
+        elif act == "enter" and room not in session.hears:
             delivery.enter(room, session)
         elif act == "leave":
-            delivery.leave(session)
+            delivery.leave(room, session)
         elif act == "catch_up":
             delivery.catch_up(session)
         elif act == "next batch":
             delivery.send()
             delivery = Delivery()
     delivery.send()
-    assert {session: b"".join(session.client.sent) for session in sessions} == would_read
+    for (session, room), lines in would_read.items():
+        read = b"".join(session.client.sent).splitlines(keepends=True)
+        assert [line for line in read if room.name.encode() in line] == lines

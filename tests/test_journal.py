@@ -57,7 +57,7 @@ class _Talk(Entry):
         self.room = room
         self.event = event
 
-    def note_id(self, message_id: int) -> None:
+    def note_id(self, message_id: int, *, is_new: bool) -> None:
         self.event.id = message_id
 
     def release(self, delivery: Delivery) -> None:

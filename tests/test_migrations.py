@@ -84,7 +84,11 @@ def _fill(engine: Engine) -> None:
     with engine.begin() as connection:
         for table in Base.metadata.sorted_tables:
             values = {column.name: 1 for column in table.columns if not column.nullable}
-            texts = {name: "x" for name in values if table.columns[name].type.python_type is str}
+            types = {name: table.columns[name].type.python_type for name in values}
+            texts = {name: {str: "x", bytes: b"x"}.get(kind, 1) for name, kind in types.items()}
+            texts |= {
+                name: b"x" for name in values if table.columns[name].type.python_type is bytes
+            }
             special = {"messages": {"room_id": 1}, "sanctions": {"kind": "ban"}}.get(table.name, {})
             connection.execute(insert(table).values(values | texts | special))
 
@@ -229,7 +233,9 @@ def test_a_migration_that_fails(tmp_path: Path, later_version, monkeypatch) -> N
         "Error: the database can't be migrated: no such table: elsewhere"
     )
     with sqlite3.connect(path) as connection:
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("0001",)
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == (
+            SCHEMA_REVISION,
+        )
         columns = {row[1] for row in connection.execute("PRAGMA table_info(users)")}
     assert "portrait" not in columns
     connection.close()

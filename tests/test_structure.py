@@ -30,7 +30,7 @@ _BELONGS_TO = {
     "sqlalchemy": {"store", "chat", "cli"},  # of it, chat and cli know connections by name
     "alembic": {"store"},
     "click": {"cli", "net"},
-    "pydantic": {"settings", "cli"},
+    "pydantic": {"settings", "times", "wire", "cli"},
     "passlib": {"chat"},
 }
 _FORBIDDEN_MODULES = {"pickle", "shelve", "marshal", "subprocess", "ctypes"}

@@ -2,6 +2,7 @@
 
     alice connects                 alice opens a connection, as with telnet or nc
     bob connects from 127.0.0.2    likewise, from that address
+    bot connects as a program      likewise; what it sees are the lines of the NDJSON wire
     alice registers                likewise; she makes an account, and has read the greeting
     alice logs in                  likewise, with the account that she has; its password is: secret
     alice-2 logs in as alice       likewise, with somebody's account
@@ -108,6 +109,8 @@ class _Stage:
         match what.split():
             case ["connects"]:
                 self._clients[who] = self._server.connect()
+            case ["connects", "as", "a", "program"]:
+                self._clients[who] = self._server.connect(line_end="\n")
             case ["connects", "from", address]:
                 self._clients[who] = self._server.connect(source=address)
             case ["registers"]:

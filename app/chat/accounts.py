@@ -12,10 +12,12 @@ from app import commands, events
 from app.chat.limits import Throttle
 from app.chat.passwords import Hasher, checked
 from app.chat.session import Session, User
+from app.chat.tokens import Tokens
 from app.errors import BadNameError, Forbidden, LoginRefused, NotPossible
 from app.names import Name, parse_name
 from app.settings import LOGIN_FAILURES_MAX, Settings
 from app.store import accounts as store
+from app.store import tokens as tokens_store
 from app.store.accounts import Account, NameTakenError
 
 if TYPE_CHECKING:
@@ -31,13 +33,19 @@ class Accounts:
     """The accounts, and the users who are here."""
 
     def __init__(
-        self, database: Database, hasher: Hasher, clock: Clock, settings: Settings
+        self,
+        database: Database,
+        hasher: Hasher,
+        tokens: Tokens,
+        clock: Clock,
+        settings: Settings,
     ) -> None:
         self._database = database
         self._hasher = hasher
         self._clock = clock
         self.is_open = settings.registration == "open"
         self._throttle = Throttle(settings.login_attempts)
+        self._tokens = tokens
         self._here: dict[int, User] = {}
 
     def user_here(self, user_id: int) -> User | None:
@@ -75,11 +83,22 @@ class Accounts:
                 code="name_taken",
             ) from error
         log.info("registered", user=account.name, address=session.client.address)
-        self._attach(session, account, set())
+        self._attach(session, account, set(), command.remember)
 
     def log_in(self, session: Session, command: commands.Login) -> None:
         """Log in. Switches. Raises LoginRefused, or Unavailable when too many others do."""
         _check_not_logged_in(session)
+        if command.token:
+            account, ignored = self._known_by_token(session, command.token)
+        else:
+            account, ignored = self._known_by_password(session, command)
+        if account.is_disabled:
+            raise LoginRefused("this account is disabled; ask the operator", code="disabled")
+        self._attach(session, account, ignored, command.remember)
+
+    def _known_by_password(
+        self, session: Session, command: commands.Login
+    ) -> tuple[Account, set[str]]:
         try:
             name = parse_name(command.name)
         except BadNameError:
@@ -91,12 +110,23 @@ class Accounts:
         is_right, new_hash = self._hasher.verify(command.password, password_hash)
         self._check_throttle(keys)  # again: many may have guessed at once
         if account is None or not is_right:
-            raise self._failure(session, keys)
-        if account.is_disabled:
-            raise LoginRefused("this account is disabled; ask the operator", code="disabled")
+            raise self._failure(session, keys, "wrong name or password")
         if new_hash:
             self._store_hash(account.id, new_hash)
-        self._attach(session, account, ignored)
+        return account, ignored
+
+    def _known_by_token(self, session: Session, token: str) -> tuple[Account, set[str]]:
+        keys = [f"address {session.client.address}"]
+        self._check_throttle(keys)
+        found = self._database.read(lambda connection: self._tokens.find(connection, token))
+        if found is None:
+            raise self._failure(session, keys, "that token does not log anybody in any more")
+        token_id, name_key, used_at = found
+        self._tokens.note_use(token_id, used_at)
+        name = parse_name(name_key)
+        account, ignored = self._database.read(lambda connection: _load(connection, name))
+        assert account is not None  # noqa: S101 (accounts stay for good)
+        return account, ignored
 
     def change_password(self, session: Session, command: commands.Passwd) -> None:
         """Change the password of whoever knows it. Switches. Raises LoginRefused."""
@@ -108,9 +138,9 @@ class Accounts:
         is_right, _ = self._hasher.verify(command.old, account.password_hash)
         self._check_throttle(keys)  # again: many may have guessed at once
         if not is_right:
-            raise self._failure(session, keys)
-        self._store_hash(user.id, self._hasher.hash(new_password))
-        session.client.show(events.Noticed("Your password is changed."))
+            raise self._failure(session, keys, "wrong name or password")
+        self._store_hash(user.id, self._hasher.hash(new_password), revokes_tokens=True)
+        session.client.show(events.Done("Your password is changed."))
 
     def detach(self, session: Session) -> None:
         """Forget a session that ended."""
@@ -120,7 +150,8 @@ class Accounts:
             if not user.sessions:
                 self._here.pop(user.id, None)
 
-    def _attach(self, session: Session, account: Account, ignored: set[str]) -> None:
+    def _attach(self, session: Session, account: Account, ignored: set[str], remember: str) -> None:
+        token = self._tokens.make(account.id, remember) if remember else None
         user = self._here.get(account.id)
         if user is None:
             user = self._here[account.id] = User(account.id, account.name, ignored)
@@ -128,12 +159,17 @@ class Accounts:
         user.sessions.add(session)
         session.user = user
         session.ignored = user.ignored
-        session.client.show(events.LoggedIn(user.name))
+        session.client.show(events.LoggedIn(user.name, token))
 
-    def _store_hash(self, user_id: int, password_hash: str) -> None:
-        self._database.write(
-            lambda connection: store.change(connection, user_id, password_hash=password_hash)
-        )
+    def _store_hash(
+        self, user_id: int, password_hash: str, *, revokes_tokens: bool = False
+    ) -> None:
+        def work(connection: Connection) -> None:
+            store.change(connection, user_id, password_hash=password_hash)
+            if revokes_tokens:
+                tokens_store.revoke_all(connection, user_id)
+
+        self._database.write(work)
 
     def _check_throttle(self, keys: list[str]) -> None:
         wait_seconds = max(self._throttle.wait_seconds(key, time.monotonic()) for key in keys)
@@ -143,15 +179,15 @@ class Accounts:
                 code="wait",
             )
 
-    def _failure(self, session: Session, keys: list[str]) -> LoginRefused:
-        """Count a wrong name or password, and return the refusal: the same words for both."""
+    def _failure(self, session: Session, keys: list[str], sentence: str) -> LoginRefused:
+        """Count a failure, and return the refusal."""
         for key in keys:
             self._throttle.note_failure(key, time.monotonic())
         session.login_failures += 1
         log.info("login failed", address=session.client.address)
         is_final = session.login_failures >= LOGIN_FAILURES_MAX
         goodbye = "; that was one too many, goodbye" if is_final else ""
-        return LoginRefused(f"wrong name or password{goodbye}", is_final=is_final)
+        return LoginRefused(f"{sentence}{goodbye}", is_final=is_final)
 
 
 def _load(connection: Connection, name: Name | None) -> tuple[Account | None, set[str]]:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import gevent
 
-from app.events import RoomEvent, Said
+from app.events import Answer, RoomEvent, Said
 from app.settings import DELIVERIES_BETWEEN_YIELDS
 
 if TYPE_CHECKING:
-    from app.chat.rooms import Room
+    from app.chat.room import Room
     from app.chat.session import Render, Send, Session
 
 
@@ -65,6 +65,7 @@ class Delivery:
 
     def __init__(self) -> None:
         self._pages: dict[Room, _Page] = {}
+        self._answers: dict[Session, list[Answer]] = {}
 
     def show(self, room: Room, event: RoomEvent) -> None:
         """Show an event to all who hear the room now."""
@@ -73,28 +74,33 @@ class Delivery:
             page = self._pages[room] = _Page(room)
         page.events.append(event)
 
+    def answer(self, session: Session, answer: Answer) -> None:
+        """Tell a session something of its own, once it has read all that this batch shows."""
+        self._answers.setdefault(session, []).append(answer)
+
     def enter(self, room: Room, session: Session) -> None:
         """Let a session hear the room from now on."""
-        session.hears = room
+        session.hears.add(room)
         room.readers.setdefault(session.client.render, {})[session] = session.client.send
         page = self._pages.get(room)
         if page is not None:
             page.starts[session] = len(page.events)
 
-    def leave(self, session: Session) -> None:
-        """Let a session hear its room no more, after all that was shown there until now."""
+    def leave(self, room: Room, session: Session) -> None:
+        """Let a session hear a room no more, after all that was shown there until now."""
+        if room not in session.hears:
+            return
         self.catch_up(session)
-        room, session.hears = session.hears, None
-        if room is not None:
-            readers = room.readers[session.client.render]
-            del readers[session]
-            if not readers:
-                del room.readers[session.client.render]
+        session.hears.discard(room)
+        readers = room.readers[session.client.render]
+        del readers[session]
+        if not readers:
+            del room.readers[session.client.render]
 
     def catch_up(self, session: Session) -> None:
-        """Send a session what was shown in its room until now, before it is told something else."""
-        page = self._pages.get(session.hears) if session.hears is not None else None
-        if page is not None:
+        """Send a session what its rooms were shown until now, before it is told something else."""
+        for room in session.hears & self._pages.keys():
+            page = self._pages[room]
             session.client.send(page.rest_for(session))
             page.starts[session] = len(page.events)
 
@@ -114,3 +120,5 @@ class Delivery:
                     gevent.sleep(0)
             page.room.is_lagging = behind * 2 > count
             total += count
+        for session, answers in self._answers.items():
+            session.client.show(*answers)

@@ -23,9 +23,9 @@ import gevent
 import structlog
 from gevent.event import Event as Signal
 
+from app import events
 from app.chat.delivery import Delivery
 from app.errors import NotStored, Unavailable
-from app.events import Refused
 from app.settings import (
     BATCH_BYTES_MAX,
     BATCH_ENTRIES_MAX,
@@ -50,18 +50,40 @@ class Entry:
     `sender` is the session that caused it, if one did; `message` what is to be stored, if anything.
     """
 
-    __slots__ = ("message", "sender")
+    __slots__ = ("message", "sender", "tag")
 
     def __init__(self, sender: Session | None, message: NewMessage | None = None) -> None:
         self.sender = sender
         self.message = message
+        self.tag = sender.tag if sender is not None else ""
 
-    def note_id(self, message_id: int) -> None:
-        """Learn the id under which the message was stored."""
+    def note_id(self, message_id: int, *, is_new: bool) -> None:
+        """Learn the id under which the message was stored: now, or when it was sent before."""
 
     def release(self, delivery: Delivery) -> None:
         """Let it happen: change who hears what, and hand what is to be shown to the delivery."""
         raise NotImplementedError
+
+
+class SaidEntry(Entry):
+    """A message that is stored, and then shown as `said`, unless it was so before."""
+
+    __slots__ = ("is_new", "said")
+
+    sender: Session
+    message: NewMessage
+
+    def __init__(
+        self, sender: Session, message: NewMessage, said: events.Said | events.PrivatelySaid
+    ) -> None:
+        super().__init__(sender, message)
+        self.said = said
+        self.is_new = True
+
+    def note_id(self, message_id: int, *, is_new: bool) -> None:
+        """See Entry."""
+        self.said.id = message_id
+        self.is_new = is_new
 
 
 class Journal:
@@ -194,8 +216,9 @@ class Journal:
             return [entry for entry in batch if entry.message is None]
         self.is_failing = False
         for entry, message_id in zip(stored, ids, strict=True):
-            entry.note_id(message_id)
-            self.newest_id = message_id
+            is_new = message_id > self.newest_id  # ids rise: any other was stored before
+            entry.note_id(message_id, is_new=is_new)
+            self.newest_id = max(self.newest_id, message_id)
         for user_id, message_id in seen.items():
             if self._seen[user_id] == message_id:
                 del self._seen[user_id]
@@ -203,11 +226,11 @@ class Journal:
 
 
 def _tell_senders(entries: Sequence[Entry], refusal: NotStored) -> None:
-    """Tell each sender once how many of their messages were lost."""
-    for sender, count in Counter(entry.sender for entry in entries).items():
+    """Tell each sender how many of their messages were lost: once, or for each that has a tag."""
+    for (sender, tag), count in Counter((entry.sender, entry.tag) for entry in entries).items():
         if sender is not None:
             number = f"{count} messages " if count > 1 else ""
-            sender.client.show(Refused(refusal.code, f"{number}{refusal}"))
+            sender.client.show(events.Refused(refusal.code, f"{number}{refusal}", tag))
 
 
 def _settle_senders(batch: Sequence[Entry]) -> None:

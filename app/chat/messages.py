@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import gevent
 
 from app import commands, events
-from app.chat.journal import Entry, Journal
+from app.chat.journal import Journal, SaidEntry
+from app.chat.room import first_that_fit, newest_that_fit
 from app.names import harmless
 from app.settings import LAG_SECONDS
 from app.store import messages as store
@@ -15,31 +16,31 @@ from app.store.messages import NewMessage
 
 if TYPE_CHECKING:
     from app.chat.delivery import Delivery
-    from app.chat.rooms import Room
+    from app.chat.room import Room
     from app.chat.session import Clock, Session
     from app.store.database import Database
 
 
-class _SaidInRoom(Entry):
+class _SaidInRoom(SaidEntry):
     """A message to a room."""
 
-    __slots__ = ("room", "said")
+    __slots__ = ("room",)
+
+    said: events.Said
 
     def __init__(
         self, session: Session, room: Room, said: events.Said, message: NewMessage
     ) -> None:
-        super().__init__(session, message)
+        super().__init__(session, message, said)
         self.room = room
-        self.said = said
-
-    def note_id(self, message_id: int) -> None:
-        """See Entry."""
-        self.said.id = message_id
 
     def release(self, delivery: Delivery) -> None:
         """See Entry."""
-        self.room.recent.append(self.said)
-        delivery.show(self.room, self.said)
+        if self.is_new:
+            self.room.recent.append(self.said)
+            delivery.show(self.room, self.said)
+        if self.tag:
+            delivery.answer(self.sender, events.Stored(self.said.id, self.tag))
 
 
 class Messages:
@@ -52,35 +53,49 @@ class Messages:
 
     def say(self, session: Session, command: commands.Say) -> None:
         """Post a message to the room. Switches when the journal is full. Raises Refusal."""
-        self._post(session, command.body, is_action=False)
+        self._post(session, command, is_action=False)
 
     def emote(self, session: Session, command: commands.Emote) -> None:
         """Post what one does. Switches when the journal is full. Raises Refusal."""
-        self._post(session, command.body, is_action=True)
+        self._post(session, command, is_action=True)
 
-    def _post(self, session: Session, body: str, *, is_action: bool) -> None:
+    def _post(
+        self, session: Session, command: commands.Say | commands.Emote, *, is_action: bool
+    ) -> None:
         # First all that may switch: what the checks find must still hold when it is appended.
         self._journal.wait_for_room()
-        if session.room_or_refuse().is_lagging:
+        if session.room_or_refuse(command.room).is_lagging:
             gevent.sleep(LAG_SECONDS)
-        room, user, now = session.room_or_refuse(), session.speaker, self._clock()
+        room, user, now = session.room_or_refuse(command.room), session.speaker, self._clock()
         room.check_may_speak(user, now)
-        body = harmless(body)
+        body = harmless(command.body)
         said = events.Said(room.name, user.name, body, now, is_action)
-        message = NewMessage(room.id, None, user.id, is_action, body, now)
+        message = NewMessage(room.id, None, user.id, is_action, body, now, command.txn or None)
         self._journal.append(_SaidInRoom(session, room, said, message))
 
     def history(self, session: Session, command: commands.History) -> None:
-        """Show the room's last messages, or the page before the one shown last. Switches."""
-        room = session.room_or_refuse()
-        before_id = session.history_before_id or self._journal.newest_id + 1
-        page = self._database.read(
-            lambda connection: store.page(connection, room.id, before_id, command.count + 1)
-        )
-        has_more = len(page) > command.count
-        page = page[-command.count :]
-        session.history_before_id = page[0].id if page else 1
+        """Show a page of the room's past. Switches. Raises NotPossible when not in it.
+
+        With `after` alone it is the first page after that message; else the last one before
+        `before`, or the newest.
+        """
+        room = session.room_or_refuse(command.room)
+        end_id = self._journal.newest_id + 1
+        before_id = end_id if command.before is None else min(command.before, end_id)
+        goes_on = command.after is not None and command.before is None
+        limits = store.Page(room.id, command.after or 0, before_id, command.count + 1, goes_on)
+        found = self._database.read(lambda connection: store.page(connection, limits))
+        if goes_on:
+            page = first_that_fit(found[: command.count])
+        else:
+            page = newest_that_fit(found[-command.count :])
         heard = [said for said in page if said.user not in session.ignored]
         session.client.show_at_leisure(
-            events.HistoryShown(room.name, heard, has_more, self._clock())
+            events.HistoryShown(
+                room.name,
+                heard,
+                has_more=len(page) < len(found),
+                before_id=page[0].id if page else 1,
+                now=self._clock(),
+            )
         )

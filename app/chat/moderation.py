@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from app import commands, events
 from app.chat.journal import Journal
-from app.chat.rooms import Room, Rooms, Shown
+from app.chat.room import Room
+from app.chat.rooms import Rooms, Shown
 from app.errors import Forbidden, NotPossible
 from app.names import harmless
 from app.store import audit
@@ -31,6 +32,15 @@ if TYPE_CHECKING:
 
 Change = Callable[["Connection"], None]
 
+_About = (
+    commands.Kick
+    | commands.Ban
+    | commands.Unban
+    | commands.Mute
+    | commands.Unmute
+    | commands.Promote
+    | commands.Demote
+)
 _RANKS = {"": 0, "moderator": 1, "owner": 2, "admin": 3}
 
 
@@ -70,7 +80,7 @@ class Moderation:
 
     def kick(self, session: Session, command: commands.Kick) -> None:
         """Send a user out of the room."""
-        with self._case(session, command.user, "moderator") as case:
+        with self._case(session, command, "moderator") as case:
             room, target, reason = case.room, case.target, harmless(command.reason)
             user = self._accounts.user_here(target.id)
             if user is None or user not in room.present:
@@ -81,7 +91,7 @@ class Moderation:
 
     def ban(self, session: Session, command: commands.Ban) -> None:
         """Send a user out of the room, and keep them out for a time or for good."""
-        with self._case(session, command.user, "moderator") as case:
+        with self._case(session, command, "moderator") as case:
             room, target, reason = case.room, case.target, harmless(command.reason)
             self._sanction(case, "ban", command.seconds, reason)
             room.moderator_ids.discard(target.id)
@@ -90,7 +100,7 @@ class Moderation:
 
     def mute(self, session: Session, command: commands.Mute) -> None:
         """Keep a user silent in the room, for a time or for good."""
-        with self._case(session, command.user, "moderator") as case:
+        with self._case(session, command, "moderator") as case:
             room, target, reason = case.room, case.target, harmless(command.reason)
             self._sanction(case, "mute", command.seconds, reason)
             fact = events.Muted(room.name, target.name, case.by.name, command.seconds, reason)
@@ -98,19 +108,19 @@ class Moderation:
 
     def unban(self, session: Session, command: commands.Unban) -> None:
         """Let a user in again."""
-        with self._case(session, command.user, "moderator") as case:
+        with self._case(session, command, "moderator") as case:
             self._lift(case, "ban")
             self._show(case, events.Unbanned(case.room.name, case.target.name, case.by.name))
 
     def unmute(self, session: Session, command: commands.Unmute) -> None:
         """Let a user speak again."""
-        with self._case(session, command.user, "moderator") as case:
+        with self._case(session, command, "moderator") as case:
             self._lift(case, "mute")
             self._show(case, events.Unmuted(case.room.name, case.target.name, case.by.name))
 
     def promote(self, session: Session, command: commands.Promote) -> None:
         """Make a user a moderator."""
-        with self._case(session, command.user, "owner") as case:
+        with self._case(session, command, "owner") as case:
             room, target = case.room, case.target
             if target.id in room.moderator_ids:
                 raise NotPossible(f"{target.name} is a moderator already", code="is_moderator")
@@ -121,7 +131,7 @@ class Moderation:
 
     def demote(self, session: Session, command: commands.Demote) -> None:
         """Make a user a moderator no more."""
-        with self._case(session, command.user, "owner") as case:
+        with self._case(session, command, "owner") as case:
             room, target = case.room, case.target
             if target.id not in room.moderator_ids:
                 raise NotPossible(f"{target.name} is no moderator", code="is_no_moderator")
@@ -132,7 +142,7 @@ class Moderation:
 
     def topic(self, session: Session, command: commands.Topic) -> None:
         """Show what the room is about, or set it."""
-        room, user, now = session.room_or_refuse(), session.speaker, self._clock()
+        room, user, now = session.room_or_refuse(command.room), session.speaker, self._clock()
         if not command.text:
             session.client.show(events.TopicShown(room.name, room.topic))
             return
@@ -152,9 +162,9 @@ class Moderation:
             room.topic = topic
             self._journal.append(Shown(session, room, events.TopicSet(room.name, user.name, topic)))
 
-    def bans(self, session: Session, _command: commands.Bans) -> None:
+    def bans(self, session: Session, command: commands.Bans) -> None:
         """Show who is banned from the room, and who is muted in it."""
-        room, now = session.room_or_refuse(), self._clock()
+        room, now = session.room_or_refuse(command.room), self._clock()
         bans, mutes = (
             [each for each in room.sanctions[kind].values() if not each.is_over(now)]
             for kind in ("ban", "mute")
@@ -162,12 +172,12 @@ class Moderation:
         session.client.show_at_leisure(events.SanctionsListed(room.name, bans, mutes))
 
     @contextmanager
-    def _case(self, session: Session, name: str, least: str) -> Iterator[_Case]:
+    def _case(self, session: Session, command: _About, least: str) -> Iterator[_Case]:
         """Hold the room, and check that the session may decide there about that user."""
-        room = session.room_or_refuse()
-        target = self._accounts.find(name)
+        room = session.room_or_refuse(command.room)
+        target = self._accounts.find(command.user)
         with self._rooms.deciding(room):
-            if session.room is not room:
+            if session.rooms.get(room.key) is not room:
                 raise NotPossible(f"you are not in {room.name} any more", code="no_room")
             case = _Case(room, session, session.speaker, target, self._clock())
             case.check_rank(least)

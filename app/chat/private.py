@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from app import commands, events
 from app.chat.accounts import Accounts
-from app.chat.journal import Entry, Journal
+from app.chat.journal import Journal, SaidEntry
 from app.errors import NotPossible
 from app.names import harmless
 from app.settings import MAILBOX_PAGE
@@ -28,10 +28,12 @@ if TYPE_CHECKING:
     from app.store.database import Database
 
 
-class _SaidPrivately(Entry):
+class _SaidPrivately(SaidEntry):
     """A message to one user."""
 
-    __slots__ = ("private", "said")
+    __slots__ = ("private",)
+
+    said: events.PrivatelySaid
 
     def __init__(
         self,
@@ -40,13 +42,8 @@ class _SaidPrivately(Entry):
         said: events.PrivatelySaid,
         message: NewMessage,
     ) -> None:
-        super().__init__(session, message)
+        super().__init__(session, message, said)
         self.private = private
-        self.said = said
-
-    def note_id(self, message_id: int) -> None:
-        """See Entry."""
-        self.said.id = message_id
 
     def release(self, delivery: Delivery) -> None:
         """See Entry."""
@@ -70,23 +67,22 @@ class Private:
         self._journal.wait_for_room()
         user, now, body = session.speaker, self._clock(), harmless(command.body)
         said = events.PrivatelySaid(user.name, recipient.name, body, now)
-        message = NewMessage(None, recipient.id, user.id, False, body, now)
+        message = NewMessage(None, recipient.id, user.id, False, body, now, command.txn or None)
         self._journal.append(_SaidPrivately(session, self, said, message))
 
     def release(self, entry: _SaidPrivately, delivery: Delivery) -> None:
         """Show a stored message to its recipient, if they are here, and to its sender."""
-        said, message, sender = entry.said, entry.message, entry.sender
-        if message is None or message.recipient_id is None or sender is None:
-            return
-        recipient = self._accounts.user_here(message.recipient_id)
-        if recipient is not None:
+        said, sender, recipient_id = entry.said, entry.sender, entry.message.recipient_id
+        recipient = self._accounts.user_here(recipient_id) if recipient_id else None
+        if recipient is not None and entry.is_new:
             for session in recipient.sessions:
                 if said.user not in session.ignored:
                     delivery.catch_up(session)
                     session.client.show(said)
             self._journal.note_seen(recipient.id, said.id)
         delivery.catch_up(sender)
-        sender.client.show(events.PrivatelySent(said, recipient.away if recipient else None))
+        away = recipient.away if recipient else None
+        sender.client.show(events.PrivatelySent(said.id, said.recipient, said.body, away))
 
     def show_mail(self, session: Session) -> None:
         """Show a user who just came what was sent to them meanwhile. Switches."""
@@ -110,11 +106,11 @@ class Private:
         user = session.speaker
         if user.away is not None and not command.why:
             user.away = None
-            session.client.show(events.Noticed("Welcome back."))
+            session.client.show(events.Done("Welcome back."))
         else:
             user.away = harmless(command.why)
             session.client.show(
-                events.Noticed("You are away now; type /away again when you are back.")
+                events.Done("You are away now; type /away again when you are back.")
             )
 
     def ignore(self, session: Session, command: commands.Ignore) -> None:
@@ -133,7 +129,7 @@ class Private:
         )
         user.ignored.add(other.name)
         session.client.show(
-            events.Noticed(f"You ignore {other.name} now; /unignore {other.name} ends it.")
+            events.Done(f"You ignore {other.name} now; /unignore {other.name} ends it.")
         )
 
     def unignore(self, session: Session, command: commands.Unignore) -> None:
@@ -145,7 +141,7 @@ class Private:
             lambda connection: accounts_store.unignore(connection, user.id, other.id)
         )
         user.ignored.discard(other.name)
-        session.client.show(events.Noticed(f"You hear {other.name} again."))
+        session.client.show(events.Done(f"You hear {other.name} again."))
 
 
 def _mail_reader(

@@ -1,13 +1,12 @@
-"""Rooms that are live: who is in them, who hears them, their newest messages; entering and leaving.
+"""Entering rooms and leaving them, and which rooms are live.
 
-A room becomes live when somebody enters it, and is forgotten when the last one has left. `present`
-says who is in it as of what was asked; `readers` follows as the journal releases it.
+A room becomes live when somebody enters it, and is forgotten when the last one has left.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
@@ -16,91 +15,23 @@ from gevent.lock import RLock
 
 from app import commands, events
 from app.chat.journal import Entry, Journal
-from app.errors import Forbidden, NotPossible
+from app.chat.room import Room, newest_that_fit
+from app.errors import NotPossible
 from app.names import Name, parse_name
-from app.settings import ROOMS_LISTED_MAX
+from app.settings import ID_MAX, RECENT_MESSAGES_MAX, ROOMS_LISTED_MAX, SINCE_MESSAGES_MAX
 from app.store import messages
 from app.store import rooms as store
 from app.store.accounts import NameTakenError
-from app.store.rooms import SanctionKind
-from app.times import minute
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from app.chat.delivery import Delivery
-    from app.chat.session import Clock, Render, Send, Session, User
+    from app.chat.session import Clock, Session, User
     from app.store.database import Database
 
 
-class Room:
-    """A live room. Roles, bans and mutes are by user id, as they are in the database."""
-
-    def __init__(self, key: str, stored: store.StoredRoom, recent: deque[events.Said]) -> None:
-        self.key = key
-        self.id = stored.id
-        self.name = stored.name
-        self.topic = stored.topic
-        self.owner_id = stored.owner_id
-        self.moderator_ids = stored.moderator_ids
-        self.sanctions = stored.sanctions
-        self.recent = recent  # what is replayed on join
-        self.present: dict[User, int] = {}  # the number of each user's sessions
-        self.readers: dict[Render, dict[Session, Send]] = {}
-        self.is_lagging = False  # most readers had not read all that came before the last batch
-        self.visits = 0  # of sessions whose departure is not released yet
-        self.decisions = 0  # under way: see Rooms.deciding
-        self.deciding = RLock()
-
-    @property
-    def is_deserted(self) -> bool:
-        """Whether everybody has left, as of what was released, and nobody decides about it."""
-        return not (self.visits or self.decisions)
-
-    def role_of(self, user_id: int, *, is_admin: bool = False) -> str:
-        """Return "admin", "owner", "moderator" or "": the highest that applies here."""
-        if is_admin:
-            return "admin"
-        if user_id == self.owner_id:
-            return "owner"
-        return "moderator" if user_id in self.moderator_ids else ""
-
-    def sanction(self, kind: SanctionKind, user_id: int, now: int) -> events.Sanction | None:
-        """Return the ban or mute on a user that is in force."""
-        sanction = self.sanctions[kind].get(user_id)
-        return None if sanction is None or sanction.is_over(now) else sanction
-
-    def check_may_enter(self, user: User, now: int) -> None:
-        """Raise Forbidden when the user is banned."""
-        ban = self.sanction("ban", user.id, now)
-        if ban is not None:
-            raise Forbidden(f"you are banned from {self.name}{_until(ban)}", code="banned")
-
-    def check_may_speak(self, user: User, now: int) -> None:
-        """Raise Forbidden when the user is muted."""
-        mute = self.sanction("mute", user.id, now)
-        if mute is not None:
-            raise Forbidden(f"you are muted in {self.name}{_until(mute)}", code="muted")
-
-    def sessions_of(self, user: User) -> list[Session]:
-        """Return the user's sessions that are in the room."""
-        return [session for session in user.sessions if session.room is self]
-
-    def drop(self, session: Session) -> bool:
-        """Take a session out of those present, and say whether it was its user's last one."""
-        session.room = None
-        user = session.speaker
-        self.present[user] -= 1
-        if self.present[user]:
-            return False
-        del self.present[user]
-        return True
-
-
-def _until(sanction: events.Sanction) -> str:
-    """Say until when a ban or mute holds, and why: " until 2026-11-22 14:02 UTC (reason)"."""
-    until = "" if sanction.until is None else f" until {minute(sanction.until)} UTC"
-    return until + (f" ({sanction.reason})" if sanction.reason else "")
+_Replay = Callable[[Room], tuple[Sequence[events.Said], bool]]  # messages; whether they are all
 
 
 class Shown(Entry):
@@ -121,24 +52,33 @@ class Shown(Entry):
 class _Arrival(Entry):
     """A session enters a room; those who are there are told if it is its user's first."""
 
-    __slots__ = ("entered", "is_first", "room", "session")
+    __slots__ = ("entered", "is_first", "replay", "room", "session")
 
     def __init__(
-        self, session: Session, room: Room, entered: events.Entered, *, is_first: bool
+        self,
+        session: Session,
+        room: Room,
+        entered: events.Entered,
+        replay: _Replay,
+        *,
+        is_first: bool,
     ) -> None:
         super().__init__(session)
         self.session = session
         self.room = room
         self.entered = entered
+        self.replay = replay
         self.is_first = is_first
 
     def release(self, delivery: Delivery) -> None:
         """See Entry."""
-        session, room = self.session, self.room
+        session, room, entered = self.session, self.room, self.entered
         if self.is_first:
             delivery.show(room, events.Joined(room.name, session.speaker.name))
-        self.entered.messages = [said for said in room.recent if said.user not in session.ignored]
-        session.client.show(self.entered)
+        messages, entered.is_complete = self.replay(room)
+        entered.messages = [said for said in messages if said.user not in session.ignored]
+        delivery.catch_up(session)
+        session.client.show(entered)
         delivery.enter(room, session)
 
 
@@ -167,7 +107,7 @@ class _Departure(Entry):
     def release(self, delivery: Delivery) -> None:
         """See Entry."""
         for session in self.sessions:
-            delivery.leave(session)
+            delivery.leave(self.room, session)
             if self.told is not None:
                 session.client.show(self.told)
         if self.event is not None:
@@ -186,43 +126,77 @@ class Rooms:
         self._journal = journal
         self._clock = clock
         self._history_replay = history_replay
+        self._recent_max = max(history_replay, RECENT_MESSAGES_MAX)
         self._live: dict[str, Room] = {}
         self._opening: WeakValueDictionary[str, RLock] = WeakValueDictionary()
 
     def join(self, session: Session, command: commands.Join) -> None:
         """Enter a room, which is made if there is none. Switches. Raises Refusal."""
-        user = session.speaker
+        user, moves = session.speaker, session.client.rooms_max == 1
         name = parse_name(command.room)
-        if session.room is not None and session.room.key == name.key:
-            raise NotPossible(f"you are in {session.room.name} already", code="already_there")
+        if name.key in session.rooms:
+            shown = session.rooms[name.key].name
+            raise NotPossible(f"you are in {shown} already", code="already_there")
+        if not moves and len(session.rooms) >= session.client.rooms_max:
+            raise NotPossible("you are in too many rooms; leave one first", code="too_many_rooms")
         room = self._open(name, user)
-        try:
+        with self.holding(room):
             room.check_may_enter(user, self._clock())
-            if session.room is not None:
+            replay = self._replay_since(room, command.since)
+            room.check_may_enter(user, self._clock())  # again: that may have switched
+            if moves and session.rooms:
                 self.leave(session, commands.Leave())
-            self._enter(session, room)
-        finally:
-            self.forget_if_deserted(room)
+            self._enter(session, room, replay)
 
-    def _enter(self, session: Session, room: Room) -> None:
+    def _enter(self, session: Session, room: Room, replay: _Replay) -> None:
         user = session.speaker
         is_first = user not in room.present
         room.present[user] = room.present.get(user, 0) + 1
         room.visits += 1
-        session.room = room
+        session.rooms[room.key] = room
         users = sorted((person.name for person in room.present), key=str.casefold)
         entered = events.Entered(room.name, room.topic, users, (), self._clock())
-        self._journal.append(_Arrival(session, room, entered, is_first=is_first))
+        self._journal.append(_Arrival(session, room, entered, replay, is_first=is_first))
 
-    def leave(self, session: Session, _command: commands.Leave) -> None:
-        """Leave the room. Raises NotPossible when in none."""
-        room = session.room_or_refuse()
+    def _replay_since(self, room: Room, since: int | None) -> _Replay:
+        """Return what tells, at the moment of entering, which messages to replay.
+
+        After `since` it is all of them, if that is possible: from memory, or what was read here
+        before and then from memory. If not, or without `since`, it is the newest. Switches.
+        """
+        count, missed = self._history_replay, self._missed(room, since)
+
+        def replay(room: Room) -> tuple[Sequence[events.Said], bool]:
+            newest = newest_that_fit(list(room.recent)[-count:] if count else [])
+            if since is None:
+                return newest, True
+            last_id = missed[-1].id if missed else since
+            all_since = [*missed, *(said for said in room.recent if said.id > last_id)]
+            is_whole = room.has_all_since(last_id) and since <= self._journal.newest_id
+            is_whole = is_whole and len(newest_that_fit(all_since)) == len(all_since)
+            return (all_since, True) if is_whole else (newest, False)
+
+        return replay
+
+    def _missed(self, room: Room, since: int | None) -> Sequence[events.Said]:
+        """Read what came after `since` and is not in memory, if it is not too much. Switches."""
+        if since is None or room.has_all_since(since):
+            return ()
+        page = messages.Page(
+            room.id, since, self._journal.newest_id + 1, SINCE_MESSAGES_MAX + 1, True
+        )
+        found = self._database.read(lambda connection: messages.page(connection, page))
+        return found if len(found) <= SINCE_MESSAGES_MAX else ()
+
+    def leave(self, session: Session, command: commands.Leave) -> None:
+        """Leave the room. Raises NotPossible when not in it."""
+        room = session.room_or_refuse(command.room)
         self._depart(session, room, events.Left, told=events.Departed(room.name))
 
     def disconnect(self, session: Session) -> None:
-        """Take a session that ended out of its room."""
-        if session.room is not None:
-            self._depart(session, session.room, events.Disconnected, told=None)
+        """Take a session that ended out of its rooms."""
+        for room in list(session.rooms.values()):
+            self._depart(session, room, events.Disconnected, told=None)
 
     def _depart(
         self,
@@ -248,9 +222,9 @@ class Rooms:
         told = events.SentOut(fact)
         self._journal.append(_Departure(self, room, sessions, sender=sender, told=told, event=fact))
 
-    def who(self, session: Session, _command: commands.Who) -> None:
-        """Show who is in the room. Raises NotPossible when in none."""
-        room = session.room_or_refuse()
+    def who(self, session: Session, command: commands.Who) -> None:
+        """Show who is in the room. Raises NotPossible when not in it."""
+        room = session.room_or_refuse(command.room)
         people = [
             events.Person(user.name, room.role_of(user.id, is_admin=user.is_admin), user.away)
             for user in room.present
@@ -272,12 +246,17 @@ class Rooms:
     @contextmanager
     def deciding(self, room: Room) -> Iterator[None]:
         """Hold a room while its rules are changed: one decision at a time. Switches."""
-        room.decisions += 1
+        with self.holding(room), room.deciding:
+            yield
+
+    @contextmanager
+    def holding(self, room: Room) -> Iterator[None]:
+        """Keep a room live meanwhile, though nobody is in it."""
+        room.holds += 1
         try:
-            with room.deciding:
-                yield
+            yield
         finally:
-            room.decisions -= 1
+            room.holds -= 1
             self.forget_if_deserted(room)
 
     def forget_if_deserted(self, room: Room) -> None:
@@ -301,8 +280,9 @@ class Rooms:
             stored = store.find(connection, name)
             if stored is None:
                 return None
-            recent = messages.newest(connection, stored.id, self._history_replay)
-            return Room(name.key, stored, deque(recent, self._history_replay))
+            newest = messages.Page(stored.id, 0, ID_MAX, self._recent_max)
+            recent = deque(messages.page(connection, newest), self._recent_max)
+            return Room(name.key, stored, recent)
 
         return self._database.read(work)
 
@@ -316,4 +296,4 @@ class Rooms:
                 f"the name {name.shown} looks too much like another room's; choose another",
                 code="name_taken",
             ) from error
-        return Room(name.key, stored, deque(maxlen=self._history_replay))
+        return Room(name.key, stored, deque(maxlen=self._recent_max))

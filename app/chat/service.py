@@ -16,6 +16,7 @@ from app.chat.passwords import Hasher
 from app.chat.private import Private
 from app.chat.rooms import Rooms
 from app.chat.session import Client, Session
+from app.chat.tokens import Tokens
 from app.store import messages as messages_store
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ class Service:
         self._database = database
         self._hasher = Hasher()
         self.journal = Journal(self._commit, database.read(messages_store.newest_id))
-        self.accounts = Accounts(database, self._hasher, clock, settings)
+        self._tokens = Tokens(database, clock)
+        self.accounts = Accounts(database, self._hasher, self._tokens, clock, settings)
         self.rooms = Rooms(database, self.journal, clock, settings.history_replay)
         self._messages = Messages(database, self.journal, clock)
         self._private = Private(database, self.journal, clock, self.accounts)
@@ -71,6 +73,8 @@ class Service:
             commands.Register: self.accounts.register,
             commands.Login: self._log_in,
             commands.Passwd: self.accounts.change_password,
+            commands.Tokens: self._tokens.list_or_revoke,
+            commands.Ping: _ping,
             commands.Help: _help,
             commands.Quit: _quit,
         }
@@ -85,16 +89,16 @@ class Service:
         """Do what a session asks. Switches. Raises Refusal; then nothing has happened.
 
         Answers come in the order of the questions: anything but talking waits until what the
-        session did before was released.
+        session did before was released, and is done when what it does itself is.
         """
         kind = type(command)
         if kind is not commands.Say:
             self.journal.settle(session)
-        if kind is not commands.History:
-            session.history_before_id = None
         if not kind.is_open:
             session.speaker  # noqa: B018 (raises before login)
         self._handlers[kind](session, command)
+        if kind is not commands.Say:
+            self.journal.settle(session)
 
     def disconnect(self, session: Session) -> None:
         """End a session, however it came to an end."""
@@ -120,6 +124,10 @@ class Service:
     def _log_in(self, session: Session, command: commands.Login) -> None:
         self.accounts.log_in(session, command)
         self._private.show_mail(session)
+
+
+def _ping(session: Session, _command: commands.Ping) -> None:
+    session.client.show(events.Done("Pong."))
 
 
 def _help(session: Session, command: commands.Help) -> None:

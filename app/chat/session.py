@@ -12,9 +12,10 @@ from gevent.event import Event as Signal
 
 from app.errors import NotPossible
 from app.events import Event
+from app.names import parse_name
 
 if TYPE_CHECKING:
-    from app.chat.rooms import Room
+    from app.chat.room import Room
 
 Render = Callable[[Event], bytes]
 Send = Callable[[bytes], bool]
@@ -25,6 +26,7 @@ class Client(Protocol):
     """What the service needs of a connection. Nothing here switches, but `show_at_leisure`."""
 
     address: str
+    rooms_max: int  # that its session may be in; with 1, whoever enters another leaves it
 
     @property
     def render(self) -> Render:
@@ -36,7 +38,7 @@ class Client(Protocol):
         What it has not waits in a bounded outbox.
         """
 
-    def show(self, event: Event) -> None:
+    def show(self, *shown: Event) -> None:
         """Send what concerns this session alone."""
 
     def show_at_leisure(self, event: Event) -> None:
@@ -61,16 +63,16 @@ class User:
 
 
 class Session:
-    """One client, from connect to close; `user` and `room` are None until it has them."""
+    """One client, from connect to close; `user` is None until somebody logs in on it."""
 
     __slots__ = (
         "client",
         "hears",
-        "history_before_id",
         "ignored",
         "login_failures",
-        "room",
+        "rooms",
         "settled",
+        "tag",
         "unreleased",
         "user",
     )
@@ -78,13 +80,13 @@ class Session:
     def __init__(self, client: Client) -> None:
         self.client = client
         self.user: User | None = None
-        self.room: Room | None = None  # where it speaks
-        self.hears: Room | None = None  # where it listens: follows when the journal got there
+        self.rooms: dict[str, Room] = {}  # where it speaks, by key
+        self.hears: set[Room] = set()  # where it listens: follows when the journal got there
+        self.tag = ""  # what the wire wants back with the answer to what is asked now
         self.ignored: Set[str] = frozenset()  # its user's own set, once there is one
         self.login_failures = 0
         self.unreleased = 0  # entries in the journal that this session made
         self.settled: Signal | None = None  # set when there are none left
-        self.history_before_id: int | None = None  # where the next page of /history ends
 
     @property
     def speaker(self) -> User:
@@ -93,8 +95,15 @@ class Session:
             raise NotPossible("log in first: /login NAME, or /register NAME", code="login_required")
         return self.user
 
-    def room_or_refuse(self) -> Room:
-        """Return the room that the session is in. Raises NotPossible when there is none."""
-        if self.room is None:
+    def room_or_refuse(self, name: str = "") -> Room:
+        """Return the room of that name that the session is in, or its only one. Raises Refusal."""
+        if name:
+            room = self.rooms.get(parse_name(name).key)
+            if room is None:
+                raise NotPossible(f"you are not in {name}; join it first", code="no_room")
+            return room
+        if not self.rooms:
             raise NotPossible("join a room first: /join ROOM", code="no_room")
-        return self.room
+        if len(self.rooms) > 1:
+            raise NotPossible("you are in several rooms; say in which one", code="which_room")
+        return next(iter(self.rooms.values()))

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from app.chat.session import Session
     from app.commands import Command
     from app.settings import Settings
+    from app.wire.ndjson import NdjsonWire
     from app.wire.text import TextWire
 
 log = structlog.get_logger()
@@ -66,18 +67,20 @@ class Connection:
         "_writable",
         "address",
         "render",
+        "rooms_max",
     )
 
     def __init__(
         self,
         client_socket: socket.socket,
         address: str,
-        wire: TextWire,
+        wire: TextWire | NdjsonWire,
         service: Service,
         settings: Settings,
     ) -> None:
         self.address = address
         self.render = wire.render
+        self.rooms_max = wire.rooms_max
         self._socket = client_socket
         self._wire = wire
         self._service = service
@@ -153,15 +156,20 @@ class Connection:
 
     def _do(self, session: Session, item: Command | Refusal) -> None:
         """Carry out a command, or tell what is wrong with a line. Switches."""
+        session.tag = self._wire.tag
         if isinstance(item, Refusal):
             self._refuse(session, item)
-            return
+        else:
+            self._carry_out(session, item)
+        self.send(self._wire.done())
+
+    def _carry_out(self, session: Session, command: Command) -> None:
         try:
-            self._service.handle(session, item)
+            self._service.handle(session, command)
         except Refusal as refusal:
             self._refuse(session, refusal)
         except Exception:
-            log.exception("command failed", command=type(item).__name__)
+            log.exception("command failed", command=type(command).__name__)
             self.show(events.Refused("internal", "something went wrong here; it was logged"))
 
     def _refuse(self, session: Session, refusal: Refusal) -> None:
@@ -177,11 +185,11 @@ class Connection:
         if output:
             self.send(output)
 
-    def show(self, event: Event) -> None:
+    def show(self, *shown: Event) -> None:
         """See Client."""
-        if isinstance(event, events.LoggedIn):
+        if isinstance(shown[0], events.LoggedIn):
             self._login_timer.stop()
-        self.send(self._wire.take_output() + self._wire.show(event))
+        self.send(self._wire.take_output() + b"".join(map(self._wire.show, shown)))
 
     def show_at_leisure(self, event: Event) -> None:
         """See Client. Cut between lines, so that what is said meanwhile fits in."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import gevent
 import structlog
 from gevent.server import StreamServer
-from gevent.socket import socket
+from gevent.socket import socket, wait_read
 
 from app import events
 from app.errors import StartRefused
@@ -25,6 +25,7 @@ from app.settings import (
     RESERVED_DESCRIPTORS,
     parse_address,
 )
+from app.wire.ndjson import NdjsonWire
 from app.wire.text import TextWire
 
 if TYPE_CHECKING:
@@ -105,7 +106,9 @@ class Server:
 
     def _serve(self, client_socket: socket, peer: tuple[str, int]) -> None:
         """Serve one client, or tell it that there is no room. Runs in a greenlet of its own."""
-        address, wire = peer[0], TextWire(self._settings.line_bytes_max)
+        address = peer[0]
+        wire_kind = NdjsonWire if _first_byte(client_socket) == b"{" else TextWire
+        wire = wire_kind(self._settings.line_bytes_max)
         # A connection waits on watchers of its own, so it needs no socket that can wait; the plain
         # one is a third of the size, and sends with less ado.
         family, kind, protocol = client_socket.family, client_socket.type, client_socket.proto
@@ -127,3 +130,12 @@ class Server:
                 self._per_address[address] -= 1
                 if not self._per_address[address]:
                     del self._per_address[address]
+
+
+def _first_byte(client_socket: socket) -> bytes:
+    """Look at how a client begins, without consuming it; nothing when it waits. Switches."""
+    try:
+        wait_read(client_socket.fileno(), 0.25)
+        return client_socket.recv(1, native.MSG_PEEK)
+    except OSError:
+        return b""

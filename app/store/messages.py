@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Connection, bindparam, func, insert, literal_column, select, update
+from sqlalchemy import Connection, bindparam, func, insert, literal_column, select, tuple_, update
 from sqlalchemy.orm import aliased
 
 from app.events import PrivatelySaid, Said
@@ -25,6 +25,17 @@ class NewMessage(NamedTuple):
     is_action: bool
     body: str
     said_at: int
+    txn: str | None = None
+
+
+class Page(NamedTuple):
+    """Which messages of a room: at most so many with ids between, the first or the last ones."""
+
+    room_id: int
+    after_id: int
+    before_id: int
+    length: int
+    from_the_first: bool = False
 
 
 _batch = func.json_each(bindparam("batch")).table_valued("value", "key")
@@ -41,7 +52,38 @@ _insert_rows = insert(Message).returning(Message.id, sort_by_parameter_order=Tru
 
 
 def store(connection: Connection, messages: Sequence[NewMessage]) -> Sequence[int]:
-    """Store a batch of at least one message, and return their ids, which rise."""
+    """Store a batch of at least one message, and return their ids, which rise.
+
+    One that its user has stored before under the same `txn` is not stored again, and has the id
+    that it had then.
+    """
+    if not any(message.txn for message in messages):
+        return _insert(connection, messages)
+    keys = [
+        (message.user_id, message.txn) if message.txn else (place,)
+        for place, message in enumerate(messages)
+    ]
+    ids = _stored_before(connection, [key for key in keys if len(key) > 1])
+    new: dict[tuple[object, ...], NewMessage] = {}
+    for key, message in zip(keys, messages, strict=True):
+        if key not in ids:
+            new.setdefault(key, message)
+    if new:
+        ids.update(zip(new, _insert(connection, list(new.values())), strict=True))
+    return [ids[key] for key in keys]
+
+
+def _stored_before(
+    connection: Connection, keys: Sequence[tuple[object, ...]]
+) -> dict[tuple[object, ...], int]:
+    """Return the ids of messages by (user id, txn), of those that there are."""
+    query = select(Message.user_id, Message.txn, Message.id).where(
+        tuple_(Message.user_id, Message.txn).in_(keys), Message.txn.is_not(None)
+    )
+    return {(user_id, txn): message_id for user_id, txn, message_id in connection.execute(query)}
+
+
+def _insert(connection: Connection, messages: Sequence[NewMessage]) -> Sequence[int]:
     if connection.dialect.name != "sqlite":
         rows = [message._asdict() for message in messages]
         return connection.scalars(_insert_rows, rows).all()
@@ -61,22 +103,23 @@ def newest_id(connection: Connection) -> int:
     return connection.execute(select(func.max(Message.id))).scalar_one() or 0
 
 
-def page(connection: Connection, room_id: int, before_id: int, count: int) -> list[Said]:
-    """Return the last `count` messages of a room with smaller ids, oldest first."""
+def page(connection: Connection, page: Page) -> list[Said]:
+    """Return a page of a room's messages, oldest first."""
+    order = Message.id if page.from_the_first else Message.id.desc()
     query = (
         select(Room.name, User.name, Message.body, Message.said_at, Message.is_action, Message.id)
         .join(Room, Room.id == Message.room_id)
         .join(User, User.id == Message.user_id)
-        .where(Message.room_id == room_id, Message.id < before_id)
-        .order_by(Message.id.desc())
-        .limit(count)
+        .where(
+            Message.room_id == page.room_id,
+            Message.id > page.after_id,
+            Message.id < page.before_id,
+        )
+        .order_by(order)
+        .limit(page.length)
     )
-    return [Said(*row) for row in reversed(connection.execute(query).all())]
-
-
-def newest(connection: Connection, room_id: int, count: int) -> list[Said]:
-    """Return the last `count` messages of a room, oldest first."""
-    return page(connection, room_id, 1 << 62, count)
+    messages = [Said(*row) for row in connection.execute(query)]
+    return messages if page.from_the_first else messages[::-1]
 
 
 def mail(

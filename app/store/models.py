@@ -8,13 +8,14 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Text,
     text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA_REVISION = "0001"  # the newest migration; a test compares it with migrations/
+SCHEMA_REVISION = "0002"  # the newest migration; a test compares it with migrations/
 
 # SQLite counts row ids only in a column declared INTEGER; they are 64 bits wide all the same.
 _Identifier = BigInteger().with_variant(Integer, "sqlite")
@@ -55,6 +56,20 @@ class User(Base):
     is_disabled: Mapped[bool] = mapped_column(default=False)
     private_seen_id: Mapped[int] = mapped_column(BigInteger, default=0)
     created_at: Mapped[Milliseconds]
+
+
+class Token(Base):
+    """A secret that logs in as its user; kept as its SHA-256, for it is long and random."""
+
+    __tablename__ = "tokens"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[Identifier]
+    user_id: Mapped[UserId] = mapped_column(index=True)
+    digest: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
+    label: Mapped[str]
+    made_at: Mapped[Milliseconds]
+    used_at: Mapped[Milliseconds]
 
 
 class Room(Base):
@@ -110,13 +125,17 @@ def _only_where(condition: str) -> dict[str, Any]:
 
 
 class Message(Base):
-    """A line said in a room, or to one recipient. Ids rise and are never used again."""
+    """A line said in a room, or to one recipient. Ids rise and are never used again.
+
+    `txn` is its user's own name for it: what was sent twice under one is stored once.
+    """
 
     __tablename__ = "messages"
     __table_args__ = (
         CheckConstraint("(room_id IS NULL) <> (recipient_id IS NULL)", name="addressee"),
         Index(None, "room_id", "id", **_only_where("room_id IS NOT NULL")),
         Index(None, "recipient_id", "id", **_only_where("recipient_id IS NOT NULL")),
+        Index(None, "user_id", "txn", unique=True, **_only_where("txn IS NOT NULL")),
         {"sqlite_autoincrement": True},
     )
 
@@ -127,6 +146,7 @@ class Message(Base):
     is_action: Mapped[bool]
     body: Mapped[str]
     said_at: Mapped[Milliseconds]
+    txn: Mapped[str | None] = mapped_column(Text)
 
 
 class AuditRecord(Base):

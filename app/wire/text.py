@@ -8,9 +8,10 @@ survive.
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from app import events
-from app.commands import Command, Login, Passwd, Register, Say
+from app.commands import Command, History, Login, Passwd, Register, Say
 from app.errors import BadLine, Refusal
 from app.events import Event
 from app.wire.lines import LineSplitter
@@ -28,6 +29,8 @@ class TextWire:
     """One connection's dialogue: bytes to commands, events to bytes."""
 
     render = staticmethod(render)  # of what everybody in a room is shown
+    rooms_max = 1
+    tag = ""  # what is said comes back to its sender as it does to all: no answer is asked for
 
     def __init__(self, line_bytes_max: int) -> None:
         self._telnet = TelnetFilter()
@@ -35,6 +38,7 @@ class TextWire:
         self._line_bytes_max = line_bytes_max
         self._has_begun = False
         self._is_logged_in = False
+        self._history_before_id: int | None = None  # where the next page of /history ends
         self._secret: Callable[[str], Answer] | None = None  # takes the hidden line asked for
         self._output = bytearray()
 
@@ -50,7 +54,15 @@ class TextWire:
         self._has_begun = True
         text = self._telnet.feed(data)
         for line in self._lines.feed(text):
-            yield self._read(line)
+            yield self._paged(self._read(line))
+
+    def _paged(self, answer: Answer) -> Answer:
+        """Make a /history that follows another one ask for the page before that."""
+        if isinstance(answer, History):
+            return replace(answer, before=self._history_before_id)
+        if isinstance(answer, Command):
+            self._history_before_id = None
+        return answer
 
     def take_output(self) -> bytes:
         """Return what is to be sent now: answers of the telnet filter, and prompts."""
@@ -63,7 +75,13 @@ class TextWire:
         """Return what shows the session an event that concerns it alone, and what is asked next."""
         if isinstance(event, events.LoggedIn):
             self._is_logged_in = True
+        elif isinstance(event, events.HistoryShown):
+            self._history_before_id = event.before_id
         return render(event) + (b"" if self._is_logged_in else b"login: ")
+
+    def done(self) -> bytes:
+        """Return what ends the answer to what was asked last: nothing, for people."""
+        return b""
 
     def show_last(self, event: Event) -> bytes:
         """Return what shows the session its last event."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
 from typing import NamedTuple, get_type_hints
 
-from app.commands import COMMANDS, Command, Count, Rest, Span, Word
+from app.commands import COMMANDS, Command, Count, Rest, Shape, Span
 from app.errors import BadLine
 from app.times import parse_span
 
@@ -16,7 +16,7 @@ class _Argument(NamedTuple):
     """A field of a command, and what is read for it."""
 
     field: str
-    shape: Word | Rest | Count | Span
+    shape: Shape
     is_optional: bool
 
     @property
@@ -26,10 +26,13 @@ class _Argument(NamedTuple):
 
 def _arguments(kind: type[Command]) -> Sequence[_Argument]:
     hints = get_type_hints(kind, include_extras=True)
-    return [
-        _Argument(field.name, hints[field.name].__metadata__[0], field.default is not MISSING)
-        for field in fields(kind)
-    ]
+    arguments = []
+    for field in fields(kind):
+        for shape in getattr(hints[field.name], "__metadata__", ()):
+            if isinstance(shape, Shape):
+                is_optional = field.default is not MISSING and not shape.is_needed
+                arguments.append(_Argument(field.name, shape, is_optional))
+    return arguments
 
 
 _ARGUMENTS: Mapping[type[Command], Sequence[_Argument]] = {
@@ -75,7 +78,7 @@ def _bad_usage(kind: type[Command]) -> BadLine:
     return BadLine(f"usage: {usage(kind)}", code="bad_arguments")
 
 
-def _read(shape: Word | Rest | Count | Span, text: str) -> tuple[str | int | None, str]:
+def _read(shape: Shape, text: str) -> tuple[str | int | None, str]:
     """Return the value, and what is left of the text; None when the value is not there."""
     if not text:
         return None, text
@@ -86,15 +89,15 @@ def _read(shape: Word | Rest | Count | Span, text: str) -> tuple[str | int | Non
             )
         return text, ""
     word, left = (*text.split(maxsplit=1), "")[:2]
-    if isinstance(shape, Word):
-        return word, left
     if isinstance(shape, Span):
         try:
             return parse_span(word), left
         except ValueError as error:
             raise BadLine(str(error), code="bad_arguments") from error
-    if not _NUMBER.fullmatch(word) or not 1 <= int(word) <= shape.most:
-        raise BadLine(
-            f"{shape.name} is a whole number from 1 to {shape.most}", code="bad_arguments"
-        )
-    return int(word), left
+    if isinstance(shape, Count):
+        if not _NUMBER.fullmatch(word) or not 1 <= int(word) <= shape.most:
+            raise BadLine(
+                f"{shape.name} is a whole number from 1 to {shape.most}", code="bad_arguments"
+            )
+        return int(word), left
+    return word, left

@@ -89,10 +89,9 @@ def _privately_said(event: events.PrivatelySaid) -> str:
 
 
 def _privately_sent(event: events.PrivatelySent) -> Iterable[str]:
-    message = event.message
-    yield f"[private to {message.recipient}] {message.body}"
+    yield f"[private to {event.recipient}] {event.body}"
     if event.away is not None:
-        yield f"{message.recipient} is away{_because(event.away)}."
+        yield f"{event.recipient} is away{_because(event.away)}."
 
 
 def _mail(event: events.MailShown) -> Iterable[str]:
@@ -145,6 +144,14 @@ def _topic(event: events.TopicShown) -> str:
     return f"{event.room} has no topic; /topic TEXT sets one."
 
 
+def _tokens(event: events.TokensListed) -> Iterable[str]:
+    if not event.tokens:
+        yield "Nothing logs in as you without your password."
+    for token in event.tokens:
+        made, used = minute(token.made_at), minute(token.used_at)
+        yield f"  {token.number}: {token.label}, made {made} UTC, used {used} UTC"
+
+
 def _help(event: events.HelpShown) -> Iterable[str]:
     if event.command:
         try:
@@ -190,7 +197,9 @@ _SHOWN: dict[type[Event], Callable[[Any], str | Iterable[str]]] = {
     events.SanctionsListed: _sanctions,
     events.IgnoredListed: _ignored,
     events.TopicShown: _topic,
+    events.TokensListed: _tokens,
     events.HelpShown: _help,
+    events.Done: lambda event: event.sentence,
     events.Noticed: lambda event: event.sentence,
     events.Refused: _refused,
     events.SaidGoodbye: lambda event: "Goodbye.",

@@ -1,0 +1,109 @@
+"""A live room: who is in it, who hears it, its newest messages, and who may do what there.
+
+`present` says who is in it as of what was asked; `readers` follows as the journal releases it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+from gevent.lock import RLock
+
+from app import events
+from app.errors import Forbidden
+from app.settings import REPLAY_BYTES_MAX
+from app.store.rooms import SanctionKind, StoredRoom
+from app.times import minute
+
+if TYPE_CHECKING:
+    from app.chat.session import Render, Send, Session, User
+
+
+def first_that_fit(messages: Sequence[events.Said]) -> Sequence[events.Said]:
+    """Return the first messages, as many as may be shown at once, but one at least."""
+    sizes = accumulate(len(said.body.encode()) for said in messages)
+    count = sum(size <= REPLAY_BYTES_MAX for size in sizes)
+    return messages[: max(1, count)]
+
+
+def newest_that_fit(messages: Sequence[events.Said]) -> Sequence[events.Said]:
+    """Return the last messages, as many as may be shown at once, but one at least."""
+    return first_that_fit(messages[::-1])[::-1]
+
+
+class Room:
+    """A live room. Roles, bans and mutes are by user id, as they are in the database."""
+
+    def __init__(self, key: str, stored: StoredRoom, recent: deque[events.Said]) -> None:
+        self.key = key
+        self.id = stored.id
+        self.name = stored.name
+        self.topic = stored.topic
+        self.owner_id = stored.owner_id
+        self.moderator_ids = stored.moderator_ids
+        self.sanctions = stored.sanctions
+        self.recent = recent  # the newest messages; all of them, if it is not full
+        self.present: dict[User, int] = {}  # the number of each user's sessions
+        self.readers: dict[Render, dict[Session, Send]] = {}
+        self.is_lagging = False  # most readers had not read all that came before the last batch
+        self.visits = 0  # of sessions whose departure is not released yet
+        self.holds = 0  # on it, by who enters it or decides about it: see Rooms.holding
+        self.deciding = RLock()
+
+    @property
+    def is_deserted(self) -> bool:
+        """Whether everybody has left, as of what was released, and nobody holds it."""
+        return not (self.visits or self.holds)
+
+    def has_all_since(self, message_id: int) -> bool:
+        """Whether `recent` has every message after that one."""
+        recent = self.recent
+        return len(recent) != recent.maxlen or recent[0].id <= message_id
+
+    def role_of(self, user_id: int, *, is_admin: bool = False) -> str:
+        """Return "admin", "owner", "moderator" or "": the highest that applies here."""
+        if is_admin:
+            return "admin"
+        if user_id == self.owner_id:
+            return "owner"
+        return "moderator" if user_id in self.moderator_ids else ""
+
+    def sanction(self, kind: SanctionKind, user_id: int, now: int) -> events.Sanction | None:
+        """Return the ban or mute on a user that is in force."""
+        sanction = self.sanctions[kind].get(user_id)
+        return None if sanction is None or sanction.is_over(now) else sanction
+
+    def check_may_enter(self, user: User, now: int) -> None:
+        """Raise Forbidden when the user is banned."""
+        ban = self.sanction("ban", user.id, now)
+        if ban is not None:
+            raise Forbidden(f"you are banned from {self.name}{_until(ban)}", code="banned")
+
+    def check_may_speak(self, user: User, now: int) -> None:
+        """Raise Forbidden when the user is muted."""
+        mute = self.sanction("mute", user.id, now)
+        if mute is not None:
+            raise Forbidden(f"you are muted in {self.name}{_until(mute)}", code="muted")
+
+    def sessions_of(self, user: User) -> list[Session]:
+        """Return the user's sessions that are in the room."""
+        return [session for session in user.sessions if self.key in session.rooms]
+
+    def drop(self, session: Session) -> bool:
+        """Take a session out of those present, and say whether it was its user's last one."""
+        del session.rooms[self.key]
+        user = session.speaker
+        self.present[user] -= 1
+        if self.present[user]:
+            return False
+        del self.present[user]
+        return True
+
+
+def _until(sanction: events.Sanction) -> str:
+    """Say until when a ban or mute holds, and why: " until 2026-11-22 14:02 UTC (reason)"."""
+    until = "" if sanction.until is None else f" until {minute(sanction.until)} UTC"
+    return until + (f" ({sanction.reason})" if sanction.reason else "")

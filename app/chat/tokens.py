@@ -1,0 +1,63 @@
+"""Login tokens: what a program keeps instead of a password, listed and revoked by its user.
+
+A token is 256 random bits, so its SHA-256 is all that need be kept, and comparing costs nothing: a
+thousand programs that come back at once wait for no password hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from typing import TYPE_CHECKING
+
+from app import commands, events
+from app.errors import NotPossible
+from app.names import harmless
+from app.settings import TOKEN_USED_SECONDS
+from app.store import tokens as store
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from app.chat.session import Clock, Session
+    from app.store.database import Database
+
+
+class Tokens:
+    """The tokens of all users."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    def make(self, user_id: int, label: str) -> str:
+        """Return a new token of a user; it can't be had again. Switches. Raises NotStored."""
+        token, now, label = secrets.token_urlsafe(32), self._clock(), harmless(label)
+        self._database.write(
+            lambda connection: store.add(connection, user_id, _digest(token), label, now)
+        )
+        return token
+
+    def find(self, connection: Connection, token: str) -> tuple[int, str, int] | None:
+        """Return a token's id, the key of its user's name, and when it was used. Blocks."""
+        return store.find(connection, _digest(token))
+
+    def note_use(self, token_id: int, used_at: int) -> None:
+        """Remember that a token is used now, if that is news. Switches then."""
+        now = self._clock()
+        if now - used_at > TOKEN_USED_SECONDS * 1000:
+            self._database.write(lambda connection: store.note_use(connection, token_id, now))
+
+    def list_or_revoke(self, session: Session, command: commands.Tokens) -> None:
+        """Show the user's tokens, without one that is to be revoked. Switches. Raises Refusal."""
+        user, number = session.speaker, command.revoke
+        if number is not None and not self._database.write(
+            lambda connection: store.revoke(connection, user.id, number)
+        ):
+            raise NotPossible(f"you have no token {number}", code="no_such_token")
+        tokens = self._database.read(lambda connection: store.list_of(connection, user.id))
+        session.client.show_at_leisure(events.TokensListed(tokens))
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()

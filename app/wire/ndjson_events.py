@@ -1,0 +1,102 @@
+"""Events as programs read them: one JSON object a line, with the fields of app/events.py.
+
+What a session asked for comes back as an answer, with the id of its request; whatever else happens
+has `event`, the name of what it is. Times are RFC 3339, in UTC.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from app import events
+from app.commands import COMMANDS
+from app.events import Answer, Event
+
+EVENT_NAMES: Mapping[type[Event], str] = {
+    events.Said: "message",
+    events.Joined: "joined",
+    events.Left: "left",
+    events.Disconnected: "disconnected",
+    events.Kicked: "kicked",
+    events.Banned: "banned",
+    events.Unbanned: "unbanned",
+    events.Muted: "muted",
+    events.Unmuted: "unmuted",
+    events.Promoted: "promoted",
+    events.Demoted: "demoted",
+    events.TopicSet: "topic",
+    events.PrivatelySaid: "private",
+    events.Noticed: "notice",
+}
+# Fields that are there for other wires, or are shown as lines of their own.
+HIDDEN: Mapping[type[Event], set[str]] = {
+    events.Entered: {"messages", "now"},
+    events.HistoryShown: {"before_id", "now"},
+    events.Stored: {"tag"},
+}
+_REPLAYED = ',"is_replayed":true'
+
+
+def render(event: Event) -> bytes:
+    """Return an event that is no answer, as a line or lines."""
+    if isinstance(event, events.Connected):
+        return b""  # a program speaks first
+    if isinstance(event, events.SentOut):
+        return render(event.fact)
+    if isinstance(event, events.MailShown):
+        return b"".join(_event(said, _REPLAYED) for said in event.messages)
+    return _event(event)
+
+
+def render_answer(answer: Answer, tag: str) -> bytes:
+    """Return the answer to the request of that id, and what comes right behind it."""
+    if isinstance(answer, events.Refused):
+        refusal = {"error": answer.code, "message": answer.sentence}
+        return _line(f'"id":{tag},"ok":false', _dump(refusal))
+    replayed = answer.messages if isinstance(answer, events.Entered) else ()
+    return _line(f'"id":{tag},"ok":true', _fields(answer)) + b"".join(
+        _event(said, _REPLAYED) for said in replayed
+    )
+
+
+def render_done(tag: str) -> bytes:
+    """Return the answer to a request that asked for nothing but to be carried out."""
+    return _line(f'"id":{tag},"ok":true', b"{}")
+
+
+def _event(event: Event, mark: str = "") -> bytes:
+    return _line(f'"event":"{EVENT_NAMES[type(event)]}"{mark}', _fields(event))
+
+
+def _line(head: str, fields: bytes) -> bytes:
+    comma = b"," if fields != b"{}" else b""
+    return b"{%s%s%s\n" % (head.encode(), comma, fields[1:])
+
+
+def _fields(event: Event) -> bytes:
+    if isinstance(event, events.HelpShown):
+        return _dump({"ops": _ops(event.command)})
+    kind = type(event)
+    return ADAPTERS[kind].dump_json(event, exclude=HIDDEN.get(kind))
+
+
+def _dump(fields: Mapping[str, Any]) -> bytes:
+    return json.dumps(fields, separators=(",", ":")).encode()
+
+
+def _ops(word: str) -> dict[str, str]:
+    """Return what each op does, or one of them."""
+    return {
+        kind.word: str(kind.__doc__)
+        for kind in COMMANDS.values()
+        if word.removeprefix("/").lower() in ("", kind.word)
+    }
+
+
+ADAPTERS: Mapping[type[Event], TypeAdapter[Any]] = {
+    kind: TypeAdapter(kind)
+    for kind in vars(events).values()
+    if isinstance(kind, type) and issubclass(kind, Event)
+}

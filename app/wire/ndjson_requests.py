@@ -1,0 +1,94 @@
+"""Requests as programs send them: how a line is read, made from app/commands.py.
+
+A request is one JSON object: `op`, the word of a command; `id`, which comes back with the answer;
+and the command's fields. Nothing is coerced, nothing unknown is passed over: what a program got
+wrong it is told, by the name of the field.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from typing import Annotated, Any, Literal, NoReturn, get_type_hints
+
+from annotated_types import Ge, Le, MaxLen
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
+
+from app.commands import COMMANDS, Command
+from app.errors import BadLine
+from app.settings import ID_MAX, REQUEST_ID_CHARS_MAX
+
+RequestId = (
+    Annotated[int, Ge(-ID_MAX), Le(ID_MAX)] | Annotated[str, MaxLen(REQUEST_ID_CHARS_MAX)] | None
+)
+_STRICT = ConfigDict(strict=True, extra="forbid")
+_request_id: TypeAdapter[int | str | None] = TypeAdapter(RequestId, config=ConfigDict(strict=True))
+
+
+def _model(kind: type[Command]) -> type[BaseModel]:
+    """Make the shape of a request: its `op` and `id`, and the fields of its command."""
+    hints = get_type_hints(kind, include_extras=True)
+    arguments: dict[str, Any] = {
+        field.name: (hints[field.name], ... if field.default is MISSING else field.default)
+        for field in fields(kind)
+    }
+    return create_model(
+        kind.__name__,
+        __config__=_STRICT,
+        __doc__=kind.__doc__,
+        op=(Literal[kind.word], ...),  # type: ignore[arg-type]  # a word that is known when it runs
+        id=(RequestId, None),
+        **arguments,
+    )
+
+
+REQUESTS: Mapping[str, type[BaseModel]] = {word: _model(kind) for word, kind in COMMANDS.items()}
+
+
+def parse_object(line: bytes) -> dict[str, Any]:
+    """Read a line as a JSON object. Raises BadLine when it is none (RFC 8259), or ambiguous."""
+    try:
+        value = json.loads(line, object_pairs_hook=_unambiguous, parse_constant=_no_number)
+    except UnicodeDecodeError as error:
+        raise BadLine("that line is not UTF-8, and was not used", code="not_utf8") from error
+    except (ValueError, RecursionError) as error:
+        raise BadLine(f"that line is no JSON: {error}", code="bad_json") from error
+    if not isinstance(value, dict):
+        raise BadLine("a request is a JSON object, {...}", code="bad_json")
+    return value
+
+
+def parse_id(request: Mapping[str, Any]) -> str:
+    """Return the request's id as the JSON that comes back with the answer. Raises BadLine."""
+    try:
+        return json.dumps(_request_id.validate_python(request.get("id")))
+    except ValidationError as error:
+        raise BadLine(
+            f"id: a whole number, or a string of at most {REQUEST_ID_CHARS_MAX} characters",
+            code="bad_arguments",
+        ) from error
+
+
+def parse_request(request: Mapping[str, Any]) -> Command:
+    """Make a request its command. Raises BadLine."""
+    word = request.get("op")
+    if not isinstance(word, str) or word not in REQUESTS:
+        raise BadLine(f"there is no op {json.dumps(word)}; try help", code="unknown_command")
+    try:
+        arguments = dict(REQUESTS[word].model_validate(request))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise BadLine(f"bad {where}: {first['msg']}", code="bad_arguments") from error
+    del arguments["op"], arguments["id"]
+    return COMMANDS[word](**arguments)
+
+
+def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        raise ValueError("a key occurs twice")
+    return made
+
+
+def _no_number(text: str) -> NoReturn:
+    raise ValueError(f"{text} is no number")
