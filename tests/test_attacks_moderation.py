@@ -148,7 +148,7 @@ def test_ranks(server: ServerProcess, pair: tuple[Client, Client]) -> None:
     plain.expect_line(".* was made a moderator by .*")
     for command in ("kick", "ban", "mute"):
         plain.type(f"/{command} {owner.name}")
-        plain.expect_lines(f"Error: {owner.name} is owner here")
+        plain.expect_lines(f"Error: {owner.name} is the owner here")
     owner.expect("moderator by ")
     owner.expect("\r\n")
     owner.expect_nothing_more()

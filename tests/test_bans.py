@@ -1,8 +1,11 @@
 """Bans, told by a clock that the test holds, and across a restart."""
 
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import gevent
 import pytest
 
 from app import commands, events
@@ -26,8 +29,8 @@ class Chat:
 
     def open(self) -> None:
         self._lock = open_database(self._settings.url, lambda _: None)
-        database = Database(self._settings.url, "normal")
-        self._service = Service(database, self._settings, lambda: self.now)
+        self._database = Database(self._settings.url, "normal")
+        self._service = Service(self._database, self._settings, lambda: self.now)
 
     def close(self) -> None:
         self._service.close()
@@ -58,6 +61,22 @@ class Chat:
                 self._service.handle(session, command)
 
         return do
+
+    @contextmanager
+    def held_writer(self) -> Iterator[None]:
+        """Let nothing be committed meanwhile."""
+        is_held, may_go_on = threading.Event(), threading.Event()
+
+        def hold(_connection: object) -> None:
+            is_held.set()
+            may_go_on.wait()
+
+        holder = gevent.spawn(self._database.write, hold)
+        while not is_held.is_set():
+            gevent.sleep(0.001)
+        yield
+        may_go_on.set()
+        holder.get()
 
 
 @pytest.fixture
@@ -118,11 +137,12 @@ def test_room_outlives_its_last_words(chat: Chat) -> None:
     owner(commands.Ban("bob"))
     owner(commands.Leave())
     hasty = chat.hasty("owner")
-    for command in (commands.Join("lobby"), commands.Say("last words")):
-        hasty(command)
-    hasty(None)
-    with pytest.raises(Forbidden):
-        bob(commands.Join("lobby"))
+    hasty(commands.Join("lobby"))
+    with chat.held_writer():
+        hasty(commands.Say("last words"))
+        hasty(None)
+        with pytest.raises(Forbidden):
+            bob(commands.Join("lobby"))
     entered = carol(commands.Join("lobby"))
     assert isinstance(entered, events.Entered)
     assert [said.body for said in entered.messages] == ["last words"]

@@ -19,6 +19,7 @@ from app.settings import LOGIN_FAILURES_MAX, Settings
 from app.store import accounts as store
 from app.store import tokens as tokens_store
 from app.store.accounts import Account, NameTakenError
+from app.store.tokens import KnownToken
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -118,14 +119,15 @@ class Accounts:
     def _known_by_token(self, session: Session, token: str) -> tuple[Account, set[str]]:
         keys = [f"address {session.client.address}"]
         self._check_throttle(keys)
-        found = self._database.read(lambda connection: self._tokens.find(connection, token))
-        if found is None:
+
+        def work(connection: Connection) -> tuple[KnownToken | None, Account | None, set[str]]:
+            known = self._tokens.find(connection, token)
+            return known, *_load(connection, parse_name(known.user_key) if known else None)
+
+        known, account, ignored = self._database.read(work)
+        if known is None or account is None:
             raise self._failure(session, keys, "that token does not log anybody in any more")
-        token_id, name_key, used_at = found
-        self._tokens.note_use(token_id, used_at)
-        name = parse_name(name_key)
-        account, ignored = self._database.read(lambda connection: _load(connection, name))
-        assert account is not None  # noqa: S101 (accounts stay for good)
+        self._tokens.note_use(known)
         return account, ignored
 
     def change_password(self, session: Session, command: commands.Passwd) -> None:

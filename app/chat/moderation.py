@@ -42,6 +42,7 @@ _About = (
     | commands.Demote
 )
 _RANKS = {"": 0, "moderator": 1, "owner": 2, "admin": 3}
+_CALLED = {"moderator": "a moderator", "owner": "the owner", "admin": "an admin"}
 
 
 class _Case(NamedTuple):
@@ -63,7 +64,7 @@ class _Case(NamedTuple):
             raise NotPossible("you can't do that to yourself", code="yourself")
         target = self.room.role_of(self.target.id, is_admin=self.target.is_admin)
         if by <= _RANKS[target]:
-            raise Forbidden(f"{self.target.name} is {target} here", code="not_allowed")
+            raise Forbidden(f"{self.target.name} is {_CALLED[target]} here", code="not_allowed")
 
 
 class Moderation:

@@ -27,13 +27,12 @@ _context = CryptContext(
 
 def checked(password: str) -> str:
     """Normalise a password that is to be set. Raises BadLine when it can't be one."""
+    if len(password.encode(errors="surrogatepass")) > PASSWORD_BYTES_MAX:  # first: it is quick
+        raise BadLine(f"a password has at most {PASSWORD_BYTES_MAX} bytes", code="bad_password")
     try:
-        normal = parse_password(password)
+        return parse_password(password)
     except ValueError as error:
         raise BadLine(str(error), code="bad_password") from error
-    if len(normal.encode()) > PASSWORD_BYTES_MAX:
-        raise BadLine(f"a password has at most {PASSWORD_BYTES_MAX} bytes", code="bad_password")
-    return normal
 
 
 def hash_password(password: str) -> str:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from app.chat.session import Clock, Session
     from app.store.database import Database
+    from app.store.tokens import KnownToken
 
 
 class Tokens:
@@ -38,15 +39,15 @@ class Tokens:
         )
         return token
 
-    def find(self, connection: Connection, token: str) -> tuple[int, str, int] | None:
-        """Return a token's id, the key of its user's name, and when it was used. Blocks."""
+    def find(self, connection: Connection, token: str) -> KnownToken | None:
+        """Return what is known of a token, if it is one. Blocks."""
         return store.find(connection, _digest(token))
 
-    def note_use(self, token_id: int, used_at: int) -> None:
+    def note_use(self, known: KnownToken) -> None:
         """Remember that a token is used now, if that is news. Switches then."""
         now = self._clock()
-        if now - used_at > TOKEN_USED_SECONDS * 1000:
-            self._database.write(lambda connection: store.note_use(connection, token_id, now))
+        if now - known.used_at > TOKEN_USED_SECONDS * 1000:
+            self._database.write(lambda connection: store.note_use(connection, known.id, now))
 
     def list_or_revoke(self, session: Session, command: commands.Tokens) -> None:
         """Show the user's tokens, without one that is to be revoked. Switches. Raises Refusal."""

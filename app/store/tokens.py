@@ -1,12 +1,21 @@
 """Queries on login tokens. Each takes a connection in a transaction, and blocks."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from sqlalchemy import Connection, delete, insert, select, update
 
 from app.events import Token
 from app.settings import TOKENS_A_USER_MAX
 from app.store import models
+
+
+class KnownToken(NamedTuple):
+    """A token that there is; `user_key` is the key of its user's name."""
+
+    id: int
+    user_key: str
+    used_at: int
 
 
 def add(connection: Connection, user_id: int, digest: bytes, label: str, now: int) -> None:
@@ -22,15 +31,15 @@ def add(connection: Connection, user_id: int, digest: bytes, label: str, now: in
     )
 
 
-def find(connection: Connection, digest: bytes) -> tuple[int, str, int] | None:
-    """Return a token's id, the key of its user's name, and when it was last used."""
+def find(connection: Connection, digest: bytes) -> KnownToken | None:
+    """Return the token of that digest, if there is one."""
     query = (
         select(models.Token.id, models.User.key, models.Token.used_at)
         .join(models.User, models.User.id == models.Token.user_id)
         .where(models.Token.digest == digest)
     )
     row = connection.execute(query).first()
-    return (row[0], row[1], row[2]) if row else None
+    return KnownToken(*row) if row else None
 
 
 def note_use(connection: Connection, token_id: int, now: int) -> None:

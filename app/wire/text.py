@@ -124,7 +124,9 @@ class TextWire:
         kind, arguments = find_command(word), rest.split()
         if kind is Passwd and not arguments:
             return self._ask("old password: ", self._ask_new_password)
-        if kind in (Login, Register) and len(arguments) == 1 and not self._is_logged_in:
+        if kind in (Login, Register) and len(arguments) == 1:
+            if self._is_logged_in:
+                return kind(arguments[0], "")  # to be refused: there is no use in asking
             return self._ask("password: ", lambda password: kind(arguments[0], password))
         return parse_arguments(kind, rest)
 
