@@ -17,17 +17,21 @@ Read it in this order:
     commands.py     what a client may ask: the one table that parser, usage and /help are made from
     events.py       what happened, and what a session is told
     wire/           bytes <-> commands and events; pure
-        lines.py  telnet.py  text_commands.py  text_events.py  text.py
+        lines.py  telnet.py
+        text_commands.py  text_events.py  text.py             what people type and read
+        ndjson_requests.py  ndjson_events.py  ndjson.py       what programs send and read
     chat/           what may happen: the service layer
         session.py      who is speaking, and where; what the service needs of a connection
         service.py      which module does what a command asks
         journal.py      orders, commits in batches, releases
         delivery.py     a released batch on its way to its readers
-        messages.py  rooms.py  moderation.py  private.py  accounts.py  passwords.py  limits.py
+        room.py         one live room
+        rooms.py        entering rooms and leaving them
+        messages.py  moderation.py  private.py  accounts.py  passwords.py  tokens.py  limits.py
     store/          what is kept
         models.py       the tables
         database.py     engines; the thread that writes, the threads that read
-        messages.py  rooms.py  accounts.py  audit.py      the queries, by subject
+        messages.py  rooms.py  accounts.py  tokens.py  audit.py      the queries, by subject
         lock.py  opening.py  migration.py                 opening the database at start
     net/            sockets and greenlets
         connection.py   a socket, its outbox, the greenlet that reads it
