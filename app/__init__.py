@@ -34,7 +34,10 @@ Read it in this order:
         messages.py  rooms.py  accounts.py  tokens.py  audit.py      the queries, by subject
         lock.py  opening.py  migration.py                 opening the database at start
     net/            sockets and greenlets
+        protocols.py    what a newcomer speaks, by its first bytes
+        sockets.py  tls.py  selfsigned.py     plain sockets and TLS; certificates
         connection.py   a socket, its outbox, the greenlet that reads it
+        http.py         what is asked over HTTP
         server.py       the listener
         main.py         the process
     log.py  cli.py  the log; manage.py's commands

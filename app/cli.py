@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -36,7 +37,12 @@ class _ServerCommand(click.Command):
         from app.settings import Settings
 
         flags = (
-            click.Option([f"--{name.replace('_', '-')}", name], help=field.description)
+            click.Option(
+                [f"--{name.replace('_', '-')}", name],
+                help=field.description,
+                is_flag=field.annotation is bool,
+                default=None,
+            )
             for name, field in Settings.model_fields.items()
             if name != "listen"
         )
@@ -50,7 +56,7 @@ def main() -> None:
 
 @main.command(cls=_ServerCommand)
 @click.argument("address", required=False, metavar="[[HOST:]PORT]")
-def runserver(address: str | None, **flags: str | None) -> None:
+def runserver(address: str | None, **flags: str | bool | None) -> None:
     """Run the server until Ctrl-C.
 
     Every flag is a setting, and an environment variable: --data-dir is GREENROOM_DATA_DIR.
@@ -154,7 +160,26 @@ def audit(user: str, room: str, count: int) -> None:
     _print_table(header, [(minute(act.done_at), *act[1:]) for act in acts])
 
 
-def _settings(**flags: str | None) -> Settings:
+@main.command()
+@click.option("--host", "hosts", multiple=True, help="A name or address that clients will use.")
+@click.option(
+    "--directory", type=click.Path(path_type=Path), help="Where; else the data directory."
+)
+@click.option("--force", is_flag=True, help="Replace what there is.")
+def selfsigned(hosts: tuple[str, ...], directory: Path | None, force: bool) -> None:
+    """Make a certificate that vouches for itself, to try TLS with."""
+    from app.net.selfsigned import LOCAL_HOSTS, make_certificate, write_files
+
+    folder = directory or _settings().data_dir
+    certificate_path, key_path = folder / "tls-cert.pem", folder / "tls-key.pem"
+    certificate, key, fingerprint = make_certificate(dict.fromkeys((*LOCAL_HOSTS, *hosts)))
+    write_files({key_path: key, certificate_path: certificate}, is_forced=force)
+    click.echo(f"runserver --tls-cert {certificate_path} --tls-key {key_path}")
+    click.echo(f"or: GREENROOM_TLS_CERT={certificate_path} GREENROOM_TLS_KEY={key_path}")
+    click.echo(f"SHA-256 fingerprint: {fingerprint}")
+
+
+def _settings(**flags: str | bool | None) -> Settings:
     """Read the settings; a flag wins. Raises click's error, of one line."""
     from pydantic import ValidationError
 

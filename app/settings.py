@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 # The journal. Senders wait when it is full, and so does their TCP.
@@ -44,7 +44,10 @@ THROTTLED_KEYS_MAX = 50_000  # addresses and names whose failures are remembered
 # Connections.
 ACCEPT_BACKLOG = 1_024  # that the kernel holds until they are accepted
 RESERVED_DESCRIPTORS = 64  # kept from clients, for the database, the log, the terminal
-RECEIVE_BYTES_MAX = 16_384  # read at once: the shortest lines of it take some 40 ms
+RECEIVE_BYTES_MAX = 16_384  # read at once: a record of TLS; the shortest lines of it take 40 ms
+FIRST_BYTES = 16  # of a newcomer that are looked at: the longest method of HTTP, and a blank
+FIRST_BYTES_SECONDS_MAX = 0.250  # until a newcomer who sends none is greeted as a person
+FIRST_BYTES_POLL_SECONDS = 0.010  # between looks, while they could be the beginning of a method
 REPLY_BYTES_MAX = 65_536  # of an answer sent at once; a longer one waits for its reader in between
 KEEPALIVE_IDLE_SECONDS = 60  # of silence, until the kernel asks whether a peer is there
 KEEPALIVE_PROBE_SECONDS = 15  # between two such questions
@@ -52,6 +55,13 @@ KEEPALIVE_PROBES = 4  # left without an answer, and the peer is gone
 LAST_WORDS_SECONDS_MAX = 5  # for one that is being closed, to read why
 DISCARD_SECONDS_MAX = 0.5  # of reading what still comes from a peer that was told goodbye
 DRAIN_SECONDS_MAX = 8  # from SIGTERM to exit, whatever the clients do
+
+# TLS and HTTP.
+TLS_RECORD_BYTES_MAX = 16_384  # of data in a record (RFC 8446, 5.1)
+TLS_HANDSHAKE_SECONDS_MAX = 5  # some round trips to the moon; also at a byte a second
+SELFSIGNED_DAYS = 365  # that a certificate of `manage.py selfsigned` holds
+HTTP_REQUEST_SECONDS_MAX = 10  # of waiting for a request, and then of reading its headers
+HTTP_STALL_SECONDS_MAX = 30  # in which a peer sends, or takes, nothing of a body
 
 # The database and the interpreter.
 DATABASE_BUSY_SECONDS_MAX = 5  # how long another process may hold the database before a write fails
@@ -113,12 +123,24 @@ class Settings(BaseSettings):
     login_attempts: int = Field(
         20, ge=0, description="failed logins a minute, per address and per account; 0: no limit"
     )
+    tls_cert: str = Field(
+        "", description="certificate and those that vouch for it, PEM; empty: no TLS"
+    )
+    tls_key: str = Field("", description="its key, PEM; empty: it is in the certificate's file")
+    require_tls: bool = Field(False, description="refuse logins without TLS, but from this machine")
     log_format: Literal["console", "json"] = Field("console", description="for people, or programs")
 
     @field_validator("listen")
     @classmethod
     def _is_address(cls, value: str) -> str:
         parse_address(value)
+        return value
+
+    @field_validator("tls_key", "require_tls")
+    @classmethod
+    def _has_certificate(cls, value: str | bool, info: ValidationInfo) -> str | bool:
+        if value and not info.data.get("tls_cert"):
+            raise ValueError("there is no GREENROOM_TLS_CERT")
         return value
 
     @property

@@ -2,12 +2,14 @@
 
 import re
 import socket
+import ssl
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 WAIT_SECONDS_MAX = 10
+_TELNET_NOP = b"\xff\xf1"
 
 
 def wait_until(condition: Callable[[], object], what: str) -> None:
@@ -41,6 +43,7 @@ class Client:
         receive_buffer_bytes: int = 0,
         source: str = "127.0.0.1",
         line_end: str = "\r\n",
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._socket = socket.socket()
         if receive_buffer_bytes:
@@ -48,22 +51,29 @@ class Client:
         self._socket.bind((source, 0))
         self._socket.settimeout(WAIT_SECONDS_MAX)
         self._socket.connect(("127.0.0.1", port))
+        if tls is not None:
+            self._socket = tls.wrap_socket(
+                self._socket, server_hostname="localhost", suppress_ragged_eofs=False
+            )
         self.line_end = line_end  # of the server's lines; programs are sent LF alone
         self.received = b""
         self.everything = bytearray()  # whatever came, looked at or not
+        self._has_spoken = False
         self.name = ""
         self.room = ""
         self.port = port
 
     def send(self, data: bytes) -> None:
+        self._has_spoken = True
         self._socket.sendall(data)
 
     def send_some(self, data: bytes) -> int:
         """Send what can be sent without waiting, and return how much that was."""
+        self._has_spoken = True
         self._socket.settimeout(0)
         try:
             return self._socket.send(data)
-        except BlockingIOError:
+        except (BlockingIOError, ssl.SSLWantWriteError):
             return 0
         finally:
             self._socket.settimeout(WAIT_SECONDS_MAX)
@@ -163,7 +173,13 @@ class Client:
     def close(self) -> None:
         self._socket.close()
 
+    def greet(self) -> None:
+        """Begin as some telnets do, with what means nothing: who is silent is let wait a while."""
+        if not self._has_spoken:
+            self.send(_TELNET_NOP)
+
     def _receive_more(self, what: str) -> None:
+        self.greet()
         deadline = time.monotonic() + WAIT_SECONDS_MAX
         try:
             data = self._socket.recv(65536)

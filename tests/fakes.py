@@ -22,6 +22,7 @@ class FakeClient:
     def __init__(self) -> None:
         self.address = "127.0.0.1"
         self.rooms_max = 1
+        self.is_secure = True
         self.render = render
         self.is_behind = False  # with reading
         self.sent: list[bytes] = []

@@ -18,20 +18,12 @@ TOO_LATE = b"you took too long to log in; connect again"
 FULL = "Error: the server is full; try again later\r\n"
 TOO_MANY = "Error: too many connections from your address; close one first\r\n"
 
-HTTP = b"""GET /index.html HTTP/1.1\r
-Host: localhost:8888\r
-User-Agent: Mozilla/5.0 (X11; Linux x86_64)\r
-Accept: text/html,*/*\r
-Accept-Language: en\r
-Accept-Encoding: gzip, deflate\r
-Connection: keep-alive\r
-Upgrade-Insecure-Requests: 1\r
-\r
-"""
 HTTP_POST = b"POST /login HTTP/1.1\r\nHost: x\r\n\r\nname=bob\npassword=s3cret\n\n\n"
+WEBDAV = b"PROPFIND /s3cret HTTP/1.1\r\nHost: x\r\n\r\n"
+HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 
-def _client_hello() -> bytes:
+def client_hello() -> bytes:
     """Return what a browser or openssl s_client sends first."""
     outgoing = ssl.MemoryBIO()
     context = ssl.create_default_context()
@@ -212,17 +204,20 @@ def test_a_full_server(start_server) -> None:
     wait_until(is_let_in, "there is room")
 
 
-# A browser, or anything else that speaks no chat, is closed; it is not taken for somebody who
-# guesses passwords, and leaves one record in the log at most (Ergo 2239).
+# Whoever speaks what is not spoken here (TLS without a certificate, methods that nobody knows), or
+# speaks too late, is closed; it is not taken for somebody who guesses passwords, and leaves one
+# record in the log at most (Ergo 2239).
 @pytest.mark.parametrize(
-    "greeting",
-    [HTTP, HTTP_POST, _client_hello(), b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"],
-    ids=["GET", "POST", "TLS", "HTTP/2"],
+    ("greeting", "is_late"),
+    [(WEBDAV, False), (HTTP_POST, True), (HTTP2, False), (client_hello(), False)],
+    ids=["WebDAV", "late POST", "HTTP/2", "TLS"],
 )
-def test_other_protocols(server: ServerProcess, new_name, greeting: bytes) -> None:
+def test_other_protocols(server: ServerProcess, new_name, greeting: bytes, is_late: bool) -> None:
     witness = server.connect().register(new_name("witness"))
     before = server.log
     stranger = server.connect()
+    if is_late:
+        stranger.expect("login: ")
     stranger.send(greeting)
     assert stranger.receive_end()
     witness.expect_nothing_more()

@@ -24,6 +24,9 @@ DEFAULTS = {
     "outbox_bytes_max": 1_048_576,
     "login_seconds_max": 60,
     "login_attempts": 20,
+    "tls_cert": "",
+    "tls_key": "",
+    "require_tls": False,
     "log_format": "console",
 }
 
@@ -82,6 +85,7 @@ def test_defaults(runserver: Run) -> None:
         ("outbox_bytes_max", "65536", 65_536),
         ("login_seconds_max", "1.5", 1.5),
         ("login_attempts", "0", 0),
+        ("tls_cert", "/etc/cert.pem", "/etc/cert.pem"),
         ("log_format", "json", "json"),
     ],
 )
@@ -116,6 +120,8 @@ def test_environment(
         ("OUTBOX_BYTES_MAX", "100"),
         ("LOGIN_SECONDS_MAX", "0"),
         ("LOGIN_ATTEMPTS", "-1"),
+        ("TLS_KEY", "key.pem"),  # and no certificate
+        ("REQUIRE_TLS", "yes"),  # likewise
         ("LOG_FORMAT", "xml"),
     ],
 )
@@ -151,6 +157,13 @@ def test_who_wins(runserver: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         "line_bytes_max": 103,
         "listen": "0.0.0.0:1003",
     }
+
+
+# What goes with a certificate can be set where there is one; yes or no is a flag alone.
+def test_tls_settings(runserver: Run) -> None:
+    settings, _ = runserver("--tls-cert", "cert.pem", "--tls-key", "key.pem", "--require-tls")
+    given = {"tls_cert": "cert.pem", "tls_key": "key.pem", "require_tls": True}
+    assert settings.model_dump() == DEFAULTS | given
 
 
 # There is a flag for every setting but the address, which is an argument; --help lists them.

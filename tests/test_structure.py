@@ -30,6 +30,8 @@ _BELONGS_TO = {
     "sqlalchemy": {"store", "chat", "cli"},  # of it, chat and cli know connections by name
     "alembic": {"store"},
     "click": {"cli", "net"},
+    "cryptography": {"net"},
+    "ssl": {"net"},
     "pydantic": {"settings", "times", "wire", "cli"},
     "passlib": {"chat"},
 }

@@ -45,6 +45,7 @@ class Accounts:
         self._hasher = hasher
         self._clock = clock
         self.is_open = settings.registration == "open"
+        self._requires_tls = settings.require_tls
         self._throttle = Throttle(settings.login_attempts)
         self._tokens = tokens
         self._here: dict[int, User] = {}
@@ -66,7 +67,7 @@ class Accounts:
 
     def register(self, session: Session, command: commands.Register) -> None:
         """Make an account, and log in as it. Switches. Raises Refusal."""
-        _check_not_logged_in(session)
+        self._check_may_log_in(session)
         if not self.is_open:
             raise Forbidden(
                 "registration is closed here; ask the operator for an account",
@@ -88,7 +89,7 @@ class Accounts:
 
     def log_in(self, session: Session, command: commands.Login) -> None:
         """Log in. Switches. Raises LoginRefused, or Unavailable when too many others do."""
-        _check_not_logged_in(session)
+        self._check_may_log_in(session)
         if command.token:
             account, ignored = self._known_by_token(session, command.token)
         else:
@@ -163,6 +164,17 @@ class Accounts:
         session.ignored = user.ignored
         session.client.show(events.LoggedIn(user.name, token))
 
+    def _check_may_log_in(self, session: Session) -> None:
+        if session.user is not None:
+            raise NotPossible(
+                f"you are logged in as {session.user.name} already", code="already_logged_in"
+            )
+        if self._requires_tls and not session.client.is_secure:
+            raise Forbidden(
+                "log in over TLS: openssl s_client -quiet -connect HOST:PORT, to this same port",
+                code="tls_required",
+            )
+
     def _store_hash(
         self, user_id: int, password_hash: str, *, revokes_tokens: bool = False
     ) -> None:
@@ -195,10 +207,3 @@ class Accounts:
 def _load(connection: Connection, name: Name | None) -> tuple[Account | None, set[str]]:
     account = store.find(connection, name) if name else None
     return account, store.ignored_names(connection, account.id) if account else set()
-
-
-def _check_not_logged_in(session: Session) -> None:
-    if session.user is not None:
-        raise NotPossible(
-            f"you are logged in as {session.user.name} already", code="already_logged_in"
-        )

@@ -27,6 +27,7 @@ class Client(Protocol):
 
     address: str
     rooms_max: int  # that its session may be in; with 1, whoever enters another leaves it
+    is_secure: bool  # nobody can listen in: it comes through TLS, or from this machine
 
     @property
     def render(self) -> Render:

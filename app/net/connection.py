@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from app.chat.service import Service
     from app.chat.session import Session
     from app.commands import Command
+    from app.net.sockets import PlainSocket, TlsSocket
     from app.settings import Settings
     from app.wire.ndjson import NdjsonWire
     from app.wire.text import TextWire
@@ -66,19 +67,22 @@ class Connection:
         "_wire",
         "_writable",
         "address",
+        "is_secure",
         "render",
         "rooms_max",
     )
 
     def __init__(
         self,
-        client_socket: socket.socket,
+        client_socket: PlainSocket | TlsSocket,
         address: str,
         wire: TextWire | NdjsonWire,
         service: Service,
         settings: Settings,
+        is_secure: bool,
     ) -> None:
         self.address = address
+        self.is_secure = is_secure
         self.render = wire.render
         self.rooms_max = wire.rooms_max
         self._socket = client_socket
@@ -116,7 +120,8 @@ class Connection:
         self._close_socket()
 
     def _talk(self, session: Session) -> None:
-        while data := self._receive():
+        data = self._receive_at_once()
+        while data or (data := self._receive()):
             for item in self._wire.feed(data):
                 self._slow_down()
                 if item is not None and not self._is_closing:
@@ -124,7 +129,14 @@ class Connection:
                 if self._is_closing:
                     return
             self._send_output()
+            data = b""  # is not kept while the client is silent
         self._service.journal.settle(session)  # `printf ... | nc -N` hears all its answers
+
+    def _receive_at_once(self) -> bytes:
+        """Return what came before: the listener looked at it, and of TLS no watcher tells again."""
+        with suppress(OSError):
+            return self._socket.recv(RECEIVE_BYTES_MAX)
+        return b""
 
     def _receive(self) -> bytes:
         """Return what the peer sent; nothing when it is gone, or is to be. Switches."""
@@ -282,7 +294,9 @@ class Connection:
 
     def _cut_slow_reader(self) -> None:
         """Give up on a peer that does not read; of what waits, the line that has begun is ended."""
-        begun, _, _ = bytes(self._outbox[0]).partition(b"\n")
+        waiting = bytes(self._outbox[0])
+        start = max(0, self._socket.begun_bytes - 1)  # up to here it can't be taken back
+        begun = waiting[:start] + waiting[start:].partition(b"\n")[0]
         refused = events.Refused(
             "too_slow",
             f"you left over {self._outbox_bytes_max} bytes unread; come back and read on",

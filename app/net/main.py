@@ -13,6 +13,7 @@ from gevent.event import Event as Signal
 from app import log as logging
 from app.chat.service import Service
 from app.net.server import Server, listen
+from app.net.tls import Tls
 from app.settings import SWITCH_INTERVAL_SECONDS, Settings
 from app.store.database import Database
 from app.store.opening import open_database
@@ -26,12 +27,15 @@ def run(settings: Settings) -> None:
     logging.configure(settings.log_format)
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     listener = listen(settings.listen)  # first, so that a taken port costs the database nothing
+    tls = Tls(settings.tls_cert, settings.tls_key) if settings.tls_cert else None
     lock = open_database(settings.url, log.info)
     database = Database(settings.url, settings.durability)
-    server = Server(listener, Service(database, settings, now), settings)
+    server = Server(listener, Service(database, settings, now), settings, tls)
     is_told_to_stop = _catch_signals()
+    if tls is not None:
+        gevent.signal_handler(signal.SIGHUP, tls.reload)
     server.start()
-    _say_how_to_connect(server.address)
+    _say_how_to_connect(server.address, is_tls=tls is not None)
     gc.collect()
     gc.freeze()  # what is here now stays: no collection need look at it again
     is_told_to_stop.wait()
@@ -41,12 +45,13 @@ def run(settings: Settings) -> None:
     log.info("stopped")
 
 
-def _say_how_to_connect(address: str) -> None:
+def _say_how_to_connect(address: str, *, is_tls: bool) -> None:
     host, _, port = address.rpartition(":")
     host = host.strip("[]")
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
     click.echo(f"Greenroom listens on {address}. In another terminal: telnet {host} {port}")
-    click.echo(f"(or: nc {host} {port}). Ctrl-C stops it.")
+    with_tls = f"; with TLS: openssl s_client -quiet -connect {host}:{port}" if is_tls else ""
+    click.echo(f"(or: nc {host} {port}{with_tls}). Ctrl-C stops it.")
     sys.stdout.flush()
 
 

@@ -1,7 +1,8 @@
-"""The listener: accepts clients while there is room for them, and sees them off at the end."""
+"""The listener: accepts clients while there is room, whatever they speak, and sees them off."""
 
 from __future__ import annotations
 
+import ipaddress
 import resource
 import socket as native
 from collections import Counter
@@ -11,11 +12,15 @@ from typing import TYPE_CHECKING
 import gevent
 import structlog
 from gevent.server import StreamServer
-from gevent.socket import socket, wait_read
+from gevent.socket import socket
 
 from app import events
 from app.errors import StartRefused
 from app.net.connection import Connection
+from app.net.http import Http
+from app.net.protocols import Protocol, look
+from app.net.sockets import PlainSocket, TlsSocket
+from app.net.tls import HTTP
 from app.settings import (
     ACCEPT_BACKLOG,
     DRAIN_SECONDS_MAX,
@@ -30,7 +35,14 @@ from app.wire.text import TextWire
 
 if TYPE_CHECKING:
     from app.chat.service import Service
+    from app.net.tls import Tls
     from app.settings import Settings
+
+# What is spoken in lines, and how; whoever speaks none of these is shown text.
+_WIRES: dict[Protocol, type[TextWire] | type[NdjsonWire]] = {
+    Protocol.TEXT: TextWire,
+    Protocol.NDJSON: NdjsonWire,
+}
 
 log = structlog.get_logger()
 
@@ -74,11 +86,16 @@ def connections_possible(wanted: int) -> int:
 class Server:
     """Serves clients at a listening socket."""
 
-    def __init__(self, listener: socket, service: Service, settings: Settings) -> None:
+    def __init__(
+        self, listener: socket, service: Service, settings: Settings, tls: Tls | None = None
+    ) -> None:
         self._service = service
         self._settings = settings
+        self._tls = tls
+        self._http = Http(service, listener.getsockname()[:2])
         self._connections_max = connections_possible(settings.connections_max)
         self._connections: set[Connection] = set()
+        self._present = 0  # connections, and those of whom it is not known yet what they speak
         self._per_address: Counter[str] = Counter()
         self._listener = StreamServer(listener, self._serve)
 
@@ -100,42 +117,86 @@ class Server:
             goodbye = events.Noticed("The server is shutting down. Goodbye.")
             for connection in list(self._connections):
                 connection.close(goodbye)
-            while self._connections:
+            while self._connections or self._http.requests_under_way:
                 gevent.sleep(0.02)
         self._service.close()
 
     def _serve(self, client_socket: socket, peer: tuple[str, int]) -> None:
         """Serve one client, or tell it that there is no room. Runs in a greenlet of its own."""
         address = peer[0]
-        wire_kind = NdjsonWire if _first_byte(client_socket) == b"{" else TextWire
-        wire = wire_kind(self._settings.line_bytes_max)
-        # A connection waits on watchers of its own, so it needs no socket that can wait; the plain
-        # one is a third of the size, and sends with less ado.
-        family, kind, protocol = client_socket.family, client_socket.type, client_socket.proto
-        plain = native.socket(family, kind, protocol, client_socket.detach())
-        plain.setblocking(False)
-        connection = Connection(plain, address, wire, self._service, self._settings)
         limit = self._settings.connections_per_ip_max
-        if len(self._connections) >= self._connections_max:
-            connection.refuse("the server is full; try again later")
-        elif limit and self._per_address[address] >= limit:
-            connection.refuse("too many connections from your address; close one first")
+        if self._present >= self._connections_max:
+            self._refuse(client_socket, address, "the server is full; try again later")
+            return
+        if limit and self._per_address[address] >= limit:
+            sentence = "too many connections from your address; close one first"
+            self._refuse(client_socket, address, sentence)
+            return
+        self._present += 1
+        self._per_address[address] += 1
+        try:
+            self._let_in(client_socket, address)
+        finally:
+            self._present -= 1
+            self._per_address[address] -= 1
+            if not self._per_address[address]:
+                del self._per_address[address]
+
+    def _refuse(self, client_socket: socket, address: str, sentence: str) -> None:
+        """Tell a client, in its own words, that there is no room, and close. Switches."""
+        protocol = look(client_socket)
+        if protocol is Protocol.HTTP:
+            self._http.refuse(client_socket, sentence)
         else:
-            self._connections.add(connection)
-            self._per_address[address] += 1
+            self._connection(client_socket, address, protocol).refuse(sentence)
+
+    def _let_in(self, client_socket: socket, address: str) -> None:
+        """Find out what a client speaks, and serve it until it is gone. Switches."""
+        protocol = look(client_socket)
+        if protocol is Protocol.TLS and self._tls is not None:
             try:
-                connection.serve()
-            finally:
-                self._connections.discard(connection)
-                self._per_address[address] -= 1
-                if not self._per_address[address]:
-                    del self._per_address[address]
+                client_socket = self._tls.shake_hands(client_socket)
+            except OSError as error:
+                log.info("TLS handshake failed", address=address, reason=str(error))
+                return
+            is_http = client_socket.selected_alpn_protocol() == HTTP
+            protocol = Protocol.HTTP if is_http else look(client_socket)
+        if self._listener.closed:
+            client_socket.close()  # it came too late
+        elif protocol is Protocol.HTTP:
+            self._http.serve(client_socket, address)
+        else:
+            self._converse(client_socket, address, protocol)
+
+    def _converse(self, client_socket: socket, address: str, protocol: Protocol) -> None:
+        """Serve a client who speaks in lines. Switches."""
+        connection = self._connection(client_socket, address, protocol)
+        self._connections.add(connection)
+        try:
+            connection.serve()
+        finally:
+            self._connections.discard(connection)
+
+    def _connection(self, client_socket: socket, address: str, protocol: Protocol) -> Connection:
+        wire = _WIRES.get(protocol, TextWire)(self._settings.line_bytes_max)
+        is_secure = isinstance(client_socket, TlsSocket) or _is_loopback(address)
+        return Connection(
+            _never_blocking(client_socket), address, wire, self._service, self._settings, is_secure
+        )
 
 
-def _first_byte(client_socket: socket) -> bytes:
-    """Look at how a client begins, without consuming it; nothing when it waits. Switches."""
-    try:
-        wait_read(client_socket.fileno(), 0.25)
-        return client_socket.recv(1, native.MSG_PEEK)
-    except OSError:
-        return b""
+def _never_blocking(client_socket: socket) -> PlainSocket | TlsSocket:
+    """Return what a connection needs: it waits on watchers of its own."""
+    client_socket.settimeout(0)
+    if isinstance(client_socket, TlsSocket):
+        return client_socket
+    family, kind, protocol = client_socket.family, client_socket.type, client_socket.proto
+    plain = PlainSocket(family, kind, protocol, client_socket.detach())
+    plain.setblocking(False)
+    return plain
+
+
+def _is_loopback(address: str) -> bool:
+    parsed = ipaddress.ip_address(address)
+    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
+    return (mapped or parsed).is_loopback

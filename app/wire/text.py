@@ -141,9 +141,9 @@ class TextWire:
 
 
 def _other_protocol(name: str) -> Refusal:
-    """Send away at once who speaks something else: what follows would be taken for passwords."""
+    """Send away who speaks something else, too late: what follows would be taken for passwords."""
     return BadLine(
-        f"this is no {name} server but a chat; come with telnet or nc",
+        f"this connection is text; {name} begins with the first byte, where it is spoken at all",
         code="other_protocol",
         is_final=True,
     )

@@ -1,0 +1,131 @@
+"""HTTP on the port of the chat: health for whoever watches the server.
+
+gevent's WSGI server speaks it, on sockets that the listener hands over; it never listens itself.
+What is logged of a request is who sent it and what became of it, never its path: that may hold a
+token.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterable
+from contextlib import suppress
+from socket import SHUT_WR
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import gevent
+import structlog
+from gevent.pywsgi import WSGIHandler, WSGIServer
+
+from app.net.sockets import TlsSocket
+from app.settings import (
+    DISCARD_SECONDS_MAX,
+    HTTP_REQUEST_SECONDS_MAX,
+    HTTP_STALL_SECONDS_MAX,
+    RECEIVE_BYTES_MAX,
+)
+
+if TYPE_CHECKING:
+    from gevent.socket import socket
+
+    from app.chat.service import Service
+
+_HEADERS = [
+    ("Content-Type", "text/plain; charset=utf-8"),
+    ("Cache-Control", "no-store"),
+    ("X-Content-Type-Options", "nosniff"),
+]
+_BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+_FAILED = b"HTTP/1.1 500 Server Error\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+_FULL = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b\n"
+_PEER_GONE = (TimeoutError, ConnectionError, ssl.SSLError)
+
+log = structlog.get_logger()
+
+
+class Http(WSGIServer):
+    """Answers the requests of connections that speak HTTP."""
+
+    def __init__(self, service: Service, address: tuple[str, int]) -> None:
+        """Serve what there is at an address, which is told in the environment of requests."""
+        self._service = service
+        self.requests_under_way = 0
+        names = {"SERVER_NAME": address[0], "SERVER_PORT": str(address[1])}
+        super().__init__(
+            address, self._answer, log=None, error_log=None, environ=names, handler_class=_Handler
+        )
+
+    def serve(self, client_socket: socket, address: str) -> None:
+        """Answer requests until the client has no more, and close. Switches."""
+        client_socket.settimeout(HTTP_STALL_SECONDS_MAX)
+        with suppress(OSError):  # the client is gone, in the middle of an answer
+            self.handle(client_socket, (address, 0))  # type: ignore[arg-type]  # typed as a str
+
+    def refuse(self, client_socket: socket, sentence: str) -> None:
+        """Answer that there is no room; for it to arrive, what comes is read a while. Switches."""
+        text = sentence.encode()
+        client_socket.settimeout(None)
+        with suppress(OSError, gevent.Timeout), gevent.Timeout(DISCARD_SECONDS_MAX):
+            client_socket.sendall(_FULL % (len(text) + 1, text))
+            client_socket.shutdown(SHUT_WR)
+            while client_socket.recv(RECEIVE_BYTES_MAX):
+                pass
+
+    def _answer(self, request: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        method, path = request["REQUEST_METHOD"], request["PATH_INFO"]
+        if path != "/healthz":
+            status, text = "404 Not Found", "there is nothing here"
+        elif method not in ("GET", "HEAD"):
+            status, text = "405 Method Not Allowed", "only GET and HEAD"
+        elif self._service.journal.is_failing:
+            status, text = "503 Service Unavailable", "messages can't be stored now"
+        else:
+            status, text = "200 OK", "ok"
+        body = f"{text}\n".encode()
+        start_response(status, [*_HEADERS, ("Content-Length", str(len(body)))])
+        return [] if method == "HEAD" else [body]
+
+
+class _Handler(WSGIHandler):
+    """One connection. Bounds how long it may take, and logs as everything else is logged."""
+
+    server: Http
+
+    def read_requestline(self) -> str:
+        with gevent.Timeout(HTTP_REQUEST_SECONDS_MAX, TimeoutError):
+            return super().read_requestline()
+
+    def read_request(self, raw_requestline: str) -> Any:
+        with gevent.Timeout(HTTP_REQUEST_SECONDS_MAX, TimeoutError):
+            return super().read_request(raw_requestline)
+
+    def get_environ(self) -> dict[str, Any]:
+        is_tls = isinstance(self.socket, TlsSocket)
+        return super().get_environ() | {"wsgi.url_scheme": "https" if is_tls else "http"}
+
+    def handle_one_response(self) -> None:
+        self.server.requests_under_way += 1
+        try:
+            super().handle_one_response()
+        finally:
+            self.server.requests_under_way -= 1
+
+    def handle_error(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Tell the client that its request failed, if nothing of the answer was sent."""
+        self.close_connection = True
+        if isinstance(error, _PEER_GONE):
+            return
+        log.error("http request failed", exc_info=(kind, error, traceback))
+        if not self.headers_sent:
+            with suppress(OSError):
+                self.socket.sendall(_FAILED)
+
+    def _handle_client_error(self, error: Exception) -> tuple[str, bytes]:
+        log.info("bad http request", address=self.client_address[0], reason=type(error).__name__)
+        return "400", _BAD_REQUEST

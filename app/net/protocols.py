@@ -1,0 +1,65 @@
+"""What a client speaks, told by the first bytes that it sends; they are left to be read.
+
+A person at telnet sends nothing until they have seen something, so who is silent for a quarter of a
+second is greeted as a person. Everybody else begins with something that no person begins with.
+"""
+
+import time
+from enum import Enum, auto
+from socket import MSG_PEEK
+
+import gevent
+from gevent.socket import socket
+
+from app.settings import FIRST_BYTES, FIRST_BYTES_POLL_SECONDS, FIRST_BYTES_SECONDS_MAX
+
+_METHODS = (b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"TRACE", b"CONNECT")
+_HTTP2_PREFACE = b"PRI"  # of a client that speaks nothing older: it is answered in HTTP/1.1
+_HTTP_WORDS = (*_METHODS, _HTTP2_PREFACE)
+_TLS_HANDSHAKE = b"\x16"  # the type of the record in which a ClientHello comes
+
+
+class Protocol(Enum):
+    """What the port is spoken to in."""
+
+    TEXT = auto()
+    NDJSON = auto()
+    TLS = auto()
+    HTTP = auto()
+
+
+def recognise(first_bytes: bytes) -> Protocol | None:
+    """Return what begins so, or None while it could become HTTP: "GE" is a person or a program."""
+    if first_bytes.startswith(b"{"):
+        return Protocol.NDJSON
+    if first_bytes.startswith(_TLS_HANDSHAKE):
+        return Protocol.TLS
+    word, blank, _ = first_bytes.partition(b" ")
+    if blank:
+        return Protocol.HTTP if word in _HTTP_WORDS else Protocol.TEXT
+    return None if any(each.startswith(word) for each in _HTTP_WORDS) else Protocol.TEXT
+
+
+def look(client_socket: socket) -> Protocol:
+    """Return what a newcomer speaks; text when it says nothing for long. Switches.
+
+    The socket comes back with a timeout of its own, which is to be set anew.
+    """
+    deadline = time.monotonic() + FIRST_BYTES_SECONDS_MAX
+    first_bytes = _peek(client_socket, FIRST_BYTES_SECONDS_MAX)
+    if not first_bytes:
+        first_bytes = _peek(client_socket, 0)  # a busy hub looks at its clock first
+    protocol = recognise(first_bytes) if first_bytes else Protocol.TEXT
+    while protocol is None and time.monotonic() < deadline:
+        gevent.sleep(FIRST_BYTES_POLL_SECONDS)
+        protocol = recognise(_peek(client_socket, 0))
+    return protocol or Protocol.TEXT
+
+
+def _peek(client_socket: socket, seconds: float) -> bytes:
+    """Return what there is to read, or will be so soon; nothing when the peer is gone. Switches."""
+    client_socket.settimeout(seconds)
+    try:
+        return client_socket.recv(FIRST_BYTES, MSG_PEEK)
+    except OSError:  # whoever reads it next finds out
+        return b""

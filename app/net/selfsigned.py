@@ -1,0 +1,77 @@
+"""A certificate that vouches for itself: for a try, or for those who compare fingerprints."""
+
+import datetime
+import ipaddress
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from app.errors import StartRefused
+from app.settings import SELFSIGNED_DAYS
+
+LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
+_CLOCK_SKEW = datetime.timedelta(hours=1)  # between this machine and those who look at it
+
+
+def make_certificate(hosts: Iterable[str]) -> tuple[bytes, bytes, str]:
+    """Return a certificate for hosts and its key, in PEM, and the certificate's fingerprint.
+
+    Raises StartRefused when a host can't be one.
+    """
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Greenroom")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - _CLOCK_SKEW)
+        .not_valid_after(now + datetime.timedelta(days=SELFSIGNED_DAYS))
+        .add_extension(x509.SubjectAlternativeName(map(_general_name, hosts)), critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    return (
+        certificate.public_bytes(Encoding.PEM),
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
+        certificate.fingerprint(hashes.SHA256()).hex(":").upper(),
+    )
+
+
+def write_files(contents: dict[Path, bytes], *, is_forced: bool) -> None:
+    """Write files that nobody else can read. Raises StartRefused, before it has changed any."""
+    for path in contents:
+        if path.exists() and not is_forced:
+            raise StartRefused(f"{path} exists; --force replaces it")
+    try:
+        for path, content in contents.items():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            new = path.with_name(f"{path.name}.new")
+            new.unlink(missing_ok=True)
+            with open(new, "xb", opener=_open_private) as file:
+                file.write(content)
+            new.rename(path)
+    except OSError as error:
+        raise StartRefused(f"can't write {error.filename}: {error.strerror}") from error
+
+
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _general_name(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        pass
+    try:
+        return x509.DNSName(host.encode("idna").decode())
+    except UnicodeError as error:
+        raise StartRefused(f"{host} is neither a name of a host nor an address") from error

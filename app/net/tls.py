@@ -1,0 +1,94 @@
+"""TLS: the certificate that is in force, and the handshake."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn, cast
+
+import gevent
+import structlog
+from gevent import ssl
+
+from app.errors import StartRefused
+from app.net.sockets import TlsSocket
+from app.settings import TLS_HANDSHAKE_SECONDS_MAX
+
+if TYPE_CHECKING:
+    from gevent.socket import socket
+
+HTTP = "http/1.1"  # what a client that will speak HTTP asks for while it shakes hands (ALPN)
+_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"  # of TLS 1.2; those of 1.3 are all as good
+_CURVE = "prime256v1"  # everybody has it; an exchange over ffdhe8192 would stop the hub for 0.1 s
+_READABLE_BY_OTHERS = 0o004
+
+log = structlog.get_logger()
+
+
+class _Context(ssl.SSLContext):
+    sslsocket_class = TlsSocket
+
+
+class Tls:
+    """Shakes hands with clients, under a certificate that can be exchanged at any time."""
+
+    def __init__(self, certificate: str, key: str) -> None:
+        """Load the certificate and its key from files. Raises StartRefused."""
+        self._certificate = certificate
+        self._key = key or certificate
+        self._context = self._load()
+
+    def reload(self) -> None:
+        """Load the files anew, for handshakes from now on; when they are bad, keep what is."""
+        try:
+            self._context = self._load()
+        except StartRefused as error:
+            log.error("kept the old certificate", reason=str(error))  # noqa: TRY400 (one line)
+        else:
+            log.info("loaded the certificate", path=self._certificate)
+
+    def shake_hands(self, client_socket: socket) -> TlsSocket:
+        """Return the socket that speaks TLS; the other one is used up. Switches. Raises OSError."""
+        wrapped = cast(
+            "TlsSocket",
+            self._context.wrap_socket(
+                client_socket, server_side=True, do_handshake_on_connect=False
+            ),
+        )
+        wrapped.settimeout(None)
+        try:
+            with gevent.Timeout(TLS_HANDSHAKE_SECONDS_MAX, TimeoutError("took too long")):
+                wrapped.do_handshake()
+        except BaseException:
+            wrapped.close()
+            raise
+        return wrapped
+
+    def _load(self) -> _Context:
+        for path in (self._certificate, self._key):
+            _check_readable(Path(path))
+        if Path(self._key).stat().st_mode & _READABLE_BY_OTHERS:
+            log.warning("anybody on this machine can read the key; chmod 600 it", path=self._key)
+        context = _Context(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.set_ciphers(_CIPHERS)
+        context.set_ecdh_curve(_CURVE)
+        context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+        context.set_alpn_protocols([HTTP])
+        try:
+            context.load_cert_chain(self._certificate, self._key, self._refuse_to_ask)
+        except ssl.SSLError as error:
+            raise StartRefused(
+                f"{self._certificate} and {self._key} are no certificate and its key, in PEM "
+                f"({error.reason or error})"
+            ) from error
+        return context
+
+    def _refuse_to_ask(self) -> NoReturn:
+        raise StartRefused(f"the key {self._key} has a passphrase; store it without one")
+
+
+def _check_readable(path: Path) -> None:
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise StartRefused(f"can't read {path}: {error.strerror}") from error

@@ -1,0 +1,173 @@
+"""One port for every client: what each speaks is told by its first bytes."""
+
+import http.client
+import socket
+from collections.abc import Callable
+from contextlib import closing
+
+import gevent
+import pytest
+from gevent import socket as cooperative
+
+from app.net.http import Http
+from app.net.protocols import Protocol, recognise
+from tests.client import Client
+from tests.server_process import ServerProcess
+
+BANNER = b"Greenroom: a chat server that remembers.\r\n"
+
+
+class _Silent(Client):
+    """A person at nc, which sends nothing by itself."""
+
+    def greet(self) -> None:
+        pass
+
+
+def _ask(server: ServerProcess, request: bytes) -> bytes:
+    """Send a request, and return all that is answered until the server closes."""
+    with socket.create_connection(("127.0.0.1", server.port), 10) as connection:
+        connection.sendall(request)
+        return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+def _status(server: ServerProcess) -> tuple[int, bytes]:
+    """Return what the server says of its health."""
+    with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)) as connection:
+        connection.request("GET", "/healthz")
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+
+
+# What begins so could be nothing else; of a method of HTTP, only the blank behind it decides.
+@pytest.mark.parametrize(
+    ("first_bytes", "protocol"),
+    [
+        (b'{"op": "ping"}', Protocol.NDJSON),
+        (b"{", Protocol.NDJSON),
+        (b" {", Protocol.TEXT),
+        (b"\x16\x03\x01", Protocol.TLS),
+        (b"\x16", Protocol.TLS),
+        *((f"{word} /f".encode(), Protocol.HTTP) for word in ("GET", "PUT", "HEAD", "POST")),
+        *((f"{word} *".encode(), Protocol.HTTP) for word in ("DELETE", "OPTIONS", "PRI")),
+        (b"O", None),
+        (b"OPTIONS", None),
+        (b"GETTER ", Protocol.TEXT),
+        (b"get /", Protocol.TEXT),
+        (b"GET\r\n", Protocol.TEXT),
+        (b"/login bob", Protocol.TEXT),
+        (b"\r\n", Protocol.TEXT),
+        (b"\xff\xfd\x03", Protocol.TEXT),  # telnet
+    ],
+)
+def test_first_bytes(first_bytes: bytes, protocol: Protocol | None) -> None:
+    assert recognise(first_bytes) is protocol
+
+
+# A person who waits to be greeted is greeted.
+def test_silence(server: ServerProcess) -> None:
+    person = _Silent(server.port)
+    assert person.receive_exactly(len(BANNER)) == BANNER
+    person.close()
+
+
+# A person who has typed a letter or two that a method begins with is greeted as well, and may have
+# a name that begins so.
+def test_a_slow_typist(server: ServerProcess, new_name) -> None:
+    name = new_name("GET")
+    server.connect().register(name).close()
+    person = _Silent(server.port)
+    person.send(b"GE")
+    person.expect("login: ")
+    person.send(name.removeprefix("GE").encode() + b"\nsecret\n")
+    person.receive_through(f"Hello, {name}.".encode())
+    person.close()
+
+
+# Lines that come at once, with the end behind them, are all answered: `printf ... | nc -N`.
+def test_lines_at_once(server: ServerProcess, new_name) -> None:
+    name = new_name("printf")
+    client = server.connect()
+    client.type(f"/register {name} secret", "/join pipe", "hello", "/leave")
+    client.half_close()
+    assert client.expect_end().endswith(f"{name}: hello\r\nYou have left pipe.\r\n")
+
+
+# HTTP is served where chat is; one connection carries several requests.
+def test_http(server: ServerProcess) -> None:
+    with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)) as connection:
+        for method, path, status, body in [
+            ("GET", "/healthz", 200, b"ok\n"),
+            ("HEAD", "/healthz", 200, b""),
+            ("GET", "/healthz?verbose", 200, b"ok\n"),
+            ("POST", "/healthz", 405, b"only GET and HEAD\n"),
+            ("GET", "/", 404, b"there is nothing here\n"),
+        ]:
+            connection.request(method, path, body=b"x" * 10 if method == "POST" else None)
+            answer = connection.getresponse()
+            assert (answer.status, answer.read()) == (status, body)
+            assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+# A request that comes in pieces is one, also when the first ends within the method.
+def test_http_in_pieces(server: ServerProcess) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), 10) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for piece in (b"G", b"E", b"T /healthz HTTP/1.1\r\nConn", b"ection: close\r\n\r\n"):
+            connection.sendall(piece)
+        assert connection.makefile("rb").read().endswith(b"\r\n\r\nok\n")
+
+
+# A bad request is answered as one, and the log has one line of it, without what was asked.
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"GET /f/s3cret HTTP/9.9\r\n\r\n",
+        b"POST\x20\r\n\r\n",
+        b"GET /f/s3cret HTTP/1.1\r\nContent-Length: many\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    ],
+    ids=["version", "no path", "length", "HTTP/2"],
+)
+def test_bad_requests(server: ServerProcess, request_bytes: bytes) -> None:
+    before = server.log
+    assert _ask(server, request_bytes).startswith(b"HTTP/1.1 400 ")
+    record = server.log.removeprefix(before)
+    assert (record.count("\n"), record.count("bad http request")) == (1, 1)
+    assert "s3cret" not in record
+
+
+# The server says that it is ill while messages can't be stored, and that it is well again after.
+def test_health(server: ServerProcess, new_name) -> None:
+    talker = server.connect().register(new_name("talker")).join(new_name("room"))
+    server.limit_files(0)
+    talker.type("lost")
+    talker.expect("Error: not stored: ")
+    assert _status(server) == (503, b"messages can't be stored now\n")
+    server.limit_files(None)
+    talker.type("kept")
+    talker.expect("kept\r\n")
+    assert _status(server) == (200, b"ok\n")
+
+
+# When the server is full, HTTP is told so in HTTP.
+def test_http_when_full(start_server: Callable[..., ServerProcess]) -> None:
+    server = start_server(CONNECTIONS_MAX=1)
+    server.connect().register("alice")
+    assert _status(server) == (503, b"the server is full; try again later\n")
+
+
+# Who begins a request and does not end it is cut in time, wherever it stopped.
+@pytest.mark.parametrize("begun", [b"GET ", b"GET / HTTP/1.1\r\nHost: x\r\n"])
+def test_half_a_request(monkeypatch: pytest.MonkeyPatch, begun: bytes) -> None:
+    monkeypatch.setattr("app.net.http.HTTP_REQUEST_SECONDS_MAX", 0.05)
+    near, far = cooperative.socketpair()
+    far.sendall(begun)
+    with gevent.Timeout(5):
+        Http(None, ("127.0.0.1", 8888)).serve(near, "127.0.0.1")
+        assert far.makefile("rb").read() in (b"", _bad_request())
+    far.close()
+
+
+def _bad_request() -> bytes:
+    return b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
