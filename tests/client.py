@@ -189,3 +189,10 @@ class Client:
         assert data, f"waited for {what}; {'timed out' if late else 'closed'}: {self.received!r}"
         self.received += data
         self.everything += data
+
+
+class SilentClient(Client):
+    """A person at nc, which sends nothing by itself."""
+
+    def greet(self) -> None:
+        pass

@@ -11,17 +11,10 @@ from gevent import socket as cooperative
 
 from app.net.http import Http
 from app.net.protocols import Protocol, recognise
-from tests.client import Client
+from tests.client import SilentClient
 from tests.server_process import ServerProcess
 
 BANNER = b"Greenroom: a chat server that remembers.\r\n"
-
-
-class _Silent(Client):
-    """A person at nc, which sends nothing by itself."""
-
-    def greet(self) -> None:
-        pass
 
 
 def _ask(server: ServerProcess, request: bytes) -> bytes:
@@ -66,7 +59,7 @@ def test_first_bytes(first_bytes: bytes, protocol: Protocol | None) -> None:
 
 # A person who waits to be greeted is greeted.
 def test_silence(server: ServerProcess) -> None:
-    person = _Silent(server.port)
+    person = SilentClient(server.port)
     assert person.receive_exactly(len(BANNER)) == BANNER
     person.close()
 
@@ -76,7 +69,7 @@ def test_silence(server: ServerProcess) -> None:
 def test_a_slow_typist(server: ServerProcess, new_name) -> None:
     name = new_name("GET")
     server.connect().register(name).close()
-    person = _Silent(server.port)
+    person = SilentClient(server.port)
     person.send(b"GE")
     person.expect("login: ")
     person.send(name.removeprefix("GE").encode() + b"\nsecret\n")

@@ -2,6 +2,7 @@
 
 import hashlib
 import http.client
+import json
 import os
 import signal
 import socket
@@ -22,7 +23,7 @@ from gevent import socket as cooperative
 from app.cli import main
 from app.errors import StartRefused
 from app.net.tls import Tls
-from tests.client import wait_until
+from tests.client import SilentClient, wait_until
 from tests.server_process import ServerProcess, manage
 from tests.test_attacks_connections import client_hello
 
@@ -90,6 +91,13 @@ def test_chat(server: ServerProcess, new_name, tls: ssl.SSLContext) -> None:
     plain.expect_lines(f"{secret.name} has disconnected.")
 
 
+# Programs are served inside TLS as outside.
+def test_programs(server: ServerProcess, tls: ssl.SSLContext) -> None:
+    program = server.connect(tls=tls)
+    program.type('{"id": 7, "op": "ping"}')
+    assert json.loads(program.expect("\n")).items() >= {"id": 7, "ok": True}.items()
+
+
 # What a client sends at once, in one record as large as there are, is all carried out.
 def test_a_whole_record_at_once(server: ServerProcess, new_name, tls: ssl.SSLContext) -> None:
     name = new_name("quick")
@@ -152,9 +160,9 @@ def test_http(server: ServerProcess, tls: ssl.SSLContext, alpn: list[str]) -> No
 def test_a_connection_made_in_advance(server: ServerProcess, tls: ssl.SSLContext) -> None:
     tls.set_alpn_protocols(["http/1.1"])
     browser = server.connect(tls=tls)
-    person = server.connect(tls=ssl._create_unverified_context())
-    person._has_spoken = True  # is silent
+    person = SilentClient(server.port, tls=ssl._create_unverified_context())
     person.expect("login: ")  # so the browser would have been greeted too
+    person.close()
     browser.send(b"GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n")
     assert browser.receive_through(b" 200 OK\r\n") == b"HTTP/1.1"
 
@@ -171,19 +179,21 @@ def test_old_versions(server: ServerProcess) -> None:
 
 # What is no handshake, or none that can be agreed upon, is closed, with one line in the log.
 @pytest.mark.parametrize(
-    "data",
-    [client_hello()[:100] + b"\r\n/login bob s3cret\r\n" * 99, b"\x16\x03\x01\0\x05hello\n"],
+    ("data", "source"),
+    [
+        (client_hello()[:100] + b"\r\n/login bob s3cret\r\n" * 99, "127.0.0.8"),
+        (b"\x16\x03\x01\0\x05hello\n", "127.0.0.9"),
+    ],
     ids=["text after half a hello", "no hello"],
 )
-def test_broken_handshakes(server: ServerProcess, data: bytes) -> None:
-    before = server.log
-    stranger = server.connect()
+def test_broken_handshakes(server: ServerProcess, data: bytes, source: str) -> None:
+    stranger = server.connect(source=source)
     stranger.send(data)
     stranger.receive_end()
-    wait_until(lambda: server.log != before, "it is logged")
-    record = server.log.removeprefix(before)
-    assert (record.count("\n"), record.count("TLS handshake failed")) == (1, 1)
-    assert "s3cret" not in record
+    wait_until(lambda: source in server.log, "it is logged")
+    (record,) = (line for line in server.log.splitlines() if source in line)
+    assert "TLS handshake failed" in record
+    assert "s3cret" not in server.log
 
 
 # A handshake has its time, no matter how much of it comes.
