@@ -122,9 +122,10 @@ class TopicSet(RoomEvent):
 
 @dataclass(slots=True)
 class Connected(Event):
-    """A client is here, and nobody has logged in on it yet."""
+    """A client is here, and nobody has logged in on it yet; without TLS, perhaps nobody may."""
 
     is_registration_open: bool
+    needs_tls: bool = False
 
 
 @dataclass(slots=True)

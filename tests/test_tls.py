@@ -229,7 +229,7 @@ def test_reload(server: ServerProcess, folder: Path, tls: ssl.SSLContext, new_na
 
 
 # Where TLS is required, passwords that come from elsewhere in the clear are not looked at, right or
-# wrong, and the answer says what to do. From this machine, or in TLS, all is as ever.
+# wrong, nor asked for, and the answer says what to do. From this machine, or in TLS, all is as ever.
 def test_required(start_server, folder: Path, tls: ssl.SSLContext, own_address: str) -> None:
     server = start_server(**_paths(folder), REQUIRE_TLS="true")
     server.connect().register("alice")
@@ -237,7 +237,8 @@ def test_required(start_server, folder: Path, tls: ssl.SSLContext, own_address: 
         "Error: log in over TLS: openssl s_client -quiet -connect HOST:PORT, to this same port"
     )
     outsider = server.connect(source=own_address)
-    for line in ("/login alice secret", "/login alice wrong", "/register bob secret"):
+    outsider.expect("Logging in needs TLS: openssl s_client")
+    for line in ("/login alice secret", "/login alice wrong", "/register bob secret", "alice"):
         outsider.expect("login: ")
         outsider.type(line)
         outsider.expect_lines(refusal)

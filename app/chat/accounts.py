@@ -11,7 +11,7 @@ import structlog
 from app import commands, events
 from app.chat.limits import Throttle
 from app.chat.passwords import Hasher, checked
-from app.chat.session import Session, User
+from app.chat.session import Client, Session, User
 from app.chat.tokens import Tokens
 from app.errors import BadNameError, Forbidden, LoginRefused, NotPossible
 from app.names import Name, parse_name
@@ -164,12 +164,16 @@ class Accounts:
         session.ignored = user.ignored
         session.client.show(events.LoggedIn(user.name, token))
 
+    def needs_tls(self, client: Client) -> bool:
+        """Whether nobody may log in on a connection, since it could be overheard."""
+        return self._requires_tls and not client.is_secure
+
     def _check_may_log_in(self, session: Session) -> None:
         if session.user is not None:
             raise NotPossible(
                 f"you are logged in as {session.user.name} already", code="already_logged_in"
             )
-        if self._requires_tls and not session.client.is_secure:
+        if self.needs_tls(session.client):
             raise Forbidden(
                 "log in over TLS: openssl s_client -quiet -connect HOST:PORT, to this same port",
                 code="tls_required",

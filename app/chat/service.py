@@ -82,7 +82,7 @@ class Service:
     def connect(self, client: Client) -> Session:
         """Begin a session, on which nobody has logged in yet."""
         session = Session(client)
-        client.show(events.Connected(self.accounts.is_open))
+        client.show(events.Connected(self.accounts.is_open, self.accounts.needs_tls(client)))
         return session
 
     def handle(self, session: Session, command: commands.Command) -> None:

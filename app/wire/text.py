@@ -38,6 +38,7 @@ class TextWire:
         self._line_bytes_max = line_bytes_max
         self._has_begun = False
         self._is_logged_in = False
+        self._may_ask_password = True  # nobody is to type one that could be overheard
         self._history_before_id: int | None = None  # where the next page of /history ends
         self._secret: Callable[[str], Answer] | None = None  # takes the hidden line asked for
         self._output = bytearray()
@@ -75,6 +76,8 @@ class TextWire:
         """Return what shows the session an event that concerns it alone, and what is asked next."""
         if isinstance(event, events.LoggedIn):
             self._is_logged_in = True
+        elif isinstance(event, events.Connected):
+            self._may_ask_password = not event.needs_tls
         elif isinstance(event, events.HistoryShown):
             self._history_before_id = event.before_id
         return render(event) + (b"" if self._is_logged_in else b"login: ")
@@ -117,7 +120,7 @@ class TextWire:
         if not name:
             self._output += b"login: "
             return None
-        return self._ask("password: ", lambda password: Login(name, password))
+        return self._ask_password(lambda password: Login(name, password))
 
     def _command(self, text: str) -> Answer:
         word, _, rest = text.partition(" ")
@@ -125,10 +128,14 @@ class TextWire:
         if kind is Passwd and not arguments:
             return self._ask("old password: ", self._ask_new_password)
         if kind in (Login, Register) and len(arguments) == 1:
-            if self._is_logged_in:
-                return kind(arguments[0], "")  # to be refused: there is no use in asking
-            return self._ask("password: ", lambda password: kind(arguments[0], password))
+            return self._ask_password(lambda password: kind(arguments[0], password))
         return parse_arguments(kind, rest)
+
+    def _ask_password(self, then: Callable[[str], Command]) -> Answer:
+        """Ask for a password, or for nothing where the answer is no already."""
+        if self._is_logged_in or not self._may_ask_password:
+            return then("")
+        return self._ask("password: ", then)
 
     def _ask_new_password(self, old: str) -> Answer:
         return self._ask("new password: ", lambda new: Passwd(old, new))

@@ -57,6 +57,9 @@ def _muted(event: events.Muted) -> str:
 
 def _connected(event: events.Connected) -> Iterable[str]:
     yield "Greenroom: a chat server that remembers."
+    if event.needs_tls:
+        yield "Logging in needs TLS: openssl s_client -quiet -connect HOST:PORT, to this same port."
+        return
     if event.is_registration_open:
         yield "Log in with your name. New here? Type /register NAME. Lost? Type /help."
     else:
