@@ -11,6 +11,8 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.addresses import parse_address
+
 # The journal. Senders wait when it is full, and so does their TCP.
 JOURNAL_ENTRIES_MAX = 16_384  # waiting to be committed
 JOURNAL_BYTES_MAX = 512 << 10  # of text waiting to be committed: with a batch, less than an outbox
@@ -147,14 +149,3 @@ class Settings(BaseSettings):
     def url(self) -> str:
         """The database's SQLAlchemy URL."""
         return self.database_url or f"sqlite:///{self.data_dir / 'greenroom.db'}"
-
-
-def parse_address(text: str) -> tuple[str, int]:
-    """Split `[HOST:]PORT` (an IPv6 host in brackets); the host defaults to loopback.
-
-    Raises ValueError.
-    """
-    host, _, port = text.rpartition(":")
-    if not re.fullmatch(r"\d{1,5}", port, re.ASCII) or int(port) > 65_535:
-        raise ValueError(f"not an address: {text!r}; expected [HOST:]PORT, like 127.0.0.1:8888")
-    return host.removeprefix("[").removesuffix("]") or "127.0.0.1", int(port)

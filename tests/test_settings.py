@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from app.addresses import parse_address
 from app.cli import main
-from app.settings import Settings, parse_address
+from app.settings import Settings
 
 DEFAULTS = {
     "data_dir": Path("var"),

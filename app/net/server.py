@@ -15,6 +15,7 @@ from gevent.server import StreamServer
 from gevent.socket import socket
 
 from app import events
+from app.addresses import parse_address
 from app.errors import StartRefused
 from app.net.connection import Connection
 from app.net.http import Http
@@ -28,7 +29,6 @@ from app.settings import (
     KEEPALIVE_PROBE_SECONDS,
     KEEPALIVE_PROBES,
     RESERVED_DESCRIPTORS,
-    parse_address,
 )
 from app.wire.ndjson import NdjsonWire
 from app.wire.text import TextWire

@@ -1,0 +1,374 @@
+"""The client for programs: one conversation with a server, through any number of connections.
+
+    with Client("127.0.0.1:8888", name="echo", password="secret", register=True) as client:
+        client.join("lobby")
+        for event in client.events():
+            print(event)
+
+What it promises:
+  1. `events()` yields each message of each joined room once, in the order of ids, none missing,
+     whatever happens to the connection or the server. After each loss it connects again by itself,
+     logs in, joins its rooms where it left them, and reads from history what was not replayed.
+  2. `say` returns when the message is stored, and it is stored once: it is said again with the same
+     `txn` until it is answered. Other requests that were unanswered when the connection was lost
+     raise ConnectionLost, unless asking twice does no harm; then they are asked again.
+  3. Its memory is bounded. While the program does not read its events, the socket is not read
+     either, but to answer calls. Messages that come on the way to an answer, and have no space in
+     the queue, are read again from history later; in place of other events comes one `missed`.
+  4. Any thread may call any method; `close` wakes them all.
+"""
+
+from __future__ import annotations
+
+import ssl
+import threading
+import time
+import uuid
+from collections import deque
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Self
+
+from app.client.connection import CallRefused, Connection, ConnectionLost
+from app.client.resume import Answer, Backoff, Event, Rooms
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+EVENTS_QUEUED_MAX = 4_096  # that the program has not read: some 5 MB of usual messages
+GAP_PAGE_MESSAGES = 200  # asked of history at once
+
+# What may be asked twice: what only reads, and what a new connection has not done yet.
+_REPEATABLE = {"ping", "who", "rooms", "history", "bans", "help", "file.list", "join", "leave"}
+_WITH_TXN = {"say", "me", "msg"}
+# Refusals to come in that pass; any other one ends the client.
+_PASSING = {"wait", "busy", "full", "shutting_down", "not_stored", "unavailable", "internal"}
+_TRY_NEXT = {"login_refused", "name_taken", "registration_closed"}  # the next way to log in
+
+
+class Client:
+    """See the promises at the top of this file. Attributes: `user`, `token`, `latency`."""
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        name: str = "",
+        password: str = "",
+        token: str = "",
+        register: bool = False,
+        remember: str = "",
+        tls: ssl.SSLContext | bool | None = None,
+        on_state: Callable[[Event], None] | None = None,
+        backoff: Backoff | None = None,
+    ) -> None:
+        """Connect to `[HOST:]PORT` and log in, by token if there is one, else by password.
+
+        `register`: make the account if there is none of the name. `remember`: a label, under which
+        to ask for a `token`. `tls`: True, or a context of your own. `on_state`: called with the
+        events `reconnecting` and `connected` when they happen, by the thread that reads: it must
+        not call the client. Raises CallRefused, ConnectionLost; ValueError.
+        """
+        if not (token or (name and password)):
+            raise ValueError("a client logs in with a name and a password, or with a token")
+        self.user = name
+        self.token = token
+        self.latency: float | None = None  # seconds, of the last ping
+        self._address = address
+        self._credentials = {"name": name, "password": password}
+        self._may_register = register
+        self._label = remember or None
+        self._tls = ssl.create_default_context() if tls is True else tls or None
+        self._on_state = on_state or (lambda event: None)
+        self._backoff = backoff or Backoff()
+        self._taking_turns = threading.Lock()  # held by the one that waits for the next event
+        self._changed = threading.Condition()  # guards all below
+        self._connection: Connection | None = None
+        self._is_ready = False  # whether the connection is logged in, and in all rooms
+        self._end: Exception | None = None
+        self._is_closed = False
+        self._callers = 0  # who wait for an answer, or for a connection to ask on
+        self._queue: deque[Event] = deque()
+        self._rooms = Rooms()
+        self._connect()
+        threading.Thread(target=self._run, name=f"chat {address}", daemon=True).start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # What a program does.
+
+    def call(self, op: str, /, **fields: object) -> Answer:
+        """Ask anything of docs/protocol.md, and return the answer; waits for a connection first.
+
+        Raises CallRefused; ConnectionLost when nobody knows whether it happened, or at the end.
+        """
+        if op in _WITH_TXN and not fields.get("txn"):
+            fields["txn"] = uuid.uuid4().hex
+        with self._calling():
+            while True:
+                connection = self._ready_connection()
+                try:
+                    return connection.ask(op, **fields).result()
+                except ConnectionLost:
+                    if op not in _REPEATABLE | _WITH_TXN:
+                        raise
+
+    def join(self, room: str, since: int | None = None) -> Answer:
+        """Enter a room; `since`: show all that was said after that id. Raises as `call`."""
+        return self.call("join", room=room, since=since)
+
+    def leave(self, room: str) -> Answer:
+        """Leave a room. Raises as `call`."""
+        return self.call("leave", room=room)
+
+    def say(self, room: str, body: str, *, txn: str = "") -> int:
+        """Say something, and return the message's id when it is stored.
+
+        Said again with the same `txn`, even by another run of the program, it is stored once.
+        Raises CallRefused; ConnectionLost when the client has ended.
+        """
+        return int(self.call("say", room=room, body=body, txn=txn)["message_id"])
+
+    def ping(self) -> float:
+        """Return how many seconds the server takes to answer; also kept as `latency`."""
+        began = time.monotonic()
+        self.call("ping")
+        self.latency = time.monotonic() - began
+        return self.latency
+
+    def events(self) -> Iterator[Event]:
+        """Yield what happens, until the client is closed. May be called again to go on.
+
+        Between the server's events: `reconnecting` with its `reason`, and `connected` again;
+        `shut_out` of a `room` that could not be entered again; `missed`: of others than messages.
+        Raises what ended the client: CallRefused, such as a login, or ConnectionLost.
+        """
+        try:
+            while True:
+                yield self._next_event()
+        except ConnectionLost:
+            if not self._is_closed:
+                raise
+
+    def close(self) -> None:
+        """End it: `events()` ends, calls raise ConnectionLost. From any thread, any time."""
+        with self._changed:
+            self._is_closed = True
+        self._finish(ConnectionLost("this client is closed"))
+
+    # What the program's threads wait for.
+
+    @contextmanager
+    def _calling(self) -> Iterator[None]:
+        """Keep the reading thread at it, however full the queue is."""
+        with self._changed:
+            self._callers += 1
+            self._changed.notify_all()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._callers -= 1
+
+    def _ready_connection(self) -> Connection:
+        def is_ready() -> bool:
+            return bool(self._end or (self._is_ready and not self._current.is_lost))
+
+        with self._changed:
+            self._changed.wait_for(is_ready)
+            if self._end:
+                raise self._end
+            return self._current
+
+    @property
+    def _current(self) -> Connection:
+        assert self._connection is not None  # noqa: S101 - since the constructor
+        return self._connection
+
+    def _next_event(self) -> Event:
+        with self._taking_turns:
+            while True:
+                with self._changed:
+                    self._changed.wait_for(lambda: self._queue or self._end)
+                    if self._end and (self._is_closed or not self._queue):
+                        raise self._end
+                    if self._queue[0]["event"] != "gap":
+                        self._changed.notify_all()
+                        return self._queue.popleft()
+                    room = self._queue[0]["room"]
+                self._fill_gap(room)
+
+    def _fill_gap(self, room: str) -> None:
+        """Put the next page of history in place of the gap at the head of the queue."""
+        with self._changed:
+            since = self._rooms.ask(room)
+        page = None
+        if since is not None:
+            try:
+                page = self.call("history", room=room, after=since, count=GAP_PAGE_MESSAGES)
+            except CallRefused:
+                with self._changed:
+                    if self._rooms.ask(room) is not None:
+                        raise  # else we have left the room, and are to see no more of it
+        with self._changed:
+            self._queue.popleft()
+            self._queue.extendleft(reversed(self._rooms.fill(page) if page else []))
+
+    # What the reading thread does. (The first connection is made by the constructor's.)
+
+    def _run(self) -> None:
+        try:
+            while True:
+                reason = self._read_until_lost()
+                self._announce({"event": "reconnecting", "reason": str(reason)})
+                self._reconnect(reason)
+        except (CallRefused, ConnectionLost) as error:
+            self._finish(error)
+        finally:
+            self._finish(ConnectionLost("the client failed"))  # if there was another reason
+            self._current.close()
+
+    def _read_until_lost(self) -> ConnectionLost:
+        connected_at = time.monotonic()
+        try:
+            while True:
+                self._current.read()
+        except ConnectionLost as reason:
+            self._backoff.note_connected(time.monotonic() - connected_at)
+            return reason
+        finally:
+            self._current.close()
+
+    def _reconnect(self, reason: ConnectionLost) -> None:
+        """Try until it is connected. Raises CallRefused, ConnectionLost when that is the end."""
+        while True:
+            seconds = self._backoff.next_seconds()
+            if seconds is None:
+                raise reason
+            with self._changed:
+                self._is_ready = False
+                self._changed.wait_for(lambda: self._end, seconds)
+            try:
+                return self._connect()
+            except ConnectionLost as error:
+                reason = error
+            except CallRefused as refusal:
+                if refusal.code not in _PASSING:
+                    raise
+                reason = ConnectionLost(str(refusal))
+
+    def _connect(self) -> None:
+        """Connect, log in, and enter the rooms. Raises CallRefused, ConnectionLost."""
+        is_first = self._connection is None
+        if self._end:
+            raise self._end
+        connection = Connection(self._address, self._tls, self)
+        with self._changed:
+            self._connection = connection
+            if self._end:
+                connection.cut(str(self._end))
+        try:
+            self._log_in(connection)
+            if not is_first:
+                self._announce({"event": "connected"})
+            self._enter_rooms(connection)
+        except Exception:
+            connection.close()
+            raise
+        with self._changed:
+            self._is_ready = True
+            self._changed.notify_all()
+
+    def _log_in(self, connection: Connection) -> None:
+        named = {**self._credentials, "remember": None if self.token else self._label}
+        ways: list[tuple[str, dict[str, str | None]]] = []
+        if self.token:
+            ways.append(("login", {"token": self.token}))
+        if self._may_register:
+            ways.append(("register", named))
+        if named["password"]:
+            ways.append(("login", named))
+        for number, (op, fields) in enumerate(ways, 1):
+            try:
+                answer = connection.exchange(op, **fields)
+                break
+            except CallRefused as refusal:
+                if refusal.code not in _TRY_NEXT or number == len(ways):
+                    raise
+        self.user = answer["user"]
+        self.token = answer.get("token") or self.token
+        self._may_register = False
+
+    def _enter_rooms(self, connection: Connection) -> None:
+        with self._changed:
+            rooms = self._rooms.shown()
+        for room, since in rooms:
+            try:
+                connection.exchange("join", room=room, since=since)
+            except CallRefused as refusal:
+                if refusal.code in _PASSING:
+                    raise
+                shut_out = {"event": "shut_out", "room": room, "error": refusal.code}
+                with self._changed:
+                    self._rooms.leave(room)
+                    self._put({**shut_out, "message": str(refusal)})
+
+    def _announce(self, state: Event) -> None:
+        self._on_state(state)
+        with self._changed:
+            self._put(state)
+
+    def on_answer(self, request: Event, answer: Answer) -> None:
+        """See Listener."""
+        with self._changed:
+            if request["op"] == "join":
+                is_complete = answer.get("is_complete", True)
+                since = request.get("since", 0)
+                self._put(self._rooms.join(answer["room"], since, is_complete=is_complete))
+            elif request["op"] == "leave":
+                self._rooms.leave(answer["room"])
+            elif request["op"] == "passwd":
+                self._credentials["password"] = request["new"]
+
+    def on_event(self, event: Event) -> None:
+        """See Listener. Waits while the queue is full, unless somebody waits for an answer."""
+        kind = event["event"]
+        with self._changed:
+            self._changed.wait_for(lambda: self._has_space or not self._may_wait)
+            if kind == "message":
+                self._put(self._rooms.take(event, has_space=self._has_space))
+                return
+            if kind in {"kicked", "banned"} and event["user"] == self.user:
+                self._rooms.leave(event["room"])
+            self._put(event)
+
+    @property
+    def _may_wait(self) -> bool:
+        return self._is_ready and not self._callers and not self._end
+
+    @property
+    def _has_space(self) -> bool:
+        return len(self._queue) < EVENTS_QUEUED_MAX
+
+    def _put(self, event: Event | None) -> None:
+        """Queue an event, or `missed` when there is no space; a gap stands for many messages."""
+        if event is None:
+            return
+        if not self._has_space and event["event"] != "gap":
+            event = {"event": "missed"}
+            if self._queue[-1] == event:
+                return
+        self._queue.append(event)
+        self._changed.notify_all()
+
+    def _finish(self, error: Exception) -> None:
+        with self._changed:
+            self._end = self._end or error
+            self._is_ready = False
+            connection = self._connection
+            self._changed.notify_all()
+        if connection is not None:
+            connection.cut(str(error))

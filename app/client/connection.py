@@ -1,0 +1,174 @@
+"""One connection to a server: requests and their answers, and the events in between.
+
+Any thread may ask; one thread reads, and hands out answers and events in the order of the wire.
+When the connection is lost, everybody who still waits for an answer is told so.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import threading
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from app.client.stream import Stream
+
+if TYPE_CHECKING:
+    import ssl
+
+    from app.client.resume import Answer, Event
+
+SILENCE_SECONDS = 30  # after which the server is asked whether it is there; as long again to answer
+LINE_BYTES_MAX = 64 << 20  # ten times what the longest page of history takes
+
+
+class CallRefused(Exception):
+    """The server refused a request: `code` is stable, `str(refusal)` a sentence for people."""
+
+    def __init__(self, code: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code = code
+
+
+class ConnectionLost(ConnectionError):
+    """The connection was lost, or not to be had; what was not answered may have happened or not."""
+
+
+class Listener(Protocol):
+    """Who is told what comes, by the thread that reads. It may take its time: TCP then waits."""
+
+    def on_event(self, event: Event) -> None:
+        """Take an event."""
+
+    def on_answer(self, request: Event, answer: Answer) -> None:
+        """Take an answer, before whoever asked gets it, and before what comes behind it."""
+
+
+@dataclass
+class _Asked:
+    request: dict[str, Any]
+    line: bytes
+    answer: Future[Answer]
+
+
+class Connection:
+    """Requests, answers and events on one socket. `cut` it from any thread."""
+
+    def __init__(self, address: str, tls: ssl.SSLContext | None, listener: Listener) -> None:
+        """Connect. Raises ConnectionLost; ValueError for what is no address."""
+        try:
+            self._stream = Stream(address, tls)
+        except OSError as error:
+            raise ConnectionLost(f"can't connect to {address}: {error}") from error
+        self._listener = listener
+        self._asking = threading.Lock()  # guards the three below
+        self._asked: dict[object, _Asked] = {}
+        self._numbers = itertools.count(1)
+        self._loss: ConnectionLost | None = None
+        self._rest = b""
+        self._last_words = "the server hung up"
+        self._is_probed = False
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it can be used no more."""
+        return self._loss is not None
+
+    def ask(self, op: str, /, **fields: object) -> Future[Answer]:
+        """Send a request; fields that are None are left out. The answer comes while it is read.
+
+        It raises CallRefused or ConnectionLost.
+        """
+        request = {"op": op, **{key: value for key, value in fields.items() if value is not None}}
+        answer: Future[Answer] = Future()
+        with self._asking:
+            if self._loss:
+                raise self._loss
+            number = next(self._numbers)
+            line = json.dumps({"id": number, **request}, ensure_ascii=False).encode() + b"\n"
+            self._asked[number] = _Asked(request, line, answer)
+        try:
+            self._stream.send(line)
+        except OSError as error:
+            self.cut(str(error))
+        return answer
+
+    def exchange(self, op: str, /, **fields: object) -> Answer:
+        """Ask, and read until the answer is there: for the thread that reads.
+
+        Raises CallRefused, ConnectionLost.
+        """
+        answer = self.ask(op, **fields)
+        while not answer.done():
+            self.read()
+        return answer.result()
+
+    def read(self) -> None:
+        """Wait for what comes next, and hand it out. Raises ConnectionLost."""
+        try:
+            data = self._stream.receive(SILENCE_SECONDS)
+        except TimeoutError:
+            self._probe()
+            return
+        except OSError as error:
+            raise self.cut(str(error)) from error
+        if not data:
+            raise self.cut(self._last_words)
+        self._is_probed = False
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        if len(self._rest) > LINE_BYTES_MAX:
+            raise self.cut("the server sent a line without end")
+        for line in lines:
+            self._take(line)
+
+    def _probe(self) -> None:
+        if self._is_probed:
+            raise self.cut("the server is silent")
+        self._is_probed = True
+        self.ask("ping")
+
+    def _take(self, line: bytes) -> None:
+        try:
+            said = json.loads(line)
+            is_event = "event" in said
+        except (ValueError, TypeError) as error:
+            raise self.cut("what answers there is no Greenroom") from error
+        if is_event:
+            self._listener.on_event(said)
+        else:
+            self._settle(said)
+
+    def _settle(self, answer: Answer) -> None:
+        with self._asking:
+            asked = self._asked.pop(self._number_of(answer), None)
+        if asked is None:
+            self._last_words = str(answer.get("message", self._last_words))
+        elif answer["ok"]:
+            self._listener.on_answer(asked.request, answer)
+            asked.answer.set_result(answer)
+        else:
+            asked.answer.set_exception(CallRefused(answer["error"], answer["message"]))
+
+    def _number_of(self, answer: Answer) -> object:
+        """Return which request is answered. The id of a line that is too long nobody has read."""
+        if answer.get("error") == "line_too_long" and self._asked:
+            return max(self._asked, key=lambda number: len(self._asked[number].line))
+        return answer.get("id")
+
+    def cut(self, reason: str) -> ConnectionLost:
+        """End it, tell all who wait, and return what they are told: the first reason given."""
+        with self._asking:
+            loss = self._loss = self._loss or ConnectionLost(reason)
+            waiting = list(self._asked.values())
+            self._asked.clear()
+        self._stream.shut()
+        for asked in waiting:
+            asked.answer.set_exception(loss)
+        return loss
+
+    def close(self) -> None:
+        """Give the socket back: for the thread that reads, when it is done with it."""
+        self.cut("closed")
+        self._stream.close()

@@ -1,0 +1,86 @@
+"""A socket to the server, plain or TLS, that one thread reads and any thread writes.
+
+An SSL object bears one thread at a time, so nobody waits while using it: the socket never blocks,
+and whoever has to wait does so outside the lock. A writer that waits for the server never keeps the
+reader from reading.
+"""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
+from app.addresses import parse_address
+
+CONNECT_SECONDS_MAX = 10  # of connecting, and again of the TLS handshake
+SEND_SECONDS_MAX = 60  # without the server taking a byte: longer than it ever slows a speaker down
+RECEIVE_BYTES_MAX = 1 << 16  # read at once
+
+_Result = TypeVar("_Result")
+_WANTED: dict[type[OSError], int] = {
+    ssl.SSLWantReadError: selectors.EVENT_READ,
+    ssl.SSLWantWriteError: selectors.EVENT_WRITE,
+}
+
+
+class Stream:
+    """Bytes to and from a server."""
+
+    def __init__(self, address: str, tls: ssl.SSLContext | None) -> None:
+        """Connect to `[HOST:]PORT`. Raises OSError; ValueError for what is no address."""
+        host, port = parse_address(address)
+        self._socket = socket.create_connection((host, port), CONNECT_SECONDS_MAX)
+        if tls is not None:
+            self._socket = tls.wrap_socket(self._socket, server_hostname=host)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket.setblocking(False)
+        self._using = threading.Lock()
+        self._sending = threading.Lock()
+
+    def receive(self, seconds: float) -> bytes:
+        """Return what came; nothing at the end. Raises TimeoutError after so long, OSError."""
+        act = partial(self._socket.recv, RECEIVE_BYTES_MAX)
+        return self._when_ready(act, selectors.EVENT_READ, seconds)
+
+    def send(self, data: bytes) -> None:
+        """Send all of it, whole among what other threads send. Raises OSError."""
+        left = memoryview(data)
+        with self._sending:
+            while left:
+                act = partial(self._socket.send, left)
+                sent = self._when_ready(act, selectors.EVENT_WRITE, SEND_SECONDS_MAX)
+                left = left[sent:]
+
+    def _when_ready(self, act: Callable[[], _Result], wanted: int, seconds: float) -> _Result:
+        while True:
+            try:
+                with self._using:
+                    return act()
+            except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError) as not_ready:
+                self._wait(_WANTED.get(type(not_ready), wanted), seconds)
+
+    def _wait(self, wanted: int, seconds: float) -> None:
+        with selectors.DefaultSelector() as selector:
+            try:
+                selector.register(self._socket, wanted)
+            except ValueError as error:  # its reader has closed it meanwhile
+                raise ConnectionResetError("closed") from error
+            if not selector.select(seconds):
+                raise TimeoutError("the server is silent")
+
+    def shut(self) -> None:
+        """Let whoever reads or writes find the end, from any thread."""
+        try:
+            # Not SSLSocket's own, which would let its reader go on without TLS.
+            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+        except OSError:
+            return  # the other side was first
+
+    def close(self) -> None:
+        """Give the socket back: for the thread that reads, when it has read its last."""
+        self._socket.close()
