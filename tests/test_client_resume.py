@@ -1,0 +1,154 @@
+"""The client library's memory, without a socket: nothing twice, nothing missing; when to retry."""
+
+from random import Random
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from app.client.resume import Backoff, Event, Rooms
+
+PAGE = 3  # messages of a page of history here
+
+
+class World:
+    """A room at a server, a client's memory of it, and the program that reads what is queued."""
+
+    def __init__(self) -> None:
+        self.newest_id = 0
+        self.rooms = Rooms()
+        self.queue: list[Event] = []
+        self.shown: list[int] = []
+        self.page: dict | None = None  # history's answer, on its way
+        self.rooms.join("lobby", 0, is_complete=True)
+
+    def message(self, message_id: int) -> Event:
+        return {"event": "message", "room": "lobby", "id": message_id}
+
+    def put(self, event: Event | None) -> None:
+        if event is not None:
+            self.queue.append(event)
+
+    def say(self, *, has_space: bool) -> None:
+        self.newest_id += 1
+        self.put(self.rooms.take(self.message(self.newest_id), has_space=has_space))
+
+    def come_back(self, missed: int, replayed: int, *, is_complete: bool) -> None:
+        """Lose the connection, miss messages, and join again; the replay may not be whole."""
+        self.newest_id += missed
+        ((_, since),) = self.rooms.shown()
+        first = since + 1 if is_complete else max(since + 1, self.newest_id - replayed + 1)
+        self.put(self.rooms.join("lobby", since, is_complete=is_complete))
+        for message_id in range(first, self.newest_id + 1):
+            self.put(self.rooms.take(self.message(message_id), has_space=True))
+
+    def ask_history(self) -> None:
+        if self.page is None and self.queue and self.queue[0]["event"] == "gap":
+            since = self.rooms.ask("lobby")
+            last = min(since + PAGE, self.newest_id)
+            messages = [self.message(each) for each in range(since + 1, last + 1)]
+            has_more = last < self.newest_id
+            self.page = {"room": "lobby", "messages": messages, "has_more": has_more}
+
+    def read(self) -> None:
+        """Let the program read what it can: up to a gap, or the answer that fills one."""
+        if self.page is not None:
+            self.queue[:1] = self.rooms.fill(self.page)
+            self.page = None
+        while self.queue and self.queue[0]["event"] != "gap":
+            self.shown.append(self.queue.pop(0)["id"])
+
+
+_steps = st.lists(
+    st.one_of(
+        st.builds(lambda has_space: ("say", {"has_space": has_space}), st.booleans()),
+        st.builds(
+            lambda missed, replayed, is_complete: (
+                "come_back",
+                {"missed": missed, "replayed": replayed, "is_complete": is_complete},
+            ),
+            st.integers(0, 8),
+            st.integers(0, 4),
+            st.booleans(),
+        ),
+        st.just(("ask_history", {})),
+        st.just(("read", {})),
+    ),
+    max_size=40,
+)
+
+
+# Whatever is lost, cut off or has no space, the program is shown each message once, in order, and
+# in the end all of them; also when history's answer is overtaken by a lost connection.
+@example(
+    [
+        ("say", {"has_space": False}),
+        ("ask_history", {}),
+        ("come_back", {"missed": 1, "replayed": 0, "is_complete": False}),
+        ("read", {}),
+    ]
+)
+@given(_steps)
+def test_each_message_is_shown_once_in_order(steps: list[tuple[str, dict]]) -> None:
+    world = World()
+    for name, arguments in steps:
+        getattr(world, name)(**arguments)
+        assert world.shown == list(range(1, len(world.shown) + 1))
+    while world.queue or world.page:
+        world.ask_history()
+        world.read()
+    assert world.shown == list(range(1, world.newest_id + 1))
+
+
+# What a server sends twice, or for a room that was left, is not shown.
+def test_nothing_is_shown_twice_or_after_leaving() -> None:
+    world = World()
+    assert world.rooms.take(world.message(7), has_space=True) is not None
+    assert world.rooms.take(world.message(7), has_space=True) is None
+    world.rooms.leave("lobby")
+    assert world.rooms.take(world.message(8), has_space=True) is None
+
+
+# A gap of a room that was left needs no filling.
+def test_the_gap_of_a_room_that_was_left_is_forgotten() -> None:
+    world = World()
+    assert world.rooms.take(world.message(1), has_space=False) == {"event": "gap", "room": "lobby"}
+    world.rooms.leave("lobby")
+    assert world.rooms.ask("lobby") is None
+    assert world.rooms.fill({"room": "lobby", "messages": [], "has_more": False}) == []
+
+
+class Longest(Random):
+    """Draws the most there is."""
+
+    def uniform(self, _low: float, high: float) -> float:
+        return high
+
+
+# The wait doubles up to a bound, and stays there however long the server is away.
+def test_the_wait_doubles_up_to_a_bound() -> None:
+    backoff = Backoff(seconds_first=1, seconds_max=5, random=Longest())
+    assert [backoff.next_seconds() for _ in range(5)] == [1, 2, 4, 5, 5]
+    assert {backoff.next_seconds() for _ in range(3_000)} == {5}
+
+
+# Each wait is drawn from nothing to its bound, so that a herd comes back spread out.
+def test_the_wait_is_spread_over_all_of_its_bound() -> None:
+    waits = [Backoff(seconds_first=1, random=Random(seed)).next_seconds() for seed in range(200)]
+    assert min(waits) < 0.1
+    assert max(waits) > 0.9
+
+
+# A connection that held begins the waits anew; one that was cut at once does not.
+def test_a_connection_that_held_begins_the_waits_anew() -> None:
+    backoff = Backoff(seconds_first=1, seconds_max=60, random=Longest())
+    assert [backoff.next_seconds() for _ in range(3)] == [1, 2, 4]
+    backoff.note_connected(seconds=3)
+    assert backoff.next_seconds() == 8
+    backoff.note_connected(seconds=9)
+    assert backoff.next_seconds() == 1
+
+
+# Whoever bounds the attempts in a row is told when there are no more.
+def test_attempts_can_be_bounded() -> None:
+    backoff = Backoff(seconds_first=1, attempts_max=2, random=Longest())
+    assert [backoff.next_seconds() for _ in range(3)] == [1, 2, None]
