@@ -12,6 +12,7 @@ Read it in this order:
 
     settings.py     every setting and bound, with its unit
     names.py        names and text: normalise, compare, make harmless
+    addresses.py    addresses as people write them
     times.py        times and spans as people write them
     errors.py       every refusal, with its stable code
     commands.py     what a client may ask: the one table that parser, usage and /help are made from
@@ -40,6 +41,8 @@ Read it in this order:
         http.py         what is asked over HTTP
         server.py       the listener
         main.py         the process
+    client/         the library for programs at the other end; it needs nothing of all this
+        client.py  connection.py  stream.py  resume.py
     log.py  cli.py  the log; manage.py's commands
 
 Imports point one way: net -> wire, chat -> store; all of them -> the files at the top.

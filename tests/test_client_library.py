@@ -32,8 +32,10 @@ def open_client(server: ServerProcess | str, name: str, **options: object) -> It
     with Client(address, **(given | options)) as client:
         alarm = threading.Timer(WAIT_SECONDS_MAX, client.close)
         alarm.start()
-        yield client
-        alarm.cancel()
+        try:
+            yield client
+        finally:
+            alarm.cancel()
 
 
 def bodies(client: Client, count: int) -> list[str]:
@@ -76,6 +78,11 @@ def running_bot(folder: Path, port: int) -> Iterator[Callable[[], str]]:
         bot.wait()
 
 
+def is_reading(server: ServerProcess) -> bool:
+    """Return whether a client in this process still reads from the server, or tries to."""
+    return any(f":{server.port}" in thread.name for thread in threading.enumerate())
+
+
 def has_line(printed: Callable[[], str], end: str) -> bool:
     return any(line.endswith(f" {end}") for line in printed().splitlines())
 
@@ -100,7 +107,7 @@ def test_the_readme_bot_misses_nothing(
     server = start_server()
     with open_client(server, "bob") as bob:
         bob.join("lobby")
-        for number in ("1", "2", "3"):
+        for number in ("1", "2"):
             bob.say("lobby", f"!echo {number} to begin with")
             with running_bot(tmp_path, server.port) as printed:
                 wait_until(partial(has_line, printed, f"echo {number} to begin with"), "it is here")
@@ -115,8 +122,7 @@ def test_the_readme_bot_misses_nothing(
             wait_until(partial(has_line, printed, "echo good night"), "it has read all")
             assert printed() == stored(server, "lobby")
     replies = re.findall(r" echo (.*)", stored(server, "lobby"))
-    assert [reply for reply in replies if reply in ("1", "2", "3")] == ["1", "2", "3"]
-    assert len(replies) == 7
+    assert replies == ["1 to begin with", "1", "2 to begin with", "2", "good night"]
 
 
 # What is said is stored once, and shown once and in order to whoever said it, however often the
@@ -337,6 +343,7 @@ def test_closing_wakes_everybody(start_server: Callable[..., ServerProcess]) -> 
         assert isinstance(waiting[1].exception(WAIT_SECONDS_MAX), ConnectionLost)
         with pytest.raises(ConnectionLost, match="closed"):
             client.say("lobby", "too late")
+        wait_until(lambda: not is_reading(server), "its thread has ended")
 
 
 # Whoever bounds the attempts in a row is told when they are used up.

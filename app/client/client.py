@@ -221,9 +221,8 @@ class Client:
 
     def _run(self) -> None:
         try:
-            while True:
+            while not self._end:
                 reason = self._read_until_lost()
-                self._announce({"event": "reconnecting", "reason": str(reason)})
                 self._reconnect(reason)
         except (CallRefused, ConnectionLost) as error:
             self._finish(error)
@@ -243,14 +242,15 @@ class Client:
             self._current.close()
 
     def _reconnect(self, reason: ConnectionLost) -> None:
-        """Try until it is connected. Raises CallRefused, ConnectionLost when that is the end."""
-        while True:
-            seconds = self._backoff.next_seconds()
-            if seconds is None:
-                raise reason
+        """Try until it is connected, or the client closed. Raises CallRefused, ConnectionLost."""
+        with self._changed:
+            self._is_ready = False
+        if not self._end:
+            self._announce({"event": "reconnecting", "reason": str(reason)})
+        while (seconds := self._backoff.next_seconds()) is not None:
             with self._changed:
-                self._is_ready = False
-                self._changed.wait_for(lambda: self._end, seconds)
+                if self._changed.wait_for(lambda: self._end, seconds):
+                    return None
             try:
                 return self._connect()
             except ConnectionLost as error:
@@ -259,12 +259,11 @@ class Client:
                 if refusal.code not in _PASSING:
                     raise
                 reason = ConnectionLost(str(refusal))
+        raise reason
 
     def _connect(self) -> None:
         """Connect, log in, and enter the rooms. Raises CallRefused, ConnectionLost."""
         is_first = self._connection is None
-        if self._end:
-            raise self._end
         connection = Connection(self._address, self._tls, self)
         with self._changed:
             self._connection = connection

@@ -132,10 +132,11 @@ class Connection:
     def _take(self, line: bytes) -> None:
         try:
             said = json.loads(line)
-            is_event = "event" in said
-        except (ValueError, TypeError) as error:
-            raise self.cut("what answers there is no Greenroom") from error
-        if is_event:
+        except ValueError:
+            said = None
+        if not isinstance(said, dict):
+            raise self.cut("what answers there is no Greenroom")
+        if "event" in said:
             self._listener.on_event(said)
         else:
             self._settle(said)
