@@ -141,6 +141,7 @@ class Entered(Answer):
     """The session is in `room` now; everything after `messages` follows live.
 
     When it is not `is_complete`, there is more between what the session asked for and `messages`.
+    `last_id` is the newest message of the room, whether it is among them or not; 0: there is none.
     """
 
     room: str
@@ -149,6 +150,7 @@ class Entered(Answer):
     messages: Sequence[Said]
     now: Milliseconds
     is_complete: bool = True
+    last_id: int = 0
 
 
 @dataclass(slots=True)
@@ -206,7 +208,8 @@ class MailShown(Event):
 class HistoryShown(Answer):
     """A page of the room's past, oldest first; `has_more` when there is another one.
 
-    That one ends before `before_id`, when the pages go back.
+    That one ends before `before_id`, when the pages go back; else it begins after `last_id`. Both
+    count messages that are left out because the session ignores who said them.
     """
 
     room: str
@@ -214,6 +217,7 @@ class HistoryShown(Answer):
     has_more: bool
     before_id: int
     now: Milliseconds
+    last_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 import os
 import re
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ from tests.client import WAIT_SECONDS_MAX, wait_until
 from tests.cuts import HASTE, cutting, say_through_cuts
 from tests.server_process import ROOT, ServerProcess
 from tests.test_client_resume import Longest
+from tests.tls_front import make_certificate, tls_front
 
 SERVER_SETTINGS = {"HISTORY_REPLAY": "20"}
 NewName = Callable[[str], str]
@@ -40,8 +43,8 @@ def open_client(server: ServerProcess | str, name: str, **options: object) -> It
 
 def bodies(client: Client, count: int) -> list[str]:
     """Return the bodies of the next messages."""
-    messages = (event for event in client.events() if event["event"] == "message")
-    return [next(messages)["body"] for _ in range(count)]
+    messages = (event["body"] for event in client.events() if event["event"] == "message")
+    return list(islice(messages, count))
 
 
 def skip_to(client: Client, name: str) -> dict:
@@ -145,27 +148,46 @@ def test_an_unanswered_request_raises_connection_lost(
         assert client.call("who", room=room)["people"]  # and the client goes on
 
 
-# A message of everybody in a room comes once, in order, though the server was killed in between.
-def test_all_who_come_back_see_the_same(
-    start_server: Callable[..., ServerProcess],
-) -> None:
+# What only reads is asked again, so that nobody hears of the cut.
+def test_what_only_reads_is_asked_again(server: ServerProcess, new_name: NewName) -> None:
+    room = new_name("room")
+    with (
+        cutting(server.port, "history", 5, seed=4) as proxy,
+        open_client(proxy.address, new_name("alice")) as client,
+    ):
+        client.join(room)
+        first = client.say(room, "hello")
+        while proxy.cuts < 5:
+            assert [each["id"] for each in client.call("history")["messages"]] == [first]
+
+
+# Whoever was in rooms when the server was killed is back in all of them, with nothing missed and
+# nothing twice; that it was away is told in its place, and at once to whoever asks for that.
+def test_all_who_come_back_see_the_same(start_server: Callable[..., ServerProcess]) -> None:
     server = start_server()
-    with open_client(server, "alice") as alice, open_client(server, "bob") as bob:
+    states: list[dict] = []
+    with (
+        open_client(server, "alice", on_state=states.append) as alice,
+        open_client(server, "bob") as bob,
+    ):
         for client in (alice, bob):
             client.join("one")
             client.join("two")
-        for number in range(3):
-            alice.say("one", f"a{number}")
-            bob.say("two", f"b{number}")
-            server.kill()
-            server.start()
-        alice.say("one", "end")
+        alice.say("one", "a")
+        bob.say("two", "b")
+        server.kill()
+        server.start()
+        alice.say("one", "c")
+        bob.say("two", "d")
         for client in (alice, bob):
-            shown: dict[str, list[str]] = {"one": [], "two": []}
-            while len(shown["one"]) + len(shown["two"]) < 7:
-                message = skip_to(client, "message")
-                shown[message["room"]].append(message["body"])
-            assert shown == {"one": ["a0", "a1", "a2", "end"], "two": ["b0", "b1", "b2"]}
+            shown: dict[str, list[str]] = {"one": [], "two": [], "": []}
+            while len(shown["one"]) + len(shown["two"]) < 4:
+                event = next(client.events())
+                if event["event"] in ("message", "reconnecting", "connected"):
+                    what = event.get("body", event["event"])
+                    shown[event.get("room", "")].append(what)
+            assert list(shown.values()) == [["a", "c"], ["b", "d"], ["reconnecting", "connected"]]
+        assert [state["event"] for state in states] == ["reconnecting", "connected"]
 
 
 # What the server does not replay whole is read from history, page by page, before what follows.
@@ -210,26 +232,27 @@ def test_a_program_that_does_not_read_holds_little_and_misses_nothing(
         assert shown[60] == {"event": "missed"}  # that carol joined
 
 
-# While nobody reads its events, a client does not read the socket; calls are answered all the same,
-# also from the thread that reads events.
+# While nobody reads its events, a client does not read the socket, so nothing has to be read again;
+# but it does for a call, also one from the thread that reads events.
 def test_calls_are_answered_while_events_wait(
     server: ServerProcess, new_name: NewName, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.client.client.EVENTS_QUEUED_MAX", 5)
-    room = new_name("room")
+    room, said = new_name("room"), [str(number) for number in range(60)]
     with open_client(server, new_name("alice")) as alice, open_client(server, "dora") as dora:
         alice.join(room)
         dora.join(room)
-        for number in range(100):
-            dora.say(room, str(number))
-        heard = []
-        for event in alice.events():
-            if event["event"] == "message":
-                heard.append(event["body"])
-                alice.call("who", room=room)
-            if len(heard) == 100:
-                break
-        assert heard == [str(number) for number in range(100)]
+        for body in said:
+            dora.say(room, body)
+        messages = (event for event in alice.events() if event["event"] == "message")
+        at_leisure = list(islice(messages, 20))
+        assert not any("is_replayed" in message for message in at_leisure)
+        heard = [message["body"] for message in at_leisure]
+        for message in islice(messages, 40):
+            assert alice.call("who", room=room)["room"] == room
+            heard.append(message["body"])
+        assert heard == said
+        assert 0 < alice.ping() == alice.latency
 
 
 # A refusal has the server's code and sentence, and costs the client nothing.
@@ -285,13 +308,13 @@ def test_a_login_refused_at_a_reconnect_ends_the_client(
         with server.database() as database:
             database.execute("UPDATE users SET is_disabled = 1")
         server.start()
+        with pytest.raises(CallRefused):
+            client.ping()
         events = client.events()
         assert [next(events)["event"] for _ in range(2)] == ["message", "reconnecting"]
         with pytest.raises(CallRefused) as refused:
             next(events)
         assert refused.value.code == "disabled"
-        with pytest.raises(CallRefused):
-            client.ping()
 
 
 # Who is shut out of a room while away is told so, and stays in the others.
@@ -313,20 +336,6 @@ def test_a_room_that_is_shut_while_away_is_told(server: ServerProcess, new_name:
         assert (event["room"], event["error"]) == (room, "banned")
         with pytest.raises(CallRefused):
             bob.say(room, "and there?")
-
-
-# States are told in their place among the events, and at once to whoever asks for that.
-def test_states_are_told(start_server: Callable[..., ServerProcess]) -> None:
-    server = start_server()
-    states: list[dict] = []
-    with open_client(server, "alice", on_state=states.append) as client:
-        client.join("lobby")
-        server.kill()
-        server.start()
-        assert skip_to(client, "reconnecting")["reason"]
-        assert skip_to(client, "connected") == {"event": "connected"}
-        assert 0 < client.ping() == client.latency
-    assert [state["event"] for state in states] == ["reconnecting", "connected"]
 
 
 # Closing from another thread ends `events()`, and calls that wait for a server that is away.
@@ -394,6 +403,28 @@ def test_what_cannot_be_right_is_told() -> None:
         pass
     with pytest.raises(ValueError, match="a name and a password"):
         Client("127.0.0.1:8888")
+
+
+# Inside TLS it is the same, when the certificate is one that the program trusts; else it is told.
+def test_a_client_inside_tls(server: ServerProcess, new_name: NewName, tmp_path: Path) -> None:
+    certificate = make_certificate(tmp_path)
+    room, said = new_name("room"), [f"{number} " + "x" * 3000 for number in range(60)]
+    with tls_front(server.port, certificate) as address:
+        with (
+            pytest.raises(ConnectionLost, match="CERTIFICATE_VERIFY_FAILED"),
+            open_client(address, new_name("eve"), tls=True),
+        ):
+            pass
+        trusting = ssl.create_default_context(cafile=certificate)
+        with (
+            open_client(address, new_name("alice"), tls=trusting) as alice,
+            ThreadPoolExecutor(4) as threads,
+        ):
+            alice.join(room)
+            ids = threads.map(partial(alice.say, room), said)
+            shown = bodies(alice, len(said))
+            assert sorted(shown) == sorted(said)
+            assert len(set(ids)) == len(said)
 
 
 # A bot starts fast: the library needs nothing but Python itself.

@@ -10,6 +10,10 @@ from app.client.resume import Backoff, Event, Rooms
 PAGE = 3  # messages of a page of history here
 
 
+def joined(*, last_id: int, is_complete: bool = True) -> dict:
+    return {"room": "lobby", "last_id": last_id, "is_complete": is_complete}
+
+
 class World:
     """A room at a server, a client's memory of it, and the program that reads what is queued."""
 
@@ -19,7 +23,7 @@ class World:
         self.queue: list[Event] = []
         self.shown: list[int] = []
         self.page: dict | None = None  # history's answer, on its way
-        self.rooms.join("lobby", 0, is_complete=True)
+        self.rooms.join(0, joined(last_id=0))
 
     def message(self, message_id: int) -> Event:
         return {"event": "message", "room": "lobby", "id": message_id}
@@ -37,7 +41,8 @@ class World:
         self.newest_id += missed
         ((_, since),) = self.rooms.shown()
         first = since + 1 if is_complete else max(since + 1, self.newest_id - replayed + 1)
-        self.put(self.rooms.join("lobby", since, is_complete=is_complete))
+        answer = joined(last_id=self.newest_id, is_complete=is_complete)
+        self.put(self.rooms.join(since, answer))
         for message_id in range(first, self.newest_id + 1):
             self.put(self.rooms.take(self.message(message_id), has_space=True))
 
@@ -45,9 +50,12 @@ class World:
         if self.page is None and self.queue and self.queue[0]["event"] == "gap":
             since = self.rooms.ask("lobby")
             last = min(since + PAGE, self.newest_id)
-            messages = [self.message(each) for each in range(since + 1, last + 1)]
-            has_more = last < self.newest_id
-            self.page = {"room": "lobby", "messages": messages, "has_more": has_more}
+            self.page = {
+                "room": "lobby",
+                "messages": [self.message(each) for each in range(since + 1, last + 1)],
+                "has_more": last < self.newest_id,
+                "last_id": last,
+            }
 
     def read(self) -> None:
         """Let the program read what it can: up to a gap, or the answer that fills one."""
@@ -108,13 +116,33 @@ def test_nothing_is_shown_twice_or_after_leaving() -> None:
     assert world.rooms.take(world.message(8), has_space=True) is None
 
 
+# What was in a room before it was entered is asked for only by who says since when.
+def test_what_was_there_before_is_not_asked_for() -> None:
+    rooms = Rooms()
+    rooms.join(None, joined(last_id=7))
+    assert rooms.shown() == [("lobby", 7)]
+    assert rooms.take({"room": "lobby", "id": 5}, has_space=True)  # the replay
+    assert rooms.shown() == [("lobby", 5)]
+
+
+# A page of history whose messages are all of people who are ignored is gone past.
+def test_a_page_of_what_is_ignored_is_gone_past() -> None:
+    rooms = Rooms()
+    rooms.join(3, joined(last_id=9, is_complete=False))
+    page = {"room": "lobby", "messages": [], "has_more": True, "last_id": 6}
+    assert rooms.ask("lobby") == 3
+    assert rooms.fill(page) == [{"event": "gap", "room": "lobby"}]
+    assert rooms.ask("lobby") == 6
+
+
 # A gap of a room that was left needs no filling.
 def test_the_gap_of_a_room_that_was_left_is_forgotten() -> None:
     world = World()
     assert world.rooms.take(world.message(1), has_space=False) == {"event": "gap", "room": "lobby"}
     world.rooms.leave("lobby")
     assert world.rooms.ask("lobby") is None
-    assert world.rooms.fill({"room": "lobby", "messages": [], "has_more": False}) == []
+    page = {"room": "lobby", "messages": [], "has_more": False, "last_id": 1}
+    assert world.rooms.fill(page) == []
 
 
 class Longest(Random):

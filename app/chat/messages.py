@@ -97,5 +97,6 @@ class Messages:
                 has_more=len(page) < len(found),
                 before_id=page[0].id if page else 1,
                 now=self._clock(),
+                last_id=page[-1].id if page else command.after or 0,
             )
         )

@@ -76,6 +76,7 @@ class _Arrival(Entry):
         if self.is_first:
             delivery.show(room, events.Joined(room.name, session.speaker.name))
         messages, entered.is_complete = self.replay(room)
+        entered.last_id = room.recent[-1].id if room.recent else 0
         entered.messages = [said for said in messages if said.user not in session.ignored]
         delivery.catch_up(session)
         session.client.show(entered)

@@ -324,9 +324,7 @@ class Client:
         """See Listener."""
         with self._changed:
             if request["op"] == "join":
-                is_complete = answer.get("is_complete", True)
-                since = request.get("since", 0)
-                self._put(self._rooms.join(answer["room"], since, is_complete=is_complete))
+                self._put(self._rooms.join(request.get("since"), answer))
             elif request["op"] == "leave":
                 self._rooms.leave(answer["room"])
             elif request["op"] == "passwd":

@@ -22,9 +22,13 @@ BACKOFF_SECONDS_MAX = 15.0  # a herd of thousands, spread so wide, is no load
 
 @dataclass
 class _Room:
-    """How far the program was shown a room: all up to `shown_id`, and when behind, only that."""
+    """How far the program was shown a room: all up to `shown_id`, and when behind, only that.
+
+    While it was shown nothing, `entered_id` is the newest message that was there before it.
+    """
 
     shown_id: int
+    entered_id: int = 0
     is_behind: bool = False
     missed_id: float = 0  # the newest that came while behind, since history was last asked
 
@@ -35,10 +39,13 @@ class Rooms:
     def __init__(self) -> None:
         self._rooms: dict[str, _Room] = {}
 
-    def join(self, name: str, since: int, *, is_complete: bool) -> Event | None:
+    def join(self, since: int | None, answer: Answer) -> Event | None:
         """Note that what comes next is what came after `since`; return the gap, if there is one."""
-        room = self._rooms.setdefault(name, _Room(since))
-        return None if is_complete else self._miss(name, room, math.inf)
+        name = answer["room"]
+        room = self._rooms.setdefault(name, _Room(since or 0))
+        if since is None:
+            room.entered_id = answer["last_id"]
+        return None if answer["is_complete"] else self._miss(name, room, math.inf)
 
     def leave(self, name: str) -> None:
         """Forget a room."""
@@ -46,7 +53,7 @@ class Rooms:
 
     def shown(self) -> list[tuple[str, int]]:
         """Return for each room the id up to which all was shown: join again with it as `since`."""
-        return [(name, room.shown_id) for name, room in self._rooms.items()]
+        return [(name, room.shown_id or room.entered_id) for name, room in self._rooms.items()]
 
     def take(self, message: Event, *, has_space: bool) -> Event | None:
         """Return what to show when a message came: it, the gap that it opens, or nothing."""
@@ -72,7 +79,7 @@ class Rooms:
         if room is None or not room.is_behind:
             return None
         room.missed_id = 0  # what came until now is stored, so the answer has it
-        return room.shown_id
+        return room.shown_id or room.entered_id
 
     def fill(self, page: Answer) -> list[Event]:
         """Return what to show now that history answered: messages, and a gap if one is left."""
@@ -80,7 +87,7 @@ class Rooms:
         if room is None:
             return []
         new = [message for message in page["messages"] if message["id"] > room.shown_id]
-        room.shown_id = new[-1]["id"] if new else room.shown_id
+        room.shown_id = max(room.shown_id, page["last_id"])
         room.is_behind = page["has_more"] or room.missed_id > room.shown_id
         shown = [{"event": "message", **message, "is_replayed": True} for message in new]
         return [*shown, _gap(page["room"])] if room.is_behind else shown
