@@ -21,9 +21,7 @@ from tests.client import WAIT_SECONDS_MAX, wait_until
 from tests.cuts import HASTE, cutting, say_through_cuts
 from tests.server_process import ROOT, ServerProcess
 from tests.test_client_resume import Longest
-from tests.tls_front import make_certificate, tls_front
 
-SERVER_SETTINGS = {"HISTORY_REPLAY": "20"}
 NewName = Callable[[str], str]
 
 
@@ -292,8 +290,9 @@ def test_a_token_logs_in(server: ServerProcess, new_name: NewName) -> None:
         client.call("tokens", revoke=number)
     with pytest.raises(CallRefused), open_client(server, "", password="", token=token):
         pass
-    with open_client(server, name, token=token) as client:
+    with open_client(server, name, token=token, remember="again") as client:
         assert client.user == name
+        assert client.token not in ("", token)
 
 
 # Who is not let in any more is told so by `events()`, after all that came before, and by calls.
@@ -405,26 +404,26 @@ def test_what_cannot_be_right_is_told() -> None:
         Client("127.0.0.1:8888")
 
 
-# Inside TLS it is the same, when the certificate is one that the program trusts; else it is told.
-def test_a_client_inside_tls(server: ServerProcess, new_name: NewName, tmp_path: Path) -> None:
-    certificate = make_certificate(tmp_path)
-    room, said = new_name("room"), [f"{number} " + "x" * 3000 for number in range(60)]
-    with tls_front(server.port, certificate) as address:
-        with (
-            pytest.raises(ConnectionLost, match="CERTIFICATE_VERIFY_FAILED"),
-            open_client(address, new_name("eve"), tls=True),
-        ):
-            pass
-        trusting = ssl.create_default_context(cafile=certificate)
-        with (
-            open_client(address, new_name("alice"), tls=trusting) as alice,
-            ThreadPoolExecutor(4) as threads,
-        ):
-            alice.join(room)
-            ids = threads.map(partial(alice.say, room), said)
-            shown = bodies(alice, len(said))
-            assert sorted(shown) == sorted(said)
-            assert len(set(ids)) == len(said)
+# Inside TLS it is the same, also while four threads speak and one reads; a certificate that the
+# program does not trust is told.
+def test_a_client_inside_tls(
+    start_server: Callable[..., ServerProcess], run_here: Callable[..., object], tmp_path: Path
+) -> None:
+    run_here(tmp_path, "selfsigned", "--directory", str(tmp_path))
+    certificate, key = tmp_path / "tls-cert.pem", tmp_path / "tls-key.pem"
+    server = start_server(TLS_CERT=certificate, TLS_KEY=key)
+    said = [f"{number} ".ljust(3000, "x") for number in range(60)]
+    with (
+        pytest.raises(ConnectionLost, match="CERTIFICATE_VERIFY_FAILED"),
+        open_client(server, "eve", tls=True),
+    ):
+        pass
+    trusting = ssl.create_default_context(cafile=certificate)
+    with open_client(server, "alice", tls=trusting) as alice, ThreadPoolExecutor(4) as threads:
+        alice.join("lobby")
+        ids = list(threads.map(partial(alice.say, "lobby"), said))
+        assert sorted(bodies(alice, len(said))) == sorted(said)
+        assert len(set(ids)) == len(said)
 
 
 # A bot starts fast: the library needs nothing but Python itself.

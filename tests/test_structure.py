@@ -32,7 +32,7 @@ _BELONGS_TO = {
     "alembic": {"store"},
     "click": {"cli", "net"},
     "cryptography": {"net"},
-    "ssl": {"net"},
+    "ssl": {"net", "client"},
     "pydantic": {"settings", "times", "wire", "cli"},
     "passlib": {"chat"},
 }

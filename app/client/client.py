@@ -282,7 +282,7 @@ class Client:
             self._changed.notify_all()
 
     def _log_in(self, connection: Connection) -> None:
-        named = {**self._credentials, "remember": None if self.token else self._label}
+        named = {**self._credentials, "remember": self._label}
         ways: list[tuple[str, dict[str, str | None]]] = []
         if self.token:
             ways.append(("login", {"token": self.token}))
@@ -297,6 +297,8 @@ class Client:
             except CallRefused as refusal:
                 if refusal.code not in _TRY_NEXT or number == len(ways):
                     raise
+                if "token" in fields:
+                    self.token = ""
         self.user = answer["user"]
         self.token = answer.get("token") or self.token
         self._may_register = False
