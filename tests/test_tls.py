@@ -229,7 +229,7 @@ def test_reload(server: ServerProcess, folder: Path, tls: ssl.SSLContext, new_na
 
 
 # Where TLS is required, passwords that come from elsewhere in the clear are not looked at, right or
-# wrong, nor asked for, and the answer says what to do. From this machine, or in TLS, all is as ever.
+# wrong, nor asked for; the answer says what to do. From this machine, or in TLS, all is as ever.
 def test_required(start_server, folder: Path, tls: ssl.SSLContext, own_address: str) -> None:
     server = start_server(**_paths(folder), REQUIRE_TLS="true")
     server.connect().register("alice")
