@@ -43,7 +43,10 @@ Read it in this order:
         main.py         the process
     client/         the library for programs at the other end; it needs nothing of all this
         client.py  connection.py  stream.py  resume.py
+    terminal/       the client for people at a terminal, on top of it: manage.py chat
+        typed.py  phrases.py  model.py  application.py  and what draws: screen.py, pane.py ...
     log.py  cli.py  the log; manage.py's commands
 
-Imports point one way: net -> wire, chat -> store; all of them -> the files at the top.
+Imports point one way: net -> wire, chat -> store; terminal -> client, wire; all of them -> the
+files at the top.
 """

@@ -20,20 +20,22 @@ _MAY_IMPORT = {
     "wire": {"wire"} | _COMMON,
     "net": {"net", "wire", "chat", "store", "log"} | _COMMON,
     "client": {"client"} | _COMMON,
-    "cli": {"net", "chat", "store"} | _COMMON,
+    "terminal": {"terminal", "client", "wire"} | _COMMON,
+    "cli": {"net", "chat", "store", "terminal"} | _COMMON,
     "__init__": set(),
 }
 # Which libraries belong to which parts alone.
 _BELONGS_TO = {
     "gevent": {"net", "chat", "store"},
-    "socket": {"net", "client"},
+    "socket": {"net", "client", "terminal"},
     "sqlite3": {"store"},
     "sqlalchemy": {"store", "chat", "cli"},  # of it, chat and cli know connections by name
     "alembic": {"store"},
-    "click": {"cli", "net"},
+    "click": {"cli", "net", "terminal"},
     "cryptography": {"net"},
-    "ssl": {"net", "client"},
-    "pydantic": {"settings", "times", "wire", "cli"},
+    "ssl": {"net", "client", "terminal"},
+    "pydantic": {"settings", "times", "wire", "cli", "terminal"},
+    "prompt_toolkit": {"terminal"},
     "passlib": {"chat"},
 }
 _FORBIDDEN_MODULES = {"pickle", "shelve", "marshal", "subprocess", "ctypes"}

@@ -1,0 +1,108 @@
+"""`/send` and `/get`: what is asked of the server, and the transfer that follows."""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from app.terminal.phrases import Json, cleaned
+from app.terminal.transfers import Progress, Server, TransferFailed, download, upload
+
+_TO_USER = re.compile(r"(.+) to (\S+)")
+_URL = re.compile(r"/f/[A-Za-z0-9_~.-]{1,200}")
+_BAR_CELLS = 10
+
+_Call = Callable[..., Awaitable[Json]]
+
+
+class Files:
+    """Sends files, and fetches them into one folder; tells how far it is."""
+
+    def __init__(
+        self, call: _Call, server: Server, downloads: Path, show: Callable[[str], None]
+    ) -> None:
+        """Ask by `call`; `show` the progress."""
+        self._call = call
+        self._server = server
+        self._downloads = downloads
+        self._show = show
+        self._is_closed = False
+
+    def close(self) -> None:
+        """Give up what is on its way."""
+        self._is_closed = True
+
+    async def send(self, text: str, room: str) -> str:
+        """Send what was typed: PATH [to USER]. Returns what to tell.
+
+        Raises TransferFailed, CallRefused, ConnectionLost, OSError.
+        """
+        path, user = _path_and_user(text)
+        whom = {"user": user} if user else {"room": room}
+        if not user and not room:
+            raise TransferFailed("join a room first, or say to whom: /send PATH to USER")
+        if not path.is_file():
+            raise TransferFailed(f"there is no file {path}")
+        size = path.stat().st_size
+        offer = await self._call("file.offer", name=path.name, size=size, **whom)
+        progress = self._progress(path.name)
+        await asyncio.to_thread(upload, self._server, _url(offer), path, progress)
+        return f"{path.name} is sent, and arrived whole."
+
+    async def get(self, number: int) -> str:
+        """Fetch a file. Returns what to tell. Raises as `send`."""
+        offer = await self._call("file.get", file=number)
+        name, size, digest = (offer.get(field) for field in ("name", "size", "sha256"))
+        if not isinstance(size, int):
+            raise TransferFailed("the server does not say how large it is")
+        progress = self._progress(str(name))
+        where = await asyncio.to_thread(
+            download,
+            self._server,
+            _url(offer),
+            self._downloads,
+            str(name),
+            size,
+            str(digest),
+            progress,
+        )
+        return f"{where} is here, and whole."
+
+    def _progress(self, name: str) -> Progress:
+        """Return what shows how far a transfer is, called by its thread."""
+        loop = asyncio.get_running_loop()
+        shown = -1
+
+        def progress(done: int, size: int) -> None:
+            nonlocal shown
+            if self._is_closed:
+                raise TransferFailed("the program ended")
+            percent = 100 * done // max(size, 1)
+            if percent != shown:
+                shown = percent
+                loop.call_soon_threadsafe(self._show, bar(cleaned(name), percent))
+
+        return progress
+
+
+def bar(name: str, percent: int) -> str:
+    """Return a progress bar: report.pdf ██████░░░░ 61%."""
+    full = _BAR_CELLS * percent // 100
+    short = name if len(name) <= _BAR_CELLS * 2 else f"{name[: _BAR_CELLS * 2 - 1]}…"
+    return f"{short} {'█' * full}{'░' * (_BAR_CELLS - full)} {percent}%"
+
+
+def _path_and_user(text: str) -> tuple[Path, str]:
+    """Read `PATH [to USER]`; a file that has the whole as its name is meant first."""
+    whole = Path(text).expanduser()
+    match = None if whole.is_file() else _TO_USER.fullmatch(text)
+    return (Path(match[1]).expanduser(), match[2]) if match else (whole, "")
+
+
+def _url(offer: Any) -> str:
+    """Return the path where a file is; nowhere else would we go. Raises TransferFailed."""
+    url = str(offer.get("url"))
+    if not _URL.fullmatch(url):
+        raise TransferFailed("the server does not say where")
+    return url
