@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from app.store.accounts import Account
 
 
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
 class _Group(click.Group):
     """Says what was refused in one line, not in a traceback."""
 
@@ -141,6 +145,44 @@ def enable(name: str) -> None:
 def admin(name: str, revoke: bool) -> None:
     """Make an account an admin, from its next login on: it may moderate everywhere."""
     _change_account(name, "unadmin" if revoke else "admin", is_admin=not revoke)
+
+
+@main.command()
+@click.argument("address", default="127.0.0.1:8888", metavar="[[HOST:]PORT]")
+@click.option("--name", default="", help="Who you are; without it you are asked.")
+@click.option("--remember", is_flag=True, help="Keep a token: next time, no password is asked.")
+@click.option("--forget", is_flag=True, help="Forget the token for this server, and end.")
+@click.option("--bell/--no-bell", default=True, help="Ring when somebody calls you by name.")
+@click.option("--downloads", type=_FOLDER, help="Where /get puts files: ~/Downloads/greenroom.")
+@click.option("--tls", is_flag=True, help="Speak TLS, and check the server's certificate.")
+@click.option("--tls-ca", type=_FILE, help="Certificates to check it by: a PEM file.")
+@click.option("--tls-insecure", is_flag=True, help="Speak TLS, and check nothing.")
+def chat(
+    address: str,
+    name: str,
+    remember: bool,
+    forget: bool,
+    bell: bool,
+    downloads: Path | None,
+    tls: bool,
+    tls_ca: Path | None,
+    tls_insecure: bool,
+) -> None:
+    """Chat at this terminal."""
+    from app.terminal import main as terminal
+
+    if forget:
+        terminal.forget(address)
+        return
+    is_secure = tls or tls_ca or tls_insecure
+    terminal.run(
+        address,
+        name=name,
+        may_remember=remember,
+        has_bell=bell,
+        downloads=downloads,
+        tls=terminal.tls_context(tls_ca, is_checked=not tls_insecure) if is_secure else None,
+    )
 
 
 @main.command()

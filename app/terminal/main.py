@@ -1,0 +1,79 @@
+"""The command `manage.py chat`: from the command line to the screen, and back with one line."""
+
+import asyncio
+import ssl
+import sys
+from pathlib import Path
+
+import click
+
+from app.addresses import parse_address
+from app.client import CallRefused
+from app.terminal.application import Terminal
+from app.terminal.login import log_in
+from app.terminal.memory import InputHistory, Tokens, state_folder
+from app.terminal.phrases import cleaned
+from app.terminal.transfers import Server
+
+_TLS_UNCHECKED = (
+    "Warning: the server's certificate is not checked. Whoever sits between you and the server"
+    " can read your password and all that is said."
+)
+
+
+def run(
+    address: str,
+    *,
+    name: str = "",
+    may_remember: bool = False,
+    has_bell: bool = True,
+    downloads: Path | None = None,
+    tls: ssl.SSLContext | None = None,
+) -> None:
+    """Log in and chat until the user leaves. Raises click.ClickException, of one line."""
+    server = _server(address, tls)
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise click.ClickException("chat is for people at a terminal; programs speak JSON")
+    try:
+        folder = state_folder()
+        client = log_in(server, Tokens(folder / "tokens"), name, may_remember=may_remember)
+        terminal = Terminal(
+            client,
+            server,
+            InputHistory(folder / "history"),
+            downloads or Path.home() / "Downloads" / "greenroom",
+            has_bell=has_bell,
+        )
+        asyncio.run(terminal.run())
+    except (CallRefused, OSError) as error:  # ConnectionLost, a folder that can't be written
+        raise click.ClickException(cleaned(str(error))) from error
+
+
+def forget(address: str) -> None:
+    """Forget the token that logs in to a server."""
+    if Tokens(state_folder() / "tokens").forget(_server(address, None).address):
+        click.echo("Forgotten here. On the server, /tokens lists it, and /tokens N revokes it.")
+    else:
+        click.echo("There is no token for that server.")
+
+
+def tls_context(ca: Path | None, *, is_checked: bool) -> ssl.SSLContext:
+    """Return how to check a server's certificate. Raises click.ClickException."""
+    try:
+        context = ssl.create_default_context(cafile=ca)
+    except OSError as error:
+        raise click.ClickException(f"{ca} holds no certificates: {error}") from error
+    if not is_checked:
+        click.echo(_TLS_UNCHECKED, err=True)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _server(address: str, tls: ssl.SSLContext | None) -> Server:
+    """Return a server, by one name however it is written. Raises click.ClickException."""
+    try:
+        host, port = parse_address(address)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+    return Server(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", tls)

@@ -1,0 +1,193 @@
+"""The screen: messages above, a line on where one is, and at the bottom the line that one types.
+
+Everything is drawn by prompt_toolkit from the model, whole, so what comes in never tears what is
+being typed. It decides nothing: lines that were typed go to whoever made it.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+from prompt_toolkit.application import Application
+from prompt_toolkit.buffer import Buffer
+from prompt_toolkit.filters import Condition, FilterOrBool, has_completions
+from prompt_toolkit.formatted_text import StyleAndTextTuples
+from prompt_toolkit.history import DummyHistory, History
+from prompt_toolkit.input import Input
+from prompt_toolkit.key_binding import KeyBindings
+from prompt_toolkit.layout import (
+    BufferControl,
+    CompletionsMenu,
+    ConditionalContainer,
+    Dimension,
+    Float,
+    FloatContainer,
+    FormattedTextControl,
+    HSplit,
+    Layout,
+    VSplit,
+    Window,
+    WindowAlign,
+)
+from prompt_toolkit.layout.processors import BeforeInput, PasswordProcessor
+from prompt_toolkit.output import Output
+
+from app.terminal.appearance import STYLE
+from app.terminal.completion import ChatCompleter
+from app.terminal.model import Model, Room
+from app.terminal.pane import Pane
+from app.terminal.status import place, title, user, weather
+
+_REDRAW_SECONDS_MIN = 0.05  # between two drawings: a busy room costs a sixth of a core at 200x50
+_TYPED_ROWS_MAX = 5  # of a long line, or of several that were pasted
+_MENU_ROWS_MAX = 8
+
+
+class Screen:
+    """Draws a model, and tells what was typed."""
+
+    def __init__(
+        self,
+        model: Model,
+        history: History,
+        submit: Callable[[str], None],
+        on_top: Callable[[Room], None],
+        *,
+        input: Input | None = None,  # noqa: A002 (prompt_toolkit's name for it)
+        output: Output | None = None,
+    ) -> None:
+        """Call `submit` with each line, `on_top` when a room's earlier messages are wanted."""
+        self._model = model
+        self._submit = submit
+        self._pane = Pane(model, on_top)
+        self._questions: list[str] = []  # whose answers are not to be seen
+        self._answers: list[str] = []
+        self._then: Callable[..., None] = lambda: None
+        self._typed = Buffer(
+            history=history,
+            completer=ChatCompleter(model),
+            multiline=False,
+            accept_handler=self._accept,
+        )
+        self._hidden = Buffer(
+            history=DummyHistory(), accept_handler=self._accept_hidden, multiline=False
+        )
+        self.application: Application[None] = Application(
+            layout=Layout(self._container(), focused_element=self._typed),
+            key_bindings=self._keys(),
+            style=STYLE,
+            full_screen=True,
+            enable_page_navigation_bindings=False,
+            min_redraw_interval=_REDRAW_SECONDS_MIN,
+            input=input,
+            output=output,
+        )
+
+    def refresh(self) -> None:
+        """Draw what has changed, soon."""
+        self.application.invalidate()
+
+    def leave(self, error: Exception | None = None) -> None:
+        """End it; with an error, whoever runs it is told."""
+        if self.application.is_running and not self.application.is_done:
+            self.application.exit(**({"exception": error} if error else {}))
+
+    def ring(self) -> None:
+        """Ring the terminal's bell."""
+        self.application.output.bell()
+
+    def ask_hidden(self, questions: list[str], then: Callable[..., None]) -> None:
+        """Ask for lines that are not shown as they are typed, and call `then` with them."""
+        self._questions, self._answers, self._then = list(questions), [], then
+        self.application.layout.focus(self._hidden)
+
+    def _container(self) -> FloatContainer:
+        is_asking = Condition(lambda: bool(self._questions))
+        body = HSplit(
+            [
+                _bar("class:title", lambda: title(self._model), lambda: user(self._model)),
+                Window(self._pane, always_hide_cursor=True),
+                _bar("class:status", lambda: place(self._model), lambda: weather(self._model)),
+                ConditionalContainer(self._input_window(self._typed), ~is_asking),
+                ConditionalContainer(self._hidden_window(), is_asking),
+            ]
+        )
+        menu = CompletionsMenu(max_height=_MENU_ROWS_MAX, scroll_offset=1)
+        return FloatContainer(body, [Float(menu, xcursor=True, ycursor=True)])
+
+    def _input_window(self, buffer: Buffer) -> Window:
+        control = BufferControl(buffer, input_processors=[BeforeInput("> ", "class:prompt")])
+        height = Dimension(min=1, max=_TYPED_ROWS_MAX)
+        return Window(control, height=height, wrap_lines=True, dont_extend_height=True)
+
+    def _hidden_window(self) -> Window:
+        question = BeforeInput(lambda: f"{self._questions[0]}: ", "class:prompt")
+        control = BufferControl(self._hidden, input_processors=[PasswordProcessor(), question])
+        return Window(control, height=1)
+
+    def _accept(self, buffer: Buffer) -> bool:
+        for line in buffer.text.splitlines():
+            if line.strip():
+                self._submit(line)
+        self._pane.go_to_end()
+        return False  # the line is empty again
+
+    def _accept_hidden(self, buffer: Buffer) -> bool:
+        self._answers.append(buffer.text)
+        self._questions.pop(0)
+        if not self._questions:
+            self.application.layout.focus(self._typed)
+            self._then(*self._answers)
+        return False
+
+    def _keys(self) -> KeyBindings:
+        keys = KeyBindings()
+        model, pane = self._model, self._pane
+
+        def on(*names: str, do: Callable[[], None], when: FilterOrBool = True) -> None:
+            keys.add(*names, filter=when)(lambda event: do())
+
+        on("pageup", do=lambda: pane.page(1))
+        on("pagedown", do=lambda: pane.page(-1))
+        on("escape", "end", do=pane.go_to_end)
+        on("c-n", do=lambda: model.show_next(1), when=~has_completions)
+        on("c-p", do=lambda: model.show_next(-1), when=~has_completions)
+        on("c-c", do=self._clear)
+        on("c-d", do=self._delete_or_leave)
+        for number in range(10):
+            on("escape", str(number), do=partial(model.show_number, number))
+        return keys
+
+    def _delete_or_leave(self) -> None:
+        if self._typed.text:
+            self._typed.delete()
+        else:
+            self._submit("/quit")
+
+    def _clear(self) -> None:
+        """Give up what is being typed."""
+        if not self._typed.text and not self._questions:
+            self._model.tell(["Type /quit, or Ctrl-D, to leave."])
+        self._typed.reset()
+        self._hidden.reset()
+        self._questions.clear()
+        self.application.layout.focus(self._typed)
+
+
+def _bar(
+    style: str,
+    left: Callable[[], StyleAndTextTuples],
+    right: Callable[[], StyleAndTextTuples] = list,
+) -> VSplit:
+    """Return one row with something at either end."""
+    return VSplit(
+        [
+            Window(FormattedTextControl(left), style=style),
+            Window(
+                FormattedTextControl(right),
+                style=style,
+                align=WindowAlign.RIGHT,
+                dont_extend_width=True,
+            ),
+        ],
+        height=1,
+    )

@@ -1,0 +1,306 @@
+"""`manage.py chat` as a person has it: in a real terminal, against a real server."""
+
+import re
+import stat
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+import pexpect
+import pyte
+import pytest
+from click.testing import CliRunner, Result
+
+from app.cli import chat, main
+from app.client import CallRefused, Client
+from app.terminal.login import log_in
+from app.terminal.memory import Tokens, state_folder
+from app.terminal.transfers import Server
+from app.terminal.typed import OWN
+from tests.client import WAIT_SECONDS_MAX
+from tests.server_process import ROOT, ServerProcess, environment
+
+_CURSOR = 25 << 5  # pyte's number for "the cursor is shown", the end of each drawing
+_COLOUR = re.compile(r"\x1b\[(?:\d+;)*(?:3[0-8]|4[0-8]|9[0-7]|10[0-7])[;m]")
+
+
+class _Screen(pyte.Screen):
+    """A screen that looks at its bottom row at the end of each drawing."""
+
+    def __init__(self, columns: int, lines: int) -> None:
+        self.bottom_rows: set[str] = set()
+        super().__init__(columns, lines)
+
+    def set_mode(self, *modes: int, **options: bool) -> None:
+        super().set_mode(*modes, **options)
+        if _CURSOR in self.mode:
+            self.bottom_rows.add(self.display[-1].rstrip())
+
+
+class Person:
+    """Somebody in front of `manage.py chat`."""
+
+    def __init__(self, server: ServerProcess, *arguments: str, **more: str) -> None:
+        home = server.folder / "home"
+        self.state = home / "state" / "greenroom"
+        folders = {"HOME": str(home), "XDG_STATE_HOME": str(home / "state"), "TERM": "xterm"}
+        self.screen = _Screen(80, 24)
+        self.output = ""
+        self._stream = pyte.Stream(self.screen)
+        self._process = pexpect.spawn(
+            sys.executable,
+            [str(ROOT / "manage.py"), "chat", str(server.port), *arguments],
+            env=environment(server.folder) | folders | more,
+            cwd=str(ROOT),
+            dimensions=(24, 80),
+            encoding="utf-8",
+            timeout=WAIT_SECONDS_MAX,
+        )
+        self._process.delaybeforesend = None
+
+    def answer(self, question: str, text: str) -> None:
+        """Wait for a question before there is a screen, and answer it."""
+        self._process.expect_exact(question)
+        self.type(f"{text}\r")
+
+    def register(self) -> "Person":
+        """Answer the questions that a newcomer is asked, up to the screen; returns itself."""
+        self.answer("Password:", "secret")
+        self.answer("registered?", "y")
+        self.answer("again:", "secret")
+        self.until_row("Hello")
+        return self
+
+    def type(self, text: str) -> None:
+        self._process.send(text)
+
+    @property
+    def rows(self) -> list[str]:
+        return [row.rstrip() for row in self.screen.display]
+
+    def look(self) -> None:
+        """Take in what the program has drawn."""
+        try:
+            text = self._process.read_nonblocking(1 << 20, timeout=0.005)
+        except pexpect.TIMEOUT:
+            return
+        self.output += text
+        self._stream.feed(text)
+
+    def until(self, condition: Callable[[], object]) -> None:
+        """Wait until the screen shows something."""
+        deadline = time.monotonic() + WAIT_SECONDS_MAX
+        while not condition():
+            assert time.monotonic() < deadline, "\n".join(self.rows)
+            self.look()
+
+    def until_row(self, text: str) -> None:
+        self.until(lambda: any(text in row for row in self.rows))
+
+    def resize(self, columns: int, lines: int) -> None:
+        self.screen.resize(lines, columns)
+        self._process.setwinsize(lines, columns)
+
+    def leave(self) -> int:
+        """Leave, and return the exit code."""
+        self.type("/quit\r")
+        self._process.expect(pexpect.EOF)
+        self._process.close()
+        return self._process.exitstatus
+
+    def end(self) -> None:
+        self._process.close(force=True)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def certificate(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The certificate of the module's server, which vouches for itself."""
+    folder = tmp_path_factory.mktemp("tls")
+    result = CliRunner().invoke(main, ["selfsigned", "--directory", str(folder)])
+    assert result.exit_code == 0, result.output
+    path = folder / "tls-cert.pem"
+    request.module.SERVER_SETTINGS = {"TLS_CERT": path, "TLS_KEY": folder / "tls-key.pem"}
+    return path
+
+
+@pytest.fixture
+def sit_down(server: ServerProcess) -> Iterator[Callable[..., Person]]:
+    people: list[Person] = []
+
+    def start(*arguments: str, **more: str) -> Person:
+        people.append(Person(server, *arguments, **more))
+        return people[-1]
+
+    yield start
+    for person in people:
+        person.end()
+
+
+@pytest.fixture(scope="module")
+def bob(server: ServerProcess) -> Iterator[Client]:
+    address = f"127.0.0.1:{server.port}"
+    with Client(address, name="bob", password="secret", register=True) as client:
+        client.join("lobby")
+        yield client
+
+
+# A newcomer registers on the way in; with a token kept, they come back without a password. So it
+# is inside TLS; a certificate that is not to be checked is so at one's own risk.
+def test_a_first_and_a_second_visit(sit_down, certificate: Path) -> None:
+    first = sit_down("--remember", "--tls-ca", str(certificate), NO_COLOR="1")
+    first.answer("Name:", "carol")
+    first.answer("Password:", "correct horse")
+    first.answer("registered?", "y")
+    first.answer("again:", "correct horse")
+    first.until_row("Hello, carol.")
+    first.type("/join den\r")
+    first.until_row("[1:den]")
+    first.type("nice here\r")
+    first.until_row("carol: nice here")
+    assert not _COLOUR.search(first.output)
+    assert first.leave() == 0
+    tokens = first.state / "tokens"
+    assert stat.S_IMODE(tokens.stat().st_mode) == 0o600
+    assert stat.S_IMODE(first.state.stat().st_mode) == 0o700
+    second = sit_down("--tls-insecure")
+    second.until_row("Hello, carol.")
+    second.type("/join den\r")
+    second.until_row("carol: nice here")
+    assert _COLOUR.search(second.output)
+    assert "Warning: the server's certificate is not checked." in second.output
+    assert second.leave() == 0
+    assert not any(b"horse" in path.read_bytes() for path in first.state.iterdir())
+
+
+# While fifty messages a second arrive, a half-typed line stands whole; so it does at another size.
+def test_a_flood_and_a_new_size(bob: Client, sit_down) -> None:
+    person = sit_down("--name", "dave").register()
+    person.type("/join lobby\r")
+    person.until_row("[1:lobby]")
+    person.type("héllo 火锅")
+    person.until(lambda: person.rows[-1].replace(" ", "") == ">héllo火锅")
+    half_typed = person.rows[-1]
+    person.screen.bottom_rows.clear()
+    for number in range(100):
+        bob.say("lobby", f"{number} 火锅 \u202e for dave \x1b[2J")
+        person.look()
+    person.until_row("bob: 99 ")
+    assert person.screen.bottom_rows == {half_typed}
+    for columns, lines in ((200, 50), (60, 15), (80, 24)):
+        person.resize(columns, lines)
+        person.until(lambda: person.rows[-1] == half_typed and "people" in person.rows[-2])
+        bob.say("lobby", f"at {columns} columns")
+        person.until(lambda columns=columns: f"bob: at {columns} columns" in person.rows[-3])
+        assert person.rows[0].startswith(" lobby")
+        assert person.rows[0].endswith("dave")
+    person.type(" enough\r")
+    person.until_row("dave: héllo 火")
+    assert person.leave() == 0
+
+
+# When the server dies and is back, so is everybody, and nothing is missing; or one goes home.
+def test_the_server_dies(server: ServerProcess, sit_down, bob: Client) -> None:
+    person = sit_down("--name", "erin").register()
+    person.type("/join lobby\r")
+    person.until_row("[1:lobby]")
+    server.kill()
+    person.until_row("reconnecting...")
+    server.start()
+    bob.say("lobby", "are you all back?")
+    person.until_row("bob: are you all back?")
+    person.until(lambda: "reconnecting" not in person.rows[-2])
+    person.type("yes\r")
+    person.until_row("erin: yes")
+    server.kill()
+    person.until_row("reconnecting...")
+    person.type("nobody hears this\r")
+    assert person.leave() == 0  # at once, whatever is still waiting
+    server.start()
+
+
+@pytest.fixture
+def come_in(server: ServerProcess, tmp_path: Path) -> Callable[..., tuple[Result, Tokens]]:
+    """Return what answers the questions at the door; an account bob is there."""
+    address = f"127.0.0.1:{server.port}"
+    tokens = Tokens(tmp_path / "tokens")
+
+    @click.command()
+    def door() -> None:
+        with log_in(Server(address), tokens, may_remember=True) as client:
+            click.echo(f"in as {client.user}")
+
+    def answer(*answers: str, token: tuple[str, str] | None = None) -> tuple[Result, Tokens]:
+        if token:
+            tokens.keep(address, *token)
+        given = "".join(f"{each}\n" for each in answers)
+        return CliRunner().invoke(door, input=given), tokens.find(address)
+
+    return answer
+
+
+# Whoever mistypes is asked again, three times at most, and may register in between.
+@pytest.mark.parametrize(
+    ("answers", "end"),
+    [
+        (["bob", "secret"], "in as bob"),
+        (["bob", "wr0ng", "n", "bob", "secret"], "in as bob"),
+        (["Fred", "pw", "y", "pw"], "in as Fred"),
+        (["gina", "pw", "y", "typo", "gina", "pw", "y", "pw"], "in as gina"),
+        (["bob", "a", "n", "bob", "b", "n", "bob", "c"], CallRefused),
+        (["bob", "a", "y", "a"], CallRefused),  # the name is taken
+    ],
+)
+def test_the_door(bob: Client, come_in, answers: list[str], end: str | type) -> None:
+    result, token = come_in(*answers)
+    if isinstance(end, str):
+        assert result.output.endswith(f"{end}\n")
+        assert token[0] == end.removeprefix("in as ")
+    else:
+        assert (type(result.exception), token) == (end, None)
+    assert not {"secret", "pw", "wr0ng", "typo"} & set(result.output.split())
+
+
+# A token that the server knows no more is forgotten, and the password asked for.
+def test_an_outdated_token(bob: Client, come_in) -> None:
+    result, token = come_in("bob", "secret", token=("bob", "nonsense"))
+    assert result.output.startswith("The saved token is of no use any more")
+    assert result.output.endswith("in as bob\n")
+    assert token[1] != "nonsense"
+    result, _ = come_in()
+    assert result.output == "in as bob\n"
+
+
+# A token is forgotten when that is wished.
+def test_forgetting(run_here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    Tokens(state_folder() / "tokens").keep("127.0.0.1:8888", "bob", "t0ken")
+    for beginning in ("Forgotten here.", "There is no token"):
+        assert run_here(tmp_path, "chat", "--forget", "8888").stdout.startswith(beginning)
+    assert "t0ken" not in (state_folder() / "tokens").read_text()
+
+
+# Every option and every command that is only here is in the documentation.
+def test_the_documentation_is_complete() -> None:
+    page = (ROOT / "docs" / "terminal.md").read_text()
+    options = {option for parameter in chat.params for option in parameter.opts}
+    assert not {option for option in options - {"address", "--bell"} if option not in page}
+    assert not {how for how, _ in OWN.values() if how not in page}
+
+
+# What can't work is said in one line, before anything is asked.
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ([], "chat is for people at a terminal"),
+        (["nowhere"], "not an address"),
+        (["--tls-ca", __file__], "holds no certificates"),
+    ],
+)
+def test_what_can_not_work(run_here, tmp_path: Path, arguments: list[str], sentence: str) -> None:
+    result = run_here(tmp_path, "chat", *arguments)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("Error: ")
+    assert sentence in result.stderr
+    assert result.stderr.count("\n") == 1
