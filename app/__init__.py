@@ -21,6 +21,7 @@ Read it in this order:
         lines.py  telnet.py
         text_commands.py  text_events.py  text.py             what people type and read
         ndjson_requests.py  ndjson_events.py  ndjson.py       what programs send and read
+        ndjson_schema.py                                      and its description, made from them
     chat/           what may happen: the service layer
         session.py      who is speaking, and where; what the service needs of a connection
         service.py      which module does what a command asks

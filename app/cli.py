@@ -221,6 +221,16 @@ def selfsigned(hosts: tuple[str, ...], directory: Path | None, force: bool) -> N
     click.echo(f"SHA-256 fingerprint: {fingerprint}")
 
 
+@main.command()
+def schema() -> None:
+    """Print the JSON Schema of what programs send and are sent."""
+    import json
+
+    from app.wire.ndjson_schema import schema
+
+    click.echo(json.dumps(schema(), indent=1))
+
+
 def _settings(**flags: str | bool | None) -> Settings:
     """Read the settings; a flag wins. Raises click's error, of one line."""
     from pydantic import ValidationError

@@ -14,6 +14,50 @@ Codes are part of the contract of the wires; sentences may change. A sentence ma
 typed: wires make it harmless like everything else that they show.
 """
 
+from typing import Literal
+
+Code = Literal[
+    "already_logged_in",
+    "already_there",
+    "bad_arguments",
+    "bad_json",
+    "bad_name",
+    "bad_password",
+    "banned",
+    "busy",
+    "disabled",
+    "full",
+    "internal",
+    "is_moderator",
+    "is_no_moderator",
+    "line_too_long",
+    "login_refused",
+    "login_required",
+    "login_timeout",
+    "muted",
+    "name_taken",
+    "no_ban",
+    "no_mute",
+    "no_room",
+    "no_such_token",
+    "no_such_user",
+    "not_allowed",
+    "not_here",
+    "not_ignored",
+    "not_stored",
+    "not_utf8",
+    "other_protocol",
+    "registration_closed",
+    "shutting_down",
+    "too_long",
+    "too_many_rooms",
+    "too_slow",
+    "unknown_command",
+    "wait",
+    "which_room",
+    "yourself",
+]
+
 
 class GreenroomError(Exception):
     """What Greenroom raises on purpose."""
@@ -26,10 +70,10 @@ class Refusal(GreenroomError):
     connection is closed after it was told.
     """
 
-    code = "refused"
+    code: Code
     is_final = False
 
-    def __init__(self, sentence: str, *, code: str = "", is_final: bool = False) -> None:
+    def __init__(self, sentence: str, *, code: Code | None = None, is_final: bool = False) -> None:
         super().__init__(sentence)
         self.code = code or self.code
         self.is_final = is_final
@@ -38,43 +82,35 @@ class Refusal(GreenroomError):
 class BadLine(Refusal):
     """The line can't be understood; the lines around it can."""
 
-    code = "bad_line"
-
 
 class BadNameError(BadLine):
     """The text can't be the name of a user or a room; says why."""
 
-    code = "bad_name"
+    code: Code = "bad_name"
 
 
 class NotPossible(Refusal):
     """There is nothing that the command could act on, or it is done already."""
 
-    code = "not_possible"
-
 
 class Forbidden(Refusal):
     """Somebody else may do this; this person may not."""
-
-    code = "forbidden"
 
 
 class LoginRefused(Refusal):
     """The login or registration failed."""
 
-    code = "login_refused"
+    code: Code = "login_refused"
 
 
 class Unavailable(Refusal):
     """The server can't do it now; later it may."""
 
-    code = "unavailable"
-
 
 class NotStored(Unavailable):
     """A message, or a decision, could not be written, so nobody has seen it."""
 
-    code = "not_stored"
+    code: Code = "not_stored"
 
 
 class StartRefused(GreenroomError):

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.client import Client
+from tests.program import Program
 
 ROOT = Path(__file__).parents[1]
 START_SECONDS_MAX = 20
@@ -101,6 +102,12 @@ class ServerProcess:
 
     def connect(self, **options: object) -> Client:
         client = Client(self.port, **options)
+        self._clients.append(client)
+        return client
+
+    def program(self, **options: object) -> Program:
+        """Connect as a program does."""
+        client = Program(self.port, **options)
         self._clients.append(client)
         return client
 

@@ -8,7 +8,7 @@ from tests.server_process import ServerProcess
 # A program may be in many rooms, and not in more.
 def test_rooms_a_session(server: ServerProcess, new_name) -> None:
     name = new_name("bot")
-    bot = server.connect(line_end="\n")
+    bot = server.program()
     bot.type(json.dumps({"op": "register", "name": name, "password": "secret"}))
     bot.expect_line('.*"ok":true.*')
     for number in range(100):

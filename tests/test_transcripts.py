@@ -110,7 +110,7 @@ class _Stage:
             case ["connects"]:
                 self._clients[who] = self._server.connect()
             case ["connects", "as", "a", "program"]:
-                self._clients[who] = self._server.connect(line_end="\n")
+                self._clients[who] = self._server.program()
             case ["connects", "from", address]:
                 self._clients[who] = self._server.connect(source=address)
             case ["registers"]:

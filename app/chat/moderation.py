@@ -16,7 +16,7 @@ from app import commands, events
 from app.chat.journal import Journal
 from app.chat.room import Room
 from app.chat.rooms import Rooms, Shown
-from app.errors import Forbidden, NotPossible
+from app.errors import Code, Forbidden, NotPossible
 from app.names import harmless
 from app.store import audit
 from app.store import rooms as store
@@ -202,7 +202,8 @@ class Moderation:
         """End a ban or a mute that is in force."""
         room, target = case.room, case.target
         if room.sanction(kind, target.id, case.now) is None:
-            raise NotPossible(f"there is no {kind} on {target.name}", code=f"no_{kind}")
+            code: Code = "no_ban" if kind == "ban" else "no_mute"
+            raise NotPossible(f"there is no {kind} on {target.name}", code=code)
         remove = store.remove_sanction
         self._write(case, f"un{kind}", "", lambda each: remove(each, kind, room.id, target.id))
         del room.sanctions[kind][target.id]

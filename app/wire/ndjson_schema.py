@@ -1,0 +1,135 @@
+"""The NDJSON wire as a JSON Schema, made from the types that read requests and write answers.
+
+It has a definition for each op's request and answer, for each event, and for the refusal; and two
+for any line: `request` is what a program sends, `line` what it is sent. It describes this version
+to the letter: nothing may be missing, and nothing may be there besides.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, get_args
+
+from app import commands, events
+from app.commands import COMMANDS, Command
+from app.errors import Code
+from app.events import Answer, Event
+from app.wire.ndjson_events import ADAPTERS, EVENT_NAMES, HIDDEN, REPLAYED
+from app.wire.ndjson_requests import REQUESTS
+
+Schema = dict[str, Any]
+
+# What each op is answered with when it is not refused: one of these. None is `ok` and no more, as
+# is the answer to an op that is not here.
+ANSWERS: Mapping[type[Command], tuple[type[Answer] | None, ...]] = {
+    commands.Register: (events.LoggedIn,),
+    commands.Login: (events.LoggedIn,),
+    commands.Join: (events.Entered,),
+    commands.Leave: (events.Departed,),
+    commands.Say: (events.Stored,),
+    commands.Emote: (events.Stored,),
+    commands.Tell: (events.PrivatelySent,),
+    commands.Who: (events.PeopleListed,),
+    commands.Rooms: (events.RoomsListed,),
+    commands.History: (events.HistoryShown,),
+    commands.Topic: (events.TopicShown, None),
+    commands.Away: (events.Done,),
+    commands.Ignore: (events.IgnoredListed, events.Done),
+    commands.Unignore: (events.Done,),
+    commands.Bans: (events.SanctionsListed,),
+    commands.Passwd: (events.Done,),
+    commands.Tokens: (events.TokensListed,),
+    commands.Ping: (events.Done,),
+    commands.Help: (events.HelpShown,),
+}
+_HELP: Schema = {
+    "properties": {"ops": {"type": "object", "additionalProperties": {"type": "string"}}}
+}
+
+
+def schema() -> Schema:
+    """Return the schema."""
+    parts: Schema = {}  # what fields are made of
+    requests = {
+        f"request_{word}": _untitled(model.model_json_schema()) for word, model in REQUESTS.items()
+    }
+    lines = {
+        f"answer_{word}": _answer(ANSWERS.get(kind, (None,)), parts)
+        for word, kind in COMMANDS.items()
+    }
+    lines["refusal"] = _refusal()
+    lines |= {f"event_{name}": _event(kind, parts) for kind, name in EVENT_NAMES.items()}
+    either = {"request": _any_of(requests), "line": _any_of(lines)}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Greenroom's NDJSON wire",
+        "description": "A line: what a program sends (request), or what it is sent (line).",
+        **_any_of(either),
+        "$defs": either | requests | lines | parts,
+    }
+
+
+def _any_of(names: Iterable[str]) -> Schema:
+    return {"anyOf": [{"$ref": f"#/$defs/{name}"} for name in names]}
+
+
+def _answer(kinds: Iterable[type[Answer] | None], parts: Schema) -> Schema:
+    head = {"id": _request_id(), "ok": {"const": True}}
+    shapes = [_closed(head, _shape(kind, parts) if kind else {}) for kind in kinds]
+    return shapes[0] if len(shapes) == 1 else {"anyOf": shapes}
+
+
+def _refusal() -> Schema:
+    head = {"id": _request_id(), "ok": {"const": False}}
+    fields = {"error": {"enum": list(get_args(Code))}, "message": {"type": "string"}}
+    return _closed(head, {"properties": fields})
+
+
+def _event(kind: type[Event], parts: Schema) -> Schema:
+    made = _closed({"event": {"const": EVENT_NAMES[kind]}}, _shape(kind, parts))
+    if kind in REPLAYED:
+        made["properties"]["is_replayed"] = {"const": True}
+    return made
+
+
+def _request_id() -> Schema:
+    any_request = REQUESTS[commands.Ping.word].model_json_schema()
+    return {"anyOf": any_request["properties"]["id"]["anyOf"]}
+
+
+def _shape(kind: type[Event], parts: Schema) -> Schema:
+    """Return the schema of what is shown of an event; what its fields are made of goes to parts."""
+    if kind is events.HelpShown:
+        return _HELP
+    shape = _untitled(
+        ADAPTERS[kind].json_schema(mode="serialization", ref_template="#/$defs/{model}")
+    )
+    for name, part in shape.pop("$defs", {}).items():
+        parts[name] = _closed({}, part)
+    for name in HIDDEN.get(kind, ()):
+        del shape["properties"][name]
+    return shape
+
+
+def _closed(head: Schema, shape: Schema) -> Schema:
+    """Return the schema of an object with these fields: all of them, and no other."""
+    fields = head | {
+        name: {key: value for key, value in field.items() if key != "default"}
+        for name, field in shape.get("properties", {}).items()
+    }
+    return {
+        **({"description": shape["description"]} if "description" in shape else {}),
+        "type": "object",
+        "properties": fields,
+        "required": list(fields),
+        "additionalProperties": False,
+    }
+
+
+def _untitled(part: Schema) -> Schema:
+    """Return a schema without titles: they say no more than the names of what they stand at."""
+    return {
+        key: {name: _untitled(inner) for name, inner in value.items()}
+        if key in ("properties", "$defs")
+        else value
+        for key, value in part.items()
+        if key != "title"
+    }
