@@ -48,6 +48,15 @@ _insert_batch = insert(Message).from_select(
         )
     ).order_by(_batch.c.key),
 )
+_select_key = select(Message.user_id, Message.txn, Message.id)
+_keys = func.json_each(bindparam("keys")).table_valued("value")
+_find_keys = _select_key.join_from(  # each is looked up; of (a, b) IN (...) SQLite makes a scan
+    _keys,
+    Message,
+    (Message.user_id == _keys.c.value.op("->>")(literal_column("0")))
+    & (Message.txn == _keys.c.value.op("->>")(literal_column("1")))
+    & Message.txn.is_not(None),
+)
 _insert_rows = insert(Message).returning(Message.id, sort_by_parameter_order=True)
 
 
@@ -77,10 +86,12 @@ def _stored_before(
     connection: Connection, keys: Sequence[tuple[object, ...]]
 ) -> dict[tuple[object, ...], int]:
     """Return the ids of messages by (user id, txn), of those that there are."""
-    query = select(Message.user_id, Message.txn, Message.id).where(
-        tuple_(Message.user_id, Message.txn).in_(keys), Message.txn.is_not(None)
-    )
-    return {(user_id, txn): message_id for user_id, txn, message_id in connection.execute(query)}
+    if connection.dialect.name == "sqlite":
+        rows = connection.execute(_find_keys, {"keys": json.dumps(keys)})
+    else:
+        wanted = tuple_(Message.user_id, Message.txn).in_(keys)
+        rows = connection.execute(_select_key.where(wanted, Message.txn.is_not(None)))
+    return {(user_id, txn): message_id for user_id, txn, message_id in rows}
 
 
 def _insert(connection: Connection, messages: Sequence[NewMessage]) -> Sequence[int]:
