@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, TypeVar, dataclass_transform
 
 from annotated_types import Ge, GroupedMetadata, Le, MaxLen, MinLen
+from pydantic import StringConstraints
 
 from app.settings import (
     HISTORY_PAGE_MAX,
@@ -84,7 +85,8 @@ Reason = Annotated[str, Rest("REASON", REASON_CHARS_MAX)]
 Seconds = Annotated[int | None, Span()]
 Secret = Annotated[str, Rest("[PASSWORD]", is_needed=True)]  # left out, it is asked for, unseen
 MessageId = Annotated[int | None, Ge(0), Le(ID_MAX)]
-Txn = Annotated[str, MaxLen(TXN_CHARS_MAX)]  # the same once more: the same message, said again
+# The same once more: the same message, said again. SQLite would cut one at a NUL.
+Txn = Annotated[str, StringConstraints(max_length=TXN_CHARS_MAX, pattern="^[ -~]*$")]
 Label = Annotated[str, MaxLen(REASON_CHARS_MAX)]
 
 

@@ -21,7 +21,7 @@ _MAY_IMPORT = {
     "net": {"net", "wire", "chat", "store", "log"} | _COMMON,
     "client": {"client"} | _COMMON,
     "terminal": {"terminal", "client", "wire"} | _COMMON,
-    "cli": {"net", "chat", "store", "terminal"} | _COMMON,
+    "cli": {"net", "chat", "store", "wire", "terminal"} | _COMMON,
     "__init__": set(),
 }
 # Which libraries belong to which parts alone.
@@ -34,7 +34,7 @@ _BELONGS_TO = {
     "click": {"cli", "net", "terminal"},
     "cryptography": {"net"},
     "ssl": {"net", "client", "terminal"},
-    "pydantic": {"settings", "times", "wire", "cli", "terminal"},
+    "pydantic": {"settings", "times", "commands", "wire", "cli", "terminal"},
     "prompt_toolkit": {"terminal"},
     "passlib": {"chat"},
 }

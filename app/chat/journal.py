@@ -15,7 +15,7 @@ the more there is to do, the bigger the batches and the cheaper each delivery.
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -226,11 +226,17 @@ class Journal:
 
 
 def _tell_senders(entries: Sequence[Entry], refusal: NotStored) -> None:
-    """Tell each sender how many of their messages were lost: once, or for each that has a tag."""
-    for (sender, tag), count in Counter((entry.sender, entry.tag) for entry in entries).items():
-        if sender is not None:
-            number = f"{count} messages " if count > 1 else ""
-            sender.client.show(events.Refused(refusal.code, f"{number}{refusal}", tag))
+    """Tell each sender that their messages were lost: each that has a tag, or once how many."""
+    tags: defaultdict[Session, list[str]] = defaultdict(list)
+    for entry in entries:
+        if entry.sender is not None:
+            tags[entry.sender].append(entry.tag)
+    for sender, lost in tags.items():
+        if lost[0]:
+            sender.client.show(*(events.Refused(refusal.code, str(refusal), tag) for tag in lost))
+        else:
+            number = f"{len(lost)} messages " if len(lost) > 1 else ""
+            sender.client.show(events.Refused(refusal.code, f"{number}{refusal}"))
 
 
 def _settle_senders(batch: Sequence[Entry]) -> None:

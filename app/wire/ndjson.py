@@ -8,7 +8,7 @@ when it is stored, so that a program can say a thousand things in one go.
 from collections.abc import Iterator
 
 from app import events
-from app.commands import Command, Say
+from app.commands import Command, Emote, Say, Tell
 from app.errors import BadLine, Refusal
 from app.events import Event
 from app.settings import ROOMS_A_SESSION_MAX
@@ -17,6 +17,7 @@ from app.wire.ndjson_events import render, render_answer, render_done
 from app.wire.ndjson_requests import parse_id, parse_object, parse_request
 
 _NO_ID = "null"
+_ANSWERED_WHEN_STORED = (Say, Emote, Tell)
 
 
 class NdjsonWire:
@@ -31,12 +32,14 @@ class NdjsonWire:
         self.tag = _NO_ID  # the id of the request that is being carried out
         self._owes_answer = False
 
-    def feed(self, data: bytes) -> Iterator[Command | Refusal]:
-        """Yield what the client asks, one request at a time; call `done` after each."""
+    def feed(self, data: bytes) -> Iterator[Command | Refusal | None]:
+        """Yield what the client asks, one request at a time; call `done` after each.
+
+        None is a blank line: it asks for nothing, but counts as one.
+        """
         for line in self._lines.feed(data):
-            if line is None or line.strip():
-                self._owes_answer = True
-                yield self._read(line)
+            is_blank = line is not None and not line.strip()
+            yield None if is_blank else self._read(line)
 
     def take_output(self) -> bytes:
         """Return what is to be sent besides answers: nothing."""
@@ -46,10 +49,10 @@ class NdjsonWire:
         """Return what shows the session an event that concerns it alone."""
         if not isinstance(event, events.Answer):
             return render(event)
-        late_tag = event.tag if isinstance(event, (events.Stored, events.Refused)) else ""
-        if late_tag in ("", self.tag):
-            self._owes_answer = False
-        return render_answer(event, late_tag or self.tag)
+        if isinstance(event, (events.Stored, events.Refused)) and event.tag:
+            return render_answer(event, event.tag)  # late, perhaps; or soon, under the same id
+        self._owes_answer = False
+        return render_answer(event, self.tag)
 
     def show_last(self, event: Event) -> bytes:
         """Return what shows the session its last event."""
@@ -62,6 +65,7 @@ class NdjsonWire:
         return answer
 
     def _read(self, line: bytes | None) -> Command | Refusal:
+        self._owes_answer = True
         try:
             if line is None:
                 raise BadLine(
@@ -73,6 +77,5 @@ class NdjsonWire:
             command = parse_request(request)
         except Refusal as refusal:
             return refusal
-        if isinstance(command, Say):
-            self._owes_answer = False  # it comes when the message is stored
+        self._owes_answer = not isinstance(command, _ANSWERED_WHEN_STORED)
         return command

@@ -33,10 +33,11 @@ EVENT_NAMES: Mapping[type[Event], str] = {
 # Fields that are there for other wires, or are shown as lines of their own.
 HIDDEN: Mapping[type[Event], set[str]] = {
     events.Entered: {"messages", "now"},
-    events.HistoryShown: {"before_id", "now"},
+    events.HistoryShown: {"now"},
     events.Stored: {"tag"},
 }
-_REPLAYED = ',"is_replayed":true'
+REPLAYED = (events.Said, events.PrivatelySaid)  # may be shown later, and then say so
+_MARK = ',"is_replayed":true'
 
 
 def render(event: Event) -> bytes:
@@ -46,7 +47,7 @@ def render(event: Event) -> bytes:
     if isinstance(event, events.SentOut):
         return render(event.fact)
     if isinstance(event, events.MailShown):
-        return b"".join(_event(said, _REPLAYED) for said in event.messages)
+        return b"".join(_event(said, _MARK) for said in event.messages)
     return _event(event)
 
 
@@ -57,7 +58,7 @@ def render_answer(answer: Answer, tag: str) -> bytes:
         return _line(f'"id":{tag},"ok":false', _dump(refusal))
     replayed = answer.messages if isinstance(answer, events.Entered) else ()
     return _line(f'"id":{tag},"ok":true', _fields(answer)) + b"".join(
-        _event(said, _REPLAYED) for said in replayed
+        _event(said, _MARK) for said in replayed
     )
 
 

@@ -6,6 +6,7 @@ wrong it is told, by the name of the field.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from typing import Annotated, Any, Literal, NoReturn, get_type_hints
@@ -21,6 +22,9 @@ RequestId = (
     Annotated[int, Ge(-ID_MAX), Le(ID_MAX)] | Annotated[str, MaxLen(REQUEST_ID_CHARS_MAX)] | None
 )
 _STRICT = ConfigDict(strict=True, extra="forbid")
+_DIGITS_MAX = len(str(-ID_MAX))  # more are no id, and slow to read
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_OP_CHARS_SHOWN = 40  # of a word that is no op, in the refusal
 _request_id: TypeAdapter[int | str | None] = TypeAdapter(RequestId, config=ConfigDict(strict=True))
 
 
@@ -47,10 +51,20 @@ REQUESTS: Mapping[str, type[BaseModel]] = {word: _model(kind) for word, kind in 
 def parse_object(line: bytes) -> dict[str, Any]:
     """Read a line as a JSON object. Raises BadLine when it is none (RFC 8259), or ambiguous."""
     try:
-        value = json.loads(line, object_pairs_hook=_unambiguous, parse_constant=_no_number)
+        text = line.decode()  # here, for json.loads would guess at UTF-16 and let surrogates pass
+        value = json.loads(
+            text,
+            object_pairs_hook=_unambiguous,
+            parse_constant=_no_number,
+            parse_int=_integer,
+        )
+        if _SURROGATE.search(text):
+            _check_pairs(value)
     except UnicodeDecodeError as error:
         raise BadLine("that line is not UTF-8, and was not used", code="not_utf8") from error
-    except (ValueError, RecursionError) as error:
+    except RecursionError as error:
+        raise BadLine("that line is nested too deeply", code="bad_json") from error
+    except ValueError as error:
         raise BadLine(f"that line is no JSON: {error}", code="bad_json") from error
     if not isinstance(value, dict):
         raise BadLine("a request is a JSON object, {...}", code="bad_json")
@@ -71,8 +85,11 @@ def parse_id(request: Mapping[str, Any]) -> str:
 def parse_request(request: Mapping[str, Any]) -> Command:
     """Make a request its command. Raises BadLine."""
     word = request.get("op")
-    if not isinstance(word, str) or word not in REQUESTS:
-        raise BadLine(f"there is no op {json.dumps(word)}; try help", code="unknown_command")
+    if not isinstance(word, str):
+        raise BadLine("op: a string, the word of what to do; try help", code="bad_arguments")
+    if word not in REQUESTS:
+        shown = json.dumps(word[:_OP_CHARS_SHOWN])
+        raise BadLine(f"there is no op {shown}; try help", code="unknown_command")
     try:
         arguments = dict(REQUESTS[word].model_validate(request))
     except ValidationError as error:
@@ -88,6 +105,20 @@ def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(made) < len(pairs):
         raise ValueError("a key occurs twice")
     return made
+
+
+def _integer(text: str) -> int:
+    if len(text) > _DIGITS_MAX:
+        raise ValueError(f"a number has {len(text)} digits")
+    return int(text)
+
+
+def _check_pairs(value: object) -> None:
+    """Raise ValueError when a surrogate stands alone somewhere: that is no text (RFC 8259, 8.2)."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("half of a surrogate pair stands alone") from error
 
 
 def _no_number(text: str) -> NoReturn:

@@ -1,0 +1,134 @@
+"""The NDJSON wire without a socket: what it reads, and that each request gets one answer."""
+
+import json
+
+import pytest
+
+from app import events
+from app.commands import Ban, Command, Emote, Kick, Ping, Say, Tell
+from app.errors import Refusal
+from app.settings import REQUEST_ID_CHARS_MAX
+from app.wire.ndjson import NdjsonWire
+
+LINE_BYTES_MAX = 1 << 20  # the most that an operator may set
+
+
+def _read(line: bytes) -> Command | tuple[str, str] | None:
+    """Return the command of a line, or its refusal's code and sentence."""
+    wire = NdjsonWire(LINE_BYTES_MAX)
+    (item,) = wire.feed(line + b"\n")
+    return (item.code, str(item)) if isinstance(item, Refusal) else item
+
+
+def _answers(sent: bytes) -> list[dict]:
+    return [json.loads(line) for line in sent.splitlines()]
+
+
+# What is no JSON text of RFC 8259, or means two things, is refused for what is wrong with it.
+@pytest.mark.parametrize(
+    ("line", "code", "sentence"),
+    [
+        ('{"op":"ping"}'.encode("utf-16-le"), "bad_json", "no JSON"),
+        ('{"op":"ping"}'.encode("utf-16"), "not_utf8", "not UTF-8"),
+        ('{"op":"ping"}'.encode("utf-32-be"), "bad_json", "no JSON"),
+        (b'\xef\xbb\xbf{"op":"ping"}', "bad_json", "BOM"),
+        (b'{"op":"say","body":"\xed\xa0\x80"}', "not_utf8", "not UTF-8"),
+        (b'{"op":"say","body":"\xff"}', "not_utf8", "not UTF-8"),
+        (b'{"op":"say","body":"\\ud800"}', "bad_json", "surrogate"),
+        (b'{"op":"login","token":"\\uDFFF"}', "bad_json", "surrogate"),
+        (b'{"op":"ping","id":"\\ud83d x"}', "bad_json", "surrogate"),
+        (b'{"op":"ping","\\udc00":1}', "bad_json", "surrogate"),
+        (b"[" * 100_000, "bad_json", "nested too deeply"),
+        (b'{"op":' * 100_000, "bad_json", "nested too deeply"),
+        (b'{"op":"ping","op":"quit"}', "bad_json", "a key occurs twice"),
+        (b'{"op":"ping","x":{"a":1,"a":1}}', "bad_json", "a key occurs twice"),
+        (b'{"op":"history","after":NaN}', "bad_json", "NaN is no number"),
+        (b'{"op":"history","after":-Infinity}', "bad_json", "-Infinity is no number"),
+        (b'{"op":"ping","id":' + b"9" * 5000 + b"}", "bad_json", "5000 digits"),
+        ('{"op":"history","after":１}'.encode(), "bad_json", "Expecting value"),
+        (b'{"op":"ping"}\0', "bad_json", "Extra data"),
+        (b'{"op":"ping"}{"op":"ping"}', "bad_json", "Extra data"),
+        (b'{"op":"say","body":"a\tb"}', "bad_json", "Invalid control character"),
+        (b"null", "bad_json", "a request is a JSON object"),
+        (b'["ping"]', "bad_json", "a request is a JSON object"),
+        (b"{}", "bad_arguments", "op: a string"),
+        (b'{"op":' + b"[" * 900 + b"]" * 900 + b"}", "bad_arguments", "op: a string"),
+        (b'{"op":"' + b"x" * 9000 + b'"}', "unknown_command", "x" * 40 + '"'),
+        (b'{"op":"PING"}', "unknown_command", "PING"),
+    ],
+)
+def test_no_request(line: bytes, code: str, sentence: str) -> None:
+    read = _read(line)
+    assert read[0] == code
+    assert sentence in read[1]
+    assert len(read[1]) < 200
+
+
+# A number that is none, or beyond what an id can be, is refused by the name of its field.
+@pytest.mark.parametrize("field", ["before", "after"])
+@pytest.mark.parametrize("number", ["-1", str(1 << 63), '"1"', "1e999", "1.0", "true", "[]", "{}"])
+def test_bad_ids(field: str, number: str) -> None:
+    code, sentence = _read(f'{{"op":"history","{field}":{number}}}'.encode())
+    assert (code, sentence.split(":")[0]) == ("bad_arguments", f"bad {field}")
+
+
+# An id of a request is a whole number or a short string, and comes back as it was.
+@pytest.mark.parametrize(
+    "request_id", [0, -1, (1 << 63) - 1, "", "7", "é👋", '"\\', "x" * REQUEST_ID_CHARS_MAX, None]
+)
+def test_request_ids(request_id: int | str | None) -> None:
+    wire = NdjsonWire(LINE_BYTES_MAX)
+    assert list(wire.feed(json.dumps({"id": request_id, "op": "ping"}).encode() + b"\n"))
+    assert _answers(wire.show(events.Done("Pong.")))[0]["id"] == request_id
+
+
+# Anything else is none; the answer to such a request has no id.
+@pytest.mark.parametrize(
+    "request_id", ["true", "1.5", "1e999", str(1 << 63), f'"{"x" * 65}"', "[1]", "{}"]
+)
+def test_bad_request_ids(request_id: str) -> None:
+    wire = NdjsonWire(LINE_BYTES_MAX)
+    (refusal,) = wire.feed(f'{{"id":{request_id},"op":"ping"}}\n'.encode())
+    assert refusal.code == "bad_arguments"
+    (answer,) = _answers(wire.show(events.Refused(refusal.code, str(refusal))))
+    assert answer["id"] is None
+
+
+# A pair of surrogates is a letter, as programs that write ASCII send it; blank lines are nothing.
+def test_what_is_right() -> None:
+    assert _read(b'{"op":"say","body":"\\ud83d\\uDE00 \\\\ud800"}') == Say("😀 \\ud800")
+    assert _read(b' {"op" : "ping"} \r') == Ping()
+    assert _read(b" \t\r") is None
+
+
+# A line that is no request, or asks for what is told to nobody, gets one answer all the same.
+def test_done_answers_what_has_no_answer() -> None:
+    wire = NdjsonWire(LINE_BYTES_MAX)
+    for request in ('{"id":1,"op":"kick","user":"bob"}', '{"id":2,"op":"ban","user":"bob"}'):
+        (command,) = wire.feed(request.encode() + b"\n")
+        assert isinstance(command, Kick | Ban)
+        assert _answers(wire.done()) == [{"id": json.loads(request)["id"], "ok": True}]
+        assert wire.done() == b""
+
+
+# What is stored is answered when it is, and by nothing else.
+@pytest.mark.parametrize("kind", [Say, Emote, Tell])
+def test_talk_is_answered_when_stored(kind: type[Command]) -> None:
+    wire = NdjsonWire(LINE_BYTES_MAX)
+    user = {"user": "bob"} if kind is Tell else {}
+    request = {"id": 1, "op": kind.word, "body": "x", **user}
+    assert isinstance(next(wire.feed(json.dumps(request).encode() + b"\n")), kind)
+    assert wire.done() == b""
+
+
+# An answer that comes late takes none from the request that is carried out meanwhile, though both
+# have the same id, or none.
+@pytest.mark.parametrize("request_id", ["7", "null"])
+def test_late_answers(request_id: str) -> None:
+    wire = NdjsonWire(LINE_BYTES_MAX)
+    list(wire.feed(f'{{"id":{request_id},"op":"say","body":"x"}}\n'.encode()))
+    list(wire.feed(f'{{"id":{request_id},"op":"kick","user":"bob"}}\n'.encode()))
+    (late,) = _answers(wire.show(events.Stored(3, request_id)))
+    assert late == {"id": json.loads(request_id), "ok": True, "message_id": 3}
+    wire.show(events.Refused("not_stored", "not stored: ...", request_id))
+    assert _answers(wire.done()) == [{"id": json.loads(request_id), "ok": True}]
