@@ -39,6 +39,9 @@ class FakeClient:
 
     show_at_leisure = close = show
 
+    def wait_until_read(self) -> None:
+        """Return at once: nothing that is sent waits here."""
+
 
 def fake_session(name: str, user_id: int = 1, ignored: frozenset[str] = frozenset()) -> Session:
     """Return a session that is logged in as a user."""

@@ -224,3 +224,20 @@ def test_other_protocols(server: ServerProcess, new_name, greeting: bytes, is_la
     new_records = server.log.removeprefix(before)
     assert new_records.count("\n") <= 1
     assert "s3cret" not in new_records
+
+
+# Who asks for much and reads none of it is cut like others, and gone for all to see.
+def test_a_reader_that_stops_in_the_middle_of_an_answer(server, new_name) -> None:
+    room = new_name("room")
+    talker = server.connect().register(new_name("talker")).join(room)
+    talker.type(*(_line(number) for number in range(90)))
+    talker.expect(f"{_line(89)}\r\n")
+    slow = server.connect(receive_buffer_bytes=4096).register(new_name("slow")).join(room)
+    talker.expect_lines(f"{slow.name} has joined the room.")
+    slow.type(*["/history 90", "/who"] * 20)  # more than the kernel takes for it
+    gone = f"{slow.name} has disconnected."
+    for number in range(200):
+        talker.type(_line(number))
+        if talker.expect_line() == gone:
+            return
+    raise AssertionError("it is never gone")

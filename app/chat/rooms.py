@@ -133,6 +133,7 @@ class Rooms:
 
     def join(self, session: Session, command: commands.Join) -> None:
         """Enter a room, which is made if there is none. Switches. Raises Refusal."""
+        session.client.wait_until_read()  # or what a hundred rooms replay is too much to be unread
         user, moves = session.speaker, session.client.rooms_max == 1
         name = parse_name(command.room)
         if name.key in session.rooms:

@@ -23,7 +23,7 @@ Clock = Callable[[], int]  # milliseconds UTC
 
 
 class Client(Protocol):
-    """What the service needs of a connection. Nothing here switches, but `show_at_leisure`."""
+    """What the service needs of a connection. Nothing here switches but where it says so."""
 
     address: str
     rooms_max: int  # that its session may be in; with 1, whoever enters another leaves it
@@ -44,6 +44,9 @@ class Client(Protocol):
 
     def show_at_leisure(self, event: Event) -> None:
         """Send an answer that may be long, as fast as the peer reads. Switches."""
+
+    def wait_until_read(self) -> None:
+        """Wait until the peer has taken what it was sent, or is to be closed. Switches."""
 
     def close(self, event: Event) -> None:
         """Show a last event, and end the session."""

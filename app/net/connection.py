@@ -207,12 +207,17 @@ class Connection:
         """See Client. Cut between lines, so that what is said meanwhile fits in."""
         self._send_output()
         data = self._wire.show(event)
-        while len(data) > REPLY_BYTES_MAX:
+        while data and not self._is_closing:
             end = data.find(b"\n", REPLY_BYTES_MAX) + 1 or len(data)
+            if self._outbox_bytes + end > REPLY_BYTES_MAX:
+                self.wait_until_read()
             self.send(data[:end])
             data = data[end:]
+
+    def wait_until_read(self) -> None:
+        """See Client."""
+        if not self._is_closing:
             self._wait_until_drained()
-        self.send(data)
 
     def send(self, data: bytes) -> bool:
         """See Client."""
@@ -286,7 +291,7 @@ class Connection:
         self._outbox_bytes = 0
 
     def _wait_until_drained(self, timeout_seconds: float | None = None) -> None:
-        """Wait until the outbox is empty, or the peer is gone. Switches."""
+        """Wait until the outbox is empty, or the connection is to be closed. Switches."""
         if self._outbox and not self._is_lost:
             self._drained = Signal()
             self._drained.wait(timeout_seconds)
@@ -316,8 +321,10 @@ class Connection:
         self._end()
 
     def _end(self) -> None:
-        """Let the reading greenlet go home, if it waits for input; if not, it sees for itself."""
+        """Let the reading greenlet go home, if it waits; if not, it sees for itself."""
         self._is_closing = True
+        if self._drained is not None:
+            self._drained.set()
         if self._is_reading:
             cancel_wait(self._readable, _Closing())
 
