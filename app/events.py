@@ -7,6 +7,7 @@ session: `Answer`s to what it asked, the rest because it concerns it.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from app.errors import Code
 from app.times import Milliseconds
 
 
@@ -327,7 +328,7 @@ class Done(Answer):
 class Refused(Answer):
     """What was asked was refused, under `tag` if the answer comes late; nothing happened."""
 
-    code: str
+    code: Code
     sentence: str
     tag: str = ""
 

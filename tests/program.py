@@ -27,15 +27,17 @@ def check(name: str, line: object) -> None:
     assert error is None, f"{line} is no {name}: {error.message}"
 
 
-def check_sent(line: Line, request: Line) -> None:
-    """Check a line that a program is sent, and the request that it answers, if it was one."""
+def check_sent(line: Line, request: Line | None) -> None:
+    """Check a line that a program is sent, and the request that it answers, if that is known."""
     if "event" in line:
         check(f"event_{line['event']}", line)
-    elif line["ok"]:
+    elif not line["ok"]:
+        check("refusal", line)
+    elif request is None:
+        check("line", line)
+    else:
         check(f"answer_{request['op']}", line)
         check(f"request_{request['op']}", request)
-    else:
-        check("refusal", line)
 
 
 class Program(Client):
@@ -53,7 +55,8 @@ class Program(Client):
         for line in data.splitlines():
             try:
                 request = json.loads(line)
-                self._requests[request.get("id")] = request
+                if request.get("id") is not None:
+                    self._requests[request["id"]] = request
             except (ValueError, AttributeError, TypeError, RecursionError):
                 continue  # it is no request, and will be told so
         super().send(data)
@@ -78,6 +81,11 @@ class Program(Client):
         answer = self.answer(self.ask(op, **fields))
         assert answer["ok"], answer
         return answer
+
+    def say(self, *bodies: str, **fields: Any) -> list[int]:
+        """Say things in one go, and return their ids."""
+        asked = [self.ask("say", body=body, **fields) for body in bodies]
+        return [self.answer(number)["message_id"] for number in asked]
 
     def refused(self, op: str, **fields: Any) -> str:
         """Send a request, and return the code with which it is refused."""
@@ -134,5 +142,5 @@ class Program(Client):
         end = self.everything.rfind(b"\n") + 1
         for line in bytes(self.everything[self._checked_bytes : end]).splitlines():
             read = json.loads(line)
-            check_sent(read, self._requests.get(read.get("id"), {}))
+            check_sent(read, self._requests.get(read.get("id")))
         self._checked_bytes = end

@@ -25,9 +25,7 @@ def connection(
     with writing_engine(f"sqlite:///{path}").begin() as connection:
         for number in range(1, USERS + 1):
             connection.execute(
-                text(
-                    "INSERT INTO users VALUES (:id, :name, :name, :name, '', FALSE, FALSE, 0, 0)"
-                ),
+                text("INSERT INTO users VALUES (:id, :name, :name, :name, '', FALSE, FALSE, 0, 0)"),
                 {"id": number, "name": f"user{number}"},
             )
         connection.execute(text("INSERT INTO rooms VALUES (1, 'r', 'r', 'r', '', 1, 0)"))

@@ -10,8 +10,10 @@ import hashlib
 import secrets
 from typing import TYPE_CHECKING
 
+import structlog
+
 from app import commands, events
-from app.errors import NotPossible
+from app.errors import NotPossible, NotStored
 from app.names import harmless
 from app.settings import TOKEN_USED_SECONDS
 from app.store import tokens as store
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from app.chat.session import Clock, Session
     from app.store.database import Database
     from app.store.tokens import KnownToken
+
+log = structlog.get_logger()
 
 
 class Tokens:
@@ -44,10 +48,13 @@ class Tokens:
         return store.find(connection, _digest(token))
 
     def note_use(self, known: KnownToken) -> None:
-        """Remember that a token is used now, if that is news. Switches then."""
+        """Remember that a token is used now, if that is news and can be written. Switches then."""
         now = self._clock()
         if now - known.used_at > TOKEN_USED_SECONDS * 1000:
-            self._database.write(lambda connection: store.note_use(connection, known.id, now))
+            try:
+                self._database.write(lambda connection: store.note_use(connection, known.id, now))
+            except NotStored as refusal:  # a full disk shuts nobody out
+                log.warning("use of a token not noted", reason=str(refusal))
 
     def list_or_revoke(self, session: Session, command: commands.Tokens) -> None:
         """Show the user's tokens, without one that is to be revoked. Switches. Raises Refusal."""

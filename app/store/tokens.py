@@ -21,7 +21,11 @@ class KnownToken(NamedTuple):
 def add(connection: Connection, user_id: int, digest: bytes, label: str, now: int) -> None:
     """Keep a token, in place of the least lately used one when there are too many."""
     mine = models.Token.user_id == user_id
-    lately = select(models.Token.id).where(mine).order_by(models.Token.used_at.desc())
+    lately = (
+        select(models.Token.id)
+        .where(mine)
+        .order_by(models.Token.used_at.desc(), models.Token.id.desc())
+    )
     kept = lately.limit(TOKENS_A_USER_MAX - 1)
     connection.execute(delete(models.Token).where(mine, models.Token.id.not_in(kept)))
     connection.execute(
