@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: help run install test check bench lock clean
+.PHONY: help run install test check bench fuzz lock clean
 
 help: ## Show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -25,6 +25,9 @@ check: $(VENV)/installed-dev ## Lint and types
 
 bench: $(VENV)/installed ## Measure the server and the peers that are installed; ARGS=--help
 	$(BIN)/python bench/fanout.py $(ARGS)
+
+fuzz: $(VENV)/installed-dev ## Feed the wires 100,000 inputs each, other ones each time; ARGS=-x
+	$(BIN)/python -m pytest --hypothesis-profile=fuzz tests/test_fuzz.py $(ARGS)
 
 lock: $(VENV)/installed-dev ## Write the requirements files anew from pyproject.toml
 	$(BIN)/python -m pip install --quiet uv

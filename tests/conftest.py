@@ -17,6 +17,9 @@ from tests.client import Client
 from tests.server_process import ServerProcess, environment
 
 hypothesis.settings.register_profile("tests", deadline=None, derandomize=True)
+hypothesis.settings.register_profile(
+    "fuzz", deadline=None, max_examples=100_000, suppress_health_check=list(hypothesis.HealthCheck)
+)
 hypothesis.settings.load_profile("tests")  # no test is about time, and each run is as the last one
 
 

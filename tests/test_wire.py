@@ -58,7 +58,7 @@ def _pieces(data: bytes, cuts: Iterable[int]) -> list[bytes]:
     return [data[a:b] for a, b in pairwise(places) if a < b]
 
 
-def _check_pieces(data: bytes, cuts: list[int], read: Callable[[list[bytes]], object]) -> None:
+def check_pieces(data: bytes, cuts: list[int], read: Callable[[list[bytes]], object]) -> None:
     """Check that what is read does not depend on how the data is cut."""
     whole = read([data] if data else [])
     assert read(_pieces(data, cuts)) == whole
@@ -76,7 +76,7 @@ def _filtered(pieces: Iterable[bytes]) -> tuple[bytes, bytes]:
     return text, bytes(telnet.answers)
 
 
-def _talk(pieces: Iterable[bytes], line_bytes_max: int = LINE_BYTES_MAX) -> tuple[list, bytes]:
+def talk(pieces: Iterable[bytes], line_bytes_max: int = LINE_BYTES_MAX) -> tuple[list, bytes]:
     """Return what a connection would carry out, and what the wire prompts for; logins succeed.
 
     Answers to telnet's commands are left out: those of a piece come before its lines'.
@@ -104,21 +104,21 @@ def _without_answers(output: bytes) -> bytes:
 @settings(max_examples=300)
 @given(_line_ends, _cuts, st.integers(1, 4))
 def test_lines_do_not_depend_on_pieces(data: bytes, cuts: list[int], limit: int) -> None:
-    _check_pieces(data, cuts, lambda pieces: _lines(pieces, limit))
+    check_pieces(data, cuts, lambda pieces: _lines(pieces, limit))
 
 
 # A stream has the same text and gets the same answers however the network cuts it.
 @settings(max_examples=300)
 @given(_telnet_streams, _cuts)
 def test_telnet_does_not_depend_on_pieces(data: bytes, cuts: list[int]) -> None:
-    _check_pieces(data, cuts, _filtered)
+    check_pieces(data, cuts, _filtered)
 
 
 # A dialogue has the same commands, refusals and prompts however the network cuts it.
 @settings(max_examples=300)
 @given(_streams, _cuts)
 def test_dialogue_does_not_depend_on_pieces(data: bytes, cuts: list[int]) -> None:
-    _check_pieces(data, cuts, _talk)
+    check_pieces(data, cuts, talk)
 
 
 # No line is longer than allowed, and what is kept of one that has not ended is bounded.
@@ -198,13 +198,13 @@ def test_telnet_commands(data: bytes, text: bytes, answers: bytes) -> None:
     ],
 )
 def test_login_prompts(data: bytes, items: list[Command], output: bytes) -> None:
-    assert _talk([data]) == (items, output)
+    assert talk([data]) == (items, output)
 
 
 # What is typed ahead of a prompt is taken for what the prompt asks: a paste of a whole login works.
 def test_type_ahead() -> None:
     pasted = b"bob\r\nsecret\r\n/join lobby\r\nhello\r\n/passwd\r\nsecret\r\nnew one\r\nbye\r\n"
-    items, output = _talk([pasted])
+    items, output = talk([pasted])
     changed = Passwd("secret", "new one")
     assert items == [Login("bob", "secret"), Join("lobby"), Say("hello"), changed, Say("bye")]
     asked = (b"password: ", b"old password: ", b"new password: ")
@@ -216,7 +216,7 @@ def test_type_ahead() -> None:
     ("password", "code"), [(b"\xe9", "not_utf8"), (b"x" * (LINE_BYTES_MAX + 1), "line_too_long")]
 )
 def test_a_bad_line_ends_a_prompt(password: bytes, code: str) -> None:
-    items, output = _talk([b"bob\n" + password + b"\n/help\n"])
+    items, output = talk([b"bob\n" + password + b"\n/help\n"])
     assert (items[0][0], items[1]) == (code, Help())
     assert output == HIDE + b"password: " + SHOW
 
@@ -242,4 +242,4 @@ def test_a_bad_line_ends_a_prompt(password: bytes, code: str) -> None:
     ],
 )
 def test_lines_after_login(line: str, items: list) -> None:
-    assert _talk([b"/login bob x\n", f"{line}\n".encode()])[0] == [Login("bob", "x"), *items]
+    assert talk([b"/login bob x\n", f"{line}\n".encode()])[0] == [Login("bob", "x"), *items]
