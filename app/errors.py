@@ -49,6 +49,7 @@ Code = Literal[
     "other_protocol",
     "registration_closed",
     "shutting_down",
+    "tls_required",
     "too_long",
     "too_many_rooms",
     "too_slow",

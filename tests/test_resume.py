@@ -61,7 +61,7 @@ def test_since(server: ServerProcess, talker: Program, new_name) -> None:
     while has_more:
         page = back.call("history", after=after, count=300)
         paged += [message["id"] for message in page["messages"]]
-        after, has_more = page["after_id"], page["has_more"]
+        after, has_more = page["last_id"], page["has_more"]
     assert paged == ids[1:]
 
 
