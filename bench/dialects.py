@@ -82,6 +82,37 @@ class Greenroom:
         return body + b"\n"
 
 
+class Ndjson:
+    """What programs speak in this repository. A body has nothing that JSON would escape."""
+
+    echoes = True
+    speaks_apart = False
+    refusal = b'"ok":false'
+
+    def hello(self, name: str) -> Exchange:
+        """Make the account, which also logs in."""
+        request = f'{{"op":"register","name":"{name}","password":"{PASSWORD}"}}\n'
+        return Exchange(request.encode(), f'"ok":true,"user":"{name}"'.encode())
+
+    def login(self, token: str) -> Exchange:
+        """Log in by a token."""
+        return Exchange(f'{{"op":"login","token":"{token}"}}\n'.encode(), b'"ok":true,"user":')
+
+    def join(self, room: str) -> Exchange:
+        """Enter the room."""
+        request = f'{{"op":"join","room":"{room}"}}\n'
+        return Exchange(request.encode(), f'"ok":true,"room":"{room}"'.encode())
+
+    def leave(self, room: str) -> Exchange:
+        """Leave the room."""
+        request = f'{{"op":"leave","room":"{room}"}}\n'
+        return Exchange(request.encode(), f'"ok":true,"room":"{room}"'.encode())
+
+    def say(self, room: str, body: bytes) -> bytes:
+        """Speak; the answer that says that it is stored is read and not counted."""
+        return b'{"op":"say","room":"%s","body":"%s"}\n' % (room.encode(), body)
+
+
 class Redis:
     """RESP2, raw. A subscribed connection may not publish, so speakers have a second one."""
 

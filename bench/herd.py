@@ -1,0 +1,255 @@
+"""A herd: thousands of programs come back at once to a server that was killed while they talked.
+
+    python bench/herd.py --clients 2000 --rooms 20
+
+They log in by token and join their room with `since`, the id of the last message that they saw.
+Measured is the time from the moment when the server accepts again until each is logged in, has
+joined, and has read all that it missed. Then what each has seen, before and after, is held against
+the database: nothing may be missing, nothing there twice, nothing out of order.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import selectors
+import socket
+import sqlite3
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from statistics import quantiles
+
+from rich.console import Console
+
+from dialects import Ndjson
+from fanout import count
+from machine import Cores, alone, describe, raise_descriptor_limit
+from peers import Server, greenroom
+from process import HOST, BenchError
+
+CONNECT_SECONDS_MAX = 30
+READ_BYTES = 262_144
+PHASE_SECONDS_MAX = 120
+MISSED_BEFORE = 40  # messages said in each room while half of its members are away
+IN_FLIGHT_MAX = 200  # says under way when the server is killed
+_dialect = Ndjson()
+
+
+class Program:
+    """One client of the herd: what it has seen of its room, over all its connections."""
+
+    def __init__(self, number: int, room: str) -> None:
+        self.name = f"p{number}"
+        self.token = f"token-of-{number}"
+        self.room = room
+        self.seen: list[int] = []
+        self.is_back = False
+        self.answered_at = 0.0
+        self.socket: socket.socket | None = None
+        self._begun = b""
+
+    def connect(self, port: int) -> socket.socket:
+        """Open a connection, and ask for all at once: to be logged in, and to be where it was."""
+        self.is_back, self._begun = False, b""
+        self.socket = socket.create_connection((HOST, port), CONNECT_SECONDS_MAX)
+        self.socket.setblocking(False)
+        since = self.seen[-1] if self.seen else 0
+        join = json.dumps({"op": "join", "room": self.room, "since": since})
+        self.socket.send(_dialect.login(self.token).request + join.encode() + b"\n")
+        self.socket.send(b'{"op":"ping"}\n')
+        return self.socket
+
+    def read(self) -> bool:
+        """Read what came; return whether there is more to come. Raises BenchError if refused."""
+        assert self.socket is not None
+        try:
+            data = self.socket.recv(READ_BYTES)
+        except BlockingIOError:
+            return True
+        except ConnectionError:
+            data = b""
+        *lines, self._begun = (self._begun + data).split(b"\n")
+        for line in lines:
+            self._take(json.loads(line))
+        return bool(data)
+
+    def say(self, number: int) -> None:
+        """Say something, and do not wait."""
+        assert self.socket is not None
+        self.socket.send(_dialect.say(self.room, b"message %d" % number))
+
+    def hang_up(self) -> None:
+        """Close the connection, if there is one."""
+        if self.socket is not None:
+            self.socket.close()
+        self.socket = None
+
+    def _take(self, line: dict[str, object]) -> None:
+        if line.get("event") == "message":
+            self.seen.append(int(str(line["id"])))
+        elif line.get("ok") is False or line.get("is_complete") is False:
+            raise BenchError(f"{self.name} is not served: {line}")
+        elif line.get("sentence") == "Pong.":
+            self.is_back, self.answered_at = True, time.monotonic()
+
+
+class Herd:
+    """All programs, read by one thread."""
+
+    def __init__(self, programs: Sequence[Program]) -> None:
+        self.programs = programs
+        self._selector = selectors.DefaultSelector()
+
+    def connect(self, programs: Sequence[Program], port: int) -> None:
+        """Connect these, as fast as the kernel lets."""
+        for program in programs:
+            self._selector.register(program.connect(port), selectors.EVENT_READ, program)
+            self.read(0)
+
+    def hang_up(self, programs: Sequence[Program]) -> None:
+        """Let these go."""
+        for program in programs:
+            if program.socket is not None:
+                self._selector.unregister(program.socket)
+            program.hang_up()
+
+    def read(self, seconds_max: float) -> None:
+        """Read what there is to read. Who was cut is hung up."""
+        for key, _ in self._selector.select(seconds_max):
+            if not key.data.read():
+                self.hang_up([key.data])
+
+    def read_until(self, condition: Callable[[], bool], what: str) -> None:
+        """Read until something holds. Raises BenchError when that takes too long."""
+        deadline = time.monotonic() + PHASE_SECONDS_MAX
+        while not condition():
+            if time.monotonic() > deadline:
+                raise BenchError(f"waited {PHASE_SECONDS_MAX} s in vain until {what}")
+            self.read(0.05)
+
+
+def main() -> int | str:
+    """Play it; return what sys.exit takes."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser.add_argument("--clients", type=count, default=2_000)
+    parser.add_argument("--rooms", type=count, default=20)
+    parser.add_argument("--rounds", type=count, default=1)
+    arguments = parser.parse_args()
+    cores = Cores.divided()
+    os.sched_setaffinity(0, cores.generator)
+    server, console = greenroom("full"), Console(highlight=False)
+    try:
+        raise_descriptor_limit()
+        with alone(say=console.print):
+            for _ in range(arguments.rounds):
+                for line in play(server, cores.server, arguments.clients, arguments.rooms):
+                    console.print(line)
+    except (BenchError, OSError, KeyboardInterrupt) as error:
+        return f"no figures: {str(error) or 'interrupted'}"
+    for name, value in describe([server], cores).items():
+        console.print(f"{name}: {value}")
+    return 0
+
+
+def play(server: Server, core: int, clients: int, rooms: int) -> Iterator[str]:
+    """Let the herd talk, kill the server, start it again, and let all come back."""
+    programs = [Program(number, f"room{number % rooms}") for number in range(clients)]
+    speakers, absent = programs[:rooms], programs[clients // 2 :]
+    herd = Herd(programs)
+    with tempfile.TemporaryDirectory(prefix="greenroom-bench-") as name:
+        folder = Path(name)
+        with server.started(core, folder) as process:
+            port = process.accepting_port()
+            _wait_until_served(port)
+            _make_accounts(folder / "greenroom.db", programs)
+            herd.connect(programs, port)
+            herd.read_until(lambda: all(each.is_back for each in programs), "all are in")
+            herd.hang_up(absent)
+            _talk(herd, speakers, MISSED_BEFORE * rooms)
+            for number in range(IN_FLIGHT_MAX):
+                speakers[number % rooms].say(number)
+            process.kill()
+        herd.read_until(lambda: not any(each.socket for each in programs), "all know that it died")
+        killed_at = time.monotonic()
+        with server.started(core, folder) as process:
+            port = process.accepting_port()
+            accepting_at = time.monotonic()
+            herd.connect(programs, port)
+            herd.read_until(lambda: all(each.is_back for each in programs), "all are back")
+            back = [each.answered_at - accepting_at for each in programs]
+            cpu_seconds = process.cpu_seconds()
+            _talk(herd, speakers, rooms)
+            stored = _stored(folder / "greenroom.db")
+            herd.read_until(
+                lambda: all(len(each.seen) >= len(stored[each.room]) for each in programs),
+                "all have seen all",
+            )
+            herd.hang_up(programs)
+            server.check_exit(process.stop())
+    for program in programs:
+        if program.seen != stored[program.room]:
+            raise BenchError(f"{program.name} saw {program.seen}, of {stored[program.room]}")
+    cuts = quantiles(back, n=100)
+    yield (
+        f"{clients} programs in {rooms} rooms, {sum(map(len, stored.values()))} messages:"
+        f" all back and complete {max(back):.2f} s after the port accepts again (p50"
+        f" {cuts[49]:.2f}, p99 {cuts[98]:.2f}), {accepting_at - killed_at:.2f} s after the restart;"
+        f" {cpu_seconds:.2f} s of the server's CPU. Nothing missed, nothing twice."
+    )
+
+
+def _wait_until_served(port: int) -> None:
+    """Wait for an answer: the port accepts before the database is open."""
+    with socket.create_connection((HOST, port), CONNECT_SECONDS_MAX) as connection:
+        connection.send(b'{"op":"ping"}\n')
+        connection.recv(READ_BYTES)
+
+
+def _make_accounts(database: Path, programs: Sequence[Program]) -> None:
+    """Write accounts with tokens, beside the server: to hash 2,000 passwords takes a minute."""
+    now_ms = time.time_ns() // 1_000_000
+    with closing(sqlite3.connect(database)) as connection, connection:
+        for number, program in enumerate(programs, 1):
+            connection.execute(
+                "INSERT INTO users (id, name, key, skeleton, password_hash, is_admin, is_disabled,"
+                " private_seen_id, created_at) VALUES (?, ?, ?, ?, '', FALSE, FALSE, 0, ?)",
+                (number, program.name, program.name, program.name, now_ms),
+            )
+            digest = hashlib.sha256(program.token.encode()).digest()
+            connection.execute(
+                "INSERT INTO tokens (user_id, digest, label, made_at, used_at)"
+                " VALUES (?, ?, 'herd', ?, ?)",
+                (number, digest, now_ms, now_ms),
+            )
+
+
+def _talk(herd: Herd, speakers: Sequence[Program], messages: int) -> None:
+    """Let the speakers say so many messages in turns, until each has seen its own last one."""
+    before = sum(len(speaker.seen) for speaker in speakers)
+    for number in range(messages):
+        speakers[number % len(speakers)].say(number)
+        herd.read(0)
+    herd.read_until(
+        lambda: sum(len(speaker.seen) for speaker in speakers) >= before + messages, "it is said"
+    )
+
+
+def _stored(database: Path) -> dict[str, list[int]]:
+    """Return the ids of each room's messages, in their order."""
+    stored: defaultdict[str, list[int]] = defaultdict(list)
+    with closing(sqlite3.connect(database)) as connection:
+        for room, message_id in connection.execute(
+            "SELECT rooms.name, messages.id FROM messages JOIN rooms ON rooms.id = room_id"
+            " ORDER BY messages.id"
+        ):
+            stored[room].append(message_id)
+    return stored
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,111 @@
+"""What a delivery costs on the NDJSON wire, next to the text wire, in pairs.
+
+    python bench/wires.py --rounds 5
+
+Each pair plays the same scenes on two servers of this repository, one after the other: once
+everybody speaks text, once everybody speaks NDJSON. A message is more bytes there, and its sender
+is answered besides. One pair begins with text, the next with NDJSON.
+"""
+
+import argparse
+import os
+import sys
+from dataclasses import replace
+from statistics import median
+
+from rich.console import Console
+from rich.table import Table
+
+from dialects import Ndjson
+from fanout import count, play_shared
+from machine import Cores, alone, describe, raise_descriptor_limit
+from peers import Server, greenroom
+from process import BenchError
+from report import Result
+from scenes import BurstScene, Scene, SteadyScene
+
+TEXT, NDJSON = "text", "ndjson"
+RATIO_MAX = 1.3  # of NDJSON's CPU a delivery to text's: what we want
+
+
+def main() -> int | str:
+    """Play the pairs; return what sys.exit takes."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser.add_argument("--rounds", type=count, default=3, help="pairs; figures are medians")
+    parser.add_argument("--seconds", type=count, default=5, help="how long a steady scene lasts")
+    arguments = parser.parse_args()
+    cores = Cores.divided()
+    os.sched_setaffinity(0, cores.generator)
+    wires = [
+        replace(greenroom("full"), name=TEXT),
+        replace(greenroom("full"), name=NDJSON, dialect=Ndjson()),
+    ]
+    progress, results = Console(stderr=True), list[Result]()
+    try:
+        raise_descriptor_limit()
+        with alone(say=progress.print):
+            for number in range(arguments.rounds):
+                order = wires if number % 2 == 0 else wires[::-1]
+                play_pair(order, arguments.seconds, cores.server, number, results)
+                progress.print(f"pair {number + 1} of {arguments.rounds} is played")
+    except (BenchError, KeyboardInterrupt) as error:
+        return f"no figures: {str(error) or 'interrupted'}"
+    show(results, describe(wires[:1], cores))
+    return int(any(result.failure for result in results))
+
+
+def play_pair(
+    wires: list[Server], seconds: int, core: int, number: int, results: list[Result]
+) -> None:
+    """Play each scene on both, and note what it cost."""
+    for scene in scenes(seconds):
+        for server in wires:
+            play_shared(server, [scene], core, number, results.append)
+
+
+def scenes(seconds: int) -> list[Scene]:
+    """Return the scenes: many deliveries a message, few, and as many as there can be."""
+    return [
+        SteadyScene("large", 1, 500, 10, 200, seconds),
+        SteadyScene("rooms", 100, 10, 1, 2_000, seconds),
+        BurstScene("burst200", 200, 5_000),
+    ]
+
+
+def show(results: list[Result], machine: dict[str, str]) -> None:
+    """Print for each scene the medians of both, of the pairs' ratios, and how far those spread."""
+    console = Console()
+    table = Table("scene", "text\nCPU us", "ndjson\nCPU us", "ratio", "of the pairs", "cores lost")
+    for scene in dict.fromkeys(result.scene for result in results):
+        played = {
+            (result.server, result.round): result.figures
+            for result in results
+            if result.scene == scene and result.figures
+        }
+        rounds = [number for wire, number in played if wire == TEXT and (NDJSON, number) in played]
+        if not rounds:
+            continue
+        text, ndjson = (
+            [played[wire, number]["cpu_us_per_delivery"] for number in rounds]
+            for wire in (TEXT, NDJSON)
+        )
+        ratios = sorted(b / a for a, b in zip(text, ndjson, strict=True))
+        lost = max(figures["server_core_lost_share"] for figures in played.values())
+        table.add_row(
+            scene,
+            f"{median(text):.3f}",
+            f"{median(ndjson):.3f}",
+            f"{median(ratios):.2f}",
+            f"{ratios[0]:.2f} to {ratios[-1]:.2f}",
+            f"{lost:.0%} at most",
+        )
+    console.print(table)
+    for name, value in machine.items():
+        console.print(f"{name}: {value}", highlight=False)
+    for result in results:
+        if result.failure:
+            console.print(f"{result.scene}, {result.server}: {result.failure}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
