@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import selectors
+import signal
 import socket
 import sqlite3
 import sys
@@ -140,6 +141,7 @@ def main() -> int | str:
     parser.add_argument("--rooms", type=count, default=20)
     parser.add_argument("--rounds", type=count, default=1)
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # through every finally
     cores = Cores.divided()
     os.sched_setaffinity(0, cores.generator)
     server, console = greenroom("full"), Console(highlight=False)
@@ -171,8 +173,12 @@ def play(server: Server, core: int, clients: int, rooms: int) -> Iterator[str]:
             herd.read_until(lambda: all(each.is_back for each in programs), "all are in")
             herd.hang_up(absent)
             _talk(herd, speakers, MISSED_BEFORE * rooms)
+            seen = sum(len(each.seen) for each in speakers)
             for number in range(IN_FLIGHT_MAX):
                 speakers[number % rooms].say(number)
+            herd.read_until(
+                lambda: sum(len(each.seen) for each in speakers) > seen, "one of those is seen"
+            )
             process.kill()
         herd.read_until(lambda: not any(each.socket for each in programs), "all know that it died")
         killed_at = time.monotonic()

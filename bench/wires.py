@@ -9,6 +9,7 @@ is answered besides. One pair begins with text, the next with NDJSON.
 
 import argparse
 import os
+import signal
 import sys
 from dataclasses import replace
 from statistics import median
@@ -34,6 +35,7 @@ def main() -> int | str:
     parser.add_argument("--rounds", type=count, default=3, help="pairs; figures are medians")
     parser.add_argument("--seconds", type=count, default=5, help="how long a steady scene lasts")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # through every finally
     cores = Cores.divided()
     os.sched_setaffinity(0, cores.generator)
     wires = [
@@ -57,10 +59,9 @@ def main() -> int | str:
 def play_pair(
     wires: list[Server], seconds: int, core: int, number: int, results: list[Result]
 ) -> None:
-    """Play each scene on both, and note what it cost."""
-    for scene in scenes(seconds):
-        for server in wires:
-            play_shared(server, [scene], core, number, results.append)
+    """Play the scenes on both, and note what each cost."""
+    for server in wires:
+        play_shared(server, scenes(seconds), core, number, results.append)
 
 
 def scenes(seconds: int) -> list[Scene]:
