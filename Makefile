@@ -16,7 +16,7 @@ install: $(VENV)/installed ## Install what the server needs into .venv
 
 test: $(VENV)/installed-dev ## Everything that CI runs: lint, types, tests
 	@$(MAKE) --no-print-directory check
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 4 --dist loadfile $(ARGS)
 
 check: $(VENV)/installed-dev ## Lint and types
 	$(BIN)/ruff check
