@@ -19,7 +19,7 @@ Read it in this order:
     events.py       what happened, and what a session is told
     wire/           bytes <-> commands and events; pure
         lines.py  telnet.py
-        text_commands.py  text_events.py  text.py             what people type and read
+        text_commands.py  text_events.py  base64_lines.py  text.py    what people type and read
         ndjson_requests.py  ndjson_events.py  ndjson.py       what programs send and read
         ndjson_schema.py                                      and its description, made from them
     chat/           what may happen: the service layer
@@ -29,17 +29,19 @@ Read it in this order:
         delivery.py     a released batch on its way to its readers
         room.py         one live room
         rooms.py        entering rooms and leaving them
+        files.py        who may share files and fetch them
+        tickets.py  transfers.py        the right to do so; the bytes
         messages.py  moderation.py  private.py  accounts.py  passwords.py  tokens.py  limits.py
     store/          what is kept
         models.py       the tables
         database.py     engines; the thread that writes, the threads that read
-        messages.py  rooms.py  accounts.py  tokens.py  audit.py      the queries, by subject
+        messages.py  rooms.py  files.py  accounts.py  tokens.py  audit.py     the queries
         lock.py  opening.py  migration.py                 opening the database at start
     net/            sockets and greenlets
         protocols.py    what a newcomer speaks, by its first bytes
         sockets.py  tls.py  selfsigned.py     plain sockets and TLS; certificates
         connection.py   a socket, its outbox, the greenlet that reads it
-        http.py         what is asked over HTTP
+        http.py  transfer.py    what is asked over HTTP; the files that come and go
         server.py       the listener
         main.py         the process
     client/         the library for programs at the other end; it needs nothing of all this

@@ -14,6 +14,7 @@ from annotated_types import Ge, GroupedMetadata, Le, MaxLen, MinLen
 from pydantic import StringConstraints
 
 from app.settings import (
+    FILE_PATH_CHARS_MAX,
     HISTORY_PAGE_MAX,
     ID_MAX,
     REASON_CHARS_MAX,
@@ -21,7 +22,7 @@ from app.settings import (
     TXN_CHARS_MAX,
 )
 
-Bound = Ge | Le | MaxLen
+Bound = Ge | Le | MaxLen | MinLen
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,22 @@ class Span(Shape):
         yield Le(SPAN_SECONDS_MAX)
 
 
+@dataclass(frozen=True, slots=True)
+class Path(Shape):
+    """Read the rest of the line, up to `to USER` if it ends so."""
+
+    def __iter__(self) -> Iterator[Bound]:
+        yield MinLen(1)
+        yield MaxLen(FILE_PATH_CHARS_MAX)
+
+
+@dataclass(frozen=True, slots=True)
+class Addressee(Shape):
+    """Read `to` and a word."""
+
+    name: str = "to USER"
+
+
 RoomName = Annotated[str, Word("ROOM")]
 UserName = Annotated[str, Word("USER")]
 Body = Annotated[str, Rest("TEXT"), MinLen(1)]
@@ -88,13 +105,21 @@ MessageId = Annotated[int | None, Ge(0), Le(ID_MAX)]
 # The same once more: the same message, said again. SQLite would cut one at a NUL.
 Txn = Annotated[str, StringConstraints(max_length=TXN_CHARS_MAX, pattern="^[ -~]*$")]
 Label = Annotated[str, MaxLen(REASON_CHARS_MAX)]
+FilePath = Annotated[str, Path("NAME")]
+FileUser = Annotated[str, Addressee()]
+FileSize = Annotated[int | None, Ge(0), Le(ID_MAX)]
+FileId = Annotated[int, Count("N", ID_MAX)]
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A request of one session. `is_open` ones may come before login."""
+    """A request of one session. `is_open` ones may come before login.
+
+    Programs ask for it by its `op`, if they can at all: by its word, where nothing else is said.
+    """
 
     word: ClassVar[str]
+    op: ClassVar[str | None] = ""
     is_open: ClassVar[bool] = False
 
 
@@ -114,6 +139,8 @@ COMMANDS: dict[str, type[Command]] = {}
 def _command(kind: type[Kind]) -> type[Kind]:
     """Make a class of the table a dataclass, and enter it."""
     made = dataclass(frozen=True, slots=True)(kind)
+    if made.op == "":
+        made.op = made.word
     COMMANDS[made.word] = made
     return made
 
@@ -307,6 +334,63 @@ class Demote(InRoom):
 
     word = "demote"
     user: UserName
+
+
+@_command
+class Send(InRoom):
+    """Share a file with the room, or with one user: shows what to run in another terminal."""
+
+    word = "send"
+    op = "file.offer"
+    name: FilePath
+    user: FileUser = ""
+    size: FileSize = None
+
+
+@_command
+class Get(Command):
+    """Fetch a file: shows what to run in another terminal."""
+
+    word = "get"
+    op = "file.get"
+    file: FileId
+
+
+@_command
+class Files(InRoom):
+    """Show the room's files, and those between you and others."""
+
+    word = "files"
+    op = "file.list"
+
+
+@_command
+class Upload(InRoom):
+    """Share a small file from here: base64 lines follow, then a line with a dot alone."""
+
+    word = "upload"
+    op = None  # programs have a better way
+    name: FilePath
+    user: FileUser = ""
+    data: bytes = b""
+
+
+@_command
+class Download(Command):
+    """Show a small file as base64 lines."""
+
+    word = "download"
+    op = None
+    file: FileId
+
+
+@_command
+class Unshare(Command):
+    """Remove a file that you shared, or anybody's from the room (moderators)."""
+
+    word = "unshare"
+    op = "file.unshare"
+    file: FileId
 
 
 @_command

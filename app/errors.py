@@ -4,6 +4,7 @@
       Refusal                 the client asked for something that it can't have; told to it alone
         BadLine               the line is not a command: too long, not UTF-8, wrong arguments
           BadNameError        because of a name that can be nobody's
+        TooLarge              more bytes than may be kept
         NotPossible           the right command in the wrong place
         Forbidden             the right command by the wrong person
         LoginRefused          no, for now or for good
@@ -20,6 +21,8 @@ Code = Literal[
     "already_logged_in",
     "already_there",
     "bad_arguments",
+    "bad_base64",
+    "bad_file_name",
     "bad_json",
     "bad_name",
     "bad_password",
@@ -39,7 +42,9 @@ Code = Literal[
     "no_ban",
     "no_mute",
     "no_room",
+    "no_such_file",
     "no_such_token",
+    "no_such_transfer",
     "no_such_user",
     "not_allowed",
     "not_here",
@@ -47,15 +52,19 @@ Code = Literal[
     "not_stored",
     "not_utf8",
     "other_protocol",
+    "over_quota",
     "registration_closed",
+    "sent_out",
     "shutting_down",
     "tls_required",
+    "too_large",
     "too_long",
     "too_many_rooms",
     "too_slow",
     "unknown_command",
     "wait",
     "which_room",
+    "wrong_size",
     "yourself",
 ]
 
@@ -88,6 +97,12 @@ class BadNameError(BadLine):
     """The text can't be the name of a user or a room; says why."""
 
     code: Code = "bad_name"
+
+
+class TooLarge(Refusal):
+    """More bytes than may be kept: of one file, or of all of a user's."""
+
+    code: Code = "too_large"
 
 
 class NotPossible(Refusal):

@@ -118,6 +118,17 @@ class TopicSet(RoomEvent):
     topic: str
 
 
+@dataclass(slots=True)
+class FileShared(RoomEvent):
+    """The user shared a file, which is kept as `id`."""
+
+    id: int
+    name: str
+    size: int
+    sha256: str
+    at: Milliseconds
+
+
 # What one session is told.
 
 
@@ -308,6 +319,75 @@ class TokensListed(Answer):
     """The user's tokens."""
 
     tokens: Sequence[Token]
+
+
+@dataclass(slots=True)
+class FileSent(Event):
+    """The user shared a file with one recipient."""
+
+    user: str
+    recipient: str
+    id: int
+    name: str
+    size: int
+    sha256: str
+    at: Milliseconds
+
+
+@dataclass(slots=True)
+class UploadOffered(Answer):
+    """Where to put a file, until when, and what it will be called.
+
+    The whole address is `server` and `url`; `path` is what the user called the file.
+    """
+
+    url: str
+    name: str
+    expires_at: Milliseconds
+    path: str
+    server: str
+
+
+@dataclass(frozen=True, slots=True)
+class SharedFile:
+    """A file; `recipient` is who alone may have it, if it is not its room's."""
+
+    id: int
+    name: str
+    size: int
+    sha256: str
+    user: str
+    recipient: str | None
+    at: Milliseconds
+
+
+@dataclass(slots=True)
+class DownloadOffered(Answer):
+    """Where to fetch a file, once, and until when; `server` and `url` are the whole address."""
+
+    file: int
+    url: str
+    name: str
+    size: int
+    sha256: str
+    expires_at: Milliseconds
+    server: str
+
+
+@dataclass(slots=True)
+class FilesListed(Answer):
+    """Files, oldest first; `has_more` when there are older ones."""
+
+    files: Sequence[SharedFile]
+    has_more: bool
+
+
+@dataclass(slots=True)
+class FilePrinted(Answer):
+    """A whole file."""
+
+    file: SharedFile
+    data: bytes
 
 
 @dataclass(slots=True)

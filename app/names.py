@@ -8,6 +8,7 @@ with names of other letters that look the same: no two accounts may have one ske
 import re
 import unicodedata
 from functools import lru_cache
+from os.path import splitext
 from typing import NamedTuple
 
 from confusable_homoglyphs import categories
@@ -15,6 +16,7 @@ from confusable_homoglyphs.confusables import confusables_data
 from precis_i18n import get_profile
 
 from app.errors import BadNameError
+from app.settings import FILE_NAME_BYTES_MAX
 
 NAME_CHARS_MAX = 32
 MARKS_IN_A_ROW_MAX = 8  # marks and joiners on one letter of a text; the tallest scripts need five
@@ -114,6 +116,26 @@ _MARKS = "".join(
     if unicodedata.category(character) in ("Mn", "Me")
 )
 _TOWERS = re.compile(f"[{_MARKS}{''.join(_JOINERS)}]{{{MARKS_IN_A_ROW_MAX + 1},}}")
+
+
+def parse_file_name(text: str) -> str:
+    """Return what a file may be called on anybody's disk, given a name or a path.
+
+    It is in no folder, not hidden, not an option of a command, has nothing that can't be seen, and
+    keeps its ending if it is too long. Raises BadNameError when nothing is left of it.
+    """
+    base = re.split(r"[/\\]", unicodedata.normalize("NFC", text))[-1]
+    seen = "".join([c for c in base if c.isprintable()])
+    stem, ending = splitext(harmless(seen).lstrip(".- ").rstrip(". "))
+    room_bytes = FILE_NAME_BYTES_MAX - len(ending.encode())
+    name = _cut(stem, room_bytes) + ending if room_bytes > 0 else _cut(stem, FILE_NAME_BYTES_MAX)
+    if not name:
+        raise BadNameError("that is no name of a file", code="bad_file_name")
+    return name
+
+
+def _cut(text: str, bytes_max: int) -> str:
+    return text.encode()[:bytes_max].decode(errors="ignore")
 
 
 def _stand_in(character: str) -> str:

@@ -43,6 +43,21 @@ LOGIN_FAILURES_MAX = 3  # on one connection, before it is closed
 HASHES_WAITING_MAX = 1_000  # logins in the queue of the hashing thread: some 25 s of its time
 THROTTLED_KEYS_MAX = 50_000  # addresses and names whose failures are remembered: some 10 MB
 
+# Files.
+FILE_PATH_CHARS_MAX = 4_096  # that one may type as a name: it may come with its folders
+FILE_NAME_BYTES_MAX = 255  # what the file systems of those who fetch it can hold
+FILE_CHUNK_BYTES = 256 << 10  # a row, a transaction, and what each transfer holds in memory
+FILE_CHUNK_SECONDS_MAX = 60  # for one to come: a line slower than 4 KiB a second is cut
+FILE_CHUNKS_REMOVED_AT_ONCE = 16  # in a transaction: what it keeps messages waiting for
+FILE_IN_LINES_BYTES_MAX = 64 << 10  # sent and shown as base64 among the lines of a chat
+FILES_LISTED_MAX = 100  # that /files shows
+FILE_REAP_SECONDS = 3_600  # between looks for files whose time is over
+TICKET_SECONDS_MAX = 600  # from the answer to /send or /get to the beginning of the transfer
+TICKETS_A_USER_MAX = 50  # not used yet; beyond it, the oldest goes
+TICKETS_MAX = 10_000  # of all users: some 5 MB
+TRANSFERS_A_USER_MAX = 16  # under way at once
+TRANSFERS_MAX = 128  # of all users: with the chunk that each holds, some 32 MiB
+
 # Connections.
 ACCEPT_BACKLOG = 1_024  # that the kernel holds until they are accepted
 RESERVED_DESCRIPTORS = 64  # kept from clients, for the database, the log, the terminal
@@ -130,6 +145,9 @@ class Settings(BaseSettings):
     )
     tls_key: str = Field("", description="its key, PEM; empty: it is in the certificate's file")
     require_tls: bool = Field(False, description="refuse logins without TLS, but from this machine")
+    file_bytes_max: int = Field(8 << 20, ge=0, description="largest file; 0: none can be shared")
+    file_quota_bytes: int = Field(64 << 20, ge=0, description="of all files of one user together")
+    file_days_max: int = Field(30, ge=1, description="for how long a file is kept")
     log_format: Literal["console", "json"] = Field("console", description="for people, or programs")
 
     @field_validator("listen")

@@ -6,7 +6,7 @@ from typing import get_type_hints
 import pytest
 
 from app.chat import passwords
-from app.commands import COMMANDS, Command, Count, Rest, Shape, Span, Word
+from app.commands import COMMANDS, Addressee, Command, Count, Path, Rest, Shape, Span, Word
 from tests.client import Client
 from tests.server_process import ServerProcess, manage
 
@@ -149,6 +149,7 @@ def test_every_guess_costs_a_hash(monkeypatch: pytest.MonkeyPatch, stored: str |
 def _typed(kind: type[Command], name: str) -> str:
     """Return a command as it might be typed, with every argument; names in it are `name`."""
     samples = {Word: name, Rest: "text", Count: "5", Span: "30m"}
+    samples |= {Path: "text", Addressee: f"to {name}"}
     hints = get_type_hints(kind, include_extras=True)
     metadata = (getattr(hints[field.name], "__metadata__", ()) for field in fields(kind))
     shapes = (type(each) for parts in metadata for each in parts if isinstance(each, Shape))

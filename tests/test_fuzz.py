@@ -108,7 +108,7 @@ def test_ndjson(data: bytes, cuts: list[int]) -> None:
 def test_accepted_is_right(line: bytes) -> None:
     items, _ = _converse([line + b"\n"])
     if items and isinstance(items[0], Command):
-        check(f"request_{items[0].word}", json.loads(line))
+        check(f"request_{items[0].op}", json.loads(line))
 
 
 # The text wire takes anything, and shows none of it raw to who typed it.

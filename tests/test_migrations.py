@@ -39,6 +39,14 @@ def downgrade() -> None:
 '''
 
 
+# What a row needs besides a value in each column.
+_SPECIAL: dict[str, dict[str, object]] = {
+    "messages": {"room_id": 1},
+    "files": {"room_id": 1},
+    "sanctions": {"kind": "ban"},
+}
+
+
 def _engine(path: Path) -> Engine:
     return create_engine(f"sqlite:///{path}")
 
@@ -89,7 +97,7 @@ def _fill(engine: Engine) -> None:
             texts |= {
                 name: b"x" for name in values if table.columns[name].type.python_type is bytes
             }
-            special = {"messages": {"room_id": 1}, "sanctions": {"kind": "ban"}}.get(table.name, {})
+            special = _SPECIAL.get(table.name, {})
             connection.execute(insert(table).values(values | texts | special))
 
 

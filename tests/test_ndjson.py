@@ -6,6 +6,7 @@ import re
 import pytest
 
 from app.commands import COMMANDS, Command
+from app.wire.ndjson_requests import OPS
 from tests.program import Program
 from tests.server_process import ServerProcess
 
@@ -14,6 +15,8 @@ ANY_FIELDS = {  # what a request of each kind needs; the others need nothing
     "body": "x",
     "user": "bob",
     "room": "lobby",
+    "file": 1,
+    "name": "a.txt",
     "old": "x",
     "new": "x",
 }
@@ -33,19 +36,22 @@ def guest(server: ServerProcess, new_name, owner: Program) -> Program:
     return guest
 
 
-def _needed(kind: type[Command]) -> dict[str, str]:
+def _needed(kind: type[Command]) -> dict[str, object]:
     hints = {field for base in kind.__mro__ for field in getattr(base, "__annotations__", ())}
     needed = {"say": {"body"}, "me": {"body"}, "msg": {"user", "body"}, "join": {"room"}}
-    about = {name for name in ("user", "old", "new") if name in hints and kind.word != "ignore"}
+    needed["send"] = {"name"}
+    about = {
+        name for name in ("user", "old", "new", "file") if name in hints and kind.word != "ignore"
+    }
     return {name: ANY_FIELDS[name] for name in needed.get(kind.word, about)}
 
 
 # Before login there is nothing to be had but a login, help, a sign of life, and the way out.
-@pytest.mark.parametrize("kind", COMMANDS.values(), ids=lambda kind: kind.word)
-def test_before_login(server: ServerProcess, kind: type[Command]) -> None:
+@pytest.mark.parametrize(("op", "kind"), OPS.items())
+def test_before_login(server: ServerProcess, op: str, kind: type[Command]) -> None:
     stranger = server.program()
     if not kind.is_open:
-        assert stranger.refused(kind.word, **_needed(kind)) == "login_required"
+        assert stranger.refused(op, **_needed(kind)) == "login_required"
         stranger.expect_nothing_more()
     assert {kind.word for kind in COMMANDS.values() if kind.is_open} == {
         *("register", "login", "ping", "help", "quit")

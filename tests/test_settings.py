@@ -28,6 +28,9 @@ DEFAULTS = {
     "tls_cert": "",
     "tls_key": "",
     "require_tls": False,
+    "file_bytes_max": 8 << 20,
+    "file_quota_bytes": 64 << 20,
+    "file_days_max": 30,
     "log_format": "console",
 }
 
@@ -87,6 +90,9 @@ def test_defaults(runserver: Run) -> None:
         ("login_seconds_max", "1.5", 1.5),
         ("login_attempts", "0", 0),
         ("tls_cert", "/etc/cert.pem", "/etc/cert.pem"),
+        ("file_bytes_max", "0", 0),
+        ("file_quota_bytes", "1000", 1000),
+        ("file_days_max", "1", 1),
         ("log_format", "json", "json"),
     ],
 )

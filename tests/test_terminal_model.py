@@ -241,6 +241,8 @@ def test_emoji_have_one_width(text: str, shown_as: str) -> None:
         ("/tokens 3", Request("tokens", {"revoke": 3})),
         ("/send a b.txt to bob", Request("send", {"path": "a b.txt to bob"})),
         ("/get 17", Request("get", {"file": 17})),
+        ("/files", Request("file.list", {"room": "dev"})),
+        ("/unshare 17", Request("file.unshare", {"file": 17})),
     ],
 )
 def test_what_is_typed_becomes_a_request(line: str, request_: Request) -> None:
@@ -255,6 +257,7 @@ def test_what_is_typed_becomes_a_request(line: str, request_: Request) -> None:
         ("/topic", "", "join a room first: /join ROOM"),
         ("/nonsense", "dev", "unknown command /nonsense. Try /help."),
         ("/login bob secret", "dev", "unknown command /login. Try /help."),
+        ("/upload a.txt", "dev", "unknown command /upload. Try /help."),
         ("/kick", "dev", "usage: /kick USER [REASON]"),
         ("/send", "dev", "usage: /send PATH [to USER]"),
         ("/get 1e3", "dev", "usage: /get NUMBER"),

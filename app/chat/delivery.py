@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import gevent
 
-from app.events import Answer, RoomEvent, Said
+from app.events import Answer, FileShared, RoomEvent, Said
 from app.settings import DELIVERIES_BETWEEN_YIELDS
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class _Page:
         return b"".join(
             line
             for line, event in zip(lines, self.events[start:], strict=True)
-            if not (isinstance(event, Said) and event.user in session.ignored)
+            if not (isinstance(event, Said | FileShared) and event.user in session.ignored)
         )
 
     def sends(self) -> Iterator[tuple[Send, bytes]]:

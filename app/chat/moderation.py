@@ -16,6 +16,7 @@ from app import commands, events
 from app.chat.journal import Journal
 from app.chat.room import Room
 from app.chat.rooms import Rooms, Shown
+from app.chat.tickets import Tickets
 from app.errors import Code, Forbidden, NotPossible
 from app.names import harmless
 from app.store import audit
@@ -71,13 +72,20 @@ class Moderation:
     """The decisions of moderators, owners and admins. All of them switch, and raise Refusal."""
 
     def __init__(
-        self, database: Database, journal: Journal, clock: Clock, accounts: Accounts, rooms: Rooms
+        self,
+        database: Database,
+        journal: Journal,
+        clock: Clock,
+        accounts: Accounts,
+        rooms: Rooms,
+        tickets: Tickets,
     ) -> None:
         self._database = database
         self._journal = journal
         self._clock = clock
         self._accounts = accounts
         self._rooms = rooms
+        self._tickets = tickets
 
     def kick(self, session: Session, command: commands.Kick) -> None:
         """Send a user out of the room."""
@@ -224,4 +232,5 @@ class Moderation:
 
     def _send_out(self, case: _Case, fact: events.Kicked | events.Banned) -> None:
         user = self._accounts.user_here(case.target.id)  # asked now: the write has switched
+        self._tickets.revoke(case.room.id, case.target.id)
         self._rooms.send_out(case.room, user, sender=case.session, fact=fact)

@@ -141,7 +141,7 @@ class Rooms:
             raise NotPossible(f"you are in {shown} already", code="already_there")
         if not moves and len(session.rooms) >= session.client.rooms_max:
             raise NotPossible("you are in too many rooms; leave one first", code="too_many_rooms")
-        room = self._open(name, user)
+        room = self.open(name, user)
         with self.holding(room):
             room.check_may_enter(user, self._clock())
             replay = self._replay_since(room, command.since)
@@ -266,7 +266,7 @@ class Rooms:
         if room.is_deserted and self._live.get(room.key) is room:
             del self._live[room.key]
 
-    def _open(self, name: Name, user: User) -> Room:
+    def open(self, name: Name, user: User) -> Room:
         """Return the live room of that name. Switches when it has to be loaded or made."""
         room = self._live.get(name.key)
         if room is not None:

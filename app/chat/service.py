@@ -9,6 +9,7 @@ import gevent
 
 from app import commands, events
 from app.chat.accounts import Accounts
+from app.chat.files import Files
 from app.chat.journal import Journal
 from app.chat.messages import Messages
 from app.chat.moderation import Moderation
@@ -16,7 +17,9 @@ from app.chat.passwords import Hasher
 from app.chat.private import Private
 from app.chat.rooms import Rooms
 from app.chat.session import Client, Session
+from app.chat.tickets import Tickets
 from app.chat.tokens import Tokens
+from app.chat.transfers import Transfers
 from app.store import messages as messages_store
 
 if TYPE_CHECKING:
@@ -42,13 +45,20 @@ class Service:
         self.rooms = Rooms(database, self.journal, clock, settings.history_replay)
         self._messages = Messages(database, self.journal, clock)
         self._private = Private(database, self.journal, clock, self.accounts)
-        self._moderation = Moderation(database, self.journal, clock, self.accounts, self.rooms)
+        tickets = Tickets(clock)
+        self._moderation = Moderation(
+            database, self.journal, clock, self.accounts, self.rooms, tickets
+        )
+        transfers = Transfers(database, self.journal, clock, settings)
+        self.files = Files(
+            database, self.journal, clock, transfers, tickets, self.accounts, self.rooms
+        )
         self._handlers = self._handlers_by_command()
-        self._journal_greenlet = gevent.spawn(self.journal.run)
+        self._greenlets = [gevent.spawn(self.journal.run), gevent.spawn(transfers.run)]
 
     def _handlers_by_command(self) -> Mapping[type[commands.Command], Handler]:
         rooms, messages, private = self.rooms, self._messages, self._private
-        moderation = self._moderation
+        moderation, files = self._moderation, self.files
         return {
             commands.Say: messages.say,
             commands.Emote: messages.emote,
@@ -72,6 +82,12 @@ class Service:
             commands.Demote: moderation.demote,
             commands.Register: self.accounts.register,
             commands.Login: self._log_in,
+            commands.Send: files.send,
+            commands.Get: files.get,
+            commands.Files: files.list_files,
+            commands.Upload: files.upload,
+            commands.Download: files.download,
+            commands.Unshare: files.unshare,
             commands.Passwd: self.accounts.change_password,
             commands.Tokens: self._tokens.list_or_revoke,
             commands.Ping: _ping,
@@ -108,7 +124,7 @@ class Service:
     def close(self) -> None:
         """Commit and release what is under way, and stop. Switches."""
         self.journal.finish()
-        self._journal_greenlet.kill()
+        gevent.killall(self._greenlets)
         self._hasher.close()
         self._database.close()
 

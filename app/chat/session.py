@@ -30,6 +30,10 @@ class Client(Protocol):
     is_secure: bool  # nobody can listen in: it comes through TLS, or from this machine
 
     @property
+    def server(self) -> str:
+        """Return where the client reached the server: http://127.0.0.1:8888, or https."""
+
+    @property
     def render(self) -> Render:
         """Return how the wire shows what a room is shown: the same for everybody with it."""
 

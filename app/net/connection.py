@@ -25,6 +25,7 @@ from app import events
 from app.chat.limits import TokenBucket
 from app.errors import Refusal
 from app.events import Event
+from app.net.sockets import TlsSocket, format_address
 from app.settings import (
     DISCARD_SECONDS_MAX,
     LAST_WORDS_SECONDS_MAX,
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from app.chat.service import Service
     from app.chat.session import Session
     from app.commands import Command
-    from app.net.sockets import PlainSocket, TlsSocket
+    from app.net.sockets import PlainSocket
     from app.settings import Settings
     from app.wire.ndjson import NdjsonWire
     from app.wire.text import TextWire
@@ -102,6 +103,12 @@ class Connection:
         self._readable = loop.io(client_socket.fileno(), 1)
         self._login_timer = loop.timer(settings.login_seconds_max)
 
+    @property
+    def server(self) -> str:
+        """See Client."""
+        scheme = "https" if isinstance(self._socket, TlsSocket) else "http"
+        return f"{scheme}://{format_address(self._socket.getsockname())}"
+
     def serve(self) -> None:
         """Serve the client until it leaves or is cut. Switches."""
         self._login_timer.start(self._cut_late_login)
@@ -124,7 +131,9 @@ class Connection:
         while data or (data := self._receive()):
             for item in self._wire.feed(data):
                 self._slow_down()
-                if item is not None and not self._is_closing:
+                if item is None:
+                    self._send_output()  # a prompt, maybe: it comes before what comes next
+                elif not self._is_closing:
                     self._do(session, item)
                 if self._is_closing:
                     return

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import gevent
 import structlog
-from gevent.pywsgi import WSGIHandler, WSGIServer
+from gevent.pywsgi import Input, WSGIHandler, WSGIServer
 
+from app.net import transfer
 from app.net.sockets import TlsSocket
 from app.settings import (
     DISCARD_SECONDS_MAX,
@@ -74,6 +75,8 @@ class Http(WSGIServer):
 
     def _answer(self, request: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         method, path = request["REQUEST_METHOD"], request["PATH_INFO"]
+        if path.startswith(transfer.PREFIX):
+            return transfer.answer(self._service.files, request, start_response)
         if path != "/healthz":
             status, text = "404 Not Found", "there is nothing here"
         elif method not in ("GET", "HEAD"):
@@ -85,6 +88,21 @@ class Http(WSGIServer):
         body = f"{text}\n".encode()
         start_response(status, [*_HEADERS, ("Content-Length", str(len(body)))])
         return [] if method == "HEAD" else [body]
+
+
+class _Body(Input):
+    """The body of a request. When it was refused, what still comes is read for a moment only."""
+
+    def _discard(self) -> None:
+        is_awaited = self.socket is not None  # the client has sent nothing: it asked whether to
+        try:
+            with gevent.Timeout(DISCARD_SECONDS_MAX, TimeoutError):
+                if not is_awaited:
+                    super()._discard()  # type: ignore[misc]  # gevent's own, but not in its types
+        except TimeoutError:
+            is_awaited = True
+        if is_awaited:
+            self.rfile.close()  # nobody knows where the next request would begin
 
 
 class _Handler(WSGIHandler):
@@ -102,7 +120,10 @@ class _Handler(WSGIHandler):
 
     def get_environ(self) -> dict[str, Any]:
         is_tls = isinstance(self.socket, TlsSocket)
-        return super().get_environ() | {"wsgi.url_scheme": "https" if is_tls else "http"}
+        environment = super().get_environ() | {"wsgi.url_scheme": "https" if is_tls else "http"}
+        body: Any = self.wsgi_input
+        self.wsgi_input = _Body(body.rfile, body.content_length, body.socket, body.chunked_input)
+        return environment | {"wsgi.input": self.wsgi_input}
 
     def handle_one_response(self) -> None:
         self.server.requests_under_way += 1

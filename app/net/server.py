@@ -20,7 +20,7 @@ from app.errors import StartRefused
 from app.net.connection import Connection
 from app.net.http import Http
 from app.net.protocols import Protocol, look
-from app.net.sockets import PlainSocket, TlsSocket
+from app.net.sockets import PlainSocket, TlsSocket, format_address
 from app.net.tls import HTTP
 from app.settings import (
     ACCEPT_BACKLOG,
@@ -106,8 +106,7 @@ class Server:
     @property
     def address(self) -> str:
         """Where it listens, as HOST:PORT."""
-        host, port = self._listener.socket.getsockname()[:2]
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return format_address(self._listener.socket.getsockname())
 
     def stop(self) -> None:
         """Stop accepting, commit and show what was accepted, say goodbye to everyone. Switches."""

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 
+def format_address(address: tuple[Any, ...]) -> str:
+    """Return an address of IPv4 or IPv6 as HOST:PORT."""
+    host, port = address[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 class PlainSocket(socket.socket):
     """A socket of the standard library: a third of the size of gevent's, and it sends faster."""
 

@@ -149,6 +149,41 @@ class Message(Base):
     txn: Mapped[str | None] = mapped_column(Text)
 
 
+class File(Base):
+    """A file shared in a room, or with one recipient, if it has a `sha256`.
+
+    Without, it is being sent, or removed, and what is left of it after a crash is removed. `size`
+    counts for its user's quota in any case. Ids are never used again.
+    """
+
+    __tablename__ = "files"
+    __table_args__ = (
+        CheckConstraint("(room_id IS NULL) <> (recipient_id IS NULL)", name="addressee"),
+        Index(None, "room_id", "id", **_only_where("room_id IS NOT NULL")),
+        Index(None, "recipient_id", "id", **_only_where("recipient_id IS NOT NULL")),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[Identifier]
+    room_id: Mapped[int | None] = mapped_column(_Identifier, ForeignKey("rooms.id"))
+    recipient_id: Mapped[int | None] = mapped_column(_Identifier, ForeignKey("users.id"))
+    user_id: Mapped[UserId] = mapped_column(index=True)
+    name: Mapped[str]
+    size: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[bytes | None] = mapped_column(LargeBinary)
+    made_at: Mapped[Milliseconds] = mapped_column(index=True)
+
+
+class FileChunk(Base):
+    """A piece of a file. Places count from 0; all pieces but the last are of one size."""
+
+    __tablename__ = "file_chunks"
+
+    file_id: Mapped[int] = mapped_column(_Identifier, ForeignKey("files.id"), primary_key=True)
+    place: Mapped[int] = mapped_column(Integer, primary_key=True)
+    data: Mapped[bytes] = mapped_column(LargeBinary)
+
+
 class AuditRecord(Base):
     """Who did what to whom, where, why and when. Names, so that it outlives what it is about."""
 

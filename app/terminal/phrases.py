@@ -45,6 +45,7 @@ _ANSWERS: Mapping[str, TypeAdapter[Any]] = {
     "topic": TypeAdapter(events.TopicShown),
     "msg": TypeAdapter(events.PrivatelySent),
     "tokens": TypeAdapter(events.TokensListed),
+    "file.list": TypeAdapter(events.FilesListed),
 }
 
 

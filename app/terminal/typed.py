@@ -18,7 +18,8 @@ _OTHERWISE_HERE = {
     "join": "Enter a room, and make it if there is none; or show one that you are in.",
     "history": "Get what was said before all that is here.",
 }
-_NOT_HERE = {"login", "register"}  # they come before there is a screen
+# Some come before there is a screen; some are for people whose terminal is not a program.
+_NOT_HERE = {"login", "register", *(word for word, kind in COMMANDS.items() if kind.op is None)}
 _UNKNOWN = "unknown command /{}. Try /help."
 _NO_ROOM = "join a room first: /join ROOM"
 _NUMBER = re.compile(r"[0-9]{1,19}")
@@ -68,7 +69,7 @@ def _shared(word: str, rest: str, room: str) -> Request:
         if not room:
             raise CanNotDo(_NO_ROOM)
         given["room"] = room
-    return Request(kind.word, given)
+    return Request(str(kind.op), given)
 
 
 def _own(word: str, rest: str) -> Request:

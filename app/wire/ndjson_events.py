@@ -28,6 +28,8 @@ EVENT_NAMES: Mapping[type[Event], str] = {
     events.Demoted: "demoted",
     events.TopicSet: "topic",
     events.PrivatelySaid: "private",
+    events.FileShared: "file",
+    events.FileSent: "file",
     events.Noticed: "notice",
 }
 # Fields that are there for other wires, or are shown as lines of their own.
@@ -35,6 +37,8 @@ HIDDEN: Mapping[type[Event], set[str]] = {
     events.Entered: {"messages", "now"},
     events.HistoryShown: {"now"},
     events.Stored: {"tag"},
+    events.UploadOffered: {"path", "server"},
+    events.DownloadOffered: {"server"},
 }
 REPLAYED = (events.Said, events.PrivatelySaid)  # may be shown later, and then say so
 _MARK = ',"is_replayed":true'
@@ -90,9 +94,9 @@ def _dump(fields: Mapping[str, Any]) -> bytes:
 def _ops(word: str) -> dict[str, str]:
     """Return what each op does, or one of them."""
     return {
-        kind.word: str(kind.__doc__)
+        kind.op: str(kind.__doc__)
         for kind in COMMANDS.values()
-        if word.removeprefix("/").lower() in ("", kind.word)
+        if kind.op and word.removeprefix("/").lower() in ("", kind.op)
     }
 
 

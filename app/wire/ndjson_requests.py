@@ -1,6 +1,6 @@
 """Requests as programs send them: how a line is read, made from app/commands.py.
 
-A request is one JSON object: `op`, the word of a command; `id`, which comes back with the answer;
+A request is one JSON object: `op`, the name of a command; `id`, which comes back with the answer;
 and the command's fields. Nothing is coerced, nothing unknown is passed over: what a program got
 wrong it is told, by the name of the field.
 """
@@ -39,13 +39,14 @@ def _model(kind: type[Command]) -> type[BaseModel]:
         kind.__name__,
         __config__=_STRICT,
         __doc__=kind.__doc__,
-        op=(Literal[kind.word], ...),  # type: ignore[arg-type]  # a word that is known when it runs
+        op=(Literal[kind.op], ...),  # type: ignore[arg-type]  # a word that is known when it runs
         id=(RequestId, None),
         **arguments,
     )
 
 
-REQUESTS: Mapping[str, type[BaseModel]] = {word: _model(kind) for word, kind in COMMANDS.items()}
+OPS: Mapping[str, type[Command]] = {kind.op: kind for kind in COMMANDS.values() if kind.op}
+REQUESTS: Mapping[str, type[BaseModel]] = {op: _model(kind) for op, kind in OPS.items()}
 
 
 def parse_object(line: bytes) -> dict[str, Any]:
@@ -84,20 +85,20 @@ def parse_id(request: Mapping[str, Any]) -> str:
 
 def parse_request(request: Mapping[str, Any]) -> Command:
     """Make a request its command. Raises BadLine."""
-    word = request.get("op")
-    if not isinstance(word, str):
+    op = request.get("op")
+    if not isinstance(op, str):
         raise BadLine("op: a string, the word of what to do; try help", code="bad_arguments")
-    if word not in REQUESTS:
-        shown = json.dumps(word[:_OP_CHARS_SHOWN])
+    if op not in REQUESTS:
+        shown = json.dumps(op[:_OP_CHARS_SHOWN])
         raise BadLine(f"there is no op {shown}; try help", code="unknown_command")
     try:
-        arguments = dict(REQUESTS[word].model_validate(request))
+        arguments = dict(REQUESTS[op].model_validate(request))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(map(str, first["loc"]))
         raise BadLine(f"bad {where}: {first['msg']}", code="bad_arguments") from error
     del arguments["op"], arguments["id"]
-    return COMMANDS[word](**arguments)
+    return OPS[op](**arguments)
 
 
 def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -5,15 +5,15 @@ for any line: `request` is what a program sends, `line` what it is sent. It desc
 to the letter: nothing may be missing, and nothing may be there besides.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args
 
 from app import commands, events
-from app.commands import COMMANDS, Command
+from app.commands import Command
 from app.errors import Code
 from app.events import Answer, Event
 from app.wire.ndjson_events import ADAPTERS, EVENT_NAMES, HIDDEN, REPLAYED
-from app.wire.ndjson_requests import REQUESTS
+from app.wire.ndjson_requests import OPS, REQUESTS
 
 Schema = dict[str, Any]
 
@@ -36,6 +36,10 @@ ANSWERS: Mapping[type[Command], tuple[type[Answer] | None, ...]] = {
     commands.Unignore: (events.Done,),
     commands.Bans: (events.SanctionsListed,),
     commands.Passwd: (events.Done,),
+    commands.Send: (events.UploadOffered,),
+    commands.Get: (events.DownloadOffered,),
+    commands.Files: (events.FilesListed,),
+    commands.Unshare: (events.Done,),
     commands.Tokens: (events.TokensListed,),
     commands.Ping: (events.Done,),
     commands.Help: (events.HelpShown,),
@@ -49,14 +53,11 @@ def schema() -> Schema:
     """Return the schema."""
     parts: Schema = {}  # what fields are made of
     requests = {
-        f"request_{word}": _untitled(model.model_json_schema()) for word, model in REQUESTS.items()
+        f"request_{op}": _untitled(model.model_json_schema()) for op, model in REQUESTS.items()
     }
-    lines = {
-        f"answer_{word}": _answer(ANSWERS.get(kind, (None,)), parts)
-        for word, kind in COMMANDS.items()
-    }
+    lines = {f"answer_{op}": _answer(ANSWERS.get(kind, (None,)), parts) for op, kind in OPS.items()}
     lines["refusal"] = _refusal()
-    lines |= {f"event_{name}": _event(kind, parts) for kind, name in EVENT_NAMES.items()}
+    lines |= {f"event_{name}": _event(name, parts) for name in EVENT_NAMES.values()}
     either = {"request": _any_of(requests), "line": _any_of(lines)}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -73,7 +74,10 @@ def _any_of(names: Iterable[str]) -> Schema:
 
 def _answer(kinds: Iterable[type[Answer] | None], parts: Schema) -> Schema:
     head = {"id": _request_id(), "ok": {"const": True}}
-    shapes = [_closed(head, _shape(kind, parts) if kind else {}) for kind in kinds]
+    return _one_of([_closed(head, _shape(kind, parts) if kind else {}) for kind in kinds])
+
+
+def _one_of(shapes: Sequence[Schema]) -> Schema:
     return shapes[0] if len(shapes) == 1 else {"anyOf": shapes}
 
 
@@ -83,7 +87,11 @@ def _refusal() -> Schema:
     return _closed(head, {"properties": fields})
 
 
-def _event(kind: type[Event], parts: Schema) -> Schema:
+def _event(name: str, parts: Schema) -> Schema:
+    return _one_of([_event_of(kind, parts) for kind in EVENT_NAMES if EVENT_NAMES[kind] == name])
+
+
+def _event_of(kind: type[Event], parts: Schema) -> Schema:
     made = _closed({"event": {"const": EVENT_NAMES[kind]}}, _shape(kind, parts))
     if kind in REPLAYED:
         made["properties"]["is_replayed"] = {"const": True}

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from app import events
-from app.commands import Command, History, Login, Passwd, Register, Say
+from app.commands import Command, History, Login, Passwd, Register, Say, Upload
 from app.errors import BadLine, Refusal
 from app.events import Event
+from app.wire.base64_lines import Base64Lines
 from app.wire.lines import LineSplitter
 from app.wire.telnet import HIDE_INPUT, SHOW_INPUT, TelnetFilter
 from app.wire.text_commands import find_command, parse_arguments
@@ -41,10 +42,13 @@ class TextWire:
         self._may_ask_password = True  # nobody is to type one that could be overheard
         self._history_before_id: int | None = None  # where the next page of /history ends
         self._secret: Callable[[str], Answer] | None = None  # takes the hidden line asked for
+        self._file: Base64Lines | None = None  # takes the lines of a file that is typed
         self._output = bytearray()
 
     def feed(self, data: bytes) -> Iterator[Answer]:
         """Yield what the client asks, one line at a time; None for a line that asks nothing.
+
+        Lines of a file that is typed are taken in silence, for they cost next to nothing.
 
         What to do with a line can depend on how the one before it ended, so each is read only when
         the one before it was dealt with. Take the output after each, and at the end.
@@ -55,7 +59,8 @@ class TextWire:
         self._has_begun = True
         text = self._telnet.feed(data)
         for line in self._lines.feed(text):
-            yield self._paged(self._read(line))
+            if self._file is None or not self._file.takes(line):
+                yield self._paged(self._read(line))
 
     def _paged(self, answer: Answer) -> Answer:
         """Make a /history that follows another one ask for the page before that."""
@@ -91,6 +96,8 @@ class TextWire:
         return render(event)
 
     def _read(self, line: bytes | None) -> Answer:
+        if self._file is not None:
+            return self._end_of_file(line)
         secret = self._secret
         if secret is not None:
             self._secret = None
@@ -129,7 +136,23 @@ class TextWire:
             return self._ask("old password: ", self._ask_new_password)
         if kind in (Login, Register) and len(arguments) == 1:
             return self._ask_password(lambda password: kind(arguments[0], password))
-        return parse_arguments(kind, rest)
+        command = parse_arguments(kind, rest)
+        if isinstance(command, Upload) and self._is_logged_in:
+            self._file = Base64Lines(command, self._line_bytes_max)
+            self._output += b"Lines of base64, please, and then a line with a dot alone.\r\n"
+            return None
+        return command
+
+    def _end_of_file(self, line: bytes | None) -> Answer:
+        """Return what is asked for with a file that was typed, if this is its end."""
+        file = self._file
+        if file is None or not file.is_end(line):
+            return None  # it is refused, and what still comes is not used
+        self._file = None
+        try:
+            return file.command()
+        except Refusal as refusal:
+            return refusal
 
     def _ask_password(self, then: Callable[[str], Command]) -> Answer:
         """Ask for a password, or for nothing where the answer is no already."""

@@ -5,11 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
 from typing import NamedTuple, get_type_hints
 
-from app.commands import COMMANDS, Command, Count, Rest, Shape, Span
+from app.commands import COMMANDS, Addressee, Command, Count, Path, Rest, Shape, Span
 from app.errors import BadLine
+from app.settings import FILE_PATH_CHARS_MAX
 from app.times import parse_span
 
 _NUMBER = re.compile(r"[0-9]{1,9}")
+_PATH_AND_ADDRESSEE = re.compile(r"(.+?)(?:\s+to\s+(\S+))?")
 
 
 class _Argument(NamedTuple):
@@ -84,11 +86,13 @@ def _read(shape: Shape, text: str) -> tuple[str | int | None, str]:
         return None, text
     if isinstance(shape, Rest):
         if shape.chars_max is not None and len(text) > shape.chars_max:
-            raise BadLine(
-                f"{shape.name} has at most {shape.chars_max} characters here", code="too_long"
-            )
+            raise _too_long(shape, shape.chars_max)
         return text, ""
+    if isinstance(shape, Path):
+        return _read_path(shape, text)
     word, left = (*text.split(maxsplit=1), "")[:2]
+    if isinstance(shape, Addressee):
+        return left, ""  # what a path leaves begins with `to`
     if isinstance(shape, Span):
         try:
             return parse_span(word), left
@@ -101,3 +105,15 @@ def _read(shape: Shape, text: str) -> tuple[str | int | None, str]:
             )
         return int(word), left
     return word, left
+
+
+def _too_long(shape: Shape, chars_max: int) -> BadLine:
+    return BadLine(f"{shape.name} has at most {chars_max} characters here", code="too_long")
+
+
+def _read_path(shape: Shape, text: str) -> tuple[str, str]:
+    match = _PATH_AND_ADDRESSEE.fullmatch(text)
+    path, addressee = match.groups() if match else (text, None)
+    if len(path) > FILE_PATH_CHARS_MAX:
+        raise _too_long(shape, FILE_PATH_CHARS_MAX)
+    return path, f"to {addressee}" if addressee else ""

@@ -4,6 +4,8 @@ What others typed was made harmless when it came in, and names are so by their r
 repeat what its reader typed, and is made harmless here.
 """
 
+import base64
+import shlex
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -155,6 +157,48 @@ def _tokens(event: events.TokensListed) -> Iterable[str]:
         yield f"  {token.number}: {token.label}, made {made} UTC, used {used} UTC"
 
 
+def _size(size: int) -> str:
+    """Return a size as people say it: 12 KB, 1.5 MB."""
+    value, units = float(size), ["B", "KB", "MB", "GB"]
+    while value >= 999.5 and len(units) > 1:
+        value, units = value / 1000, units[1:]
+    digits = 1 if value < 9.95 and value % 1 else 0
+    return f"{value:.{digits}f} {units[0]}"
+
+
+def _file_sent(event: events.FileShared | events.FileSent) -> str:
+    private = f"[private to {event.recipient}] " if isinstance(event, events.FileSent) else ""
+    return f"{private}{event.user} shares {event.name} ({_size(event.size)}): /get {event.id}"
+
+
+def _upload_offered(event: events.UploadOffered) -> str:
+    path = f"./{event.path}" if event.path.startswith("-") else event.path
+    as_it_is = "-g " if set(path) & set("[]{}") else ""  # to curl these would stand for others
+    return f"curl -T {shlex.quote(path)} {as_it_is}{event.server}{event.url}"
+
+
+def _download_offered(event: events.DownloadOffered) -> Iterable[str]:
+    yield f"curl -o {shlex.quote(event.name)} {event.server}{event.url}"
+    yield f"  {event.size} bytes, sha256 {event.sha256}"
+
+
+def _files(event: events.FilesListed) -> Iterable[str]:
+    if event.has_more:
+        yield "There are older ones."
+    elif not event.files:
+        yield "There are no files here."
+    for file in event.files:
+        who = f"{file.user} to {file.recipient}" if file.recipient else file.user
+        yield f"  {file.id}: {file.name} ({_size(file.size)}), {who}, {minute(file.at)} UTC"
+
+
+def _file_printed(event: events.FilePrinted) -> Iterable[str]:
+    file, text = event.file, base64.b64encode(event.data).decode()
+    yield f"{file.name}, {file.size} bytes, sha256 {file.sha256}:"
+    yield from (text[start : start + 76] for start in range(0, len(text), 76))
+    yield "."
+
+
 def _help(event: events.HelpShown) -> Iterable[str]:
     if event.command:
         try:
@@ -201,6 +245,12 @@ _SHOWN: dict[type[Event], Callable[[Any], str | Iterable[str]]] = {
     events.IgnoredListed: _ignored,
     events.TopicShown: _topic,
     events.TokensListed: _tokens,
+    events.FileShared: _file_sent,
+    events.FileSent: _file_sent,
+    events.UploadOffered: _upload_offered,
+    events.DownloadOffered: _download_offered,
+    events.FilesListed: _files,
+    events.FilePrinted: _file_printed,
     events.HelpShown: _help,
     events.Done: lambda event: event.sentence,
     events.Noticed: lambda event: event.sentence,

@@ -1,0 +1,303 @@
+"""Files: who may share one and fetch it, and how. Their bytes come and go over HTTP.
+
+A session asks in the chat, and is given an address that is good for one transfer. Who is sent out
+of a room loses at once what they could have done with files there: addresses that they were given,
+and transfers that are under way. A file is shown when all of it is stored, in its place among what
+else happens in the room.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+from app import commands, events
+from app.chat.journal import Entry
+from app.chat.rooms import Shown
+from app.chat.tickets import DownloadTicket, UploadTicket
+from app.errors import BadLine, Forbidden, NotPossible, TooLarge
+from app.names import harmless, parse_file_name, parse_name
+from app.settings import FILE_CHUNK_BYTES, FILE_IN_LINES_BYTES_MAX, FILES_LISTED_MAX
+from app.store import audit
+from app.store import files as store
+from app.store.files import NewFile, StoredFile
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from app.chat.accounts import Accounts
+    from app.chat.delivery import Delivery
+    from app.chat.journal import Journal
+    from app.chat.room import Room
+    from app.chat.rooms import Rooms
+    from app.chat.session import Clock, Session
+    from app.chat.tickets import Tickets
+    from app.chat.transfers import Incoming, Transfers
+    from app.store.database import Database
+
+Read = Callable[[int], bytes]  # so many bytes, or fewer at the end; it may switch
+
+
+class _Sent(Entry):
+    """A file for one recipient, shown to all sessions of both."""
+
+    __slots__ = ("accounts", "event", "user_ids")
+
+    def __init__(
+        self, sender: Session | None, accounts: Accounts, event: events.FileSent, *user_ids: int
+    ) -> None:
+        super().__init__(sender)
+        self.accounts = accounts
+        self.event = event
+        self.user_ids = set(user_ids)
+
+    def release(self, delivery: Delivery) -> None:
+        """See Entry."""
+        for user in filter(None, map(self.accounts.user_here, self.user_ids)):
+            for session in user.sessions:
+                if self.event.user not in session.ignored:
+                    delivery.catch_up(session)
+                    session.client.show(self.event)
+
+
+class Files:
+    """What sessions ask about files, and what HTTP asks with the tokens that they were given."""
+
+    def __init__(
+        self,
+        database: Database,
+        journal: Journal,
+        clock: Clock,
+        transfers: Transfers,
+        tickets: Tickets,
+        accounts: Accounts,
+        rooms: Rooms,
+    ) -> None:
+        self._database = database
+        self._journal = journal
+        self._clock = clock
+        self._transfers = transfers
+        self._tickets = tickets
+        self._accounts = accounts
+        self._rooms = rooms
+
+    def send(self, session: Session, command: commands.Send) -> None:
+        """Offer a place for a file. Switches. Raises Refusal."""
+        if command.size is not None:
+            self._transfers.check_size(command.size)
+        ticket = self._upload_ticket(session, command, command.size)
+        token = self._tickets.issue(ticket)
+        path, server = harmless(command.name), session.client.server
+        session.client.show(
+            events.UploadOffered(_url(token), ticket.name, ticket.expires_at, path, server)
+        )
+
+    def upload(self, session: Session, command: commands.Upload) -> None:
+        """Share a small file, which came in lines. Switches. Raises Refusal."""
+        ticket = self._upload_ticket(session, command, len(command.data))
+        with self._tickets.holding(ticket):
+            self._take_in(ticket, len(command.data), BytesIO(command.data).read, session)
+
+    def get(self, session: Session, command: commands.Get) -> None:
+        """Offer a file to be fetched. Switches. Raises NotPossible when it is not for them."""
+        found = self._find(session, command.file)
+        ticket = DownloadTicket(user=session.speaker, room_id=found.room_id, file=found)
+        token, shared = self._tickets.issue(ticket), found.shared
+        session.client.show(
+            events.DownloadOffered(
+                shared.id,
+                _url(token),
+                shared.name,
+                shared.size,
+                shared.sha256,
+                ticket.expires_at,
+                session.client.server,
+            )
+        )
+
+    def download(self, session: Session, command: commands.Download) -> None:
+        """Show a small file in lines. Switches. Raises Refusal."""
+        found = self._find(session, command.file)
+        shared = found.shared
+        if shared.size > FILE_IN_LINES_BYTES_MAX:
+            raise TooLarge(f"that is too large to be shown in lines; /get {shared.id} fetches it")
+        data = b"".join(self._transfers.outgoing(shared.id))
+        if not _may_fetch(session, found) or len(data) < shared.size:  # that has switched
+            raise _no_such_file(shared.id)
+        session.client.show_at_leisure(events.FilePrinted(shared, data))
+
+    def list_files(self, session: Session, command: commands.Files) -> None:
+        """Show the files of the room, and those between the user and others. Switches."""
+        room = session.room_or_refuse(command.room) if session.rooms or command.room else None
+        room_id, user, count = room.id if room else None, session.speaker, FILES_LISTED_MAX + 1
+        found = self._database.read(
+            lambda connection: store.newest(connection, room_id, user.id, count)
+        )
+        has_more = len(found) == count
+        session.client.show_at_leisure(events.FilesListed(found[has_more:], has_more))
+
+    def unshare(self, session: Session, command: commands.Unshare) -> None:
+        """Remove a file, as its sender or a moderator of its room. Switches. Raises Refusal."""
+        user = session.speaker
+        found = self._database.read(lambda connection: store.find(connection, command.file))
+        if found is None or not (found.user_id == user.id or _may_fetch(session, found)):
+            raise _no_such_file(command.file)
+        shared, room = found.shared, _room_of(session, found)
+        if found.user_id == user.id:
+            self._transfers.withdraw(shared.id)
+        else:
+            self._withdraw_as_moderator(session, shared, room)
+        session.client.show(events.Done(f"{shared.name} is shared no more."))
+        self._transfers.remove(shared.id)
+
+    def _withdraw_as_moderator(
+        self, session: Session, shared: events.SharedFile, room: Room | None
+    ) -> None:
+        user, now = session.speaker, self._clock()
+        refusal = Forbidden(
+            f"only {shared.user}, or a moderator, may remove {shared.name}", code="not_allowed"
+        )
+        if room is None:
+            raise refusal  # it is between the two
+        with self._rooms.deciding(room):
+            if not room.role_of(user.id, is_admin=user.is_admin):
+                raise refusal
+            act = audit.Act(now, user.name, "unshare", shared.user, room.name, shared.name)
+
+            def work(connection: Connection) -> None:
+                store.withdraw(connection, shared.id)
+                audit.record(connection, act)
+
+            self._database.write(work)
+
+    def receive(self, token: str, size: int | None, read: Read) -> events.SharedFile:
+        """Take in and share a file that comes over HTTP, of that size if it was told. Switches.
+
+        `read` gives its bytes. Raises Refusal, and what `read` raises; then nothing is kept. If it
+        is refused before anything was read, the token is still good.
+        """
+        ticket = self._tickets.find(token, UploadTicket)
+        sizes = {each for each in (size, ticket.size) if each is not None}
+        for each in sizes:
+            self._transfers.check_size(each)
+        if len(sizes) > 1:
+            raise _wrong_size()
+        with self._tickets.using(token, UploadTicket):
+            return self._take_in(ticket, max(sizes, default=None), read, None)
+
+    def offered(self, token: str) -> events.SharedFile:
+        """Return which file a token is good for. Raises NotPossible when it is for none."""
+        return self._tickets.find(token, DownloadTicket).file.shared
+
+    def fetch(self, token: str) -> Iterator[bytes]:
+        """Use up a token, and yield its file's chunks, as long as they may be had. Switches.
+
+        Raises Refusal: at the first step, or in the middle, as soon as it may not be had any more.
+        """
+        with self._tickets.using(token, DownloadTicket) as ticket:
+            file, sent = ticket.file.shared, 0
+            for data in self._transfers.outgoing(file.id):
+                ticket.check()
+                yield data
+                sent += len(data)
+            if sent < file.size:
+                raise _no_such_file(file.id)  # any more
+
+    def _upload_ticket(
+        self, session: Session, command: commands.Send | commands.Upload, size: int | None
+    ) -> UploadTicket:
+        """Check that a session may share a file there. Switches. Raises Refusal."""
+        name, user = parse_file_name(command.name), session.speaker
+        if command.user:
+            recipient = self._accounts.find(command.user)
+            return UploadTicket(
+                user=user, room_id=None, name=name, room_name=None, recipient=recipient, size=size
+            )
+        room = session.room_or_refuse(command.room)
+        room.check_may_speak(user, self._clock())
+        return UploadTicket(
+            user=user,
+            room_id=room.id,
+            name=name,
+            room_name=parse_name(room.name),
+            recipient=None,
+            size=size,
+        )
+
+    def _find(self, session: Session, file_id: int) -> StoredFile:
+        """Return a file that a session may have. Switches. Raises NotPossible."""
+        found = self._database.read(lambda connection: store.find(connection, file_id))
+        if found is None or not _may_fetch(session, found):
+            raise _no_such_file(file_id)
+        return found
+
+    def _take_in(
+        self, ticket: UploadTicket, size: int | None, read: Read, sender: Session | None
+    ) -> events.SharedFile:
+        """Keep and share a file; `sender` waits until it is shown. Switches. Raises Refusal."""
+        recipient_id = ticket.recipient.id if ticket.recipient else None
+        new = NewFile(ticket.room_id, recipient_id, ticket.user.id, ticket.name)
+        with self._transfers.incoming(new) as incoming:
+            if size:
+                incoming.reserve(size)
+            while data := read(FILE_CHUNK_BYTES):
+                ticket.check()
+                incoming.add(data)
+            if size not in (None, incoming.size):
+                raise _wrong_size()
+            return self._share(ticket, incoming, sender)
+
+    def _share(
+        self, ticket: UploadTicket, incoming: Incoming, sender: Session | None
+    ) -> events.SharedFile:
+        """Let a file be there whose bytes all are, and show it to those whom it is for.
+
+        In a room it is a decision: who is sent out before has not shared it, and who is sent out
+        later was there.
+        """
+        user, recipient = ticket.user, ticket.recipient
+        if ticket.room_name is None:
+            shared = incoming.complete(self._clock()).shared
+            sent = events.FileSent(shared.user, shared.recipient or "", *_what(shared))
+            ids = (user.id, recipient.id) if recipient else (user.id,)
+            self._journal.append(_Sent(sender, self._accounts, sent, *ids))
+            return shared
+        room = self._rooms.open(ticket.room_name, user)
+        with self._rooms.deciding(room):
+            ticket.check()
+            room.check_may_enter(user, self._clock())
+            room.check_may_speak(user, self._clock())
+            shared = incoming.complete(self._clock()).shared
+            fact = events.FileShared(room.name, shared.user, *_what(shared))
+            self._journal.append(Shown(sender, room, fact))
+        return shared
+
+
+def _room_of(session: Session, found: StoredFile) -> Room | None:
+    """Return the room of a file, if the session is in it."""
+    return next((room for room in session.rooms.values() if room.id == found.room_id), None)
+
+
+def _may_fetch(session: Session, found: StoredFile) -> bool:
+    """Whether a file is of a room that the session is in, or between its user and another."""
+    if found.room_id is not None:
+        return _room_of(session, found) is not None
+    return session.speaker.id in (found.user_id, found.recipient_id)
+
+
+def _what(shared: events.SharedFile) -> tuple[int, str, int, str, int]:
+    """Return what an event says of a file."""
+    return shared.id, shared.name, shared.size, shared.sha256, shared.at
+
+
+def _url(token: str) -> str:
+    return f"/f/{token}"
+
+
+def _no_such_file(file_id: int) -> NotPossible:
+    return NotPossible(f"there is no file {file_id} here", code="no_such_file")
+
+
+def _wrong_size() -> BadLine:
+    return BadLine("that is not as many bytes as was said", code="wrong_size")

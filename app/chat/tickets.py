@@ -1,0 +1,143 @@
+"""Tickets: the right to send or to fetch one file, once, for a while. Kept in memory alone.
+
+Whoever asked in the chat is given a token, 256 random bits, and whoever brings it over HTTP has the
+right. It is used up when the transfer begins, but the ticket is looked at until that ends: what
+takes the right from its user takes it at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+from app.errors import Forbidden, NotPossible, Unavailable
+from app.settings import (
+    TICKET_SECONDS_MAX,
+    TICKETS_A_USER_MAX,
+    TICKETS_MAX,
+    TRANSFERS_A_USER_MAX,
+    TRANSFERS_MAX,
+)
+
+if TYPE_CHECKING:
+    from app.chat.session import Clock, User
+    from app.names import Name
+    from app.store.accounts import Account
+    from app.store.files import StoredFile
+
+
+@dataclass(eq=False, slots=True, kw_only=True)
+class Ticket:
+    """A right of `user`, which they lose when they are sent out of the room, if it has one."""
+
+    user: User
+    room_id: int | None
+    expires_at: int = 0
+    is_revoked: bool = False
+
+    def check(self) -> None:
+        """Raise Forbidden when the right was taken away."""
+        if self.is_revoked:
+            raise Forbidden("you were sent out of the room meanwhile", code="sent_out")
+
+
+@dataclass(eq=False, slots=True, kw_only=True)
+class UploadTicket(Ticket):
+    """The right to share a file in a room, or with a recipient; its size, if it was told."""
+
+    name: str
+    room_name: Name | None
+    recipient: Account | None
+    size: int | None
+
+
+@dataclass(eq=False, slots=True, kw_only=True)
+class DownloadTicket(Ticket):
+    """The right to fetch a file."""
+
+    file: StoredFile
+
+
+Kind = TypeVar("Kind", bound=Ticket)
+
+
+@dataclass
+class Tickets:
+    """All tickets: those that wait for their transfer, by digest and by age, and those in use."""
+
+    clock: Clock
+    _waiting: dict[bytes, Ticket] = field(default_factory=dict)
+    _in_use: set[Ticket] = field(default_factory=set)
+
+    def issue(self, ticket: Ticket) -> str:
+        """Return the token of a new ticket; of too many its user has, the oldest is lost.
+
+        Raises Unavailable when there are too many of all users.
+        """
+        self._forget_expired()
+        mine = [digest for digest, each in self._waiting.items() if each.user.id == ticket.user.id]
+        for digest in mine[: max(0, len(mine) + 1 - TICKETS_A_USER_MAX)]:
+            del self._waiting[digest]
+        if len(self._waiting) >= TICKETS_MAX:
+            raise _too_many()
+        token = secrets.token_urlsafe(32)
+        ticket.expires_at = self.clock() + TICKET_SECONDS_MAX * 1000
+        self._waiting[_digest(token)] = ticket
+        return token
+
+    def find(self, token: str, kind: type[Kind]) -> Kind:
+        """Return the ticket of a token. Raises NotPossible: unknown, used, expired or revoked."""
+        ticket = self._waiting.get(_digest(token))
+        if not isinstance(ticket, kind) or ticket.expires_at <= self.clock():
+            raise NotPossible(
+                "there is nothing at this address; ask for a new one", code="no_such_transfer"
+            )
+        return ticket
+
+    @contextmanager
+    def using(self, token: str, kind: type[Kind]) -> Iterator[Kind]:
+        """Use up a token, and hold its ticket while the transfer goes on. Raises Refusal."""
+        ticket = self.find(token, kind)
+        with self.holding(ticket):
+            del self._waiting[_digest(token)]
+            yield ticket
+
+    @contextmanager
+    def holding(self, ticket: Ticket) -> Iterator[None]:
+        """Hold a ticket that needs no token while its transfer goes on. Raises Unavailable."""
+        mine = sum(each.user.id == ticket.user.id for each in self._in_use)
+        if mine >= TRANSFERS_A_USER_MAX or len(self._in_use) >= TRANSFERS_MAX:
+            raise _too_many()
+        self._in_use.add(ticket)
+        try:
+            yield
+        finally:
+            self._in_use.discard(ticket)
+
+    def revoke(self, room_id: int, user_id: int) -> None:
+        """Take from a user all rights that they have in a room, those in use as well."""
+        for digest, ticket in list(self._waiting.items()):
+            if (ticket.room_id, ticket.user.id) == (room_id, user_id):
+                del self._waiting[digest]
+        for ticket in self._in_use:
+            if (ticket.room_id, ticket.user.id) == (room_id, user_id):
+                ticket.is_revoked = True
+
+    def _forget_expired(self) -> None:
+        now = self.clock()
+        for digest, ticket in list(self._waiting.items()):
+            if ticket.expires_at > now:
+                return  # so are all that came after it
+            del self._waiting[digest]
+
+
+def _too_many() -> Unavailable:
+    return Unavailable("too many files are under way; try again in a minute", code="busy")
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode(errors="replace")).digest()

@@ -1,0 +1,181 @@
+"""Files on their way into the database and out of it, a chunk at a time.
+
+Every chunk is a transaction of its own, and but one of them at a time is on its way to the writer's
+thread, or from a reader's: however many files are under way, a message waits for one chunk at most,
+and memory holds one chunk for each. What is not completed is discarded; what a crash leaves behind
+is found at the next start.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+import gevent
+import structlog
+from gevent.lock import Semaphore
+
+from app.errors import TooLarge, Unavailable
+from app.settings import FILE_REAP_SECONDS
+from app.store import files as store
+from app.store.files import NewFile, QuotaExceededError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from app.chat.journal import Journal
+    from app.chat.session import Clock
+    from app.settings import Settings
+    from app.store.database import Database, Work
+
+Result = TypeVar("Result")
+
+_DAY_MILLISECONDS = 86_400_000
+
+log = structlog.get_logger()
+
+
+class Incoming:
+    """A file of which some is there. All methods switch; they raise TooLarge and NotStored."""
+
+    def __init__(self, transfers: Transfers, file_id: int, user_id: int) -> None:
+        self.file_id = file_id
+        self.size = 0
+        self.is_complete = False
+        self._transfers = transfers
+        self._user_id = user_id
+        self._reserved = 0
+        self._chunks = 0
+        self._sha256 = hashlib.sha256()
+
+    def reserve(self, size: int) -> None:
+        """Make sure that so many bytes may come."""
+        self._transfers.reserve(self.file_id, self._user_id, size)
+        self._reserved = size
+
+    def add(self, data: bytes) -> None:
+        """Keep the next chunk: each but the last is as large as the first."""
+        if self.size + len(data) > self._reserved:
+            self.reserve(self.size + len(data))
+        file_id, place = self.file_id, self._chunks
+        self._transfers.write(lambda connection: store.add_chunk(connection, file_id, place, data))
+        self._sha256.update(data)
+        self.size += len(data)
+        self._chunks += 1
+
+    def complete(self, now: int) -> store.StoredFile:
+        """Let the file be there, as of now."""
+        file_id, size, sha256 = self.file_id, self.size, self._sha256.digest()
+
+        def work(connection: Connection) -> store.StoredFile | None:
+            store.complete(connection, file_id, size, sha256, now)
+            return store.find(connection, file_id)
+
+        stored = self._transfers.write(work)
+        assert stored is not None  # noqa: S101 (nobody removes what is under way)
+        self.is_complete = True
+        return stored
+
+
+class Transfers:
+    """The bytes of all files."""
+
+    def __init__(
+        self, database: Database, journal: Journal, clock: Clock, settings: Settings
+    ) -> None:
+        self._database = database
+        self._journal = journal
+        self._clock = clock
+        self._bytes_max = settings.file_bytes_max
+        self._quota_bytes = settings.file_quota_bytes
+        self._days_max = settings.file_days_max
+        self._under_way: set[int] = set()  # files that are not complete yet
+        self._writing = Semaphore()
+        self._reading = Semaphore()
+
+    @contextmanager
+    def incoming(self, new: NewFile) -> Iterator[Incoming]:
+        """Take in a file; unless it is completed, all of it is discarded. Switches."""
+        now = self._clock()
+        file_id = self.write(lambda connection: store.begin(connection, new, now))
+        self._under_way.add(file_id)
+        incoming = Incoming(self, file_id, new.user_id)
+        try:
+            yield incoming
+        finally:
+            self._under_way.discard(file_id)
+            if not incoming.is_complete:
+                self._remove_or_leave(file_id)
+
+    def outgoing(self, file_id: int) -> Iterator[bytes]:
+        """Yield a file's chunks, as long as it is there. Switches. Raises NotStored."""
+        place = 0
+        while data := self._read(file_id, place):
+            yield data
+            place += 1
+
+    def check_size(self, size: int) -> None:
+        """Raise TooLarge when no file may have so many bytes."""
+        if size > self._bytes_max:
+            raise TooLarge(f"a file has at most {self._bytes_max} bytes")
+
+    def reserve(self, file_id: int, user_id: int, size: int) -> None:
+        """Let a file take so many bytes of its user's quota. Switches. Raises TooLarge."""
+        self.check_size(size)
+        quota = self._quota_bytes
+        try:
+            self.write(lambda connection: store.reserve(connection, file_id, user_id, size, quota))
+        except QuotaExceededError as error:
+            raise TooLarge(
+                f"your files have at most {quota} bytes together; /unshare one first",
+                code="over_quota",
+            ) from error
+
+    def write(self, work: Work[Result]) -> Result:
+        """Do one short piece of work in the writer's thread, when it is its turn. Switches.
+
+        Raises NotStored, and Unavailable at shutdown.
+        """
+        with self._writing:
+            self._journal.wait_for_room()
+            return self._database.write(work)
+
+    def _read(self, file_id: int, place: int) -> bytes | None:
+        with self._reading:
+            return self._database.read(lambda connection: store.chunk(connection, file_id, place))
+
+    def withdraw(self, file_id: int) -> None:
+        """Let a file be there no more. Switches. Raises Unavailable."""
+        self.write(lambda connection: store.withdraw(connection, file_id))
+
+    def remove(self, file_id: int) -> None:
+        """Remove what is left of a file that is not there any more. Switches. Raises NotStored."""
+        while not self.write(lambda connection: store.remove_some(connection, file_id)):
+            pass
+
+    def _remove_or_leave(self, file_id: int) -> None:
+        """Remove what is left of a file, if that is possible now; if not, it is done later."""
+        try:
+            self.remove(file_id)
+        except Unavailable as refusal:
+            log.warning("left a part of a file behind", file=file_id, reason=str(refusal))
+
+    def run(self) -> None:
+        """Remove, for ever, what is too old, and what a crash left behind. Switches."""
+        while True:
+            try:
+                self.reap()
+            except Unavailable as refusal:
+                log.warning("old files not removed", reason=str(refusal))
+            gevent.sleep(FILE_REAP_SECONDS)
+
+    def reap(self) -> None:
+        """Remove what is too old, and what was left behind. Switches. Raises Unavailable."""
+        made_before = self._clock() - self._days_max * _DAY_MILLISECONDS
+        due = self._database.read(lambda connection: store.due(connection, made_before))
+        for file_id in due:
+            if file_id not in self._under_way:
+                self.withdraw(file_id)
+                self.remove(file_id)

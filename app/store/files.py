@@ -1,0 +1,143 @@
+"""Queries on files. Each takes a connection in a transaction, and blocks.
+
+A file comes and goes in chunks, many short transactions, so that no message waits long for any of
+them. What says that it is there, its `sha256`, is written by the last one and taken by the first.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Select, delete, func, insert, or_, select, update
+from sqlalchemy.orm import aliased
+
+from app.events import SharedFile
+from app.settings import FILE_CHUNKS_REMOVED_AT_ONCE
+from app.store.models import File, FileChunk, User
+
+
+class NewFile(NamedTuple):
+    """A file that is to come; exactly one of room_id and recipient_id is set."""
+
+    room_id: int | None
+    recipient_id: int | None
+    user_id: int
+    name: str
+
+
+class StoredFile(NamedTuple):
+    """A file that is there: where, whose, and what it is."""
+
+    room_id: int | None
+    recipient_id: int | None
+    user_id: int
+    shared: SharedFile
+
+
+class QuotaExceededError(Exception):
+    """All files of the user together would be larger than they may."""
+
+
+_sender, _recipient = aliased(User), aliased(User)
+
+
+def begin(connection: Connection, new: NewFile, now: int) -> int:
+    """Make room for a file, of which nothing is there yet, and return its id."""
+    statement = insert(File).values(**new._asdict(), size=0, made_at=now)
+    result = connection.execute(statement)
+    assert result.inserted_primary_key is not None  # noqa: S101 (an INSERT of one row has one)
+    return int(result.inserted_primary_key[0])
+
+
+def reserve(connection: Connection, file_id: int, user_id: int, size: int, quota: int) -> None:
+    """Let a file count as so many bytes of its user's quota. Raises QuotaExceededError."""
+    connection.execute(update(File).where(File.id == file_id).values(size=size))
+    total = connection.execute(select(func.sum(File.size)).where(File.user_id == user_id))
+    if total.scalar_one() > quota:
+        raise QuotaExceededError
+
+
+def add_chunk(connection: Connection, file_id: int, place: int, data: bytes) -> None:
+    """Keep the next piece of a file."""
+    connection.execute(insert(FileChunk).values(file_id=file_id, place=place, data=data))
+
+
+def complete(connection: Connection, file_id: int, size: int, sha256: bytes, now: int) -> None:
+    """Say that all of a file is there."""
+    values = {"size": size, "sha256": sha256, "made_at": now}
+    connection.execute(update(File).where(File.id == file_id).values(values))
+
+
+def _query() -> Select[*tuple[Any, ...]]:
+    return (
+        select(
+            File.room_id,
+            File.recipient_id,
+            File.user_id,
+            File.id,
+            File.name,
+            File.size,
+            File.sha256,
+            _sender.name,
+            _recipient.name,
+            File.made_at,
+        )
+        .join(_sender, _sender.id == File.user_id)
+        .outerjoin(_recipient, _recipient.id == File.recipient_id)
+        .where(File.sha256.is_not(None))
+    )
+
+
+def _stored(row: Any) -> StoredFile:
+    room_id, recipient_id, user_id, file_id, name, size, sha256, sender, recipient, at = row
+    shared = SharedFile(file_id, name, size, sha256.hex(), sender, recipient, at)
+    return StoredFile(room_id, recipient_id, user_id, shared)
+
+
+def find(connection: Connection, file_id: int) -> StoredFile | None:
+    """Return a file, if it is there."""
+    row = connection.execute(_query().where(File.id == file_id)).first()
+    return _stored(row) if row else None
+
+
+def newest(
+    connection: Connection, room_id: int | None, user_id: int, count: int
+) -> Sequence[SharedFile]:
+    """Return the newest files of a room, and those sent to the user or by them, oldest first."""
+    private = File.recipient_id.is_not(None)
+    mine = or_(File.recipient_id == user_id, (File.user_id == user_id) & private)
+    query = _query().where(or_(File.room_id == room_id, mine) if room_id is not None else mine)
+    rows = connection.execute(query.order_by(File.id.desc()).limit(count)).all()
+    return [_stored(row).shared for row in reversed(rows)]
+
+
+def chunk(connection: Connection, file_id: int, place: int) -> bytes | None:
+    """Return a piece of a file, if the file is there."""
+    query = (
+        select(FileChunk.data)
+        .join(File, File.id == FileChunk.file_id)
+        .where(FileChunk.file_id == file_id, FileChunk.place == place, File.sha256.is_not(None))
+    )
+    return connection.execute(query).scalar()
+
+
+def withdraw(connection: Connection, file_id: int) -> None:
+    """Let a file be there no more; what it took is left to be removed."""
+    connection.execute(update(File).where(File.id == file_id).values(size=0, sha256=None))
+
+
+def remove_some(connection: Connection, file_id: int) -> bool:
+    """Remove some of what is left of a file, and say whether that was the last of it."""
+    pieces = select(FileChunk.place).where(FileChunk.file_id == file_id).order_by(FileChunk.place)
+    places = connection.scalars(pieces.limit(FILE_CHUNKS_REMOVED_AT_ONCE)).all()
+    of_file = FileChunk.file_id == file_id
+    connection.execute(delete(FileChunk).where(of_file, FileChunk.place.in_(places)))
+    if len(places) == FILE_CHUNKS_REMOVED_AT_ONCE:
+        return False
+    connection.execute(delete(File).where(File.id == file_id))
+    return True
+
+
+def due(connection: Connection, made_before: int) -> Sequence[int]:
+    """Return the ids of files made before then, and of those that are not there (yet, or more)."""
+    query = select(File.id).where(or_(File.made_at < made_before, File.sha256.is_(None)))
+    return connection.scalars(query.order_by(File.id)).all()
