@@ -200,6 +200,26 @@ def test_a_flood_and_a_new_size(bob: Client, sit_down) -> None:
     assert person.leave() == 0
 
 
+# A file that is sent is told of, and whoever asks for it has it in their folder, whole.
+def test_files(bob: Client, sit_down, tmp_path: Path) -> None:
+    path, folder = tmp_path / "my report.pdf", tmp_path / "downloads"
+    path.write_bytes(b"data" * 50_000)
+    person = sit_down("--name", "finn", "--downloads", str(folder)).register()
+    person.type("/join lobby\r")
+    person.until_row("[1:lobby]")
+    person.type(f"/send {path}\r")
+    person.until_row("finn shares my report.pdf")
+    person.until_row("my report.pdf is sent, and arrived whole.")
+    number = re.search(r"/get (\d+)", "\n".join(person.rows))[1]
+    for name in ("my report.pdf", "my report (2).pdf"):
+        person.type(f"/get {number}\r")
+        person.until(lambda name=name: (folder / name).exists() and (folder / name).stat().st_size)
+        assert (folder / name).read_bytes() == path.read_bytes()
+    person.type("/files\r")
+    person.until_row(f"  {number}: my report.pdf")
+    assert person.leave() == 0
+
+
 # When the server dies and is back, so is everybody, and nothing is missing; or one goes home.
 def test_the_server_dies(server: ServerProcess, sit_down, bob: Client) -> None:
     person = sit_down("--name", "erin").register()
