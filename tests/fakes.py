@@ -24,6 +24,7 @@ class FakeClient:
         self.rooms_max = 1
         self.is_secure = True
         self.server = "http://127.0.0.1:8888"
+        self.is_closing = False
         self.render = render
         self.is_behind = False  # with reading
         self.sent: list[bytes] = []

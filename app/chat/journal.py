@@ -132,7 +132,7 @@ class Journal:
 
     def note_seen(self, user_id: int, message_id: int) -> None:
         """Remember, with the next batch, up to which id a user was shown private messages."""
-        self._seen[user_id] = message_id
+        self._seen[user_id] = max(message_id, self.seen_id(user_id))
         self._wake()
 
     def seen_id(self, user_id: int) -> int:

@@ -2,7 +2,8 @@
 
 A private message is shown to every session of its recipient when it is released. Is there none, it
 waits in the database for the next login. Up to which message a user has been shown theirs is stored
-right after it was shown: a crash in between shows a message twice rather than never.
+right after it was shown, and after all that came before it was: a crash, or a connection that ends,
+in between shows a message twice rather than never.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from app.chat.delivery import Delivery
-    from app.chat.session import Clock, Session
+    from app.chat.session import Clock, Session, User
     from app.store.database import Database
 
 
@@ -75,31 +76,43 @@ class Private:
         said, sender, recipient_id = entry.said, entry.sender, entry.message.recipient_id
         recipient = self._accounts.user_here(recipient_id) if recipient_id else None
         if recipient is not None and entry.is_new:
-            for session in recipient.sessions:
-                if said.user not in session.ignored:
-                    delivery.catch_up(session)
-                    session.client.show(said)
-            self._journal.note_seen(recipient.id, said.id)
+            self._show(recipient, said, delivery)
         delivery.catch_up(sender)
         away = recipient.away if recipient else None
         sender.client.show(events.PrivatelySent(said.id, said.recipient, said.body, away))
 
+    def _show(self, user: User, said: events.PrivatelySaid, delivery: Delivery) -> None:
+        here = [session for session in user.sessions if not session.client.is_closing]
+        for session in here:
+            if said.user not in session.ignored:
+                delivery.catch_up(session)
+                session.client.show(said)
+        if not here:
+            user.has_mail = True
+        elif user.has_mail:
+            user.shown_early_id = said.id
+        else:
+            self._journal.note_seen(user.id, said.id)
+
     def show_mail(self, session: Session) -> None:
         """Show a user who just came what was sent to them meanwhile. Switches."""
         user = session.speaker
+        if len(user.sessions) > 1 and not user.has_mail:
+            return
+        user.has_mail = True
         # What is released from here on, this session is shown as it happens.
         shown_id, up_to_id = self._journal.seen_id(user.id), self._journal.newest_id
-        if len(user.sessions) > 1:
-            return
-        while True:
-            messages = self._database.read(_mail_reader(user.id, shown_id, up_to_id))
-            if messages:
-                shown_id = messages[-1].id
-                heard = [said for said in messages if said.user not in user.ignored]
-                session.client.show_at_leisure(events.MailShown(heard, self._clock()))
-                self._journal.note_seen(user.id, shown_id)
-            if len(messages) < MAILBOX_PAGE:
-                return
+        while messages := self._database.read(_mail_reader(user.id, shown_id, up_to_id)):
+            heard = [said for said in messages if said.user not in user.ignored]
+            session.client.show_at_leisure(events.MailShown(heard, self._clock()))
+            session.client.wait_until_read()
+            if session.client.is_closing:
+                return  # and whoever comes next is shown it
+            shown_id = messages[-1].id
+            self._journal.note_seen(user.id, shown_id)
+        user.has_mail = False
+        if user.shown_early_id:
+            self._journal.note_seen(user.id, user.shown_early_id)
 
     def away(self, session: Session, command: commands.Away) -> None:
         """Say that the user is away, or back again."""

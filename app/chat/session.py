@@ -28,6 +28,7 @@ class Client(Protocol):
     address: str
     rooms_max: int  # that its session may be in; with 1, whoever enters another leaves it
     is_secure: bool  # nobody can listen in: it comes through TLS, or from this machine
+    is_closing: bool  # the session is over: what it is shown from now on goes nowhere
 
     @property
     def server(self) -> str:
@@ -59,7 +60,16 @@ class Client(Protocol):
 class User:
     """An account that has sessions. There is one such object an account at a time."""
 
-    __slots__ = ("away", "id", "ignored", "is_admin", "name", "sessions")
+    __slots__ = (
+        "away",
+        "has_mail",
+        "id",
+        "ignored",
+        "is_admin",
+        "name",
+        "sessions",
+        "shown_early_id",
+    )
 
     def __init__(self, user_id: int, name: str, ignored: set[str]) -> None:
         self.id = user_id
@@ -68,6 +78,8 @@ class User:
         self.ignored = ignored  # names
         self.sessions: set[Session] = set()
         self.away: str | None = None
+        self.has_mail = False  # private messages that no session may have been shown yet
+        self.shown_early_id = 0  # of the newest one that was shown while there were older ones
 
 
 class Session:

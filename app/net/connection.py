@@ -55,7 +55,6 @@ class Connection:
     __slots__ = (
         "_bucket",
         "_drained",
-        "_is_closing",
         "_is_lost",
         "_is_reading",
         "_login_timer",
@@ -68,6 +67,7 @@ class Connection:
         "_wire",
         "_writable",
         "address",
+        "is_closing",
         "is_secure",
         "render",
         "rooms_max",
@@ -93,7 +93,7 @@ class Connection:
         self._outbox_bytes = 0
         self._outbox_bytes_max = settings.outbox_bytes_max
         self._drained: Signal | None = None  # set while somebody waits for an empty outbox
-        self._is_closing = False  # the session is over; what is in the outbox still goes out
+        self.is_closing = False  # the session is over; what is in the outbox still goes out
         self._is_lost = False  # the peer is gone
         self._is_reading = False  # the reading greenlet waits for input
         rate, burst = settings.message_rate
@@ -116,7 +116,7 @@ class Connection:
         try:
             self._talk(session)
         finally:
-            self._is_closing = True
+            self.is_closing = True
             self._service.disconnect(session)
             self._login_timer.close()
             self._close_socket()
@@ -133,9 +133,9 @@ class Connection:
                 self._slow_down()
                 if item is None:
                     self._send_output()  # a prompt, maybe: it comes before what comes next
-                elif not self._is_closing:
+                elif not self.is_closing:
                     self._do(session, item)
-                if self._is_closing:
+                if self.is_closing:
                     return
             self._send_output()
             data = b""  # is not kept while the client is silent
@@ -149,7 +149,7 @@ class Connection:
 
     def _receive(self) -> bytes:
         """Return what the peer sent; nothing when it is gone, or is to be. Switches."""
-        if self._is_closing:
+        if self.is_closing:
             return b""
         self._is_reading = True
         try:
@@ -216,7 +216,7 @@ class Connection:
         """See Client. Cut between lines, so that what is said meanwhile fits in."""
         self._send_output()
         data = self._wire.show(event)
-        while data and not self._is_closing:
+        while data and not self.is_closing:
             end = data.find(b"\n", REPLY_BYTES_MAX) + 1 or len(data)
             if self._outbox_bytes + end > REPLY_BYTES_MAX:
                 self.wait_until_read()
@@ -225,12 +225,12 @@ class Connection:
 
     def wait_until_read(self) -> None:
         """See Client."""
-        if not self._is_closing:
+        if not self.is_closing:
             self._wait_until_drained()
 
     def send(self, data: bytes) -> bool:
         """See Client."""
-        if self._is_closing or not data:
+        if self.is_closing or not data:
             return True
         unsent: bytes | memoryview = data
         if not self._outbox:
@@ -251,7 +251,7 @@ class Connection:
 
     def close(self, event: Event) -> None:
         """See Client."""
-        if not self._is_closing:
+        if not self.is_closing:
             last_words = self._wire.take_output() + self._wire.show_last(event)
             self.send(last_words)
             self._end()
@@ -331,7 +331,7 @@ class Connection:
 
     def _end(self) -> None:
         """Let the reading greenlet go home, if it waits; if not, it sees for itself."""
-        self._is_closing = True
+        self.is_closing = True
         if self._drained is not None:
             self._drained.set()
         if self._is_reading:

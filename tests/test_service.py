@@ -1,0 +1,127 @@
+"""The service without sockets: what goes wrong only when something happens between two switches.
+
+Each test holds one request where it waits, and lets another one overtake it.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import gevent
+import pytest
+
+from app import commands, events
+from app.chat.service import Service
+from app.chat.session import Session
+from app.settings import Settings
+from app.store.database import Database
+from app.store.migration import migrate
+from app.times import now
+from tests.fakes import FakeClient
+
+
+class House:
+    """A service on a database of its own, and its people."""
+
+    def __init__(self, folder: Path) -> None:
+        url = f"sqlite:///{folder / 'greenroom.db'}"
+        migrate(url)
+        self.database = Database(url, "normal")
+        self.service = Service(self.database, Settings(data_dir=folder), now)
+
+    def do(self, session: Session, *asked: commands.Command) -> None:
+        for command in asked:
+            self.service.handle(session, command)
+
+    def come(self, command: commands.Command, client: FakeClient | None = None) -> Session:
+        """Connect, and register or log in."""
+        session = self.service.connect(client or FakeClient())
+        self.do(session, command)
+        return session
+
+    def register(self, name: str) -> Session:
+        return self.come(commands.Register(name, "secret"))
+
+    def log_in(self, name: str, client: FakeClient | None = None) -> Session:
+        return self.come(commands.Login(name, "secret"), client)
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    with gevent.Timeout(10):
+        made = House(tmp_path)
+        yield made
+        made.service.close()
+
+
+def _mail(session: Session) -> list[str]:
+    """Return the private messages that a session was shown."""
+    bodies = []
+    for event in session.client.shown:
+        shown = event.messages if isinstance(event, events.MailShown) else [event]
+        bodies += [each.body for each in shown if isinstance(each, events.PrivatelySaid)]
+    return bodies
+
+
+@pytest.fixture
+def letters(house: House, monkeypatch: pytest.MonkeyPatch) -> Session:
+    """Alice, who has written to bob more than a page while he was away."""
+    monkeypatch.setattr("app.chat.private.MAILBOX_PAGE", 2)
+    alice, bob = house.register("alice"), house.register("bob")
+    house.service.disconnect(bob)
+    house.do(alice, *(commands.Tell("bob", body) for body in ALL_LETTERS))
+    return alice
+
+
+ALL_LETTERS = ["one", "two", "three", "four", "five"]
+
+
+class _Interrupted(FakeClient):
+    """Somebody to whom something happens while they are shown their letters."""
+
+    def __init__(self, interrupt: Callable[[], None]) -> None:
+        super().__init__()
+        self._interrupt = interrupt
+
+    def show_at_leisure(self, event: events.Event) -> None:
+        self.show(event)
+        if isinstance(event, events.MailShown):
+            self._interrupt()
+
+
+# Who is written to while they are shown what came before is shown all of it, and the new one once.
+def test_a_letter_that_comes_while_others_are_read(house: House, letters: Session) -> None:
+    client = _Interrupted(lambda: house.do(letters, commands.Tell("bob", "soup?")))
+    bob = house.log_in("bob", client)
+    assert [body for body in _mail(bob) if body != "soup?"] == ALL_LETTERS
+    house.service.disconnect(bob)
+    assert _mail(house.log_in("bob")) == []
+
+
+# What somebody could not be shown because they were gone, they are shown when they come back.
+def test_letters_to_one_who_hung_up(house: House, letters: Session) -> None:
+    gone = FakeClient()
+    gone.is_closing = True
+    house.service.disconnect(house.log_in("bob", gone))
+    assert _mail(house.log_in("bob")) == ALL_LETTERS
+
+
+# So it is when they hang up between two pages, and another session of theirs is written to.
+def test_letters_to_one_who_hangs_up_in_the_middle(house: House, letters: Session) -> None:
+    others: list[Session] = []
+
+    def hang_up() -> None:
+        client.is_closing = True
+        others.append(house.log_in("bob"))
+        house.do(letters, commands.Tell("bob", "soup?"))
+
+    client = _Interrupted(hang_up)
+    house.service.disconnect(house.log_in("bob", client))
+    assert _mail(others[0]) == [*ALL_LETTERS, "soup?"]
+
+
+# A letter to somebody whose only connection is just being closed waits like any other.
+def test_a_letter_to_one_who_is_being_closed(house: House) -> None:
+    alice, bob = house.register("alice"), house.register("bob")
+    bob.client.is_closing = True
+    house.do(alice, commands.Tell("bob", "soup?"))
+    assert _mail(house.log_in("bob")) == ["soup?"]
