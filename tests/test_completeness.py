@@ -40,7 +40,8 @@ REFUSALS = sorted(each for each in refusals_in_source() if each.sentence.strip("
 NOT_IN_A_CONVERSATION = {
     "the server is busy; try again in a minute": "a thousand logins would have to wait",
     "not stored: the server is shutting down": "tests/test_journal.py",
-    "you are not in lobby any more": "a moderator would have to be sent out during a write",
+    "you are not in lobby any more": "tests/test_service.py",
+    "the password was changed meanwhile; log in again": "tests/test_service.py",
     "you left over 4096 bytes unread; come back and read on": "tests/test_attacks_connections.py",
     "you are in too many rooms; leave one first": "tests/test_ndjson.py",
     "log in over TLS: openssl s_client -quiet -connect HOST:PORT, to this same port": (

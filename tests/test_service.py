@@ -8,10 +8,12 @@ from pathlib import Path
 
 import gevent
 import pytest
+from passlib.hash import argon2
 
 from app import commands, events
 from app.chat.service import Service
 from app.chat.session import Session
+from app.errors import LoginRefused
 from app.settings import Settings
 from app.store.database import Database
 from app.store.migration import migrate
@@ -125,3 +127,58 @@ def test_a_letter_to_one_who_is_being_closed(house: House) -> None:
     bob.client.is_closing = True
     house.do(alice, commands.Tell("bob", "soup?"))
     assert _mail(house.log_in("bob")) == ["soup?"]
+
+
+@pytest.fixture
+def while_verifying(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[Callable[[], object]], None]:
+    """Return what makes something happen while the next password is looked at."""
+    hasher = house.service.accounts._hasher
+    verify = hasher.verify
+
+    def arrange(act: Callable[[], object]) -> None:
+        def verify_late(password: str, password_hash: str | None) -> tuple[bool, str | None]:
+            monkeypatch.undo()
+            answer = verify(password, password_hash)
+            act()
+            return answer
+
+        monkeypatch.setattr(hasher, "verify", verify_late)
+
+    return arrange
+
+
+# A changed password ends all tokens: also one that the old password is just asking for.
+def test_no_token_for_a_password_that_was_changed(
+    house: House, while_verifying: Callable[..., None]
+) -> None:
+    bob = house.register("bob")
+    while_verifying(lambda: house.do(bob, commands.Passwd("secret", "better")))
+    with pytest.raises(LoginRefused):
+        house.come(commands.Login("bob", "secret", remember="stolen"))
+    house.do(bob, commands.Tokens())
+    assert bob.client.shown[-1] == events.TokensListed([])
+
+
+# Of two who change one password at once, one does; the other is told that theirs is wrong by now.
+def test_a_password_is_changed_once(house: House, while_verifying: Callable[..., None]) -> None:
+    bob = house.register("bob")
+    thief = house.log_in("bob")
+    while_verifying(lambda: house.do(bob, commands.Passwd("secret", "better")))
+    with pytest.raises(LoginRefused):
+        house.do(thief, commands.Passwd("secret", "mine"))
+    house.come(commands.Login("bob", "better"))
+
+
+# A login that stores its password's hash anew does not bring back a password that was changed.
+def test_a_new_hash_of_an_old_password(house: House, while_verifying: Callable[..., None]) -> None:
+    bob = house.register("bob")
+    weak = argon2.using(type="id", memory_cost=1_024, rounds=1, parallelism=1).hash("secret")
+    house.service.accounts._hasher.hash = lambda _: weak
+    house.do(bob, commands.Passwd("secret", "secret"))
+    del house.service.accounts._hasher.hash
+    while_verifying(lambda: house.do(bob, commands.Passwd("secret", "better")))
+    with pytest.raises(LoginRefused):
+        house.log_in("bob")
+    house.come(commands.Login("bob", "better"))

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from app.chat.session import Clock
     from app.store.database import Database
 
+_WRONG = "wrong name or password"
+
 log = structlog.get_logger()
 
 
@@ -88,7 +90,7 @@ class Accounts:
         self._attach(session, account, set(), command.remember)
 
     def log_in(self, session: Session, command: commands.Login) -> None:
-        """Log in. Switches. Raises LoginRefused, or Unavailable when too many others do."""
+        """Log in, by password or by token. Switches. Raises Refusal."""
         self._check_may_log_in(session)
         if command.token:
             account, ignored = self._known_by_token(session, command.token)
@@ -112,9 +114,11 @@ class Accounts:
         is_right, new_hash = self._hasher.verify(command.password, password_hash)
         self._check_throttle(keys)  # again: many may have guessed at once
         if account is None or not is_right:
-            raise self._failure(session, keys, "wrong name or password")
+            raise self._failure(session, keys, _WRONG)
         if new_hash:
-            self._store_hash(account.id, new_hash)
+            if not self._replace_hash(account, new_hash):
+                raise self._failure(session, keys, _WRONG)
+            account = account._replace(password_hash=new_hash)
         return account, ignored
 
     def _known_by_token(self, session: Session, token: str) -> tuple[Account, set[str]]:
@@ -132,7 +136,7 @@ class Accounts:
         return account, ignored
 
     def change_password(self, session: Session, command: commands.Passwd) -> None:
-        """Change the password of whoever knows it. Switches. Raises LoginRefused."""
+        """Change the password of whoever knows it, and end all tokens. Switches. Raises Refusal."""
         user = session.speaker
         keys = [f"address {session.client.address}", f"name {parse_name(user.name).key}"]
         self._check_throttle(keys)
@@ -140,9 +144,10 @@ class Accounts:
         new_password = checked(command.new)
         is_right, _ = self._hasher.verify(command.old, account.password_hash)
         self._check_throttle(keys)  # again: many may have guessed at once
-        if not is_right:
-            raise self._failure(session, keys, "wrong name or password")
-        self._store_hash(user.id, self._hasher.hash(new_password), revokes_tokens=True)
+        if not is_right or not self._replace_hash(
+            account, self._hasher.hash(new_password), revokes_tokens=True
+        ):
+            raise self._failure(session, keys, _WRONG)
         session.client.show(events.Done("Your password is changed."))
 
     def detach(self, session: Session) -> None:
@@ -154,7 +159,9 @@ class Accounts:
                 self._here.pop(user.id, None)
 
     def _attach(self, session: Session, account: Account, ignored: set[str], remember: str) -> None:
-        token = self._tokens.make(account.id, remember) if remember else None
+        token = self._tokens.make(account, remember) if remember else None
+        if remember and token is None:
+            raise LoginRefused("the password was changed meanwhile; log in again")
         user = self._here.get(account.id)
         if user is None:
             user = self._here[account.id] = User(account.id, account.name, ignored)
@@ -179,15 +186,20 @@ class Accounts:
                 code="tls_required",
             )
 
-    def _store_hash(
-        self, user_id: int, password_hash: str, *, revokes_tokens: bool = False
-    ) -> None:
-        def work(connection: Connection) -> None:
-            store.change(connection, user_id, password_hash=password_hash)
-            if revokes_tokens:
-                tokens_store.revoke_all(connection, user_id)
+    def _replace_hash(
+        self, account: Account, password_hash: str, *, revokes_tokens: bool = False
+    ) -> bool:
+        """Store a hash in place of the account's, and say so; not if that was replaced before."""
 
-        self._database.write(work)
+        def work(connection: Connection) -> bool:
+            if not store.has_hash(connection, account.id, account.password_hash):
+                return False
+            store.change(connection, account.id, password_hash=password_hash)
+            if revokes_tokens:
+                tokens_store.revoke_all(connection, account.id)
+            return True
+
+        return self._database.write(work)
 
     def _check_throttle(self, keys: list[str]) -> None:
         wait_seconds = max(self._throttle.wait_seconds(key, time.monotonic()) for key in keys)

@@ -16,12 +16,14 @@ from app import commands, events
 from app.errors import NotPossible, NotStored
 from app.names import harmless
 from app.settings import TOKEN_USED_SECONDS
+from app.store import accounts as accounts_store
 from app.store import tokens as store
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from app.chat.session import Clock, Session
+    from app.store.accounts import Account
     from app.store.database import Database
     from app.store.tokens import KnownToken
 
@@ -35,13 +37,20 @@ class Tokens:
         self._database = database
         self._clock = clock
 
-    def make(self, user_id: int, label: str) -> str:
-        """Return a new token of a user; it can't be had again. Switches. Raises NotStored."""
+    def make(self, account: Account, label: str) -> str | None:
+        """Return a new token of a user, which can't be had again. Switches. Raises NotStored.
+
+        None when the password was changed meanwhile: that ends all tokens, this one too.
+        """
         token, now, label = secrets.token_urlsafe(32), self._clock(), harmless(label)
-        self._database.write(
-            lambda connection: store.add(connection, user_id, _digest(token), label, now)
-        )
-        return token
+
+        def work(connection: Connection) -> str | None:
+            if not accounts_store.has_hash(connection, account.id, account.password_hash):
+                return None
+            store.add(connection, account.id, _digest(token), label, now)
+            return token
+
+        return self._database.write(work)
 
     def find(self, connection: Connection, token: str) -> KnownToken | None:
         """Return what is known of a token, if it is one. Blocks."""

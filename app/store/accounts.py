@@ -58,6 +58,12 @@ def change(connection: Connection, user_id: int, **values: object) -> None:
     connection.execute(update(User).where(User.id == user_id).values(**values))
 
 
+def has_hash(connection: Connection, user_id: int, password_hash: str) -> bool:
+    """Whether the password of an account is still the one of that hash."""
+    query = select(User.id).where(User.id == user_id, User.password_hash == password_hash)
+    return connection.execute(query).first() is not None
+
+
 def seen_id(connection: Connection, user_id: int) -> int:
     """Return up to which id the user was shown their private messages."""
     return connection.execute(select(User.private_seen_id).where(User.id == user_id)).scalar_one()
