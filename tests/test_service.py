@@ -182,3 +182,15 @@ def test_a_new_hash_of_an_old_password(house: House, while_verifying: Callable[.
     with pytest.raises(LoginRefused):
         house.log_in("bob")
     house.come(commands.Login("bob", "better"))
+
+
+# Exactly as many rooms as are listed are all of them.
+def test_as_many_rooms_as_are_listed(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.chat.rooms.ROOMS_LISTED_MAX", 2)
+    bob = house.register("bob")
+    for name in ("one", "two"):
+        house.do(bob, commands.Join(name))
+    house.do(bob, commands.Rooms())
+    assert bob.client.shown[-1].has_more is False
+    house.do(bob, commands.Join("three"), commands.Rooms())
+    assert bob.client.shown[-1].has_more is True

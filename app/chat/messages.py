@@ -74,7 +74,7 @@ class Messages:
         self._journal.append(_SaidInRoom(session, room, said, message))
 
     def history(self, session: Session, command: commands.History) -> None:
-        """Show a page of the room's past. Switches. Raises NotPossible when not in it.
+        """Show a page of the room's past. Switches. Raises Refusal when not in it.
 
         With `after` alone it is the first page after that message; else the last one before
         `before`, or the newest.

@@ -191,7 +191,7 @@ class Rooms:
         return found if len(found) <= SINCE_MESSAGES_MAX else ()
 
     def leave(self, session: Session, command: commands.Leave) -> None:
-        """Leave the room. Raises NotPossible when not in it."""
+        """Leave the room. Raises Refusal when not in it."""
         room = session.room_or_refuse(command.room)
         self._depart(session, room, events.Left, told=events.Departed(room.name))
 
@@ -225,7 +225,7 @@ class Rooms:
         self._journal.append(_Departure(self, room, sessions, sender=sender, told=told, event=fact))
 
     def who(self, session: Session, command: commands.Who) -> None:
-        """Show who is in the room. Raises NotPossible when not in it."""
+        """Show who is in the room. Switches. Raises Refusal when not in it."""
         room = session.room_or_refuse(command.room)
         people = [
             events.Person(user.name, room.role_of(user.id, is_admin=user.is_admin), user.away)
@@ -236,14 +236,15 @@ class Rooms:
 
     def list_rooms(self, session: Session, _command: commands.Rooms) -> None:
         """Show the rooms that people are in, then the newest of the others. Switches."""
-        stored = self._database.read(lambda connection: store.newest(connection, ROOMS_LISTED_MAX))
+        stored = self._database.read(
+            lambda connection: store.newest(connection, ROOMS_LISTED_MAX + 1)
+        )
         summaries = {name: events.RoomSummary(name, 0, topic) for name, topic in stored}
         for room in self._live.values():
             summaries[room.name] = events.RoomSummary(room.name, len(room.present), room.topic)
         ranked = sorted(summaries.values(), key=lambda each: (-each.users, each.name.casefold()))
-        listed = ranked[:ROOMS_LISTED_MAX]
-        has_more = len(ranked) > len(listed) or len(stored) == ROOMS_LISTED_MAX
-        session.client.show_at_leisure(events.RoomsListed(listed, has_more))
+        has_more = len(ranked) > ROOMS_LISTED_MAX
+        session.client.show_at_leisure(events.RoomsListed(ranked[:ROOMS_LISTED_MAX], has_more))
 
     @contextmanager
     def deciding(self, room: Room) -> Iterator[None]:
