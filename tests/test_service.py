@@ -11,9 +11,10 @@ import pytest
 from passlib.hash import argon2
 
 from app import commands, events
+from app.chat.rooms import Rooms
 from app.chat.service import Service
 from app.chat.session import Session
-from app.errors import LoginRefused
+from app.errors import LoginRefused, NotPossible
 from app.settings import Settings
 from app.store.database import Database
 from app.store.migration import migrate
@@ -182,6 +183,25 @@ def test_a_new_hash_of_an_old_password(house: House, while_verifying: Callable[.
     with pytest.raises(LoginRefused):
         house.log_in("bob")
     house.come(commands.Login("bob", "better"))
+
+
+# A moderator who is sent out while they wait for their turn does not set the topic any more.
+def test_a_topic_by_one_who_was_sent_out(house: House) -> None:
+    owner, moderator = house.register("alice"), house.register("bob")
+    for session in (owner, moderator):
+        house.do(session, commands.Join("lobby"))
+    house.do(owner, commands.Promote("bob"))
+    rooms: Rooms = house.service.rooms
+    with rooms.deciding(owner.rooms["lobby"]):
+        kicking = gevent.spawn(house.do, owner, commands.Kick("bob"))
+        while not owner.rooms["lobby"].holds > 1:
+            gevent.sleep(0)
+        setting = gevent.spawn(house.do, moderator, commands.Topic("Mine!"))
+        gevent.idle()
+    kicking.get()
+    with pytest.raises(NotPossible):
+        setting.get()
+    assert owner.rooms["lobby"].topic == ""
 
 
 # Exactly as many rooms as are listed are all of them.

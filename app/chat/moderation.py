@@ -151,17 +151,18 @@ class Moderation:
 
     def topic(self, session: Session, command: commands.Topic) -> None:
         """Show what the room is about, or set it."""
-        room, user, now = session.room_or_refuse(command.room), session.speaker, self._clock()
         if not command.text:
+            room = session.room_or_refuse(command.room)
             session.client.show(events.TopicShown(room.name, room.topic))
             return
-        with self._rooms.deciding(room):
+        with self._deciding(session, command.room) as room:
+            user = session.speaker
             if not room.role_of(user.id, is_admin=user.is_admin):
                 raise Forbidden(
                     f"only its moderators may set the topic of {room.name}", code="not_allowed"
                 )
             topic = harmless(command.text)
-            act = audit.Act(now, user.name, "topic", "", room.name, topic)
+            act = audit.Act(self._clock(), user.name, "topic", "", room.name, topic)
 
             def work(connection: Connection) -> None:
                 store.set_topic(connection, room.id, topic)
@@ -181,13 +182,19 @@ class Moderation:
         session.client.show_at_leisure(events.SanctionsListed(room.name, bans, mutes))
 
     @contextmanager
-    def _case(self, session: Session, command: _About, least: str) -> Iterator[_Case]:
-        """Hold the room, and check that the session may decide there about that user."""
-        room = session.room_or_refuse(command.room)
-        target = self._accounts.find(command.user)
+    def _deciding(self, session: Session, room_name: str) -> Iterator[Room]:
+        """Hold the session's room when it is its turn, if the session is there still. Switches."""
+        room = session.room_or_refuse(room_name)
         with self._rooms.deciding(room):
             if session.rooms.get(room.key) is not room:
                 raise NotPossible(f"you are not in {room.name} any more", code="no_room")
+            yield room
+
+    @contextmanager
+    def _case(self, session: Session, command: _About, least: str) -> Iterator[_Case]:
+        """Hold the room, and check that the session may decide there about that user. Switches."""
+        with self._deciding(session, command.room) as room:
+            target = self._accounts.find(command.user)
             case = _Case(room, session, session.speaker, target, self._clock())
             case.check_rank(least)
             yield case
