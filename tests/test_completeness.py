@@ -12,12 +12,15 @@ from pydantic.fields import FieldInfo
 
 from app import commands, events
 from app.chat.service import Service
+from app.client import client
 from app.commands import COMMANDS
 from app.errors import Code
 from app.events import Event, Person, RoomSummary, Sanction
 from app.settings import MessageRate, Settings
+from app.wire import ndjson_events
 from app.wire.text_commands import summary, usage
 from app.wire.text_events import render
+from tests.program import check
 from tests.refusals_in_source import RefusalInSource, refusals_in_source
 from tests.test_transcripts import FOLDER, pattern_of
 
@@ -64,6 +67,7 @@ _FILE = events.SharedFile(1, "hello.txt", 5, HELLO_SHA256, "alice", None, AT)
 _HELLO = events.Said("lobby", "alice", "hello", AT)
 
 # What stands for others, or is shown to programs alone.
+FOR_PEOPLE = {events.FilePrinted}  # no op is answered with it
 ABSTRACT = {events.RoomEvent, events.Answer, events.Stored, commands.InRoom}
 
 # One event of each class, which occurs in a transcript and in docs/protocol.md just so.
@@ -161,6 +165,15 @@ def test_every_event_happens(event: Event) -> None:
         assert any(re.fullmatch(pattern_of(seen), line) for seen in SEEN), line
 
 
+# Each event can be shown to a program, as the schema says: what fails here fails for a whole batch.
+@pytest.mark.parametrize("event", SAMPLES, ids=lambda event: type(event).__name__)
+def test_every_event_is_shown_to_programs(event: Event) -> None:
+    is_answer = isinstance(event, events.Answer)
+    shown = ndjson_events.render_answer(event, "7") if is_answer else ndjson_events.render(event)
+    for line in shown.splitlines() if type(event) not in FOR_PEOPLE else ():
+        check("line", json.loads(line))
+
+
 # Each event is described to strangers, with the line that it is shown as.
 @pytest.mark.parametrize("event", SAMPLES, ids=lambda event: type(event).__name__)
 def test_every_event_is_described(event: Event) -> None:
@@ -200,6 +213,11 @@ def test_every_refusal_code_is_described() -> None:
 def test_every_refusal_code_is_used(code: str) -> None:
     sources = [path.read_text() for path in (ROOT / "app").rglob("*.py")]
     assert sum(source.count(f'"{code}"') for source in sources) > 1
+
+
+# The client library goes by codes that there are.
+def test_the_client_knows_the_codes() -> None:
+    assert set(get_args(Code)) >= client._PASSING | client._TRY_NEXT
 
 
 # What the page says of a limit is its default.

@@ -41,7 +41,7 @@ GAP_PAGE_MESSAGES = 200  # asked of history at once
 _REPEATABLE = {"ping", "who", "rooms", "history", "bans", "help", "file.list", "join", "leave"}
 _WITH_TXN = {"say", "me", "msg"}
 # Refusals to come in that pass; any other one ends the client.
-_PASSING = {"wait", "busy", "full", "shutting_down", "not_stored", "unavailable", "internal"}
+_PASSING = {"wait", "busy", "full", "shutting_down", "not_stored", "internal"}
 _TRY_NEXT = {"login_refused", "name_taken", "registration_closed"}  # the next way to log in
 
 
