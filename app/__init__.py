@@ -47,7 +47,11 @@ Read it in this order:
     client/         the library for programs at the other end; it needs nothing of all this
         client.py  connection.py  stream.py  resume.py
     terminal/       the client for people at a terminal, on top of it: manage.py chat
-        typed.py  phrases.py  model.py  application.py  and what draws: screen.py, pane.py ...
+        main.py  login.py  memory.py                      before there is a screen
+        typed.py  phrases.py  model.py                    what is typed and told; what is known
+        screen.py  pane.py  appearance.py  status.py  completion.py       how it looks
+        files.py  transfers.py  filenames.py              files, sent and fetched
+        application.py                                    all of it together
     log.py  cli.py  the log; manage.py's commands
 
 Imports point one way: net -> wire, chat -> store; terminal -> client, wire; all of them -> the

@@ -72,6 +72,7 @@ KEEPALIVE_PROBES = 4  # left without an answer, and the peer is gone
 LAST_WORDS_SECONDS_MAX = 5  # for one that is being closed, to read why
 DISCARD_SECONDS_MAX = 0.5  # of reading what still comes from a peer that was told goodbye
 DRAIN_SECONDS_MAX = 8  # from SIGTERM to exit, whatever the clients do
+DRAIN_POLL_SECONDS = 0.020  # between looks whether they are gone
 
 # TLS and HTTP.
 TLS_RECORD_BYTES_MAX = 16_384  # of data in a record (RFC 8446, 5.1)

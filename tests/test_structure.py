@@ -1,6 +1,7 @@
 """The house stays as it was drawn: imports point one way, files and functions are short."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -112,6 +113,12 @@ def test_files_say_what_they_do(path: Path) -> None:
     sentence = (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n\n")[0]
     assert len(sentence.split()) >= 3, "no docstring"
     assert sentence.rstrip().endswith((".", ":")), sentence
+
+
+# Whoever begins to read finds each file on the map.
+def test_files_stand_on_the_map() -> None:
+    on_the_map = set(re.findall(r"\w+\.py", (ROOT / "app" / "__init__.py").read_text()))
+    assert {path.name for path in APP} - {"__init__.py"} <= on_the_map
 
 
 # Nothing that a client sends could ever be run, by an interpreter or by a shell.

@@ -24,6 +24,7 @@ from app.net.sockets import PlainSocket, TlsSocket, format_address
 from app.net.tls import HTTP
 from app.settings import (
     ACCEPT_BACKLOG,
+    DRAIN_POLL_SECONDS,
     DRAIN_SECONDS_MAX,
     KEEPALIVE_IDLE_SECONDS,
     KEEPALIVE_PROBE_SECONDS,
@@ -117,7 +118,7 @@ class Server:
             for connection in list(self._connections):
                 connection.close(goodbye)
             while self._connections or self._http.requests_under_way:
-                gevent.sleep(0.02)
+                gevent.sleep(DRAIN_POLL_SECONDS)
         self._service.close()
 
     def _serve(self, client_socket: socket, peer: tuple[str, int]) -> None:
