@@ -161,6 +161,8 @@ class Files:
         if room is None:
             raise refusal  # it is between the two
         with self._rooms.deciding(room):
+            if session.rooms.get(room.key) is not room:
+                raise _no_such_file(shared.id)
             if not room.role_of(user.id, is_admin=user.is_admin):
                 raise refusal
             act = audit.Act(now, user.name, "unshare", shared.user, room.name, shared.name)

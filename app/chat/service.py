@@ -49,12 +49,13 @@ class Service:
         self._moderation = Moderation(
             database, self.journal, clock, self.accounts, self.rooms, tickets
         )
-        transfers = Transfers(database, self.journal, clock, settings)
+        self._transfers = Transfers(database, self.journal, clock, settings)
         self.files = Files(
-            database, self.journal, clock, transfers, tickets, self.accounts, self.rooms
+            database, self.journal, clock, self._transfers, tickets, self.accounts, self.rooms
         )
         self._handlers = self._handlers_by_command()
-        self._greenlets = [gevent.spawn(self.journal.run), gevent.spawn(transfers.run)]
+        self._journal_greenlet = gevent.spawn(self.journal.run)
+        self._reaper_greenlet = gevent.spawn(self._transfers.run)
 
     def _handlers_by_command(self) -> Mapping[type[commands.Command], Handler]:
         rooms, messages, private = self.rooms, self._messages, self._private
@@ -124,7 +125,9 @@ class Service:
     def close(self) -> None:
         """Commit and release what is under way, and stop. Switches."""
         self.journal.finish()
-        gevent.killall(self._greenlets)
+        self._journal_greenlet.kill()  # it waits for work, and there is none
+        self._transfers.stop()
+        self._reaper_greenlet.join()
         self._hasher.close()
         self._database.close()
 

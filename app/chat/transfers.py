@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
-import gevent
 import structlog
+from gevent.event import Event as Signal
 from gevent.lock import Semaphore
 
 from app.errors import TooLarge, Unavailable
@@ -94,6 +94,7 @@ class Transfers:
         self._under_way: set[int] = set()  # files that are not complete yet
         self._writing = Semaphore()
         self._reading = Semaphore()
+        self._is_stopping = Signal()
 
     @contextmanager
     def incoming(self, new: NewFile) -> Iterator[Incoming]:
@@ -163,13 +164,18 @@ class Transfers:
             log.warning("left a part of a file behind", file=file_id, reason=str(refusal))
 
     def run(self) -> None:
-        """Remove, for ever, what is too old, and what a crash left behind. Switches."""
-        while True:
+        """Remove, until `stop`, what is too old, and what a crash left behind. Switches."""
+        is_over = False
+        while not is_over:
             try:
                 self.reap()
             except Unavailable as refusal:
                 log.warning("old files not removed", reason=str(refusal))
-            gevent.sleep(FILE_REAP_SECONDS)
+            is_over = self._is_stopping.wait(FILE_REAP_SECONDS)
+
+    def stop(self) -> None:
+        """Let `run` return, when it has done what it is at. Never switches."""
+        self._is_stopping.set()
 
     def reap(self) -> None:
         """Remove what is too old, and what was left behind. Switches. Raises Unavailable."""

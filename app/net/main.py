@@ -31,9 +31,7 @@ def run(settings: Settings) -> None:
     lock = open_database(settings.url, log.info)
     database = Database(settings.url, settings.durability)
     server = Server(listener, Service(database, settings, now), settings, tls)
-    is_told_to_stop = _catch_signals()
-    if tls is not None:
-        gevent.signal_handler(signal.SIGHUP, tls.reload)
+    is_told_to_stop = _catch_signals(tls)
     server.start()
     _say_how_to_connect(server.address, is_tls=tls is not None)
     gc.collect()
@@ -55,8 +53,11 @@ def _say_how_to_connect(address: str, *, is_tls: bool) -> None:
     sys.stdout.flush()
 
 
-def _catch_signals() -> Signal:
-    """Return what SIGTERM and SIGINT set from now on; a second one ends the process."""
+def _catch_signals(tls: Tls | None) -> Signal:
+    """Return what SIGTERM and SIGINT set from now on; a second one ends the process.
+
+    SIGHUP loads the certificate anew; without one it means what it means by itself, the end.
+    """
     received = Signal()
 
     def stop() -> None:
@@ -66,4 +67,5 @@ def _catch_signals() -> Signal:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, stop)
+    gevent.signal_handler(signal.SIGHUP, tls.reload if tls is not None else stop)
     return received
