@@ -52,13 +52,8 @@ REQUESTS: Mapping[str, type[BaseModel]] = {op: _model(kind) for op, kind in OPS.
 def parse_object(line: bytes) -> dict[str, Any]:
     """Read a line as a JSON object. Raises BadLine when it is none (RFC 8259), or ambiguous."""
     try:
-        text = line.decode()  # here, for json.loads would guess at UTF-16 and let surrogates pass
-        value = json.loads(
-            text,
-            object_pairs_hook=_unambiguous,
-            parse_constant=_no_number,
-            parse_int=_integer,
-        )
+        text = line.decode()  # strictly: json.loads would guess at UTF-16 and let surrogates pass
+        value = _decoder.decode(text)
         if _SURROGATE.search(text):
             _check_pairs(value)
     except UnicodeDecodeError as error:
@@ -92,7 +87,7 @@ def parse_request(request: Mapping[str, Any]) -> Command:
         shown = json.dumps(op[:_OP_CHARS_SHOWN])
         raise BadLine(f"there is no op {shown}; try help", code="unknown_command")
     try:
-        arguments = dict(REQUESTS[op].model_validate(request))
+        arguments = dict(vars(REQUESTS[op].model_validate(request)))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(map(str, first["loc"]))
@@ -124,3 +119,8 @@ def _check_pairs(value: object) -> None:
 
 def _no_number(text: str) -> NoReturn:
     raise ValueError(f"{text} is no number")
+
+
+_decoder = json.JSONDecoder(
+    object_pairs_hook=_unambiguous, parse_constant=_no_number, parse_int=_integer
+)
