@@ -7,6 +7,7 @@ with names of other letters that look the same: no two accounts may have one ske
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from functools import lru_cache
 from os.path import splitext
 from typing import NamedTuple
@@ -103,19 +104,31 @@ def harmless(text: str) -> str:
     """
     if text.isprintable() and text.isascii():
         return text
-    shown = "".join([c if c.isprintable() else _stand_in(c) for c in text])
-    return _TOWERS.sub(lambda tower: tower[0][:MARKS_IN_A_ROW_MAX], shown)
+    return _without_towers(c if c.isprintable() else _stand_in(c) for c in text)
 
 
 # Invisible, but needed to write Persian, Indic scripts, emoji families and flags.
 _JOINERS = frozenset("\u200c\u200d\u2060\u00ad") | {chr(c) for c in range(0xE0020, 0xE0080)}
 # Drawn on the letter before them, at no width of their own: accents, vowel signs, enclosures.
-_MARKS = "".join(
+_MARKS = frozenset(
     character
     for character in map(chr, (*range(0x300, 0x1F000), *range(0xE0100, 0xE01F0)))
     if unicodedata.category(character) in ("Mn", "Me")
 )
-_TOWERS = re.compile(f"[{_MARKS}{''.join(_JOINERS)}]{{{MARKS_IN_A_ROW_MAX + 1},}}")
+_STACKED = _MARKS | _JOINERS
+
+
+def _without_towers(characters: Iterable[str]) -> str:
+    """Join characters, of the marks and joiners in a row the first few: no regex, 30 times slower.
+
+    It would look each letter up in a list of all marks.
+    """
+    kept, height = [], 0
+    for character in characters:
+        height = height + 1 if character in _STACKED else 0
+        if height <= MARKS_IN_A_ROW_MAX:
+            kept.append(character)
+    return "".join(kept)
 
 
 def parse_file_name(text: str) -> str:
