@@ -120,6 +120,7 @@ def test_nothing_escapes(server: ServerProcess, new_name, canary) -> None:
             said = json.loads(line)
             assert str(said.get("body", "")).isprintable(), line
             assert str(said.get("topic", "")).isprintable(), line
+            assert str(said.get("message", "")).isprintable(), line  # of a refusal: it repeats
 
 
 # The number of another's token is no number of mine, and what is no number is refused as such.

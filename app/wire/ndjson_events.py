@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from app import events
 from app.commands import COMMANDS
 from app.events import Answer, Event
+from app.names import harmless
 
 EVENT_NAMES: Mapping[type[Event], str] = {
     events.Said: "message",
@@ -58,7 +59,7 @@ def render(event: Event) -> bytes:
 def render_answer(answer: Answer, tag: str) -> bytes:
     """Return the answer to the request of that id, and what comes right behind it."""
     if isinstance(answer, events.Refused):
-        refusal = {"error": answer.code, "message": answer.sentence}
+        refusal = {"error": answer.code, "message": harmless(answer.sentence)}
         return _line(f'"id":{tag},"ok":false', _dump(refusal))
     replayed = answer.messages if isinstance(answer, events.Entered) else ()
     return _line(f'"id":{tag},"ok":true', _fields(answer)) + b"".join(
