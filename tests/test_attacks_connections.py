@@ -5,6 +5,7 @@ from contextlib import suppress
 
 import pytest
 
+from app.settings import REPLAY_BYTES_MAX
 from tests.client import Client, wait_until
 from tests.server_process import ServerProcess
 
@@ -241,3 +242,20 @@ def test_a_reader_that_stops_in_the_middle_of_an_answer(server, new_name) -> Non
         if talker.expect_line() == gone:
             return
     raise AssertionError("it is never gone")
+
+
+# What many ask for and do not read is not kept for them, but for as much as is shown at once.
+def test_readers_who_stop_in_the_middle_of_a_long_answer(server, new_name) -> None:
+    room, wide = new_name("room"), "\U0001f600" + "x" * 4000  # in memory it is four times as long
+    talker = server.program().register(new_name("talker")).join(room)
+    talker.say(*[wide] * 700)
+    readers = []
+    grown = server.watch_memory()
+    for _ in range(20):
+        reader = server.program(receive_buffer_bytes=4096).register(new_name("reader")).join(room)
+        for _ in range(20):  # more than the kernel takes for it
+            reader.ask("history", count=1000)
+        readers.append(reader)
+    for reader in readers:
+        reader.receive_through(b'"messages":')
+    assert grown() < len(readers) * 8 * REPLAY_BYTES_MAX

@@ -10,7 +10,7 @@ from app import commands, events
 from app.chat.journal import Journal, SaidEntry
 from app.chat.room import first_that_fit, newest_that_fit
 from app.names import harmless
-from app.settings import LAG_SECONDS
+from app.settings import LAG_SECONDS, REPLAY_BYTES_MAX
 from app.store import messages as store
 from app.store.messages import NewMessage
 
@@ -79,24 +79,26 @@ class Messages:
         With `after` alone it is the first page after that message; else the last one before
         `before`, or the newest.
         """
+        session.client.show_at_leisure(self._page(session, command))
+
+    def _page(self, session: Session, command: commands.History) -> events.HistoryShown:
+        """Read what `history` shows; that alone is kept while its reader takes it. Switches."""
         room = session.room_or_refuse(command.room)
         end_id = self._journal.newest_id + 1
         before_id = end_id if command.before is None else min(command.before, end_id)
+        after_id, length = command.after or 0, command.count + 1
         goes_on = command.after is not None and command.before is None
-        limits = store.Page(room.id, command.after or 0, before_id, command.count + 1, goes_on)
+        limits = store.Page(room.id, after_id, before_id, length, goes_on, REPLAY_BYTES_MAX)
         found = self._database.read(lambda connection: store.page(connection, limits))
         if goes_on:
             page = first_that_fit(found[: command.count])
         else:
             page = newest_that_fit(found[-command.count :])
-        heard = [said for said in page if said.user not in session.ignored]
-        session.client.show_at_leisure(
-            events.HistoryShown(
-                room.name,
-                heard,
-                has_more=len(page) < len(found),
-                before_id=page[0].id if page else 1,
-                now=self._clock(),
-                last_id=page[-1].id if page else command.after or 0,
-            )
+        return events.HistoryShown(
+            room.name,
+            [said for said in page if said.user not in session.ignored],
+            has_more=len(page) < len(found),
+            before_id=page[0].id if page else 1,
+            now=self._clock(),
+            last_id=page[-1].id if page else after_id,
         )

@@ -18,7 +18,13 @@ from app.chat.journal import Entry, Journal
 from app.chat.room import Room, newest_that_fit
 from app.errors import NotPossible
 from app.names import Name, parse_name
-from app.settings import ID_MAX, RECENT_MESSAGES_MAX, ROOMS_LISTED_MAX, SINCE_MESSAGES_MAX
+from app.settings import (
+    ID_MAX,
+    RECENT_MESSAGES_MAX,
+    REPLAY_BYTES_MAX,
+    ROOMS_LISTED_MAX,
+    SINCE_MESSAGES_MAX,
+)
 from app.store import messages
 from app.store import rooms as store
 from app.store.accounts import NameTakenError
@@ -184,9 +190,8 @@ class Rooms:
         """Read what came after `since` and is not in memory, if it is not too much. Switches."""
         if since is None or room.has_all_since(since):
             return ()
-        page = messages.Page(
-            room.id, since, self._journal.newest_id + 1, SINCE_MESSAGES_MAX + 1, True
-        )
+        end_id, length = self._journal.newest_id + 1, SINCE_MESSAGES_MAX + 1
+        page = messages.Page(room.id, since, end_id, length, True, REPLAY_BYTES_MAX)
         found = self._database.read(lambda connection: messages.page(connection, page))
         return found if len(found) <= SINCE_MESSAGES_MAX else ()
 

@@ -216,6 +216,7 @@ class Connection:
         """See Client. Cut between lines, so that what is said meanwhile fits in."""
         self._send_output()
         data = self._wire.show(event)
+        del event  # as long as that, and its reader may take as long as it likes
         while data and not self.is_closing:
             end = data.find(b"\n", REPLY_BYTES_MAX) + 1 or len(data)
             if self._outbox_bytes + end > REPLY_BYTES_MAX:

@@ -6,7 +6,7 @@ small statements cost seconds under load.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import Connection, bindparam, func, insert, literal_column, select, tuple_, update
@@ -29,13 +29,18 @@ class NewMessage(NamedTuple):
 
 
 class Page(NamedTuple):
-    """Which messages of a room: at most so many with ids between, the first or the last ones."""
+    """Which messages of a room: at most so many with ids between, the first or the last ones.
+
+    With `bytes_max`, they end with the one that makes it more text than that; two there are at
+    least, to tell that the first is not all.
+    """
 
     room_id: int
     after_id: int
     before_id: int
     length: int
     from_the_first: bool = False
+    bytes_max: int | None = None
 
 
 _batch = func.json_each(bindparam("batch")).table_valued("value", "key")
@@ -129,8 +134,19 @@ def page(connection: Connection, page: Page) -> list[Said]:
         .order_by(order)
         .limit(page.length)
     )
-    messages = [Said(*row) for row in connection.execute(query)]
+    with connection.execute(query) as rows:
+        messages = list(_up_to(page.bytes_max, (Said(*row) for row in rows)))
     return messages if page.from_the_first else messages[::-1]
+
+
+def _up_to(bytes_max: int | None, messages: Iterable[Said]) -> Iterator[Said]:
+    """Yield messages, until it is too much text: what is not shown need not be in memory."""
+    size_bytes = 0
+    for place, said in enumerate(messages):
+        yield said
+        size_bytes += len(said.body.encode())
+        if bytes_max is not None and size_bytes > bytes_max and place:
+            return
 
 
 def mail(
