@@ -79,6 +79,7 @@ TLS_RECORD_BYTES_MAX = 16_384  # of data in a record (RFC 8446, 5.1)
 TLS_HANDSHAKE_SECONDS_MAX = 5  # some round trips to the moon; also at a byte a second
 SELFSIGNED_DAYS = 365  # that a certificate of `manage.py selfsigned` holds
 HTTP_REQUEST_SECONDS_MAX = 10  # of waiting for a request, and then of reading its headers
+HTTP_TURN_SECONDS = 1e-6  # between reads: of 0 the hub makes a thousand before it looks at sockets
 HTTP_STALL_SECONDS_MAX = 30  # in which a peer sends, or takes, nothing of a body
 
 # The database and the interpreter.

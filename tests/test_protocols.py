@@ -162,5 +162,37 @@ def test_half_a_request(monkeypatch: pytest.MonkeyPatch, begun: bytes) -> None:
     far.close()
 
 
+# Who sends requests without end, or one that has none, does not keep others from their turn.
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"GET /healthz HTTP/1.1\r\n\r\n" * 2_000,
+        b"PUT / HTTP/1.1\r\nContent-Length: 100000\r\n\r\n" + b"x" * 60_000,
+    ],
+    ids=["requests", "body"],
+)
+def test_http_without_end(monkeypatch: pytest.MonkeyPatch, request_bytes: bytes) -> None:
+    monkeypatch.setattr(Http, "_answer", lambda *_: [])
+    near, far = cooperative.socketpair()
+    for each in (near, far):
+        each.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+    far.sendall(request_bytes)
+    far.shutdown(socket.SHUT_WR)
+    turns = 0
+
+    def take_turns() -> None:
+        nonlocal turns
+        while True:
+            gevent.sleep(0)
+            turns += 1
+
+    other = gevent.spawn(take_turns)
+    with gevent.Timeout(5):
+        Http(None, ("127.0.0.1", 8888)).serve(near, "127.0.0.1")
+    other.kill()
+    far.close()
+    assert turns >= len(request_bytes) // 16_384
+
+
 def _bad_request() -> bytes:
     return b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"

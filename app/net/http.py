@@ -7,6 +7,7 @@ token.
 
 from __future__ import annotations
 
+import io
 import ssl
 from collections.abc import Iterable
 from contextlib import suppress
@@ -24,6 +25,7 @@ from app.settings import (
     DISCARD_SECONDS_MAX,
     HTTP_REQUEST_SECONDS_MAX,
     HTTP_STALL_SECONDS_MAX,
+    HTTP_TURN_SECONDS,
     RECEIVE_BYTES_MAX,
 )
 
@@ -105,10 +107,29 @@ class _Body(Input):
             self.rfile.close()  # nobody knows where the next request would begin
 
 
+class _Input(io.RawIOBase):
+    """What a client sends. Before each read everybody else gets a turn: it may have no end."""
+
+    def __init__(self, client_socket: socket) -> None:
+        super().__init__()
+        self._socket = client_socket
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        gevent.sleep(HTTP_TURN_SECONDS)
+        return self._socket.recv_into(buffer)
+
+
 class _Handler(WSGIHandler):
     """One connection. Bounds how long it may take, and logs as everything else is logged."""
 
     server: Http
+
+    def __init__(self, client_socket: socket, address: Any, server: Http) -> None:
+        super().__init__(client_socket, address, server)
+        self.rfile = io.BufferedReader(_Input(client_socket))
 
     def read_requestline(self) -> str:
         with gevent.Timeout(HTTP_REQUEST_SECONDS_MAX, TimeoutError):
