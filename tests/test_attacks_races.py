@@ -7,10 +7,15 @@ the room is shown is then as if one thing had happened after the other.
 import re
 from collections.abc import Callable
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 
+from app.chat.messages import Messages
+from app.commands import History
+from app.errors import NotPossible
 from tests.client import Client, at_once
+from tests.fakes import fake_room, fake_session
 from tests.server_process import ServerProcess
 
 ROUNDS = 30
@@ -205,3 +210,14 @@ def test_join_and_join(server: ServerProcess, new_name: NewName) -> None:
         with server.database() as database:
             query = "SELECT name FROM users WHERE id = (SELECT owner_id FROM rooms WHERE key = ?)"
             assert database.execute(query, (room,)).fetchall() == [(order[0][1],)]
+
+
+# Who is sent out while their page of history is being read is not shown it.
+def test_kick_and_history() -> None:
+    session, room = fake_session("eve"), fake_room()
+    session.rooms[room.key], room.present[session.speaker] = room, 1
+    database = SimpleNamespace(read=lambda _work: room.drop(session))
+    messages = Messages(database, SimpleNamespace(newest_id=0), lambda: 0)
+    with pytest.raises(NotPossible, match="you are not in lobby any more"):
+        messages.history(session, History())
+    assert session.client.shown == []

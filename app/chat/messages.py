@@ -9,6 +9,7 @@ import gevent
 from app import commands, events
 from app.chat.journal import Journal, SaidEntry
 from app.chat.room import first_that_fit, newest_that_fit
+from app.errors import NotPossible
 from app.names import harmless
 from app.settings import LAG_SECONDS, REPLAY_BYTES_MAX
 from app.store import messages as store
@@ -90,6 +91,8 @@ class Messages:
         goes_on = command.after is not None and command.before is None
         limits = store.Page(room.id, after_id, before_id, length, goes_on, REPLAY_BYTES_MAX)
         found = self._database.read(lambda connection: store.page(connection, limits))
+        if session.rooms.get(room.key) is not room:  # it was sent out while that was read
+            raise NotPossible(f"you are not in {room.name} any more", code="no_room")
         if goes_on:
             page = first_that_fit(found[: command.count])
         else:
