@@ -74,7 +74,7 @@ def test_hostile_names_over_the_wire(
         reader.expect_line(".* has joined the room.")
         reader.expect_line(rf"\S+ shares \[2J'; reboot\.sh \(1 B\): /get {number}")
     bob.type(f"/get {number}")
-    bob.expect_line(r"""curl -o '\[2J'"'"'; reboot\.sh' http://\S+""")
+    bob.expect_line(r"""curl -f -o '\[2J'"'"'; reboot\.sh' http://\S+""")
 
 
 # Who is banned can fetch nothing and bring nothing any more, not with what they had before either.

@@ -27,6 +27,7 @@ from tests.transfers import (
 )
 
 KIB = 1024
+CURL_REFUSED = 22  # how curl -f exits at 404
 BYTES_MAX = 600_000
 SERVER_SETTINGS = {"FILE_BYTES_MAX": BYTES_MAX}
 SIZES = [0, 1, 64 * KIB - 1, 64 * KIB, 64 * KIB + 1, 256 * KIB, 256 * KIB + 1, BYTES_MAX]
@@ -55,6 +56,20 @@ def test_there_and_back(
     bob.expect_lines(f"  {size} bytes, sha256 {digest(data)}")
     run_in_terminal(line, fetched)
     assert (fetched / name).read_bytes() == data
+
+
+# The line of /get run once more, when its address is used up, leaves the file as it is.
+def test_fetched_once_more(
+    server: ServerProcess, pair: tuple[Client, Client], tmp_path: Path
+) -> None:
+    alice, bob = pair
+    number = share(server, alice, "notes.txt", b"what was fetched")
+    bob.type(f"/get {number}")
+    bob.expect("curl ")
+    line = "curl " + bob.expect_line()
+    run_in_terminal(line, tmp_path)
+    run_in_terminal(line, tmp_path, exit_code=CURL_REFUSED)
+    assert (tmp_path / "notes.txt").read_bytes() == b"what was fetched"
 
 
 # What is too long is refused before it is read: a client that asks whether to send it is told no.

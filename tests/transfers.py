@@ -41,7 +41,7 @@ def ask_url(client: Client, line: str) -> str:
     """Type a /send or /get, and return where to go with it: /f/TOKEN. What came before is lost."""
     client.type(line)
     client.expect("curl -")
-    url = re.fullmatch(r"[To] .* http://[^/]+(/f/\S+)", client.expect_line())[1]
+    url = re.fullmatch(r"(?:T|f -o) .* http://[^/]+(/f/\S+)", client.expect_line())[1]
     if line.startswith("/get"):
         client.expect_line(r"  \d+ bytes, sha256 [0-9a-f]{64}")
     return url
@@ -88,8 +88,8 @@ def chunks(server: ServerProcess) -> int:
         return database.execute("SELECT count(*) FROM file_chunks").fetchone()[0]
 
 
-def run_in_terminal(line: str, folder: Path) -> str:
-    """Run a line that the server said to paste, and return what it prints."""
+def run_in_terminal(line: str, folder: Path, exit_code: int = 0) -> str:
+    """Run a line that the server said to paste, which exits so, and return what it prints."""
     words = shlex.split(line)
     assert words[0] == "curl"
     if not shutil.which("curl"):
@@ -97,17 +97,19 @@ def run_in_terminal(line: str, folder: Path) -> str:
     ran = subprocess.run(
         ["curl", "-sS", *words[1:]], cwd=folder, capture_output=True, text=True, timeout=20
     )
-    assert ran.returncode == 0, ran.stderr
+    assert ran.returncode == exit_code, ran.stderr
     return ran.stdout
 
 
 def _instead_of_curl(words: list[str], folder: Path) -> str:
     address, url = re.fullmatch(r"http://([^/]+)(/.*)", words[-1]).groups()
     connection = http.client.HTTPConnection(address, timeout=WAIT_SECONDS_MAX)
-    path = folder / words[2]
+    path = folder / words[words.index("-o" if "-o" in words else "-T") + 1]
     if words[1] == "-T":
         connection.request("PUT", url, path.read_bytes())
         return connection.getresponse().read().decode()
     connection.request("GET", url)
-    path.write_bytes(connection.getresponse().read())
+    response = connection.getresponse()
+    if response.status < 400 or "-f" not in words:
+        path.write_bytes(response.read())
     return ""

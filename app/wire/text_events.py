@@ -178,7 +178,8 @@ def _upload_offered(event: events.UploadOffered) -> str:
 
 
 def _download_offered(event: events.DownloadOffered) -> Iterable[str]:
-    yield f"curl -o {shlex.quote(event.name)} {event.server}{event.url}"
+    # Used up, an address answers with a refusal: without -f it would take the place of the file.
+    yield f"curl -f -o {shlex.quote(event.name)} {event.server}{event.url}"
     yield f"  {event.size} bytes, sha256 {event.sha256}"
 
 
