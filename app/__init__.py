@@ -35,6 +35,7 @@ Read it in this order:
     store/          what is kept
         models.py       the tables
         database.py     engines; the thread that writes, the threads that read
+        postgresql.py   what is different there
         messages.py  rooms.py  files.py  accounts.py  tokens.py  audit.py     the queries
         lock.py  opening.py  migration.py                 opening the database at start
     net/            sockets and greenlets

@@ -85,6 +85,8 @@ HTTP_STALL_SECONDS_MAX = 30  # in which a peer sends, or takes, nothing of a bod
 # The database and the interpreter.
 DATABASE_BUSY_SECONDS_MAX = 5  # how long another process may hold the database before a write fails
 DATABASE_CHECK_SECONDS_MAX = 1.0  # of looking for damage at start; of a large one, at a part
+DATABASE_PROBE_SECONDS = 5  # of silence, until PostgreSQL and we ask whether the other is there
+DATABASE_PROBES = 3  # left without an answer, and it is gone
 READER_THREADS = 2  # reads are short; a second thread lets one slow page not hold up a join
 SWITCH_INTERVAL_SECONDS = 0.0005  # a tenth of Python's own: the writer waits for it at each step
 

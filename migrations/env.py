@@ -9,10 +9,11 @@ from typing import Any
 
 from alembic import context
 from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
 
 from app.errors import StartRefused
 from app.settings import Settings
-from app.store.database import is_sqlite, migrating_engine, sqlite_path
+from app.store.database import first_line, is_sqlite, migrating_engine, sqlite_path
 from app.store.lock import DatabaseLock, open_private
 from app.store.models import Base
 
@@ -59,3 +60,5 @@ else:
         _run_alone(arguments.get("url") or Settings().url)
     except StartRefused as refusal:
         raise SystemExit(f"alembic: {refusal}") from None
+    except SQLAlchemyError as error:
+        raise SystemExit(f"alembic: the database can't be migrated: {first_line(error)}") from error

@@ -59,7 +59,7 @@ def test_one_id_a_txn(connection: Connection, batches: list[list[tuple[int, str 
 
 # What was stored under a txn is looked up by the index, however many messages there are.
 def test_txns_are_looked_up(connection: Connection) -> None:
-    statement = str(store._find_keys.compile(connection.engine))
+    statement = str(store._FIND_KEYS["sqlite"].compile(connection.engine))
     plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", ('[[1, "a"]]',))
     steps = [row[-1] for row in plan]
     assert any("SEARCH" in step and "(user_id=? AND txn=?)" in step for step in steps), steps

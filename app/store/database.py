@@ -18,11 +18,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.errors import NotStored, StartRefused
 from app.settings import DATABASE_BUSY_SECONDS_MAX, READER_THREADS
+from app.store import postgresql
 
 Result = TypeVar("Result")
 Work = Callable[[Connection], Result]
 
 _SYNCHRONOUS = {"full": "FULL", "normal": "NORMAL"}
+_SYNCHRONOUS_COMMIT = {"full": "on", "normal": "off"}  # of PostgreSQL
 
 
 def is_sqlite(url: str) -> bool:
@@ -46,7 +48,10 @@ def sqlite_path(url: str) -> Path:
 
 def writing_engine(url: str, durability: str = "full") -> Engine:
     """Make the engine of the one writer: transactions take the write lock when they begin."""
-    return _engine(
+    if not is_sqlite(url):
+        commit = _SYNCHRONOUS_COMMIT[durability]
+        return postgresql.make_engine(url, writes_alone=True, synchronous_commit=commit)
+    return _sqlite_engine(
         url,
         "BEGIN IMMEDIATE",
         "journal_mode = WAL",
@@ -58,27 +63,30 @@ def writing_engine(url: str, durability: str = "full") -> Engine:
 
 def reading_engine(url: str) -> Engine:
     """Make an engine whose connections can't write and never checkpoint."""
-    return _engine(url, "BEGIN", "wal_autocheckpoint = 0", "query_only = ON")
+    if not is_sqlite(url):
+        return postgresql.make_engine(
+            url,
+            default_transaction_read_only="on",
+            default_transaction_isolation="repeatable read",
+        )
+    return _sqlite_engine(url, "BEGIN", "wal_autocheckpoint = 0", "query_only = ON")
 
 
 def visiting_engine(url: str) -> Engine:
     """Make the engine of a command that writes beside a running server, and never checkpoints."""
-    return _engine(url, "BEGIN IMMEDIATE", "wal_autocheckpoint = 0", "foreign_keys = ON")
+    if not is_sqlite(url):
+        return postgresql.make_engine(url)
+    return _sqlite_engine(url, "BEGIN IMMEDIATE", "wal_autocheckpoint = 0", "foreign_keys = ON")
 
 
 def migrating_engine(url: str) -> Engine:
     """Make the engine of migrations: no foreign keys, since tables are made anew and swapped."""
-    return _engine(url, "BEGIN IMMEDIATE", "journal_mode = WAL", "foreign_keys = OFF")
-
-
-def _engine(url: str, begin: str, *pragmas: str) -> Engine:
     if not is_sqlite(url):
-        try:
-            return create_engine(url, pool_size=READER_THREADS, pool_pre_ping=True)
-        except ImportError as error:
-            raise StartRefused(
-                f"GREENROOM_DATABASE_URL: the driver {error.name} is not installed here"
-            ) from error
+        return postgresql.make_engine(url)
+    return _sqlite_engine(url, "BEGIN IMMEDIATE", "journal_mode = WAL", "foreign_keys = OFF")
+
+
+def _sqlite_engine(url: str, begin: str, *pragmas: str) -> Engine:
     engine = create_engine(
         url,
         pool_size=READER_THREADS,

@@ -5,13 +5,13 @@ import os
 from pathlib import Path
 from typing import TextIO
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.errors import DatabaseInUse, StartRefused
+from app.store import postgresql
 from app.store.database import first_line, is_sqlite, reading_engine, sqlite_path
 
-_ADVISORY_KEY = 0x67_72_65_65_6E  # "green", on PostgreSQL
 _READY = "ready"  # what the lock file says once the database beside it was made
 
 
@@ -52,13 +52,11 @@ class DatabaseLock:
     def _lock_postgresql(self, url: str) -> None:
         try:
             self._connection = reading_engine(url).connect()
-            query = text("SELECT pg_try_advisory_lock(:key)")
-            is_ours = self._connection.execute(query, {"key": _ADVISORY_KEY}).scalar_one()
-            self._connection.commit()
+            is_ours = postgresql.take_to_serve(self._connection)
         except SQLAlchemyError as error:
             raise StartRefused(f"can't use the database: {first_line(error)}") from error
         if not is_ours:
-            self._connection.close()
+            self.release()
             raise DatabaseInUse("the database is open in another Greenroom; stop that one first")
 
     def mark_ready(self) -> None:

@@ -9,6 +9,7 @@ import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 from sqlalchemy import inspect, text
 from sqlalchemy.exc import SQLAlchemyError
@@ -137,6 +138,7 @@ def _check_postgresql(url: str) -> None:
     engine = reading_engine(url)
     try:
         with engine.begin() as connection:
+            encoding = connection.exec_driver_sql("SHOW server_encoding").scalar_one()
             revision = None
             if inspect(connection).has_table("alembic_version"):
                 query = text("SELECT version_num FROM alembic_version")
@@ -145,8 +147,24 @@ def _check_postgresql(url: str) -> None:
         raise StartRefused(f"can't use the database: {first_line(error)}") from error
     finally:
         engine.dispose()
-    if revision != SCHEMA_REVISION:
+    if encoding != "UTF8":
         raise StartRefused(
-            f"the database is at revision {revision}, this Greenroom needs {SCHEMA_REVISION}; "
-            "run: alembic upgrade head"
+            f"the database can't hold every text, for its encoding is {encoding}; make one with: "
+            "createdb --encoding UTF8 --template template0"
         )
+    if revision != SCHEMA_REVISION:
+        _refuse_revision(revision)
+
+
+def _refuse_revision(revision: str | None) -> NoReturn:
+    from app.store.migration import is_known_revision
+
+    if revision is not None and not is_known_revision(revision):
+        raise StartRefused(
+            f"the database is of a newer Greenroom (revision {revision}); run that version"
+        )
+    found = f"at revision {revision}" if revision else "empty"
+    raise StartRefused(
+        f"the database is {found}, and this Greenroom needs revision {SCHEMA_REVISION}; "
+        "run: alembic upgrade head"
+    )

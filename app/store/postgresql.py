@@ -1,0 +1,84 @@
+"""PostgreSQL's part of the engines: what each session is told, and who alone may write.
+
+The right to serve a database is held twice, by sessions of PostgreSQL that end with their process:
+`SERVING` from the start on, and `WRITING` by the connection that writes. When PostgreSQL was away,
+both are lost. The writer has no new connection unless it gets the right to write again, so that
+what another server took over meanwhile is never written to by two.
+"""
+
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import make_url
+
+from app.errors import StartRefused
+from app.settings import (
+    DATABASE_BUSY_SECONDS_MAX,
+    DATABASE_PROBE_SECONDS,
+    DATABASE_PROBES,
+    READER_THREADS,
+)
+
+SERVING, WRITING = 1, 2  # what locks of ours mean; they are of one database of PostgreSQL each
+_OURS = 0x67_72_65_65  # "gree": tells our locks from those of others in the same database
+_TAKE = f"SELECT pg_try_advisory_lock({_OURS}, {{}})"
+_GIVE_BACK = f"SELECT pg_advisory_unlock({_OURS}, {{}})"
+_DRIVER = "psycopg"
+
+# On both ends, a peer that is gone without a word is not waited for, and holds no lock for long.
+_KEEPALIVE = {
+    "keepalives_idle": DATABASE_PROBE_SECONDS,
+    "keepalives_interval": DATABASE_PROBE_SECONDS,
+    "keepalives_count": DATABASE_PROBES,
+}
+_EVERY_SESSION = {
+    "lock_timeout": f"{DATABASE_BUSY_SECONDS_MAX}s",
+    **{f"tcp_{name}": str(value) for name, value in _KEEPALIVE.items()},
+}
+
+
+def make_engine(url: str, *, writes_alone: bool = False, **options: str) -> Engine:
+    """Make an engine whose sessions have these of PostgreSQL's options. Raises StartRefused.
+
+    One that `writes_alone` has no connection while another session holds the right to write.
+    """
+    driver = make_url(url).get_driver_name()
+    if driver != _DRIVER:
+        raise StartRefused(
+            f"GREENROOM_DATABASE_URL: the driver {driver} is not supported; "
+            f"write postgresql+{_DRIVER}://..."
+        )
+    arguments = {"client_encoding": "utf8", "connect_timeout": DATABASE_BUSY_SECONDS_MAX}
+    try:
+        engine = create_engine(
+            url,
+            pool_size=READER_THREADS,
+            pool_pre_ping=True,  # or each connection fails once after PostgreSQL was away
+            connect_args=arguments | _KEEPALIVE,
+        )
+    except ImportError as error:
+        raise StartRefused(
+            f"GREENROOM_DATABASE_URL: the driver {error.name} is not installed here"
+        ) from error
+
+    @event.listens_for(engine, "connect")
+    def _connect(connection: Any, _record: object) -> None:
+        for name, value in (_EVERY_SESSION | options).items():
+            connection.execute(f"SET {name} = '{value}'")
+        if writes_alone and not connection.execute(_TAKE.format(WRITING)).fetchone()[0]:
+            connection.close()
+            raise engine.dialect.loaded_dbapi.OperationalError("it is open in another Greenroom")
+        connection.commit()
+
+    return engine
+
+
+def take_to_serve(connection: Connection) -> bool:
+    """Take the right to serve, for as long as the connection is open, if nobody has it."""
+    is_ours = all(
+        connection.exec_driver_sql(_TAKE.format(right)).scalar_one() for right in (SERVING, WRITING)
+    )
+    if is_ours:  # the engine that writes will take that one
+        connection.exec_driver_sql(_GIVE_BACK.format(WRITING))
+    connection.commit()
+    return is_ours
