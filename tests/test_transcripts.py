@@ -145,9 +145,8 @@ class _Stage:
             client.expect_nothing_more()
 
 
-# Everybody sees what the transcript says that they see, and nothing else.
-@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.txt")), ids=lambda path: path.stem)
-def test_transcript(path: Path, start_server, run_here) -> None:
+def play(path: Path, start_server: Callable[..., ServerProcess], run_here: Callable[..., Result]):
+    """Play a transcript with a server that is started for it."""
     lines = [line for line in path.read_text().splitlines() if line and line[0] != "#"]
     settings = [line for line in lines if line.startswith("server with ")]
     named = dict(line.removeprefix("server with ").split("=", 1) for line in settings)
@@ -161,3 +160,9 @@ def test_transcript(path: Path, start_server, run_here) -> None:
                 where = f"{path.name}, at the last line of:\n{context}"
                 raise AssertionError(f"{where}\n{error}") from None
     stage.end()
+
+
+# Everybody sees what the transcript says that they see, and nothing else.
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.txt")), ids=lambda path: path.stem)
+def test_transcript(path: Path, start_server, run_here) -> None:
+    play(path, start_server, run_here)

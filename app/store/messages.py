@@ -68,15 +68,17 @@ def _elements(dialect: str, parameter: str) -> Alias:
     return elements.render_derived()
 
 
-def _part(elements: Alias, place: int, column: str) -> ColumnElement[Any]:
+def _part(dialect: str, elements: Alias, place: int, column: str) -> ColumnElement[Any]:
     """Return what stands at a place of each element, itself an array, as a column has it."""
     part = elements.c.value.op("->>")(literal_column(str(place)))
-    return cast(part, Message.__table__.c[column].type)
+    return part if dialect == "sqlite" else cast(part, Message.__table__.c[column].type)
 
 
 def _insert_batch(dialect: str) -> Insert:
     batch = _elements(dialect, "batch")
-    parts = (_part(batch, place, column) for place, column in enumerate(NewMessage._fields))
+    parts = (
+        _part(dialect, batch, place, column) for place, column in enumerate(NewMessage._fields)
+    )
     return insert(Message).from_select(NewMessage._fields, select(*parts).order_by(batch.c.key))
 
 
@@ -85,8 +87,8 @@ def _find_keys(dialect: str) -> Select[int, str | None, int]:
     return select(Message.user_id, Message.txn, Message.id).join_from(
         keys,  # each is looked up; of (a, b) IN (...) SQLite makes a scan
         Message,
-        (Message.user_id == _part(keys, 0, "user_id"))
-        & (Message.txn == _part(keys, 1, "txn"))
+        (Message.user_id == _part(dialect, keys, 0, "user_id"))
+        & (Message.txn == _part(dialect, keys, 1, "txn"))
         & Message.txn.is_not(None),
     )
 
