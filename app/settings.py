@@ -118,6 +118,11 @@ class Settings(BaseSettings):
     data_dir: Path = Field(Path("var"), description="where the database lives; created 0700")
     database_url: str = Field("", description="SQLAlchemy URL; empty: SQLite in the data directory")
     listen: str = Field("127.0.0.1:8888", description="the address, [HOST:]PORT")
+    public_url: str = Field(
+        "",
+        pattern=r"^(https?://[^/\s]+)?$",
+        description="what the lines for curl call this server; empty: where its client came to",
+    )
     registration: Literal["open", "closed"] = Field(
         "open", description="closed: only createuser makes accounts"
     )

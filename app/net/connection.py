@@ -61,6 +61,7 @@ class Connection:
         "_outbox",
         "_outbox_bytes",
         "_outbox_bytes_max",
+        "_public_url",
         "_readable",
         "_service",
         "_socket",
@@ -92,6 +93,7 @@ class Connection:
         self._outbox: deque[bytes | memoryview] = deque()
         self._outbox_bytes = 0
         self._outbox_bytes_max = settings.outbox_bytes_max
+        self._public_url = settings.public_url
         self._drained: Signal | None = None  # set while somebody waits for an empty outbox
         self.is_closing = False  # the session is over; what is in the outbox still goes out
         self._is_lost = False  # the peer is gone
@@ -106,6 +108,8 @@ class Connection:
     @property
     def server(self) -> str:
         """See Client."""
+        if self._public_url:
+            return self._public_url
         scheme = "https" if isinstance(self._socket, TlsSocket) else "http"
         return f"{scheme}://{format_address(self._socket.getsockname())}"
 

@@ -72,7 +72,9 @@ def listen(address: str) -> socket:
         listener.bind(where)
         listener.listen(ACCEPT_BACKLOG)
     except OSError as error:
-        raise StartRefused(f"can't listen on {address}: {error.strerror}") from error
+        raise StartRefused(
+            f"can't listen on {address}: {error.strerror}; another port: manage.py runserver 8889"
+        ) from error
     return listener
 
 
