@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+import structlog
 from gevent.threadpool import ThreadPool
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
@@ -19,6 +20,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.errors import NotStored, StartRefused
 from app.settings import DATABASE_BUSY_SECONDS_MAX, READER_THREADS
 from app.store import postgresql
+
+log = structlog.get_logger()
 
 Result = TypeVar("Result")
 Work = Callable[[Connection], Result]
@@ -137,7 +140,7 @@ class Database:
         result, error = outcome
         if isinstance(error, SQLAlchemyError):
             raise NotStored(
-                f"not stored: the database can't be used now ({first_line(error)}); try again later"
+                f"not stored: the database can't be used now ({_reason(error)}); try again later"
             ) from error
         if error:
             raise error
@@ -156,6 +159,15 @@ def _attempt(engine: Engine, work: Work[Result]) -> tuple[Result | None, Excepti
             return work(connection), None
     except Exception as error:  # noqa: BLE001 (raised again in the greenlet that asked)
         return None, error
+
+
+def _reason(error: SQLAlchemyError) -> str:
+    """Say to clients what the database said; where it is, and who we are there, is for the log."""
+    reason = first_line(error)
+    if not postgresql.is_out_of_reach(error):
+        return reason
+    log.warning("no connection to the database", reason=reason)
+    return "it is out of reach"
 
 
 def first_line(error: SQLAlchemyError) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
 
 from app.errors import StartRefused
 from app.settings import (
@@ -24,6 +25,7 @@ _OURS = 0x67_72_65_65  # "gree": tells our locks from those of others in the sam
 _TAKE = f"SELECT pg_try_advisory_lock({_OURS}, {{}})"
 _GIVE_BACK = f"SELECT pg_advisory_unlock({_OURS}, {{}})"
 _DRIVER = "psycopg"
+_TAKEN_OVER = "it is open in another Greenroom"
 
 # On both ends, a peer that is gone without a word is not waited for, and holds no lock for long.
 _KEEPALIVE = {
@@ -67,10 +69,16 @@ def make_engine(url: str, *, writes_alone: bool = False, **options: str) -> Engi
             connection.execute(f"SET {name} = '{value}'")
         if writes_alone and not connection.execute(_TAKE.format(WRITING)).fetchone()[0]:
             connection.close()
-            raise engine.dialect.loaded_dbapi.OperationalError("it is open in another Greenroom")
+            raise engine.dialect.loaded_dbapi.OperationalError(_TAKEN_OVER)
         connection.commit()
 
     return engine
+
+
+def is_out_of_reach(error: SQLAlchemyError) -> bool:
+    """Whether an error is one of the connection to PostgreSQL, and nothing that it said itself."""
+    said = getattr(error, "orig", None)
+    return getattr(said, "sqlstate", "") is None and str(said) != _TAKEN_OVER
 
 
 def take_to_serve(connection: Connection) -> bool:
