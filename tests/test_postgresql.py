@@ -232,9 +232,13 @@ def test_postgresql_goes_and_comes(
     bob.expect_lines(f"{alice.name}: after")
     with pytest.raises(DatabaseInUse):
         DatabaseLock(url)
+    postgres.crash()  # and is back before anybody says anything
+    postgres.start()
+    alice.type("and on")
+    bob.expect_lines(f"{alice.name}: and on")
     bob.type("/history")
-    bob.expect_line(r"\[.*\] .*: before")
-    bob.expect_line(r"\[.*\] .*: after")
+    for body in ("before", "after", "and on"):
+        bob.expect_line(rf"\[.*\] {alice.name}: {body}")
 
 
 # What anybody was shown is there after the server was killed, and after PostgreSQL was.
