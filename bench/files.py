@@ -61,7 +61,7 @@ class Sender:
 
     def address(self) -> str:
         """Return where to fetch the file that was sent."""
-        return self._ask(f"/get {self.number}\n", "curl -o .* (http.*)")
+        return self._ask(f"/get {self.number}\n", "curl -f -o .* (http.*)")
 
     def close(self) -> None:
         """Hang up."""
