@@ -65,9 +65,11 @@ class Messages:
     ) -> None:
         # First all that may switch: what the checks find must still hold when it is appended.
         self._journal.wait_for_room()
-        if session.room_or_refuse(command.room).is_lagging:
+        room = session.room_or_refuse(command.room)
+        if room.is_lagging:
             gevent.sleep(LAG_SECONDS)
-        room, user, now = session.room_or_refuse(command.room), session.speaker, self._clock()
+            room = session.room_or_refuse(command.room)
+        user, now = session.speaker, self._clock()
         room.check_may_speak(user, now)
         body = harmless(command.body)
         said = events.Said(room.name, user.name, body, now, is_action)

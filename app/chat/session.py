@@ -122,8 +122,9 @@ class Session:
             if room is None:
                 raise NotPossible(f"you are not in {name}; join it first", code="no_room")
             return room
+        if len(self.rooms) == 1:
+            (room,) = self.rooms.values()
+            return room
         if not self.rooms:
             raise NotPossible("join a room first: /join ROOM", code="no_room")
-        if len(self.rooms) > 1:
-            raise NotPossible("you are in several rooms; say in which one", code="which_room")
-        return next(iter(self.rooms.values()))
+        raise NotPossible("you are in several rooms; say in which one", code="which_room")

@@ -186,7 +186,8 @@ class Connection:
             self._refuse(session, item)
         else:
             self._carry_out(session, item)
-        self.send(self._wire.done())
+        if done := self._wire.done():
+            self.send(done)
 
     def _carry_out(self, session: Session, command: Command) -> None:
         try:
