@@ -15,7 +15,8 @@ Read it in this order:
     addresses.py    addresses as people write them
     times.py        times and spans as people write them
     errors.py       every refusal, with its stable code
-    commands.py     what a client may ask: the one table that parser, usage and /help are made from
+    shapes.py       what a command is; the one table that parser, usage and /help are made from
+    commands.py  operations.py      what users may ask; what admins and the operator may
     events.py       what happened, and what a session is told
     wire/           bytes <-> commands and events; pure
         lines.py  telnet.py
@@ -32,6 +33,7 @@ Read it in this order:
         files.py        who may share files and fetch them
         tickets.py  transfers.py        the right to do so; the bytes
         messages.py  moderation.py  private.py  accounts.py  passwords.py  tokens.py  limits.py
+        administration.py               what admins and the operator do to accounts and rooms
     store/          what is kept
         models.py       the tables
         database.py     engines; the thread that writes, the threads that read
@@ -44,6 +46,8 @@ Read it in this order:
         connection.py   a socket, its outbox, the greenlet that reads it
         http.py  transfer.py    what is asked over HTTP; the files that come and go
         server.py       the listener
+        control.py      the socket at which manage.py asks a running server
+        local.py        the same without a server
         main.py         the process
     client/         the library for programs at the other end; it needs nothing of all this
         client.py  connection.py  stream.py  resume.py
@@ -53,7 +57,11 @@ Read it in this order:
         screen.py  pane.py  appearance.py  status.py  completion.py       how it looks
         files.py  transfers.py  filenames.py              files, sent and fetched
         application.py                                    all of it together
-    log.py  cli.py  the log; manage.py's commands
+    cli/            manage.py's commands
+        main.py         serving and chatting
+        asking.py       how the others reach a running server, or the database
+        accounts.py  audit.py  tables.py
+    log.py          the log
 
 Imports point one way: net -> wire, chat -> store; terminal -> client, wire; all of them -> the
 files at the top.

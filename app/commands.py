@@ -1,174 +1,64 @@
-"""What a client may ask: one class a command, named in the imperative. Plain data.
+"""What users may ask: one class a command, named in the imperative. Plain data.
 
-This is the one table of commands. The text wire's parser, its usage errors and `/help` are made
-from it, and so are the requests of programs and their schema: the word, the docstring's first line,
-and of each field the annotation that says what may stand there. A field with a default may be left
-out; one that has no shape (Word, Rest, Count, Span) is for programs alone, and nobody types it.
+The table of commands is made of these and of those in app/operations.py. The text wire's parser,
+its usage errors and `/help` are made from it, and so are the requests of programs and their schema:
+the word, the docstring's first line, and of each field the annotation that says what may stand
+there. A field with a default may be left out; one that has no shape (Word, Rest, Count, Span) is
+for programs alone, and nobody types it.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Annotated, ClassVar, TypeVar, dataclass_transform
+from typing import Annotated
 
-from annotated_types import Ge, GroupedMetadata, Le, MaxLen, MinLen
-from pydantic import StringConstraints
-
-from app.settings import (
-    FILE_PATH_CHARS_MAX,
-    HISTORY_PAGE_MAX,
-    ID_MAX,
-    REASON_CHARS_MAX,
-    SPAN_SECONDS_MAX,
-    TXN_CHARS_MAX,
+from app.settings import HISTORY_PAGE_MAX, ID_MAX
+from app.shapes import (
+    Body,
+    Command,
+    Count,
+    FileId,
+    FilePath,
+    FileSize,
+    FileUser,
+    InRoom,
+    Label,
+    Level,
+    MessageId,
+    Note,
+    Reason,
+    Rest,
+    RoomName,
+    Seconds,
+    Secret,
+    Txn,
+    UserName,
+    Word,
+    command,
 )
 
-Bound = Ge | Le | MaxLen | MinLen
 
-
-@dataclass(frozen=True, slots=True)
-class Shape(GroupedMetadata):
-    """How a field is typed, and what holds for it on every wire.
-
-    One that is `needed` must be typed although programs may leave it out.
-    """
-
-    name: str
-    is_needed: bool = field(default=False, kw_only=True)
-
-    def __iter__(self) -> Iterator[Bound]:
-        """Yield the bounds of its value."""
-        yield from ()
-
-
-@dataclass(frozen=True, slots=True)
-class Word(Shape):
-    """Read one word."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rest(Shape):
-    """Read the rest of the line, at most so many characters."""
-
-    chars_max: int | None = None
-
-    def __iter__(self) -> Iterator[Bound]:
-        if self.chars_max is not None:
-            yield MaxLen(self.chars_max)
-
-
-@dataclass(frozen=True, slots=True)
-class Count(Shape):
-    """Read a whole number from 1 to `most`."""
-
-    most: int
-
-    def __iter__(self) -> Iterator[Bound]:
-        yield Ge(1)
-        yield Le(self.most)
-
-
-@dataclass(frozen=True, slots=True)
-class Span(Shape):
-    """Read a time span like 30m, in seconds; any other word leaves the field out."""
-
-    name: str = "30m|2h|7d"
-
-    def __iter__(self) -> Iterator[Bound]:
-        yield Ge(1)
-        yield Le(SPAN_SECONDS_MAX)
-
-
-@dataclass(frozen=True, slots=True)
-class Path(Shape):
-    """Read the rest of the line, up to `to USER` if it ends so."""
-
-    def __iter__(self) -> Iterator[Bound]:
-        yield MinLen(1)
-        yield MaxLen(FILE_PATH_CHARS_MAX)
-
-
-@dataclass(frozen=True, slots=True)
-class Addressee(Shape):
-    """Read `to` and a word."""
-
-    name: str = "to USER"
-
-
-RoomName = Annotated[str, Word("ROOM")]
-UserName = Annotated[str, Word("USER")]
-Body = Annotated[str, Rest("TEXT"), MinLen(1)]
-Note = Annotated[str, Rest("TEXT", REASON_CHARS_MAX)]
-Reason = Annotated[str, Rest("REASON", REASON_CHARS_MAX)]
-Seconds = Annotated[int | None, Span()]
-Secret = Annotated[str, Rest("[PASSWORD]", is_needed=True)]  # left out, it is asked for, unseen
-MessageId = Annotated[int | None, Ge(0), Le(ID_MAX)]
-# The same once more: the same message, said again. SQLite would cut one at a NUL.
-Txn = Annotated[str, StringConstraints(max_length=TXN_CHARS_MAX, pattern="^[ -~]*$")]
-Label = Annotated[str, MaxLen(REASON_CHARS_MAX)]
-FilePath = Annotated[str, Path("NAME")]
-FileUser = Annotated[str, Addressee()]
-FileSize = Annotated[int | None, Ge(0), Le(ID_MAX)]
-FileId = Annotated[int, Count("N", ID_MAX)]
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """A request of one session. `is_open` ones may come before login.
-
-    Programs ask for it by its `op`, if they can at all: by its word, where nothing else is said.
-    """
-
-    word: ClassVar[str]
-    op: ClassVar[str | None] = ""
-    is_open: ClassVar[bool] = False
-
-
-@dataclass(frozen=True, slots=True)
-class InRoom(Command):
-    """A request about a room that the session is in: its only one, when none is named."""
-
-    room: str = field(default="", kw_only=True)
-
-
-Kind = TypeVar("Kind", bound=Command)
-
-COMMANDS: dict[str, type[Command]] = {}
-
-
-@dataclass_transform(frozen_default=True)
-def _command(kind: type[Kind]) -> type[Kind]:
-    """Make a class of the table a dataclass, and enter it."""
-    made = dataclass(frozen=True, slots=True)(kind)
-    if made.op == "":
-        made.op = made.word
-    COMMANDS[made.word] = made
-    return made
-
-
-@_command
+@command
 class Register(Command):
     """Make an account and log in."""
 
     word = "register"
-    is_open = True
+    least = Level.ANYBODY
     name: Annotated[str, Word("NAME")]
     password: Secret
     remember: Label = ""
 
 
-@_command
+@command
 class Login(Command):
     """Log in."""
 
     word = "login"
-    is_open = True
+    least = Level.ANYBODY
     name: Annotated[str, Word("NAME", is_needed=True)] = ""
     password: Secret = ""
     token: str = ""  # instead of both
     remember: Label = ""  # asks for a token, under that label
 
 
-@_command
+@command
 class Join(Command):
     """Enter a room, and make it if there is none; you leave the one you are in."""
 
@@ -177,14 +67,14 @@ class Join(Command):
     since: MessageId = None  # replay all that came after this one
 
 
-@_command
+@command
 class Leave(InRoom):
     """Leave the room."""
 
     word = "leave"
 
 
-@_command
+@command
 class Say(InRoom):
     """Say something in the room; any line that does not begin with a slash does it."""
 
@@ -193,7 +83,7 @@ class Say(InRoom):
     txn: Txn = ""
 
 
-@_command
+@command
 class Emote(InRoom):
     """Say what you do: /me waves."""
 
@@ -202,7 +92,7 @@ class Emote(InRoom):
     txn: Txn = ""
 
 
-@_command
+@command
 class Tell(Command):
     """Send somebody a private message, kept for them while they are away."""
 
@@ -212,21 +102,23 @@ class Tell(Command):
     txn: Txn = ""
 
 
-@_command
+@command
 class Who(InRoom):
     """Show who is in the room."""
 
     word = "who"
+    suits_operator = True
 
 
-@_command
+@command
 class Rooms(Command):
     """Show the rooms, the busiest first."""
 
     word = "rooms"
+    suits_operator = True
 
 
-@_command
+@command
 class History(InRoom):
     """Show the room's last messages; typed again, those before them."""
 
@@ -236,15 +128,16 @@ class History(InRoom):
     after: MessageId = None
 
 
-@_command
+@command
 class Topic(InRoom):
     """Show the room's topic, or set it (moderators)."""
 
     word = "topic"
+    suits_operator = True
     text: Note = ""
 
 
-@_command
+@command
 class Away(Command):
     """Say that you are away, and why; typed again, that you are back."""
 
@@ -252,7 +145,7 @@ class Away(Command):
     why: Note = ""
 
 
-@_command
+@command
 class Ignore(Command):
     """Hide what somebody says from you; alone, show whom you ignore."""
 
@@ -260,7 +153,7 @@ class Ignore(Command):
     user: UserName = ""
 
 
-@_command
+@command
 class Unignore(Command):
     """Hear somebody again."""
 
@@ -268,75 +161,83 @@ class Unignore(Command):
     user: UserName
 
 
-@_command
+@command
 class Kick(InRoom):
     """Send somebody out of the room (moderators)."""
 
     word = "kick"
+    suits_operator = True
     user: UserName
     reason: Reason = ""
 
 
-@_command
+@command
 class Ban(InRoom):
     """Send somebody out and keep them out, for a time or for good (moderators)."""
 
     word = "ban"
+    suits_operator = True
     user: UserName
     seconds: Seconds = None
     reason: Reason = ""
 
 
-@_command
+@command
 class Unban(InRoom):
     """Let somebody in again (moderators)."""
 
     word = "unban"
+    suits_operator = True
     user: UserName
 
 
-@_command
+@command
 class Bans(InRoom):
     """Show who is banned from the room or muted in it, and until when."""
 
     word = "bans"
+    suits_operator = True
 
 
-@_command
+@command
 class Mute(InRoom):
     """Keep somebody from speaking in the room (moderators)."""
 
     word = "mute"
+    suits_operator = True
     user: UserName
     seconds: Seconds = None
     reason: Reason = ""
 
 
-@_command
+@command
 class Unmute(InRoom):
     """Let somebody speak again (moderators)."""
 
     word = "unmute"
+    suits_operator = True
     user: UserName
 
 
-@_command
+@command
 class Promote(InRoom):
     """Make somebody a moderator of the room (its owner, or an admin)."""
 
     word = "promote"
+    suits_operator = True
     user: UserName
 
 
-@_command
+@command
 class Demote(InRoom):
     """Make somebody a moderator no more (the room's owner, or an admin)."""
 
     word = "demote"
+    suits_operator = True
     user: UserName
 
 
-@_command
+@command
 class Send(InRoom):
     """Share a file with the room, or with one user: shows what to run in another terminal."""
 
@@ -347,7 +248,7 @@ class Send(InRoom):
     size: FileSize = None
 
 
-@_command
+@command
 class Get(Command):
     """Fetch a file: shows what to run in another terminal."""
 
@@ -356,7 +257,7 @@ class Get(Command):
     file: FileId
 
 
-@_command
+@command
 class Files(InRoom):
     """Show the room's files, and those between you and others."""
 
@@ -364,7 +265,7 @@ class Files(InRoom):
     op = "file.list"
 
 
-@_command
+@command
 class Upload(InRoom):
     """Share a small file from here: base64 lines follow, then a line with a dot alone."""
 
@@ -375,7 +276,7 @@ class Upload(InRoom):
     data: bytes = b""
 
 
-@_command
+@command
 class Download(Command):
     """Show a small file as base64 lines."""
 
@@ -384,7 +285,7 @@ class Download(Command):
     file: FileId
 
 
-@_command
+@command
 class Unshare(Command):
     """Remove a file that you shared, or anybody's from the room (moderators)."""
 
@@ -393,7 +294,7 @@ class Unshare(Command):
     file: FileId
 
 
-@_command
+@command
 class Passwd(Command):
     """Change your password; alone, it asks without showing what you type."""
 
@@ -402,7 +303,7 @@ class Passwd(Command):
     new: Annotated[str, Rest("NEW")]
 
 
-@_command
+@command
 class Tokens(Command):
     """Show what logs in as you without your password; with its number, revoke one."""
 
@@ -410,26 +311,28 @@ class Tokens(Command):
     revoke: Annotated[int | None, Count("N", ID_MAX)] = None
 
 
-@_command
+@command
 class Ping(Command):
     """Ask whether the server is there."""
 
     word = "ping"
-    is_open = True
+    least = Level.ANYBODY
+    suits_operator = True
 
 
-@_command
+@command
 class Help(Command):
     """Show the commands, or what one of them does."""
 
     word = "help"
-    is_open = True
+    least = Level.ANYBODY
+    suits_operator = True
     command: Annotated[str, Word("COMMAND")] = ""
 
 
-@_command
+@command
 class Quit(Command):
     """Say goodbye."""
 
     word = "quit"
-    is_open = True
+    least = Level.ANYBODY

@@ -43,6 +43,7 @@ Code = Literal[
     "no_mute",
     "no_room",
     "no_such_file",
+    "no_such_room",
     "no_such_token",
     "no_such_transfer",
     "no_such_user",

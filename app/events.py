@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.errors import Code
+from app.shapes import Level
 from app.times import Milliseconds
 
 
@@ -392,9 +393,10 @@ class FilePrinted(Answer):
 
 @dataclass(slots=True)
 class HelpShown(Answer):
-    """The commands, or one of them, as this wire has them."""
+    """The commands for those of a level, or one of them, as this wire has them."""
 
     command: str
+    level: Level
 
 
 @dataclass(slots=True)

@@ -74,6 +74,9 @@ DISCARD_SECONDS_MAX = 0.5  # of reading what still comes from a peer that was to
 DRAIN_SECONDS_MAX = 8  # from SIGTERM to exit, whatever the clients do
 DRAIN_POLL_SECONDS = 0.020  # between looks whether they are gone
 
+CONTROL_LINE_BYTES_MAX = 1 << 16  # of what manage.py asks: an announcement, a password
+CONTROL_CONNECTIONS_MAX = 16  # of manage.py at once: a person, and a few scripts
+
 # TLS and HTTP.
 TLS_RECORD_BYTES_MAX = 16_384  # of data in a record (RFC 8446, 5.1)
 TLS_HANDSHAKE_SECONDS_MAX = 5  # some round trips to the moon; also at a byte a second
@@ -115,7 +118,9 @@ class Settings(BaseSettings):
         env_prefix="GREENROOM_", env_file=".env", extra="ignore", frozen=True
     )
 
-    data_dir: Path = Field(Path("var"), description="where the database lives; created 0700")
+    data_dir: Path = Field(
+        Path("var"), description="where the database and the control socket live; created 0700"
+    )
     database_url: str = Field("", description="SQLAlchemy URL; empty: SQLite in the data directory")
     listen: str = Field("127.0.0.1:8888", description="the address, [HOST:]PORT")
     public_url: str = Field(
@@ -171,6 +176,11 @@ class Settings(BaseSettings):
         if value and not info.data.get("tls_cert"):
             raise ValueError("there is no GREENROOM_TLS_CERT")
         return value
+
+    @property
+    def control_path(self) -> Path:
+        """Where the control socket is."""
+        return self.data_dir / "control.sock"
 
     @property
     def url(self) -> str:

@@ -6,7 +6,10 @@ import ssl
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from threading import Barrier
+
+from app.addresses import short_path
 
 WAIT_SECONDS_MAX = 10
 _TELNET_NOP = b"\xff\xf1"
@@ -44,13 +47,18 @@ class Client:
         source: str = "127.0.0.1",
         line_end: str = "\r\n",
         tls: ssl.SSLContext | None = None,
+        control_path: Path | None = None,
     ) -> None:
-        self._socket = socket.socket()
+        self._socket = socket.socket(socket.AF_UNIX if control_path else socket.AF_INET)
+        self._socket.settimeout(WAIT_SECONDS_MAX)
         if receive_buffer_bytes:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
-        self._socket.bind((source, 0))
-        self._socket.settimeout(WAIT_SECONDS_MAX)
-        self._socket.connect(("127.0.0.1", port))
+        if control_path:
+            with short_path(control_path) as name:
+                self._socket.connect(name)
+        else:
+            self._socket.bind((source, 0))
+            self._socket.connect(("127.0.0.1", port))
         if tls is not None:
             self._socket = tls.wrap_socket(
                 self._socket, server_hostname="localhost", suppress_ragged_eofs=False

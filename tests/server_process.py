@@ -111,6 +111,10 @@ class ServerProcess:
         self._clients.append(client)
         return client
 
+    def control(self) -> Program:
+        """Connect to the control socket, as manage.py does."""
+        return self.program(control_path=self.folder / "var" / "control.sock")
+
     def hang_up(self) -> None:
         """Let all its clients go."""
         for client in self._clients:

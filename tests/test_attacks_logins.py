@@ -6,7 +6,8 @@ from typing import get_type_hints
 import pytest
 
 from app.chat import passwords
-from app.commands import COMMANDS, Addressee, Command, Count, Path, Rest, Shape, Span, Word
+from app.operations import COMMANDS
+from app.shapes import Addressee, Command, Count, Level, Path, Rest, Shape, Span, Word
 from tests.client import Client
 from tests.server_process import ServerProcess, manage
 
@@ -160,7 +161,7 @@ def _typed(kind: type[Command], name: str) -> str:
 def test_every_command_before_login(server: ServerProcess, pair) -> None:
     writer, reader = pair
     stranger = _newcomer(server)
-    closed = [kind for kind in COMMANDS.values() if not kind.is_open]
+    closed = [kind for kind in COMMANDS.values() if kind.least is not Level.ANYBODY]
     for kind in closed:
         stranger.type(_typed(kind, reader.name))
         stranger.expect_lines("Error: log in first: /login NAME, or /register NAME")

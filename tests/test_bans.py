@@ -12,6 +12,7 @@ from app import commands, events
 from app.chat.service import Service
 from app.errors import Forbidden
 from app.settings import Settings
+from app.shapes import Command
 from app.store.database import Database
 from app.store.opening import open_database
 from tests.fakes import FakeClient
@@ -41,7 +42,7 @@ class Chat:
         client = FakeClient()
         session = self._service.connect(client)
 
-        def do(command: commands.Command) -> events.Event:
+        def do(command: Command) -> events.Event:
             self._service.handle(session, command)
             self._service.journal.settle(session)
             return client.shown[-1]
@@ -49,12 +50,12 @@ class Chat:
         do((commands.Register if is_new else commands.Login)(name, "secret"))
         return do
 
-    def hasty(self, name: str) -> Callable[[commands.Command | None], None]:
+    def hasty(self, name: str) -> Callable[[Command | None], None]:
         """Log somebody in who waits for nothing: None is their line that drops."""
         session = self._service.connect(FakeClient())
         self._service.handle(session, commands.Login(name, "secret"))
 
-        def do(command: commands.Command | None) -> None:
+        def do(command: Command | None) -> None:
             if command is None:
                 self._service.disconnect(session)
             else:

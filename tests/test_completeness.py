@@ -10,13 +10,14 @@ from unittest.mock import Mock
 import pytest
 from pydantic.fields import FieldInfo
 
-from app import commands, events
+from app import commands, events, operations
 from app.chat.service import Service
 from app.client import client
-from app.commands import COMMANDS
 from app.errors import Code
 from app.events import Event, Person, RoomSummary, Sanction
+from app.operations import COMMANDS
 from app.settings import MessageRate, Settings
+from app.shapes import Command, InRoom, Level
 from app.wire import ndjson_events
 from app.wire.text_commands import summary, usage
 from app.wire.text_events import render
@@ -68,7 +69,7 @@ _HELLO = events.Said("lobby", "alice", "hello", AT)
 
 # What stands for others, or is shown to programs alone.
 FOR_PEOPLE = {events.FilePrinted}  # no op is answered with it
-ABSTRACT = {events.RoomEvent, events.Answer, events.Stored, commands.InRoom}
+ABSTRACT = {events.RoomEvent, events.Answer, events.Stored, InRoom}
 
 # One event of each class, which occurs in a transcript and in docs/protocol.md just so.
 SAMPLES: list[Event] = [
@@ -114,7 +115,7 @@ SAMPLES: list[Event] = [
     events.FilesListed([], has_more=False),
     events.FilesListed([_FILE], has_more=False),
     events.FilePrinted(_FILE, b"hello"),
-    events.HelpShown("kick"),
+    events.HelpShown("kick", Level.USER),
     events.Done("Welcome back."),
     events.Noticed("The server is shutting down. Goodbye."),
     events.Refused("login_required", "log in first: /login NAME, or /register NAME"),
@@ -138,17 +139,22 @@ def test_every_command_has_a_handler() -> None:
 
 # Each command is in the table, by its own word.
 def test_every_command_is_in_the_table() -> None:
-    kinds = {kind for kind in vars(commands).values() if _is_below(kind, commands.Command)}
+    defined = {**vars(commands), **vars(operations)}.values()
+    kinds = {kind for kind in defined if _is_below(kind, Command)}
     kinds -= ABSTRACT
     assert set(COMMANDS.values()) == kinds
     assert all(COMMANDS[kind.word] is kind for kind in kinds)
 
 
 # Each command is typed in some conversation, stands in /help, and is described to strangers.
-@pytest.mark.parametrize("kind", COMMANDS.values(), ids=lambda kind: kind.word)
-def test_every_command_is_shown_and_described(kind: type[commands.Command]) -> None:
+@pytest.mark.parametrize(
+    "kind",
+    [kind for kind in COMMANDS.values() if kind.least < Level.OPERATOR],
+    ids=lambda kind: kind.word,
+)
+def test_every_command_is_shown_and_described(kind: type[Command]) -> None:
     assert any(re.match(rf"/{kind.word}\b", typed) for typed in TYPED)
-    assert f"{usage(kind)}: {summary(kind)}" in _lines(events.HelpShown(""))
+    assert f"{usage(kind)}: {summary(kind)}" in _lines(events.HelpShown("", Level.ADMIN))
     assert re.search(rf"^`{re.escape(usage(kind))}` ", PROTOCOL, re.M)
 
 

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app import events
-from app.commands import COMMANDS, Command
 from app.errors import Refusal
+from app.operations import COMMANDS
+from app.shapes import Command
 from app.wire.ndjson import NdjsonWire
 from app.wire.ndjson_requests import REQUESTS
 from app.wire.text import TextWire

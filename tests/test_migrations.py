@@ -44,6 +44,7 @@ _SPECIAL: dict[str, dict[str, object]] = {
     "messages": {"room_id": 1},
     "files": {"room_id": 1},
     "sanctions": {"kind": "ban"},
+    "server_sanctions": {"kind": "ban", "user_id": 1},
 }
 
 

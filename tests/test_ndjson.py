@@ -2,10 +2,12 @@
 
 import json
 import re
+from dataclasses import MISSING, fields
 
 import pytest
 
-from app.commands import COMMANDS, Command
+from app.operations import COMMANDS
+from app.shapes import Command, Level
 from app.wire.ndjson_requests import OPS
 from tests.program import Program
 from tests.server_process import ServerProcess
@@ -13,6 +15,7 @@ from tests.server_process import ServerProcess
 ROOMS_MAX = 100
 ANY_FIELDS = {  # what a request of each kind needs; the others need nothing
     "body": "x",
+    "text": "x",
     "user": "bob",
     "room": "lobby",
     "file": 1,
@@ -37,23 +40,18 @@ def guest(server: ServerProcess, new_name, owner: Program) -> Program:
 
 
 def _needed(kind: type[Command]) -> dict[str, object]:
-    hints = {field for base in kind.__mro__ for field in getattr(base, "__annotations__", ())}
-    needed = {"say": {"body"}, "me": {"body"}, "msg": {"user", "body"}, "join": {"room"}}
-    needed["send"] = {"name"}
-    about = {
-        name for name in ("user", "old", "new", "file") if name in hints and kind.word != "ignore"
-    }
-    return {name: ANY_FIELDS[name] for name in needed.get(kind.word, about)}
+    needed = (field.name for field in fields(kind) if field.default is MISSING)
+    return {name: ANY_FIELDS[name] for name in needed}
 
 
 # Before login there is nothing to be had but a login, help, a sign of life, and the way out.
 @pytest.mark.parametrize(("op", "kind"), OPS.items())
 def test_before_login(server: ServerProcess, op: str, kind: type[Command]) -> None:
     stranger = server.program()
-    if not kind.is_open:
+    if kind.least is not Level.ANYBODY:
         assert stranger.refused(op, **_needed(kind)) == "login_required"
         stranger.expect_nothing_more()
-    assert {kind.word for kind in COMMANDS.values() if kind.is_open} == {
+    assert {kind.word for kind in COMMANDS.values() if kind.least is Level.ANYBODY} == {
         *("register", "login", "ping", "help", "quit")
     }
 

@@ -5,9 +5,10 @@ import json
 import pytest
 
 from app import events
-from app.commands import Ban, Command, Emote, Kick, Ping, Say, Tell
+from app.commands import Ban, Emote, Kick, Ping, Say, Tell
 from app.errors import Refusal
 from app.settings import REQUEST_ID_CHARS_MAX
+from app.shapes import Command
 from app.wire.ndjson import NdjsonWire
 
 LINE_BYTES_MAX = 1 << 20  # the most that an operator may set

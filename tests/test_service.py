@@ -16,6 +16,7 @@ from app.chat.service import Service
 from app.chat.session import Session
 from app.errors import LoginRefused, NotPossible
 from app.settings import Settings
+from app.shapes import Command
 from app.store.database import Database
 from app.store.migration import migrate
 from app.times import now
@@ -31,11 +32,11 @@ class House:
         self.database = Database(url, "normal")
         self.service = Service(self.database, Settings(data_dir=folder), now)
 
-    def do(self, session: Session, *asked: commands.Command) -> None:
+    def do(self, session: Session, *asked: Command) -> None:
         for command in asked:
             self.service.handle(session, command)
 
-    def come(self, command: commands.Command, client: FakeClient | None = None) -> Session:
+    def come(self, command: Command, client: FakeClient | None = None) -> Session:
         """Connect, and register or log in."""
         session = self.service.connect(client or FakeClient())
         self.do(session, command)

@@ -13,7 +13,7 @@ import pyte
 import pytest
 from click.testing import CliRunner, Result
 
-from app.cli import chat, main
+from app.cli.main import chat, main
 from app.client import CallRefused, Client
 from app.terminal.login import log_in
 from app.terminal.memory import Tokens, state_folder

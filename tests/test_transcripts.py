@@ -111,6 +111,8 @@ class _Stage:
                 self._clients[who] = self._server.connect()
             case ["connects", "as", "a", "program"]:
                 self._clients[who] = self._server.program()
+            case ["opens", "the", "control", "socket"]:
+                self._clients[who] = self._server.control()
             case ["connects", "from", address]:
                 self._clients[who] = self._server.connect(source=address)
             case ["registers"]:

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app import events
-from app.commands import Away, Ban, Command, Help, History, Join, Login, Passwd, Register, Say
+from app.commands import Away, Ban, Help, History, Join, Login, Passwd, Register, Say
 from app.errors import Refusal
+from app.shapes import Command
 from app.wire.lines import LineSplitter
 from app.wire.telnet import TelnetFilter
 from app.wire.text import TextWire

@@ -42,7 +42,7 @@ _About = (
     | commands.Promote
     | commands.Demote
 )
-_RANKS = {"": 0, "moderator": 1, "owner": 2, "admin": 3}
+_RANKS = {"": 0, "moderator": 1, "owner": 2, "admin": 3, "operator": 4}
 _CALLED = {"moderator": "a moderator", "owner": "the owner", "admin": "an admin"}
 
 
@@ -55,9 +55,16 @@ class _Case(NamedTuple):
     target: Account
     now: int
 
+    @property
+    def role(self) -> str:
+        """What the one who decides is here."""
+        if self.session.is_operator:
+            return "operator"
+        return self.room.role_of(self.by.id, is_admin=self.by.is_admin)
+
     def check_rank(self, least: str) -> None:
         """Raise Forbidden when this is not for the one who decides, or not about that target."""
-        by = _RANKS[self.room.role_of(self.by.id, is_admin=self.by.is_admin)]
+        by = _RANKS[self.role]
         if by < _RANKS[least]:
             whose = "its moderators" if least == "moderator" else "its owner and admins"
             raise Forbidden(f"only {whose} may do that in {self.room.name}", code="not_allowed")
@@ -152,7 +159,7 @@ class Moderation:
     def topic(self, session: Session, command: commands.Topic) -> None:
         """Show what the room is about, or set it."""
         if not command.text:
-            room = session.room_or_refuse(command.room)
+            room = self._rooms.room_of(session, command.room)
             session.client.show(events.TopicShown(room.name, room.topic))
             return
         with self._deciding(session, command.room) as room:
@@ -174,7 +181,7 @@ class Moderation:
 
     def bans(self, session: Session, command: commands.Bans) -> None:
         """Show who is banned from the room, and who is muted in it."""
-        room, now = session.room_or_refuse(command.room), self._clock()
+        room, now = self._rooms.room_of(session, command.room), self._clock()
         bans, mutes = (
             [each for each in room.sanctions[kind].values() if not each.is_over(now)]
             for kind in ("ban", "mute")
@@ -184,9 +191,9 @@ class Moderation:
     @contextmanager
     def _deciding(self, session: Session, room_name: str) -> Iterator[Room]:
         """Hold the session's room when it is its turn, if the session is there still. Switches."""
-        room = session.room_or_refuse(room_name)
+        room = self._rooms.room_of(session, room_name)
         with self._rooms.deciding(room):
-            if session.rooms.get(room.key) is not room:
+            if not session.is_operator and session.rooms.get(room.key) is not room:
                 raise NotPossible(f"you are not in {room.name} any more", code="no_room")
             yield room
 
@@ -205,7 +212,9 @@ class Moderation:
         until = None if seconds is None else now + seconds * 1000
 
         def change(connection: Connection) -> None:
-            sanction = store.NewSanction(kind, room.id, target.id, case.by.id, reason, now, until)
+            sanction = store.NewSanction(
+                kind, room.id, target.id, case.by.account_id, reason, now, until
+            )
             store.put_sanction(connection, sanction)
             if kind == "ban":
                 store.remove_moderator(connection, room.id, target.id)

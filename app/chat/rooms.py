@@ -231,7 +231,7 @@ class Rooms:
 
     def who(self, session: Session, command: commands.Who) -> None:
         """Show who is in the room. Switches. Raises Refusal when not in it."""
-        room = session.room_or_refuse(command.room)
+        room = self.room_of(session, command.room)
         people = [
             events.Person(user.name, room.role_of(user.id, is_admin=user.is_admin), user.away)
             for user in room.present
@@ -272,15 +272,29 @@ class Rooms:
         if room.is_deserted and self._live.get(room.key) is room:
             del self._live[room.key]
 
-    def open(self, name: Name, user: User) -> Room:
-        """Return the live room of that name. Switches when it has to be loaded or made."""
+    def room_of(self, session: Session, name: str) -> Room:
+        """Return the room that a session means: the operator may mean any. Raises Refusal.
+
+        Switches then, if it has to be loaded; whoever wants it to stay live holds it at once.
+        """
+        if not session.is_operator:
+            return session.room_or_refuse(name)
+        if not name:
+            raise NotPossible("say in which room", code="which_room")
+        return self.open(parse_name(name), None)
+
+    def open(self, name: Name, maker: User | None) -> Room:
+        """Return the live room of that name. Switches when it has to be loaded or made.
+
+        Raises NotPossible when there is none, and nobody to make it.
+        """
         room = self._live.get(name.key)
         if room is not None:
             return room
         lock = self._opening.setdefault(name.key, RLock())
         with lock:
             if name.key not in self._live:
-                self._live[name.key] = self._load(name) or self._create(name, user)
+                self._live[name.key] = self._load(name) or self._create(name, maker)
             return self._live[name.key]
 
     def _load(self, name: Name) -> Room | None:
@@ -294,10 +308,12 @@ class Rooms:
 
         return self._database.read(work)
 
-    def _create(self, name: Name, user: User) -> Room:
+    def _create(self, name: Name, maker: User | None) -> Room:
+        if maker is None:
+            raise NotPossible(f"there is no room {name.shown}", code="no_such_room")
         try:
             stored = self._database.write(
-                lambda connection: store.create(connection, name, user.id, self._clock())
+                lambda connection: store.create(connection, name, maker.id, self._clock())
             )
         except NameTakenError as error:
             raise NotPossible(

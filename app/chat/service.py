@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import gevent
 
-from app import commands, events
+from app import commands, events, operations
 from app.chat.accounts import Accounts
+from app.chat.administration import Administration
 from app.chat.files import Files
 from app.chat.journal import Journal
 from app.chat.messages import Messages
@@ -16,10 +17,12 @@ from app.chat.moderation import Moderation
 from app.chat.passwords import Hasher
 from app.chat.private import Private
 from app.chat.rooms import Rooms
-from app.chat.session import Client, Session
+from app.chat.session import OPERATOR, Client, Session
 from app.chat.tickets import Tickets
 from app.chat.tokens import Tokens
 from app.chat.transfers import Transfers
+from app.errors import Forbidden, Refusal
+from app.shapes import Command, Level
 from app.store import messages as messages_store
 
 if TYPE_CHECKING:
@@ -38,6 +41,7 @@ class Service:
     def __init__(self, database: Database, settings: Settings, clock: Clock) -> None:
         """Take over the database. Switches, to read from it."""
         self._database = database
+        self.sessions: set[Session] = set()  # of clients, whoever has logged in on them
         self._hasher = Hasher()
         self.journal = Journal(self._commit, database.read(messages_store.newest_id))
         self._tokens = Tokens(database, clock)
@@ -53,13 +57,14 @@ class Service:
         self.files = Files(
             database, self.journal, clock, self._transfers, tickets, self.accounts, self.rooms
         )
+        self._administration = Administration(database, clock, self.accounts, self.sessions)
         self._handlers = self._handlers_by_command()
         self._journal_greenlet = gevent.spawn(self.journal.run)
         self._reaper_greenlet = gevent.spawn(self._transfers.run)
 
-    def _handlers_by_command(self) -> Mapping[type[commands.Command], Handler]:
+    def _handlers_by_command(self) -> Mapping[type[Command], Handler]:
         rooms, messages, private = self.rooms, self._messages, self._private
-        moderation, files = self._moderation, self.files
+        moderation, files, administration = self._moderation, self.files, self._administration
         return {
             commands.Say: messages.say,
             commands.Emote: messages.emote,
@@ -91,6 +96,9 @@ class Service:
             commands.Unshare: files.unshare,
             commands.Passwd: self.accounts.change_password,
             commands.Tokens: self._tokens.list_or_revoke,
+            operations.Announce: administration.announce,
+            operations.UserDisable: administration.disable,
+            operations.UserEnable: administration.enable,
             commands.Ping: _ping,
             commands.Help: _help,
             commands.Quit: _quit,
@@ -99,10 +107,17 @@ class Service:
     def connect(self, client: Client) -> Session:
         """Begin a session, on which nobody has logged in yet."""
         session = Session(client)
+        self.sessions.add(session)
         client.show(events.Connected(self.accounts.is_open, self.accounts.needs_tls(client)))
         return session
 
-    def handle(self, session: Session, command: commands.Command) -> None:
+    def connect_operator(self, client: Client) -> Session:
+        """Begin a session of whoever runs the server: of a client that was seen to be theirs."""
+        session = Session(client)
+        session.user = OPERATOR
+        return session
+
+    def handle(self, session: Session, command: Command) -> None:
         """Do what a session asks. Switches. Raises Refusal; then nothing has happened.
 
         Answers come in the order of the questions: anything but talking waits until what the
@@ -111,16 +126,18 @@ class Service:
         kind = type(command)
         if kind is not commands.Say:
             self.journal.settle(session)
-        if not kind.is_open:
-            session.speaker  # noqa: B018 (raises before login)
+        if not kind.is_for(session.level):
+            raise _not_for(session)
         self._handlers[kind](session, command)
         if kind is not commands.Say:
             self.journal.settle(session)
 
     def disconnect(self, session: Session) -> None:
         """End a session, however it came to an end."""
-        self.rooms.disconnect(session)
-        self.accounts.detach(session)
+        self.sessions.discard(session)
+        if not session.is_operator:
+            self.rooms.disconnect(session)
+            self.accounts.detach(session)
 
     def close(self) -> None:
         """Commit and release what is under way, and stop. Switches."""
@@ -145,12 +162,20 @@ class Service:
         self._private.show_mail(session)
 
 
+def _not_for(session: Session) -> Refusal:
+    session.speaker  # noqa: B018 (raises before login)
+    if session.is_operator:
+        return Forbidden("the operator takes no part in the chat", code="not_allowed")
+    return Forbidden("only admins may do that", code="not_allowed")
+
+
 def _ping(session: Session, _command: commands.Ping) -> None:
     session.client.show(events.Done("Pong."))
 
 
 def _help(session: Session, command: commands.Help) -> None:
-    session.client.show(events.HelpShown(command.command))
+    level = max(session.level, Level.USER)  # what one may ask once one has logged in
+    session.client.show(events.HelpShown(command.command, level))
 
 
 def _quit(session: Session, _command: commands.Quit) -> None:

@@ -13,6 +13,8 @@ from gevent.event import Event as Signal
 from app.errors import NotPossible
 from app.events import Event
 from app.names import parse_name
+from app.shapes import Level
+from app.store import audit
 
 if TYPE_CHECKING:
     from app.chat.room import Room
@@ -29,6 +31,11 @@ class Client(Protocol):
     rooms_max: int  # that its session may be in; with 1, whoever enters another leaves it
     is_secure: bool  # nobody can listen in: it comes through TLS, or from this machine
     is_closing: bool  # the session is over: what it is shown from now on goes nowhere
+    connected_at: int  # milliseconds UTC
+
+    @property
+    def unread_bytes(self) -> int:
+        """Return how much the peer has not taken yet of what it was sent."""
 
     @property
     def server(self) -> str:
@@ -81,6 +88,16 @@ class User:
         self.has_mail = False  # private messages that no session may have been shown yet
         self.shown_early_id = 0  # of the newest one that was shown while there were older ones
 
+    @property
+    def account_id(self) -> int | None:
+        """The user's id, as what they decide is signed in the database; None: the operator."""
+        return self.id or None
+
+
+# Who speaks at the control socket: no account, and no account can have that name.
+OPERATOR = User(0, audit.OPERATOR, set())
+OPERATOR.is_admin = True
+
 
 class Session:
     """One client, from connect to close; `user` is None until somebody logs in on it."""
@@ -107,6 +124,20 @@ class Session:
         self.login_failures = 0
         self.unreleased = 0  # entries in the journal that this session made
         self.settled: Signal | None = None  # set when there are none left
+
+    @property
+    def is_operator(self) -> bool:
+        """Whether it is the control socket's: it is in no room, and may act in all of them."""
+        return self.user is OPERATOR
+
+    @property
+    def level(self) -> Level:
+        """Who is asking."""
+        if self.user is None:
+            return Level.ANYBODY
+        if self.is_operator:
+            return Level.OPERATOR
+        return Level.ADMIN if self.user.is_admin else Level.USER
 
     @property
     def speaker(self) -> User:

@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from app.client.stream import Stream
+from app.client.stream import UNIX, Stream
 
 if TYPE_CHECKING:
     import ssl
@@ -58,6 +58,8 @@ class Connection:
 
     def __init__(self, address: str, tls: ssl.SSLContext | None, listener: Listener) -> None:
         """Connect. Raises ConnectionLost; ValueError for what is no address."""
+        # At a control socket nobody is asked: a server that is gone has closed it.
+        self._silence_seconds = None if address.startswith(UNIX) else SILENCE_SECONDS
         try:
             self._stream = Stream(address, tls)
         except OSError as error:
@@ -108,7 +110,7 @@ class Connection:
     def read(self) -> None:
         """Wait for what comes next, and hand it out. Raises ConnectionLost."""
         try:
-            data = self._stream.receive(SILENCE_SECONDS)
+            data = self._stream.receive(self._silence_seconds)
         except TimeoutError:
             self._probe()
             return

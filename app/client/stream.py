@@ -13,9 +13,12 @@ import ssl
 import threading
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
-from app.addresses import parse_address
+from app.addresses import parse_address, short_path
+
+UNIX = "unix:"  # begins the address of a control socket
 
 CONNECT_SECONDS_MAX = 10  # of connecting, and again of the TLS handshake
 SEND_SECONDS_MAX = 60  # without the server taking a byte: longer than it ever slows a speaker down
@@ -28,21 +31,43 @@ _WANTED: dict[type[OSError], int] = {
 }
 
 
+def _connect_tcp(address: str, tls: ssl.SSLContext | None) -> socket.socket:
+    host, port = parse_address(address)
+    connected = socket.create_connection((host, port), CONNECT_SECONDS_MAX)
+    if tls is not None:
+        connected = tls.wrap_socket(connected, server_hostname=host)
+    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return connected
+
+
+def _connect_unix(path: Path) -> socket.socket:
+    connected = socket.socket(socket.AF_UNIX)
+    try:
+        with short_path(path) as name:
+            connected.connect(name)
+    except OSError:
+        connected.close()
+        raise
+    return connected
+
+
 class Stream:
     """Bytes to and from a server."""
 
     def __init__(self, address: str, tls: ssl.SSLContext | None) -> None:
-        """Connect to `[HOST:]PORT`. Raises OSError; ValueError for what is no address."""
-        host, port = parse_address(address)
-        self._socket = socket.create_connection((host, port), CONNECT_SECONDS_MAX)
-        if tls is not None:
-            self._socket = tls.wrap_socket(self._socket, server_hostname=host)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        """Connect to `[HOST:]PORT`, or to `unix:PATH`, a control socket.
+
+        Raises OSError; ValueError for what is no address.
+        """
+        if address.startswith(UNIX):
+            self._socket = _connect_unix(Path(address.removeprefix(UNIX)))
+        else:
+            self._socket = _connect_tcp(address, tls)
         self._socket.setblocking(False)
         self._using = threading.Lock()
         self._sending = threading.Lock()
 
-    def receive(self, seconds: float) -> bytes:
+    def receive(self, seconds: float | None) -> bytes:
         """Return what came; nothing at the end. Raises TimeoutError after so long, OSError."""
         act = partial(self._socket.recv, RECEIVE_BYTES_MAX)
         return self._when_ready(act, selectors.EVENT_READ, seconds)
@@ -56,7 +81,9 @@ class Stream:
                 sent = self._when_ready(act, selectors.EVENT_WRITE, SEND_SECONDS_MAX)
                 left = left[sent:]
 
-    def _when_ready(self, act: Callable[[], _Result], wanted: int, seconds: float) -> _Result:
+    def _when_ready(
+        self, act: Callable[[], _Result], wanted: int, seconds: float | None
+    ) -> _Result:
         while True:
             try:
                 with self._using:
@@ -64,7 +91,7 @@ class Stream:
             except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError) as not_ready:
                 self._wait(_WANTED.get(type(not_ready), wanted), seconds)
 
-    def _wait(self, wanted: int, seconds: float) -> None:
+    def _wait(self, wanted: int, seconds: float | None) -> None:
         with selectors.DefaultSelector() as selector:
             try:
                 selector.register(self._socket, wanted)

@@ -32,13 +32,14 @@ from app.settings import (
     RECEIVE_BYTES_MAX,
     REPLY_BYTES_MAX,
 )
+from app.times import now
 
 if TYPE_CHECKING:
     from app.chat.service import Service
     from app.chat.session import Session
-    from app.commands import Command
     from app.net.sockets import PlainSocket
     from app.settings import Settings
+    from app.shapes import Command
     from app.wire.ndjson import NdjsonWire
     from app.wire.text import TextWire
 
@@ -68,6 +69,7 @@ class Connection:
         "_wire",
         "_writable",
         "address",
+        "connected_at",
         "is_closing",
         "is_secure",
         "render",
@@ -84,6 +86,7 @@ class Connection:
         is_secure: bool,
     ) -> None:
         self.address = address
+        self.connected_at = now()
         self.is_secure = is_secure
         self.render = wire.render
         self.rooms_max = wire.rooms_max
@@ -113,10 +116,22 @@ class Connection:
         scheme = "https" if isinstance(self._socket, TlsSocket) else "http"
         return f"{scheme}://{format_address(self._socket.getsockname())}"
 
+    @property
+    def unread_bytes(self) -> int:
+        """See Client."""
+        return self._outbox_bytes
+
     def serve(self) -> None:
-        """Serve the client until it leaves or is cut. Switches."""
+        """Serve a client until it leaves or is cut. Switches."""
         self._login_timer.start(self._cut_late_login)
-        session = self._service.connect(self)
+        self._serve(self._service.connect(self))
+
+    def serve_operator(self) -> None:
+        """Serve whoever runs the server until they leave. Switches."""
+        self._bucket = None
+        self._serve(self._service.connect_operator(self))
+
+    def _serve(self, session: Session) -> None:
         try:
             self._talk(session)
         finally:

@@ -12,6 +12,7 @@ from gevent.event import Event as Signal
 
 from app import log as logging
 from app.chat.service import Service
+from app.net.control import Control
 from app.net.server import Server, listen
 from app.net.tls import Tls
 from app.settings import SWITCH_INTERVAL_SECONDS, Settings
@@ -30,14 +31,18 @@ def run(settings: Settings) -> None:
     tls = Tls(settings.tls_cert, settings.tls_key) if settings.tls_cert else None
     lock = open_database(settings.url, log.info)
     database = Database(settings.url, settings.durability)
-    server = Server(listener, Service(database, settings, now), settings, tls)
+    service = Service(database, settings, now)
+    server = Server(listener, service, settings, tls)
+    control = Control(settings.control_path, service, settings)
     is_told_to_stop = _catch_signals(tls)
     server.start()
+    control.start()
     _say_how_to_connect(server.address, is_tls=tls is not None)
     gc.collect()
     gc.freeze()  # what is here now stays: no collection need look at it again
     is_told_to_stop.wait()
     log.info("stopping")
+    control.stop()
     server.stop()
     lock.release()
     log.info("stopped")

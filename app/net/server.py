@@ -20,7 +20,7 @@ from app.errors import StartRefused
 from app.net.connection import Connection
 from app.net.http import Http
 from app.net.protocols import Protocol, look
-from app.net.sockets import PlainSocket, TlsSocket, format_address
+from app.net.sockets import TlsSocket, format_address, never_blocking
 from app.net.tls import HTTP
 from app.settings import (
     ACCEPT_BACKLOG,
@@ -183,19 +183,8 @@ class Server:
         wire = _WIRES.get(protocol, TextWire)(self._settings.line_bytes_max)
         is_secure = isinstance(client_socket, TlsSocket) or _is_loopback(address)
         return Connection(
-            _never_blocking(client_socket), address, wire, self._service, self._settings, is_secure
+            never_blocking(client_socket), address, wire, self._service, self._settings, is_secure
         )
-
-
-def _never_blocking(client_socket: socket) -> PlainSocket | TlsSocket:
-    """Return what a connection needs: it waits on watchers of its own."""
-    client_socket.settimeout(0)
-    if isinstance(client_socket, TlsSocket):
-        return client_socket
-    family, kind, protocol = client_socket.family, client_socket.type, client_socket.proto
-    plain = PlainSocket(family, kind, protocol, client_socket.detach())
-    plain.setblocking(False)
-    return plain
 
 
 def _is_loopback(address: str) -> bool:

@@ -15,6 +15,7 @@ from gevent import ssl
 from app.settings import TLS_RECORD_BYTES_MAX
 
 if TYPE_CHECKING:
+    import gevent.socket
     from _typeshed import ReadableBuffer
 
 
@@ -93,3 +94,14 @@ class TlsSocket(ssl.SSLSocket):
         with suppress(OSError):  # the peer's own end is not waited for
             self.unwrap()
         super().shutdown(how)
+
+
+def never_blocking(client_socket: gevent.socket.socket) -> PlainSocket | TlsSocket:
+    """Return what a connection needs of an accepted socket: it waits on watchers of its own."""
+    client_socket.settimeout(0)
+    if isinstance(client_socket, TlsSocket):
+        return client_socket
+    family, kind, protocol = client_socket.family, client_socket.type, client_socket.proto
+    plain = PlainSocket(family, kind, protocol, client_socket.detach())
+    plain.setblocking(False)
+    return plain

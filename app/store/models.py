@@ -11,11 +11,12 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     Text,
+    UniqueConstraint,
     text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA_REVISION = "0002"  # the newest migration; a test compares it with migrations/
+SCHEMA_REVISION = "0003"  # the newest migration; a test compares it with migrations/
 
 # SQLite counts row ids only in a column declared INTEGER; they are 64 bits wide all the same.
 _Identifier = BigInteger().with_variant(Integer, "sqlite")
@@ -73,7 +74,10 @@ class Token(Base):
 
 
 class Room(Base):
-    """A place, and who made it."""
+    """A place, and who made it. One with `deleted_at` is gone, and what is left of it is reaped.
+
+    Its messages are kept for `retention_days`: NULL is as long as the server's default says.
+    """
 
     __tablename__ = "rooms"
 
@@ -84,6 +88,8 @@ class Room(Base):
     topic: Mapped[str] = mapped_column(default="")
     owner_id: Mapped[UserId]
     created_at: Mapped[Milliseconds]
+    retention_days: Mapped[int | None]
+    deleted_at: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class Moderator(Base):
@@ -96,7 +102,10 @@ class Moderator(Base):
 
 
 class Sanction(Base):
-    """A ban from a room, or a mute in it, in force until `until_at`, or for good."""
+    """A ban from a room, or a mute in it, in force until `until_at`, or for good.
+
+    Without a `by_id` it was the operator who put it there.
+    """
 
     __tablename__ = "sanctions"
     __table_args__ = (CheckConstraint("kind IN ('ban', 'mute')", name="kind"),)
@@ -104,7 +113,31 @@ class Sanction(Base):
     kind: Mapped[str] = mapped_column(primary_key=True)
     room_id: Mapped[RoomId] = mapped_column(primary_key=True)
     user_id: Mapped[UserId] = mapped_column(primary_key=True)
-    by_id: Mapped[UserId]
+    by_id: Mapped[int | None] = mapped_column(_Identifier, ForeignKey("users.id"))
+    reason: Mapped[str]
+    made_at: Mapped[Milliseconds]
+    until_at: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class ServerSanction(Base):
+    """A ban from the whole server, or a mute on all of it: of a user, or of a network of addresses.
+
+    A network is written as CIDR has it. See Sanction for the rest.
+    """
+
+    __tablename__ = "server_sanctions"
+    __table_args__ = (
+        CheckConstraint("kind IN ('ban', 'mute')", name="kind"),
+        CheckConstraint("(user_id IS NULL) <> (network IS NULL)", name="subject"),
+        UniqueConstraint("kind", "user_id"),
+        UniqueConstraint("kind", "network"),
+    )
+
+    id: Mapped[Identifier]
+    kind: Mapped[str]
+    user_id: Mapped[int | None] = mapped_column(_Identifier, ForeignKey("users.id"))
+    network: Mapped[str | None] = mapped_column(Text)
+    by_id: Mapped[int | None] = mapped_column(_Identifier, ForeignKey("users.id"))
     reason: Mapped[str]
     made_at: Mapped[Milliseconds]
     until_at: Mapped[int | None] = mapped_column(BigInteger)

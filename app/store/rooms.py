@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, cast
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import aliased
 
 from app.events import Sanction
 from app.names import Name
-from app.store import models
+from app.store import audit, models
 from app.store.accounts import NameTakenError
 from app.store.models import Moderator, Room, User
 
@@ -17,12 +17,15 @@ SanctionKind = Literal["ban", "mute"]
 
 
 class NewSanction(NamedTuple):
-    """A ban or a mute to be stored; `until_at` is None when it is for good."""
+    """A ban or a mute to be stored; `until_at` is None when it is for good.
+
+    `by_id` is None when it is the operator's.
+    """
 
     kind: SanctionKind
     room_id: int
     user_id: int
-    by_id: int
+    by_id: int | None
     reason: str
     made_at: int
     until_at: int | None
@@ -108,12 +111,12 @@ def _sanctions(connection: Connection, room_id: int) -> dict[SanctionKind, dict[
             models.Sanction.kind,
             models.Sanction.user_id,
             target.name,
-            by.name,
+            func.coalesce(by.name, audit.OPERATOR),
             models.Sanction.reason,
             models.Sanction.until_at,
         )
         .join(target, target.id == models.Sanction.user_id)
-        .join(by, by.id == models.Sanction.by_id)
+        .outerjoin(by, by.id == models.Sanction.by_id)
         .where(models.Sanction.room_id == room_id)
     )
     sanctions: dict[SanctionKind, dict[int, Sanction]] = {"ban": {}, "mute": {}}

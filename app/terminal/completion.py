@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion, PathCompleter
 from prompt_toolkit.document import Document
 
-from app.commands import COMMANDS
+from app.operations import COMMANDS
 from app.terminal.model import Model
 from app.terminal.typed import WORDS, is_command
 from app.wire.text_commands import usage

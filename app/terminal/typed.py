@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from typing import Any, NamedTuple
 
-from app.commands import COMMANDS, InRoom
+from app.operations import COMMANDS
 from app.settings import ID_MAX
+from app.shapes import InRoom
 from app.wire.text_commands import find_command, parse_arguments, summary, usage
 
 # What this client does itself, from typing to done: how it is typed, and what it does.

@@ -8,10 +8,11 @@ when it is stored, so that a program can say a thousand things in one go.
 from collections.abc import Iterator
 
 from app import events
-from app.commands import Command, Emote, Say, Tell
+from app.commands import Emote, Say, Tell
 from app.errors import BadLine, Refusal
 from app.events import Event
 from app.settings import ROOMS_A_SESSION_MAX
+from app.shapes import Command
 from app.wire.lines import LineSplitter
 from app.wire.ndjson_events import render, render_answer, render_done
 from app.wire.ndjson_requests import parse_id, parse_object, parse_request

@@ -11,9 +11,10 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from app import events
-from app.commands import COMMANDS
 from app.events import Answer, Event
 from app.names import harmless
+from app.operations import COMMANDS
+from app.shapes import Level
 
 EVENT_NAMES: Mapping[type[Event], str] = {
     events.Said: "message",
@@ -83,7 +84,7 @@ def _line(head: str, fields: bytes) -> bytes:
 
 def _fields(event: Event) -> bytes:
     if isinstance(event, events.HelpShown):
-        return _dump({"ops": _ops(event.command)})
+        return _dump({"ops": _ops(event.command, event.level)})
     kind = type(event)
     return ADAPTERS[kind].dump_json(event, exclude=HIDDEN.get(kind))
 
@@ -92,12 +93,12 @@ def _dump(fields: Mapping[str, Any]) -> bytes:
     return json.dumps(fields, separators=(",", ":")).encode()
 
 
-def _ops(word: str) -> dict[str, str]:
-    """Return what each op does, or one of them."""
+def _ops(word: str, level: Level) -> dict[str, str]:
+    """Return what each op does that one of that level may ask for, or one of them."""
     return {
         kind.op: str(kind.__doc__)
         for kind in COMMANDS.values()
-        if kind.op and word.removeprefix("/").lower() in ("", kind.op)
+        if kind.op and kind.is_for(level) and word.removeprefix("/").lower() in ("", kind.op)
     }
 
 

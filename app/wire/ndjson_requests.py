@@ -1,4 +1,4 @@
-"""Requests as programs send them: how a line is read, made from app/commands.py.
+"""Requests as programs send them: how a line is read, made from the table of commands.
 
 A request is one JSON object: `op`, the name of a command; `id`, which comes back with the answer;
 and the command's fields. Nothing is coerced, nothing unknown is passed over: what a program got
@@ -14,9 +14,10 @@ from typing import Annotated, Any, Literal, NoReturn, get_type_hints
 from annotated_types import Ge, Le, MaxLen
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
 
-from app.commands import COMMANDS, Command
 from app.errors import BadLine
+from app.operations import COMMANDS
 from app.settings import ID_MAX, REQUEST_ID_CHARS_MAX
+from app.shapes import Command
 
 RequestId = (
     Annotated[int, Ge(-ID_MAX), Le(ID_MAX)] | Annotated[str, MaxLen(REQUEST_ID_CHARS_MAX)] | None

@@ -8,10 +8,10 @@ to the letter: nothing may be missing, and nothing may be there besides.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args
 
-from app import commands, events
-from app.commands import Command
+from app import commands, events, operations
 from app.errors import Code
 from app.events import Answer, Event
+from app.shapes import Command
 from app.wire.ndjson_events import ADAPTERS, EVENT_NAMES, HIDDEN, REPLAYED
 from app.wire.ndjson_requests import OPS, REQUESTS
 
@@ -43,6 +43,9 @@ ANSWERS: Mapping[type[Command], tuple[type[Answer] | None, ...]] = {
     commands.Tokens: (events.TokensListed,),
     commands.Ping: (events.Done,),
     commands.Help: (events.HelpShown,),
+    operations.Announce: (events.Done,),
+    operations.UserDisable: (events.Done,),
+    operations.UserEnable: (events.Done,),
 }
 _HELP: Schema = {
     "properties": {"ops": {"type": "object", "additionalProperties": {"type": "string"}}}

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from app import events
-from app.commands import Command, History, Login, Passwd, Register, Say, Upload
+from app.commands import History, Login, Passwd, Register, Say, Upload
 from app.errors import BadLine, Refusal
 from app.events import Event
+from app.shapes import Command
 from app.wire.base64_lines import Base64Lines
 from app.wire.lines import LineSplitter
 from app.wire.telnet import HIDE_INPUT, SHOW_INPUT, TelnetFilter

@@ -1,13 +1,14 @@
-"""Commands as people type them: how they are read, their usage, made from app/commands.py."""
+"""Commands as people type them: how they are read, their usage, made from the table of them."""
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
 from typing import NamedTuple, get_type_hints
 
-from app.commands import COMMANDS, Addressee, Command, Count, Path, Rest, Shape, Span
 from app.errors import BadLine
+from app.operations import COMMANDS
 from app.settings import FILE_PATH_CHARS_MAX
+from app.shapes import Addressee, Command, Count, Level, Path, Rest, Shape, Span
 from app.times import parse_span
 
 _NUMBER = re.compile(r"[0-9]{1,9}")
@@ -56,7 +57,7 @@ def find_command(word: str) -> type[Command]:
     """Return the command of that word, with or without its slash. Raises BadLine."""
     word = word.removeprefix("/")
     kind = COMMANDS.get(word.lower())
-    if kind is None:
+    if kind is None or kind.least is Level.OPERATOR:
         raise BadLine(f"unknown command /{word}. Try /help.", code="unknown_command")
     return kind
 

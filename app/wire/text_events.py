@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from app import events
-from app.commands import COMMANDS
 from app.errors import BadLine
 from app.events import Event
 from app.names import harmless
+from app.operations import COMMANDS
 from app.times import format_span, minute, minute_since
 from app.wire.text_commands import find_command, summary, usage
 
@@ -211,7 +211,8 @@ def _help(event: events.HelpShown) -> Iterable[str]:
             yield f"  {summary(kind)}"
         return
     for kind in COMMANDS.values():
-        yield f"{usage(kind)}: {summary(kind)}"
+        if kind.is_for(event.level):
+            yield f"{usage(kind)}: {summary(kind)}"
 
 
 def _refused(event: events.Refused) -> str:

@@ -1,0 +1,136 @@
+"""How commands reach the settings, the running server, and the database that none has open."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from app.errors import DatabaseInUse
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection as DatabaseConnection
+
+    from app.client.connection import Connection
+    from app.settings import Settings
+
+Ask = Callable[..., dict[str, Any]]  # an op, and its fields; returns those of the answer
+
+
+class _Unheard:
+    """Takes what a server tells of its own accord: nothing that concerns a command."""
+
+    def on_event(self, _event: dict[str, Any]) -> None:
+        """See app.client.connection.Listener."""
+
+    def on_answer(self, _request: dict[str, Any], _answer: dict[str, Any]) -> None:
+        """See app.client.connection.Listener."""
+
+
+def settings_with(**flags: str | bool | None) -> Settings:
+    """Read the settings; a flag wins. Raises click's error, of one line."""
+    from pydantic import ValidationError
+
+    from app.settings import Settings
+
+    given = {name: value for name, value in flags.items() if value is not None}
+    try:
+        return Settings(**given)  # type: ignore[arg-type]  # pydantic reads the texts
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]).upper()
+        raise click.ClickException(f"GREENROOM_{name}: {first['msg']}") from error
+
+
+@contextmanager
+def operator() -> Iterator[Ask]:
+    """Ask the server that runs; or, when none does, work on its database here, as it would.
+
+    What is refused becomes one line, and so does a server that can't be asked.
+    """
+    os.umask(0o077)
+    settings = settings_with()
+    connection = running_server(settings)
+    if connection is None:
+        with _local_operator(settings) as ask:
+            yield ask
+        return
+    try:
+        with refusals():
+            yield connection.exchange
+    finally:
+        connection.close()
+
+
+def running_server(settings: Settings) -> Connection | None:
+    """Return a connection to the server of the settings; None when there is none.
+
+    Raises click's error when there is one that does not let us in.
+    """
+    from app.client.connection import Connection, ConnectionLost
+
+    try:
+        return Connection(f"unix:{settings.control_path}", None, _Unheard())
+    except ConnectionLost as error:
+        if isinstance(error.__cause__, FileNotFoundError | ConnectionRefusedError):
+            return None
+        raise click.ClickException(str(error)) from error
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Make what a server refuses one line, and a server that is gone another."""
+    from app.client.connection import CallRefused, ConnectionLost
+
+    try:
+        yield
+    except CallRefused as refusal:
+        raise click.ClickException(str(refusal)) from refusal
+    except ConnectionLost as error:
+        raise click.ClickException(f"the server did not answer: {error}") from error
+
+
+@contextmanager
+def _local_operator(settings: Settings) -> Iterator[Ask]:
+    from app.net.local import LocalOperator
+
+    try:
+        local = LocalOperator(settings, lambda sentence: click.echo(sentence, err=True))
+    except DatabaseInUse as error:
+        raise click.ClickException(
+            f"a server has the database, but {settings.control_path} is not its control socket; "
+            "use the settings that it was started with, on its machine"
+        ) from error
+    try:
+        yield local.ask
+    finally:
+        local.close()
+
+
+@contextmanager
+def open_database_here() -> Iterator[DatabaseConnection]:
+    """Begin a transaction in the settings' database: alone, or beside the server that has it."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from app.store.database import first_line, visiting_engine, writing_engine
+    from app.store.opening import open_database
+
+    os.umask(0o077)
+    settings = settings_with()
+    try:
+        lock = open_database(settings.url, lambda sentence: click.echo(sentence, err=True))
+        engine = writing_engine(settings.url, settings.durability)
+    except DatabaseInUse:
+        lock, engine = None, visiting_engine(settings.url)
+    try:
+        with engine.begin() as connection:
+            yield connection
+    except SQLAlchemyError as error:
+        raise click.ClickException(f"the database can't be used: {first_line(error)}") from error
+    finally:
+        engine.dispose()
+        if lock is not None:
+            lock.release()

@@ -1,0 +1,136 @@
+"""manage.py itself, and the commands that serve and chat; the others are added from their files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from app.cli.accounts import createuser, users
+from app.cli.asking import settings_with
+from app.cli.audit import audit
+from app.errors import GreenroomError
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+class _Group(click.Group):
+    """Says what was refused in one line, not in a traceback."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except GreenroomError as error:
+            raise click.ClickException(str(error)) from error
+
+
+class _ServerCommand(click.Command):
+    """Has a flag for every setting, made from the settings once they are asked for."""
+
+    def get_params(self, context: click.Context) -> list[click.Parameter]:
+        from app.settings import Settings
+
+        flags = (
+            click.Option(
+                [f"--{name.replace('_', '-')}", name],
+                help=field.description,
+                is_flag=field.annotation is bool,
+                default=None,
+            )
+            for name, field in Settings.model_fields.items()
+            if name != "listen"
+        )
+        return [*super().get_params(context), *flags]
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Greenroom: a chat server that you can telnet into."""
+
+
+@main.command(cls=_ServerCommand)
+@click.argument("address", required=False, metavar="[[HOST:]PORT]")
+def runserver(address: str | None, **flags: str | bool | None) -> None:
+    """Run the server until Ctrl-C.
+
+    Every flag is a setting, and an environment variable: --data-dir is GREENROOM_DATA_DIR.
+    """
+    os.umask(0o077)
+    settings = settings_with(listen=address, **flags)
+    from app.net.main import run
+
+    run(settings)
+
+
+@main.command()
+@click.argument("address", default="127.0.0.1:8888", metavar="[[HOST:]PORT]")
+@click.option("--name", default="", help="Who you are; without it you are asked.")
+@click.option("--remember", is_flag=True, help="Keep a token: next time, no password is asked.")
+@click.option("--forget", is_flag=True, help="Forget the token for this server, and end.")
+@click.option("--bell/--no-bell", default=True, help="Ring when somebody calls you by name.")
+@click.option("--downloads", type=_FOLDER, help="Where /get puts files: ~/Downloads/greenroom.")
+@click.option("--tls", is_flag=True, help="Speak TLS, and check the server's certificate.")
+@click.option("--tls-ca", type=_FILE, help="Certificates to check it by: a PEM file.")
+@click.option("--tls-insecure", is_flag=True, help="Speak TLS, and check nothing.")
+def chat(
+    address: str,
+    name: str,
+    remember: bool,
+    forget: bool,
+    bell: bool,
+    downloads: Path | None,
+    tls: bool,
+    tls_ca: Path | None,
+    tls_insecure: bool,
+) -> None:
+    """Chat at this terminal."""
+    from app.terminal import main as terminal
+
+    if forget:
+        terminal.forget(address)
+        return
+    is_secure = tls or tls_ca or tls_insecure
+    terminal.run(
+        address,
+        name=name,
+        may_remember=remember,
+        has_bell=bell,
+        downloads=downloads,
+        tls=terminal.tls_context(tls_ca, is_checked=not tls_insecure) if is_secure else None,
+    )
+
+
+@main.command()
+@click.option("--host", "hosts", multiple=True, help="A name or address that clients will use.")
+@click.option(
+    "--directory", type=click.Path(path_type=Path), help="Where; else the data directory."
+)
+@click.option("--force", is_flag=True, help="Replace what there is.")
+def selfsigned(hosts: tuple[str, ...], directory: Path | None, force: bool) -> None:
+    """Make a certificate that vouches for itself, to try TLS with."""
+    from app.net.selfsigned import LOCAL_HOSTS, make_certificate, write_files
+
+    folder = directory or settings_with().data_dir
+    certificate_path, key_path = folder / "tls-cert.pem", folder / "tls-key.pem"
+    certificate, key, fingerprint = make_certificate(dict.fromkeys((*LOCAL_HOSTS, *hosts)))
+    write_files({key_path: key, certificate_path: certificate}, is_forced=force)
+    click.echo(f"runserver --tls-cert {certificate_path} --tls-key {key_path}")
+    click.echo(f"or: GREENROOM_TLS_CERT={certificate_path} GREENROOM_TLS_KEY={key_path}")
+    click.echo(f"SHA-256 fingerprint: {fingerprint}")
+
+
+@main.command()
+def schema() -> None:
+    """Print the JSON Schema of what programs send and are sent."""
+    import json
+
+    from app.wire.ndjson_schema import schema
+
+    click.echo(json.dumps(schema(), indent=1))
+
+
+for each in (createuser, users, audit):
+    main.add_command(each)

@@ -1,0 +1,121 @@
+"""The control socket: where manage.py asks a running server, with the rights of its operator.
+
+It speaks what programs speak (NDJSON), at a Unix socket in the data directory that nobody else can
+open; of whoever opens it all the same, the kernel tells who they are.
+"""
+
+from __future__ import annotations
+
+import os
+import socket as native
+import struct
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import structlog
+from gevent.server import StreamServer
+from gevent.socket import socket
+
+from app import events
+from app.addresses import short_path
+from app.errors import StartRefused
+from app.net.connection import Connection
+from app.net.sockets import never_blocking
+from app.settings import CONTROL_CONNECTIONS_MAX, CONTROL_LINE_BYTES_MAX
+from app.wire.ndjson import NdjsonWire
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from app.chat.service import Service
+    from app.settings import Settings
+
+_PEER_CREDENTIALS = struct.Struct("3i")  # process, user and group (unix(7), SO_PEERCRED)
+_ROOT = 0
+
+log = structlog.get_logger()
+
+
+class Control:
+    """Serves the operator at a Unix socket."""
+
+    def __init__(self, path: Path, service: Service, settings: Settings) -> None:
+        """Take the path. Raises StartRefused when another server has it, or it can't be had."""
+        self._path = path
+        self._service = service
+        self._settings = settings
+        self._connections: set[Connection] = set()
+        self._listener = StreamServer(_listen(path), self._serve)
+
+    def start(self) -> None:
+        """Begin to accept. Never switches."""
+        self._listener.start()
+
+    def stop(self) -> None:
+        """Take no more questions. Those that are being answered end. Never switches."""
+        self._listener.close()
+        self._path.unlink(missing_ok=True)
+        for connection in list(self._connections):
+            connection.close(events.Noticed("The server is shutting down."))
+
+    def _serve(self, client_socket: socket, _peer: str) -> None:
+        """Serve whoever runs the server, and nobody else. Runs in a greenlet of its own."""
+        user_id = _user_id_of(client_socket)
+        if user_id not in (os.geteuid(), _ROOT):
+            log.warning("control socket refused", uid=user_id)
+            client_socket.close()
+            return
+        connection = Connection(
+            never_blocking(client_socket),
+            "control socket",
+            NdjsonWire(CONTROL_LINE_BYTES_MAX),
+            self._service,
+            self._settings,
+            is_secure=True,
+        )
+        if len(self._connections) >= CONTROL_CONNECTIONS_MAX:
+            connection.refuse("too many of you are here; try again later")
+            return
+        self._connections.add(connection)
+        try:
+            connection.serve_operator()
+        finally:
+            self._connections.discard(connection)
+
+
+def _listen(path: Path) -> socket:
+    """Return a socket that listens at a path, which only we can open. Raises StartRefused."""
+    listener = socket(native.AF_UNIX)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with short_path(path) as name:
+            if _is_in_use(name):
+                raise StartRefused(f"another Greenroom runs in {path.parent}; stop that one first")
+            path.unlink(missing_ok=True)
+            mask = os.umask(0o177)
+            try:
+                listener.bind(name)
+            finally:
+                os.umask(mask)
+            listener.listen()
+    except OSError as error:
+        raise StartRefused(f"can't make {path}: {error.strerror or error}") from error
+    return listener
+
+
+def _is_in_use(name: str) -> bool:
+    """Whether somebody listens there: what a crash leaves behind does not."""
+    with native.socket(native.AF_UNIX) as probe, suppress(OSError):
+        probe.connect(name)
+        return True
+    return False
+
+
+def _user_id_of(client_socket: socket) -> int:
+    """Return who is at the other end: what the kernel says, where it tells (Linux), or we."""
+    if not hasattr(native, "SO_PEERCRED"):
+        return os.geteuid()  # the socket's mode is all there is
+    size = _PEER_CREDENTIALS.size
+    credentials = client_socket.getsockopt(native.SOL_SOCKET, native.SO_PEERCRED, size)
+    _, user_id, _ = _PEER_CREDENTIALS.unpack(credentials)
+    return int(user_id)

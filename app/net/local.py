@@ -1,0 +1,75 @@
+"""What the operator asks when no server runs, carried out here, on a database of one's own."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from app.chat.service import Service
+from app.errors import Refusal
+from app.events import Answer, Event, Refused
+from app.store.database import Database
+from app.store.opening import Note, open_database
+from app.times import now
+from app.wire.ndjson_events import render, render_answer, render_done
+from app.wire.ndjson_requests import parse_request
+
+if TYPE_CHECKING:
+    from app.settings import Settings
+
+_NO_ID = "null"
+
+
+class LocalOperator:
+    """Asks a service of its own, as the control socket asks that of a server."""
+
+    def __init__(self, settings: Settings, note: Note) -> None:
+        """Open the database, as a server does. Switches. Raises StartRefused."""
+        self._lock = open_database(settings.url, note)
+        self._service = Service(Database(settings.url, settings.durability), settings, now)
+        self._client = _Listener()
+        self._session = self._service.connect_operator(self._client)
+
+    def ask(self, op: str, **fields: object) -> dict[str, Any]:
+        """Return the answer, as a program would be sent it. Switches. Raises Refusal."""
+        given = {key: value for key, value in fields.items() if value is not None}
+        self._client.answer = render_done(_NO_ID)
+        self._service.handle(self._session, parse_request({"op": op, **given}))
+        answer: dict[str, Any] = json.loads(self._client.answer)
+        return answer
+
+    def close(self) -> None:
+        """Commit what is under way, and let go of the database. Switches."""
+        self._service.close()
+        self._lock.release()
+
+
+class _Listener:
+    """Implements app.chat.session.Client: keeps the answer, and hears nothing else."""
+
+    address = "this terminal"
+    rooms_max = 0
+    is_secure = True
+    is_closing = False
+    server = ""
+    unread_bytes = 0
+    render = staticmethod(render)
+
+    def __init__(self) -> None:
+        self.connected_at = now()
+        self.answer = b""
+
+    def send(self, _data: bytes) -> bool:
+        return True
+
+    def show(self, *shown: Event) -> None:
+        for event in shown:
+            if isinstance(event, Refused):
+                raise Refusal(event.sentence, code=event.code)
+            if isinstance(event, Answer):
+                self.answer = render_answer(event, _NO_ID)
+
+    show_at_leisure = close = show
+
+    def wait_until_read(self) -> None:
+        """Return at once: nothing waits."""

@@ -1,0 +1,160 @@
+"""What a command is: how its fields are typed, who may ask for it, and the table of all of them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Annotated, ClassVar, TypeVar, dataclass_transform
+
+from annotated_types import Ge, GroupedMetadata, Le, MaxLen, MinLen
+from pydantic import StringConstraints
+
+from app.settings import (
+    FILE_PATH_CHARS_MAX,
+    ID_MAX,
+    REASON_CHARS_MAX,
+    SPAN_SECONDS_MAX,
+    TXN_CHARS_MAX,
+)
+
+Bound = Ge | Le | MaxLen | MinLen
+
+
+@dataclass(frozen=True, slots=True)
+class Shape(GroupedMetadata):
+    """How a field is typed, and what holds for it on every wire.
+
+    One that is `needed` must be typed although programs may leave it out.
+    """
+
+    name: str
+    is_needed: bool = field(default=False, kw_only=True)
+
+    def __iter__(self) -> Iterator[Bound]:
+        """Yield the bounds of its value."""
+        yield from ()
+
+
+@dataclass(frozen=True, slots=True)
+class Word(Shape):
+    """Read one word."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rest(Shape):
+    """Read the rest of the line, at most so many characters."""
+
+    chars_max: int | None = None
+
+    def __iter__(self) -> Iterator[Bound]:
+        if self.chars_max is not None:
+            yield MaxLen(self.chars_max)
+
+
+@dataclass(frozen=True, slots=True)
+class Count(Shape):
+    """Read a whole number from 1 to `most`."""
+
+    most: int
+
+    def __iter__(self) -> Iterator[Bound]:
+        yield Ge(1)
+        yield Le(self.most)
+
+
+@dataclass(frozen=True, slots=True)
+class Span(Shape):
+    """Read a time span like 30m, in seconds; any other word leaves the field out."""
+
+    name: str = "30m|2h|7d"
+
+    def __iter__(self) -> Iterator[Bound]:
+        yield Ge(1)
+        yield Le(SPAN_SECONDS_MAX)
+
+
+@dataclass(frozen=True, slots=True)
+class Path(Shape):
+    """Read the rest of the line, up to `to USER` if it ends so."""
+
+    def __iter__(self) -> Iterator[Bound]:
+        yield MinLen(1)
+        yield MaxLen(FILE_PATH_CHARS_MAX)
+
+
+@dataclass(frozen=True, slots=True)
+class Addressee(Shape):
+    """Read `to` and a word."""
+
+    name: str = "to USER"
+
+
+RoomName = Annotated[str, Word("ROOM")]
+UserName = Annotated[str, Word("USER")]
+Body = Annotated[str, Rest("TEXT"), MinLen(1)]
+Note = Annotated[str, Rest("TEXT", REASON_CHARS_MAX)]
+Reason = Annotated[str, Rest("REASON", REASON_CHARS_MAX)]
+Seconds = Annotated[int | None, Span()]
+Secret = Annotated[str, Rest("[PASSWORD]", is_needed=True)]  # left out, it is asked for, unseen
+MessageId = Annotated[int | None, Ge(0), Le(ID_MAX)]
+# The same once more: the same message, said again. SQLite would cut one at a NUL.
+Txn = Annotated[str, StringConstraints(max_length=TXN_CHARS_MAX, pattern="^[ -~]*$")]
+Label = Annotated[str, MaxLen(REASON_CHARS_MAX)]
+FilePath = Annotated[str, Path("NAME")]
+FileUser = Annotated[str, Addressee()]
+FileSize = Annotated[int | None, Ge(0), Le(ID_MAX)]
+FileId = Annotated[int, Count("N", ID_MAX)]
+
+
+class Level(IntEnum):
+    """Who asks: each may do what those before may."""
+
+    ANYBODY = 0  # before login
+    USER = 1
+    ADMIN = 2
+    OPERATOR = 3  # whoever runs the server, over the control socket; takes no part in the chat
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A request of one session, for those of `least` level and above.
+
+    Programs ask for it by its `op`, if they can at all: by its word, where nothing else is said.
+    The operator may ask for what users may not, and of the rest for what `suits_operator`.
+    """
+
+    word: ClassVar[str]
+    op: ClassVar[str | None] = ""
+    least: ClassVar[Level] = Level.USER
+    suits_operator: ClassVar[bool] = False
+
+    @classmethod
+    def is_for(cls, level: Level) -> bool:
+        """Whether those of a level may ask for it."""
+        if level is Level.OPERATOR and not cls.suits_operator:
+            return cls.least >= Level.ADMIN
+        return cls.least <= level
+
+
+@dataclass(frozen=True, slots=True)
+class InRoom(Command):
+    """A request about a room that the session is in: its only one, when none is named.
+
+    The operator is in no room, and names any.
+    """
+
+    room: str = field(default="", kw_only=True)
+
+
+Kind = TypeVar("Kind", bound=Command)
+
+COMMANDS: dict[str, type[Command]] = {}
+
+
+@dataclass_transform(frozen_default=True)
+def command(kind: type[Kind]) -> type[Kind]:
+    """Make a class of the table a dataclass, and enter it."""
+    made = dataclass(frozen=True, slots=True)(kind)
+    if made.op == "":
+        made.op = made.word
+    COMMANDS[made.word] = made
+    return made
