@@ -45,7 +45,8 @@ Read it in this order:
         sockets.py  tls.py  selfsigned.py     plain sockets and TLS; certificates
         connection.py   a socket, its outbox, the greenlet that reads it
         http.py  transfer.py    what is asked over HTTP; the files that come and go
-        server.py       the listener
+        listener.py     takes newcomers in, a few at a time
+        server.py       serves them while there is room
         control.py      the socket at which manage.py asks a running server
         local.py        the same without a server
         main.py         the process

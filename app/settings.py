@@ -60,13 +60,15 @@ TRANSFERS_MAX = 128  # of all users: with the chunk that each holds, some 32 MiB
 
 # Connections.
 ACCEPT_BACKLOG = 1_024  # that the kernel holds until they are accepted
-RESERVED_DESCRIPTORS = 64  # kept from clients, for the database, the log, the terminal
+ACCEPTED_IN_A_ROW_MAX = 8  # before everybody else gets a turn: some 2 ms
+ACCEPT_RETRY_SECONDS = 0.1  # when the system can't give us one more
+RESERVED_DESCRIPTORS = 64  # kept from clients, for the database, the log, and for refusing clients
+REFUSED_WITH_PATIENCE_MAX = 16  # newcomers at once who are heard before they are told: it is full
 RECEIVE_BYTES_MAX = 16_384  # read at once: a record of TLS; the shortest lines of it take 40 ms
 FIRST_BYTES = 16  # of a newcomer that are looked at: the longest method of HTTP, and a blank
 FIRST_BYTES_SECONDS_MAX = 0.250  # until a newcomer who sends none is greeted as a person
 FIRST_BYTES_POLL_SECONDS = 0.010  # between looks, while they could be the beginning of a method
 REPLY_BYTES_MAX = 65_536  # of an answer sent at once; a longer one waits for its reader in between
-KEEPALIVE_IDLE_SECONDS = 60  # of silence, until the kernel asks whether a peer is there
 KEEPALIVE_PROBE_SECONDS = 15  # between two such questions
 KEEPALIVE_PROBES = 4  # left without an answer, and the peer is gone
 LAST_WORDS_SECONDS_MAX = 5  # for one that is being closed, to read why
@@ -151,6 +153,9 @@ class Settings(BaseSettings):
         1 << 20, ge=4096, description="what one slow reader may leave unread before it is cut"
     )
     login_seconds_max: float = Field(60, gt=0, description="time to log in")
+    keepalive_seconds: int = Field(
+        60, ge=1, le=32_767, description="of silence, until the kernel asks if a client is there"
+    )
     login_attempts: int = Field(
         20, ge=0, description="failed logins a minute, per address and per account; 0: no limit"
     )

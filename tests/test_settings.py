@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from app.addresses import parse_address
+from app.addresses import origin, parse_address
 from app.cli import main
 from app.settings import Settings
 
@@ -25,6 +25,7 @@ DEFAULTS = {
     "connections_per_ip_max": 1_000,
     "outbox_bytes_max": 1_048_576,
     "login_seconds_max": 60,
+    "keepalive_seconds": 60,
     "login_attempts": 20,
     "tls_cert": "",
     "tls_key": "",
@@ -90,6 +91,7 @@ def test_defaults(runserver: Run) -> None:
         ("connections_per_ip_max", "0", 0),
         ("outbox_bytes_max", "65536", 65_536),
         ("login_seconds_max", "1.5", 1.5),
+        ("keepalive_seconds", "10", 10),
         ("login_attempts", "0", 0),
         ("tls_cert", "/etc/cert.pem", "/etc/cert.pem"),
         ("file_bytes_max", "0", 0),
@@ -130,6 +132,7 @@ def test_environment(
         ("CONNECTIONS_PER_IP_MAX", "-1"),
         ("OUTBOX_BYTES_MAX", "100"),
         ("LOGIN_SECONDS_MAX", "0"),
+        ("KEEPALIVE_SECONDS", "0"),
         ("LOGIN_ATTEMPTS", "-1"),
         ("TLS_KEY", "key.pem"),  # and no certificate
         ("REQUIRE_TLS", "yes"),  # likewise
@@ -198,3 +201,18 @@ def test_every_setting_is_a_flag(runserver: Run) -> None:
 )
 def test_addresses(text: str, address: tuple[str, int]) -> None:
     assert parse_address(text) == address
+
+
+# What counts as one where a limit is by address: of IPv6 a /64, for whoever has one has them all.
+@pytest.mark.parametrize(
+    ("address", "counted"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("::1", "::/64"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+    ],
+)
+def test_origins(address: str, counted: str) -> None:
+    assert origin(address) == counted

@@ -66,14 +66,19 @@ class Http(WSGIServer):
             self.handle(client_socket, (address, 0))  # type: ignore[arg-type]  # typed as a str
 
     def refuse(self, client_socket: socket, sentence: str) -> None:
-        """Answer that there is no room; for it to arrive, what comes is read a while. Switches."""
-        text = sentence.encode()
+        """Answer that there is no room, and close; before, what comes is read a while. Switches."""
         client_socket.settimeout(None)
         with suppress(OSError, gevent.Timeout), gevent.Timeout(DISCARD_SECONDS_MAX):
-            client_socket.sendall(_FULL % (len(text) + 1, text))
+            client_socket.sendall(self.refusal(sentence))
             client_socket.shutdown(SHUT_WR)
             while client_socket.recv(RECEIVE_BYTES_MAX):
                 pass
+        client_socket.close()
+
+    def refusal(self, sentence: str) -> bytes:
+        """Return the answer that there is no room."""
+        text = sentence.encode()
+        return _FULL % (len(text) + 1, text)
 
     def _answer(self, request: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         method, path = request["REQUEST_METHOD"], request["PATH_INFO"]

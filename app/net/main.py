@@ -13,7 +13,8 @@ from gevent.event import Event as Signal
 from app import log as logging
 from app.chat.service import Service
 from app.net.control import Control
-from app.net.server import Server, listen
+from app.net.listener import listen
+from app.net.server import Server
 from app.net.tls import Tls
 from app.settings import SWITCH_INTERVAL_SECONDS, Settings
 from app.store.database import Database
@@ -27,7 +28,8 @@ def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT. A second signal exits at once. Raises StartRefused."""
     logging.configure(settings.log_format)
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
-    listener = listen(settings.listen)  # first, so that a taken port costs the database nothing
+    # First, so that a taken port costs the database nothing.
+    listener = listen(settings.listen, settings.keepalive_seconds)
     tls = Tls(settings.tls_cert, settings.tls_key) if settings.tls_cert else None
     lock = open_database(settings.url, log.info)
     database = Database(settings.url, settings.durability)

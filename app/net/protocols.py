@@ -56,6 +56,14 @@ def look(client_socket: socket) -> Protocol:
     return protocol or Protocol.TEXT
 
 
+def recognise_now(client_socket: socket) -> Protocol:
+    """Return what a newcomer speaks by what it has sent already; text when it says nothing.
+
+    The socket comes back with a timeout of its own, which is to be set anew.
+    """
+    return recognise(_peek(client_socket, 0)) or Protocol.TEXT
+
+
 def _peek(client_socket: socket, seconds: float) -> bytes:
     """Return what there is to read, or will be so soon; nothing when the peer is gone. Switches."""
     client_socket.settimeout(seconds)

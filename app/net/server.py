@@ -1,4 +1,4 @@
-"""The listener: accepts clients while there is room, whatever they speak, and sees them off."""
+"""Serves clients while there is room, whatever they speak, and sees them off."""
 
 from __future__ import annotations
 
@@ -11,24 +11,22 @@ from typing import TYPE_CHECKING
 
 import gevent
 import structlog
-from gevent.server import StreamServer
 from gevent.socket import socket
 
 from app import events
-from app.addresses import parse_address
+from app.addresses import origin
 from app.errors import StartRefused
 from app.net.connection import Connection
 from app.net.http import Http
-from app.net.protocols import Protocol, look
+from app.net.listener import Listener
+from app.net.protocols import Protocol, look, recognise_now
 from app.net.sockets import TlsSocket, format_address, never_blocking
-from app.net.tls import HTTP
+from app.net.tls import HTTP, NO_HANDSHAKE
 from app.settings import (
-    ACCEPT_BACKLOG,
     DRAIN_POLL_SECONDS,
     DRAIN_SECONDS_MAX,
-    KEEPALIVE_IDLE_SECONDS,
-    KEEPALIVE_PROBE_SECONDS,
-    KEEPALIVE_PROBES,
+    RECEIVE_BYTES_MAX,
+    REFUSED_WITH_PATIENCE_MAX,
     RESERVED_DESCRIPTORS,
 )
 from app.wire.ndjson import NdjsonWire
@@ -48,41 +46,19 @@ _WIRES: dict[Protocol, type[TextWire] | type[NdjsonWire]] = {
 log = structlog.get_logger()
 
 
-def listen(address: str) -> socket:
-    """Return a socket that listens at `[HOST:]PORT`; its options pass on to what it accepts.
-
-    Raises StartRefused when the address can't be had.
-    """
-    host, port = parse_address(address)
-    try:
-        family, kind, protocol, _, where = native.getaddrinfo(
-            host, port, type=native.SOCK_STREAM, flags=native.AI_PASSIVE
-        )[0]
-        listener = socket(family, kind, protocol)
-        listener.setsockopt(native.SOL_SOCKET, native.SO_REUSEADDR, 1)
-        listener.setsockopt(native.IPPROTO_TCP, native.TCP_NODELAY, 1)
-        listener.setsockopt(native.SOL_SOCKET, native.SO_KEEPALIVE, 1)
-        if hasattr(native, "TCP_KEEPIDLE"):  # not everywhere by this name
-            for option, value in (
-                (native.TCP_KEEPIDLE, KEEPALIVE_IDLE_SECONDS),
-                (native.TCP_KEEPINTVL, KEEPALIVE_PROBE_SECONDS),
-                (native.TCP_KEEPCNT, KEEPALIVE_PROBES),
-            ):
-                listener.setsockopt(native.IPPROTO_TCP, option, value)
-        listener.bind(where)
-        listener.listen(ACCEPT_BACKLOG)
-    except OSError as error:
-        raise StartRefused(
-            f"can't listen on {address}: {error.strerror}; another port: manage.py runserver 8889"
-        ) from error
-    return listener
-
-
 def connections_possible(wanted: int) -> int:
-    """Raise the limit of open files, and return how many connections fit: `wanted` at most."""
+    """Raise the limit of open files, and return how many connections fit: `wanted` at most.
+
+    Raises StartRefused when not one does.
+    """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     possible = hard - RESERVED_DESCRIPTORS
+    if possible < 1:
+        raise StartRefused(
+            f"{hard} open files are too few: the server needs {RESERVED_DESCRIPTORS} for itself, "
+            f"and one for each client; raise the limit: ulimit -n 4096"
+        )
     return min(wanted or possible, possible)
 
 
@@ -100,7 +76,8 @@ class Server:
         self._connections: set[Connection] = set()
         self._present = 0  # connections, and those of whom it is not known yet what they speak
         self._per_address: Counter[str] = Counter()
-        self._listener = StreamServer(listener, self._serve)
+        self._patience = REFUSED_WITH_PATIENCE_MAX  # with as many more who are to be refused
+        self._listener = Listener(listener, self._serve)
 
     def start(self) -> None:
         """Begin to accept. Never switches."""
@@ -123,47 +100,83 @@ class Server:
                 gevent.sleep(DRAIN_POLL_SECONDS)
         self._service.close()
 
-    def _serve(self, client_socket: socket, peer: tuple[str, int]) -> None:
+    def _serve(self, client_socket: socket, address: str) -> None:
         """Serve one client, or tell it that there is no room. Runs in a greenlet of its own."""
-        address = peer[0]
-        limit = self._settings.connections_per_ip_max
+        limit, counted = self._settings.connections_per_ip_max, origin(address)
         if self._present >= self._connections_max:
             self._refuse(client_socket, address, "the server is full; try again later")
             return
-        if limit and self._per_address[address] >= limit:
+        if limit and self._per_address[counted] >= limit:
             sentence = "too many connections from your address; close one first"
             self._refuse(client_socket, address, sentence)
             return
         self._present += 1
-        self._per_address[address] += 1
+        self._per_address[counted] += 1
         try:
             self._let_in(client_socket, address)
         finally:
             self._present -= 1
-            self._per_address[address] -= 1
-            if not self._per_address[address]:
-                del self._per_address[address]
+            self._per_address[counted] -= 1
+            if not self._per_address[counted]:
+                del self._per_address[counted]
 
     def _refuse(self, client_socket: socket, address: str, sentence: str) -> None:
-        """Tell a client, in its own words, that there is no room, and close. Switches."""
+        """Tell a newcomer that there is no room, and close. Switches, if it may.
+
+        A few are heard before, so that each is told in its own words, also inside TLS. When there
+        are more, they are told at once, lest they take the descriptors that the server needs.
+        """
+        if self._patience <= 0:
+            self._refuse_at_once(client_socket, sentence)
+            return
+        self._patience -= 1
+        try:
+            newcomer = self._hear(client_socket, address)
+            if newcomer is None:
+                return
+            client_socket, protocol = newcomer
+            if protocol is Protocol.HTTP:
+                self._http.refuse(client_socket, sentence)
+            else:
+                self._connection(client_socket, address, protocol).refuse(sentence)
+        finally:
+            self._patience += 1
+
+    def _refuse_at_once(self, client_socket: socket, sentence: str) -> None:
+        """Tell a newcomer that there is no room, in the words that it has begun with, if any."""
+        protocol = recognise_now(client_socket)
+        client_socket.settimeout(0)
+        with suppress(OSError):  # it is gone, or takes nothing
+            if protocol is Protocol.TLS and self._tls is not None:
+                client_socket.send(NO_HANDSHAKE)
+            elif protocol is Protocol.HTTP:
+                client_socket.send(self._http.refusal(sentence))
+            else:
+                wire = _WIRES.get(protocol, TextWire)(self._settings.line_bytes_max)
+                client_socket.send(wire.show_last(events.Refused("full", sentence)))
+            client_socket.shutdown(native.SHUT_WR)
+            client_socket.recv(RECEIVE_BYTES_MAX)  # closed with input unread, that could be lost
+
+    def _hear(self, client_socket: socket, address: str) -> tuple[socket, Protocol] | None:
+        """Return what a newcomer speaks, and the socket for it; None if TLS failed. Switches."""
         protocol = look(client_socket)
-        if protocol is Protocol.HTTP:
-            self._http.refuse(client_socket, sentence)
-        else:
-            self._connection(client_socket, address, protocol).refuse(sentence)
+        if protocol is not Protocol.TLS or self._tls is None:
+            return client_socket, protocol
+        try:
+            secure_socket = self._tls.shake_hands(client_socket)
+        except OSError as error:
+            log.info("TLS handshake failed", address=address, reason=str(error))
+            return None
+        is_http = secure_socket.selected_alpn_protocol() == HTTP
+        return secure_socket, Protocol.HTTP if is_http else look(secure_socket)
 
     def _let_in(self, client_socket: socket, address: str) -> None:
         """Find out what a client speaks, and serve it until it is gone. Switches."""
-        protocol = look(client_socket)
-        if protocol is Protocol.TLS and self._tls is not None:
-            try:
-                client_socket = self._tls.shake_hands(client_socket)
-            except OSError as error:
-                log.info("TLS handshake failed", address=address, reason=str(error))
-                return
-            is_http = client_socket.selected_alpn_protocol() == HTTP
-            protocol = Protocol.HTTP if is_http else look(client_socket)
-        if self._listener.closed:
+        newcomer = self._hear(client_socket, address)
+        if newcomer is None:
+            return
+        client_socket, protocol = newcomer
+        if self._listener.is_closed:
             client_socket.close()  # it came too late
         elif protocol is Protocol.HTTP:
             self._http.serve(client_socket, address)

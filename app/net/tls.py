@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from gevent.socket import socket
 
 HTTP = "http/1.1"  # what a client that will speak HTTP asks for while it shakes hands (ALPN)
+# An alert that ends a handshake before it has begun (RFC 8446, 6): fatal, internal_error.
+NO_HANDSHAKE = b"\x15\x03\x03\x00\x02\x02\x50"
 _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"  # of TLS 1.2; those of 1.3 are all as good
 _CURVE = "prime256v1"  # everybody has it; an exchange over ffdhe8192 would stop the hub for 0.1 s
 _READABLE_BY_OTHERS = 0o004
