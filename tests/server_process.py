@@ -48,8 +48,10 @@ def manage(folder: Path, *arguments: str, stdin: str = "", **settings: object):
 class ServerProcess:
     """A server that can be stopped, killed and started again on the same folder and port."""
 
-    def __init__(self, folder: Path, **settings: object) -> None:
+    def __init__(self, folder: Path, *, open_files_max: int = 0, **settings: object) -> None:
         self.folder = folder
+        limit = ["sh", "-c", 'ulimit -n "$0" && exec "$@"', str(open_files_max)]
+        self._prefix = limit if open_files_max else []
         self.settings = settings
         self.port = 0
         self.process: subprocess.Popen[str] | None = None
@@ -59,7 +61,7 @@ class ServerProcess:
         self.log_path = self.folder / "server.log"
         with self.log_path.open("a") as log:
             self.process = subprocess.Popen(
-                [sys.executable, ROOT / "manage.py", "runserver", str(self.port)],
+                [*self._prefix, sys.executable, ROOT / "manage.py", "runserver", str(self.port)],
                 env=environment(self.folder, **self.settings),
                 cwd=ROOT,
                 stdout=subprocess.PIPE,
@@ -138,6 +140,15 @@ class ServerProcess:
         _, hard = resource.prlimit(self.pid, resource.RLIMIT_FSIZE)
         limit = hard if bytes_max is None else bytes_max
         resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (limit, hard))
+
+    def limit_descriptors(self, more: int | None) -> None:
+        """Let it open so many files and sockets more than it has; None: as many as it could."""
+        if not hasattr(resource, "prlimit"):
+            pytest.skip("another process is limited with Linux's prlimit")
+        _, hard = resource.prlimit(self.pid, resource.RLIMIT_NOFILE)
+        opened = [int(path.name) for path in Path(f"/proc/{self.pid}/fd").iterdir()]
+        limit = hard if more is None else max(opened) + 1 + more
+        resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (limit, hard))
 
     def kill(self) -> None:
         """End it as a power cut would."""

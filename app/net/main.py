@@ -14,7 +14,7 @@ from app import log as logging
 from app.chat.service import Service
 from app.net.control import Control
 from app.net.listener import listen
-from app.net.server import Server
+from app.net.server import Server, connections_possible
 from app.net.tls import Tls
 from app.settings import SWITCH_INTERVAL_SECONDS, Settings
 from app.store.database import Database
@@ -28,13 +28,14 @@ def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT. A second signal exits at once. Raises StartRefused."""
     logging.configure(settings.log_format)
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
-    # First, so that a taken port costs the database nothing.
+    # First, so that too few descriptors or a taken port cost the database nothing.
+    connections_max = connections_possible(settings.connections_max)
     listener = listen(settings.listen, settings.keepalive_seconds)
     tls = Tls(settings.tls_cert, settings.tls_key) if settings.tls_cert else None
     lock = open_database(settings.url, log.info)
     database = Database(settings.url, settings.durability)
     service = Service(database, settings, now)
-    server = Server(listener, service, settings, tls)
+    server = Server(listener, service, settings, connections_max, tls)
     control = Control(settings.control_path, service, settings)
     is_told_to_stop = _catch_signals(tls)
     server.start()

@@ -66,13 +66,18 @@ class Server:
     """Serves clients at a listening socket."""
 
     def __init__(
-        self, listener: socket, service: Service, settings: Settings, tls: Tls | None = None
+        self,
+        listener: socket,
+        service: Service,
+        settings: Settings,
+        connections_max: int,
+        tls: Tls | None = None,
     ) -> None:
         self._service = service
         self._settings = settings
         self._tls = tls
         self._http = Http(service, listener.getsockname()[:2])
-        self._connections_max = connections_possible(settings.connections_max)
+        self._connections_max = connections_max
         self._connections: set[Connection] = set()
         self._present = 0  # connections, and those of whom it is not known yet what they speak
         self._per_address: Counter[str] = Counter()
