@@ -32,7 +32,8 @@ Read it in this order:
         rooms.py        entering rooms and leaving them
         files.py        who may share files and fetch them
         tickets.py  transfers.py        the right to do so; the bytes
-        messages.py  moderation.py  private.py  accounts.py  passwords.py  tokens.py  limits.py
+        messages.py  moderation.py  private.py
+        accounts.py  tokens.py  passwords.py  turns.py  limits.py
         administration.py               what admins and the operator do to accounts and rooms
     store/          what is kept
         models.py       the tables

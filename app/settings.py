@@ -40,7 +40,6 @@ REASON_CHARS_MAX = 200  # of a reason, a topic, an away note: a line or two of a
 SPAN_SECONDS_MAX = 10 * 365 * 86_400  # the longest timed ban; longer ones are for good
 PASSWORD_BYTES_MAX = 1_024  # far over any passphrase, far under what would cost the hasher time
 LOGIN_FAILURES_MAX = 3  # on one connection, before it is closed
-HASHES_WAITING_MAX = 1_000  # logins in the queue of the hashing thread: some 25 s of its time
 THROTTLED_KEYS_MAX = 50_000  # addresses and names whose failures are remembered: some 10 MB
 
 # Files.
@@ -158,6 +157,15 @@ class Settings(BaseSettings):
     )
     login_attempts: int = Field(
         20, ge=0, description="failed logins a minute, per address and per account; 0: no limit"
+    )
+    logins_waiting_max: int = Field(
+        1_000, ge=1, description="for a password to be checked: some 25 s; who hung up goes first"
+    )
+    registrations_per_ip_per_hour: int = Field(
+        1_000, ge=0, description="new accounts from one address, all at once or not; 0: no limit"
+    )
+    rooms_owned_max: int = Field(
+        500, ge=0, description="that one user may own, but for admins; 0: no limit"
     )
     tls_cert: str = Field(
         "", description="certificate and those that vouch for it, PEM; empty: no TLS"

@@ -19,12 +19,13 @@ def render(event: RoomEvent) -> bytes:
 class FakeClient:
     """Implements app.chat.session.Client. `sent` has a piece for each send that had bytes."""
 
-    def __init__(self) -> None:
-        self.address = "127.0.0.1"
+    def __init__(self, address: str = "127.0.0.1") -> None:
+        self.address = address
         self.rooms_max = 1
         self.is_secure = True
         self.server = "http://127.0.0.1:8888"
         self.is_closing = False
+        self.has_hung_up = False
         self.render = render
         self.is_behind = False  # with reading
         self.sent: list[bytes] = []

@@ -9,6 +9,7 @@ from app.chat import passwords
 from app.operations import COMMANDS
 from app.shapes import Addressee, Command, Count, Level, Path, Rest, Shape, Span, Word
 from tests.client import Client
+from tests.fakes import FakeClient
 from tests.server_process import ServerProcess, manage
 
 WRONG = "Error: wrong name or password"
@@ -140,9 +141,9 @@ def test_every_guess_costs_a_hash(monkeypatch: pytest.MonkeyPatch, stored: str |
             context.dummy_verify()
 
     monkeypatch.setattr(passwords, "_context", Spy())
-    hasher = passwords.Hasher()
-    assert hasher.verify("a guess", stored) == (False, None)
-    assert hasher.verify("nul\0nul", stored) == (False, None)
+    hasher, client = passwords.Hasher(waiting_max=1), FakeClient()
+    assert hasher.verify(client, "a guess", stored) == (False, None)
+    assert hasher.verify(client, "nul\0nul", stored) == (False, None)
     hasher.close()
     assert len(hashed) == 2
 

@@ -76,7 +76,7 @@ class Accounts:
                 code="registration_closed",
             )
         name = parse_name(command.name)
-        password_hash = self._hasher.hash(checked(command.password))
+        password_hash = self._hasher.hash(session.client, checked(command.password))
         try:
             account = self._database.write(
                 lambda connection: store.create(connection, name, password_hash, self._clock())
@@ -111,7 +111,7 @@ class Accounts:
         self._check_throttle(keys)
         account, ignored = self._database.read(lambda connection: _load(connection, name))
         password_hash = account.password_hash if account else None
-        is_right, new_hash = self._hasher.verify(command.password, password_hash)
+        is_right, new_hash = self._hasher.verify(session.client, command.password, password_hash)
         self._check_throttle(keys)  # again: many may have guessed at once
         if account is None or not is_right:
             raise self._failure(session, keys, _WRONG)
@@ -142,10 +142,10 @@ class Accounts:
         self._check_throttle(keys)
         account = self.find(user.name)
         new_password = checked(command.new)
-        is_right, _ = self._hasher.verify(command.old, account.password_hash)
+        is_right, _ = self._hasher.verify(session.client, command.old, account.password_hash)
         self._check_throttle(keys)  # again: many may have guessed at once
         if not is_right or not self._replace_hash(
-            account, self._hasher.hash(new_password), revokes_tokens=True
+            account, self._hasher.hash(session.client, new_password), revokes_tokens=True
         ):
             raise self._failure(session, keys, _WRONG)
         session.client.show(events.Done("Your password is changed."))

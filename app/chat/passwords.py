@@ -1,17 +1,24 @@
 """Hashing and checking passwords, on a native thread of its own: argon2id, through passlib.
 
-One thread is a bound as well as a room of its own: each hash takes 19 MiB and 20 ms.
+One thread is a bound as well as a room of its own: each hash takes 19 MiB and 20 ms. Who wants one
+waits for a turn.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from gevent.threadpool import ThreadPool
 from passlib.context import CryptContext
 
-from app.errors import BadLine, Unavailable
+from app.chat.turns import Turns
+from app.errors import BadLine
 from app.names import parse_password
-from app.settings import HASHES_WAITING_MAX, PASSWORD_BYTES_MAX
+from app.settings import PASSWORD_BYTES_MAX
+
+if TYPE_CHECKING:
+    from app.chat.session import Client
 
 Result = TypeVar("Result")
 
@@ -54,17 +61,19 @@ def _verify(password: str, password_hash: str | None) -> tuple[bool, str | None]
 
 
 class Hasher:
-    """The hashing thread, and its bounded queue."""
+    """The hashing thread, and those who wait for it."""
 
-    def __init__(self) -> None:
+    def __init__(self, waiting_max: int) -> None:
         self._pool = ThreadPool(1)
-        self._waiting = 0
+        self._turns = Turns(waiting_max)
 
-    def hash(self, password: str) -> str:
+    def hash(self, client: Client, password: str) -> str:
         """Return the hash of a checked password. Switches. Raises Unavailable when busy."""
-        return self._run(hash_password, password)
+        return self._run(client, hash_password, password)
 
-    def verify(self, password: str, password_hash: str | None) -> tuple[bool, str | None]:
+    def verify(
+        self, client: Client, password: str, password_hash: str | None
+    ) -> tuple[bool, str | None]:
         """Say whether the password is right, and the hash to store instead, if any.
 
         No hash, an odd hash and an odd password are all simply wrong. Switches. Raises
@@ -74,17 +83,12 @@ class Hasher:
             normal = checked(password)
         except BadLine:
             normal, password_hash = "", None
-        return self._run(_verify, normal, password_hash)
+        return self._run(client, _verify, normal, password_hash)
 
-    def _run(self, work: Callable[..., Result], *arguments: object) -> Result:
-        if self._waiting >= HASHES_WAITING_MAX:
-            raise Unavailable("the server is busy; try again in a minute", code="busy")
-        self._waiting += 1
-        try:
+    def _run(self, client: Client, work: Callable[..., Result], *arguments: object) -> Result:
+        with self._turns.turn(client):
             result: Result = self._pool.apply(work, arguments)
-            return result
-        finally:
-            self._waiting -= 1
+        return result
 
     def close(self) -> None:
         """End the thread; nobody waits for it any more."""

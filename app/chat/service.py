@@ -42,7 +42,7 @@ class Service:
         """Take over the database. Switches, to read from it."""
         self._database = database
         self.sessions: set[Session] = set()  # of clients, whoever has logged in on them
-        self._hasher = Hasher()
+        self._hasher = Hasher(settings.logins_waiting_max)
         self.journal = Journal(self._commit, database.read(messages_store.newest_id))
         self._tokens = Tokens(database, clock)
         self.accounts = Accounts(database, self._hasher, self._tokens, clock, settings)

@@ -38,6 +38,10 @@ class Client(Protocol):
         """Return how much the peer has not taken yet of what it was sent."""
 
     @property
+    def has_hung_up(self) -> bool:
+        """Whether the peer will send no more; it may still read, or be gone."""
+
+    @property
     def server(self) -> str:
         """Return where the client reached the server: http://127.0.0.1:8888, or https."""
 

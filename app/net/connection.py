@@ -9,6 +9,7 @@ What it promises:
 
 from __future__ import annotations
 
+import select
 import socket
 import time
 from collections import deque
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from app.shapes import Command
     from app.wire.ndjson import NdjsonWire
     from app.wire.text import TextWire
+
+_HUNG_UP = getattr(select, "POLLRDHUP", 0)  # on Linux; elsewhere only when all is over
 
 log = structlog.get_logger()
 
@@ -120,6 +123,15 @@ class Connection:
     def unread_bytes(self) -> int:
         """See Client."""
         return self._outbox_bytes
+
+    @property
+    def has_hung_up(self) -> bool:
+        """See Client. Asks the kernel: the session may not have read so far, nor may TLS."""
+        if self.is_closing:
+            return True
+        poll = select.poll()
+        poll.register(self._socket, _HUNG_UP)
+        return bool(poll.poll(0))
 
     def serve(self) -> None:
         """Serve a client until it leaves or is cut. Switches."""
