@@ -1,12 +1,23 @@
-"""The log: one record a line on standard error, escaped; never a body, a password or a key."""
+"""The log: one record a line on standard error, escaped; never a body, a password or a key.
+
+What clients can cause as often as they like, like a failed login, has an `address` in its record.
+Of each such event only so many are written a minute, by address and in all, lest anybody fill the
+disk. The next one that is written says how many were not: `unwritten`.
+"""
 
 import io
 import logging
 import sys
+import time
+from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TextIO, cast
 
 import structlog
+
+from app.addresses import origin
+from app.settings import LOG_RECORDS_A_MINUTE_AND_ADDRESS_MAX, LOG_RECORDS_A_MINUTE_MAX
 
 
 class _StandardError(io.TextIOBase):
@@ -20,6 +31,37 @@ class _StandardError(io.TextIOBase):
     def flush(self) -> None:
         with suppress(OSError):
             sys.stderr.flush()
+
+
+class Thinner:
+    """Drops records of what one address, or all of them, cause too often; a processor."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._ends_at = 0.0  # the minute in which these were counted
+        self._records: Counter[tuple[str, str]] = Counter()  # by event and address; "": all of them
+        self._unwritten: Counter[str] = Counter()  # by event, since the last one that was written
+
+    def __call__(
+        self, _logger: object, _method: str, record: structlog.typing.EventDict
+    ) -> structlog.typing.EventDict:
+        """Return the record. Raises DropEvent when it is one too many."""
+        if "address" not in record:
+            return record
+        now = self._clock()
+        if now >= self._ends_at:
+            self._ends_at = now + 60
+            self._records.clear()
+        event, address = record["event"], origin(record["address"])
+        if (
+            self._records[event, ""] >= LOG_RECORDS_A_MINUTE_MAX
+            or self._records[event, address] >= LOG_RECORDS_A_MINUTE_AND_ADDRESS_MAX
+        ):
+            self._unwritten[event] += 1
+            raise structlog.DropEvent
+        self._records.update([(event, ""), (event, address)])
+        unwritten = self._unwritten.pop(event, 0)
+        return record | {"unwritten": unwritten} if unwritten else record
 
 
 def _escape(
@@ -41,6 +83,7 @@ def _plain(key: str, text: str) -> str:
 def configure(log_format: str) -> None:
     """Write records for people ("console") or for programs ("json")."""
     processors: list[structlog.typing.Processor] = [
+        Thinner(),
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]

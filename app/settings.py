@@ -86,6 +86,10 @@ HTTP_REQUEST_SECONDS_MAX = 10  # of waiting for a request, and then of reading i
 HTTP_TURN_SECONDS = 1e-6  # between reads: of 0 the hub makes a thousand before it looks at sockets
 HTTP_STALL_SECONDS_MAX = 30  # in which a peer sends, or takes, nothing of a body
 
+# The log, of what clients can cause as often as they like.
+LOG_RECORDS_A_MINUTE_AND_ADDRESS_MAX = 60  # of one event: some 10 MB a day, if it never ends
+LOG_RECORDS_A_MINUTE_MAX = 600  # of one event from all addresses: some 100 MB a day
+
 # The database and the interpreter.
 DATABASE_BUSY_SECONDS_MAX = 5  # how long another process may hold the database before a write fails
 DATABASE_CHECK_SECONDS_MAX = 1.0  # of looking for damage at start; of a large one, at a part

@@ -6,6 +6,7 @@ import pytest
 import structlog
 
 from app import log
+from app.settings import LOG_RECORDS_A_MINUTE_AND_ADDRESS_MAX, LOG_RECORDS_A_MINUTE_MAX
 
 SECRET = "hunter2"
 SPOKEN = "swordfish"
@@ -84,3 +85,56 @@ def test_an_exception_is_plain_text(capsys: pytest.CaptureFixture[str], log_form
     written = capsys.readouterr().err
     assert "ValueError" in written
     assert written.replace("\n", "").isprintable()
+
+
+class _Log:
+    """What is written of failed logins. Time passes when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self._thinner = log.Thinner(lambda: self.now)
+
+    def write(self, address: str = "", event: str = "login failed") -> dict[str, object] | None:
+        record = {"event": event} | ({"address": address} if address else {})
+        try:
+            return self._thinner(None, "info", record)
+        except structlog.DropEvent:
+            return None
+
+
+# What one address does again and again is written so many times a minute, and then counted; what
+# others do is written all the while, and so is what comes from nobody.
+def test_one_address_cant_fill_the_log() -> None:
+    written = _Log()
+    for _ in range(LOG_RECORDS_A_MINUTE_AND_ADDRESS_MAX):
+        assert written.write("2001:db8::1")
+    for number in range(1000):
+        assert written.write(f"2001:db8::{number}") is None
+    assert written.write("2001:db8::1", "registered") == {
+        "event": "registered",
+        "address": "2001:db8::1",
+    }
+    for _ in range(LOG_RECORDS_A_MINUTE_MAX * 2):
+        assert written.write(event="not stored")
+    written.now = 60
+    assert written.write("2001:db8::1")["unwritten"] == 1000
+    assert "unwritten" not in written.write("2001:db8::1")
+
+
+# Nor can many addresses together.
+def test_many_addresses_cant_fill_the_log() -> None:
+    written, count = _Log(), 2 * LOG_RECORDS_A_MINUTE_MAX
+    lines = [written.write(f"192.0.{number // 256}.{number % 256}") for number in range(count)]
+    assert sum(line is not None for line in lines) == LOG_RECORDS_A_MINUTE_MAX
+    written.now = 60
+    assert written.write("192.0.2.1")["unwritten"] == count - LOG_RECORDS_A_MINUTE_MAX
+
+
+# A flood leaves as much in a server's log as that.
+def test_a_flood_leaves_few_records(start_server) -> None:
+    server = start_server()
+    for _ in range(LOG_RECORDS_A_MINUTE_AND_ADDRESS_MAX + 20):
+        stranger = server.connect()
+        stranger.send(b"GET / HTTP/1.1\r\nHost : x\r\n\r\n")
+        assert stranger.receive_end().startswith(b"HTTP/1.1 400 ")
+    assert server.log.count("bad http request") == LOG_RECORDS_A_MINUTE_AND_ADDRESS_MAX

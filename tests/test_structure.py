@@ -25,7 +25,7 @@ _COMMON = {
 }
 _MAY_IMPORT = {
     **dict.fromkeys(_COMMON, _COMMON),
-    "log": set(),
+    "log": {"addresses", "settings"},
     "store": {"store"} | _COMMON,
     "chat": {"chat", "store"} | _COMMON,
     "wire": {"wire"} | _COMMON,
