@@ -60,6 +60,7 @@ Code = Literal[
     "tls_required",
     "too_large",
     "too_long",
+    "too_many_owned",
     "too_many_rooms",
     "too_slow",
     "unknown_command",

@@ -60,8 +60,9 @@ class Thinner:
             self._unwritten[event] += 1
             raise structlog.DropEvent
         self._records.update([(event, ""), (event, address)])
-        unwritten = self._unwritten.pop(event, 0)
-        return record | {"unwritten": unwritten} if unwritten else record
+        if event in self._unwritten:
+            record["unwritten"] = self._unwritten.pop(event)
+        return record
 
 
 def _escape(

@@ -21,7 +21,12 @@ START_SECONDS_MAX = 20
 STOP_SECONDS_MAX = 15
 
 # Tests are faster than people, and come from one address; the ones on limits set their own.
-_UNLIMITED = {"MESSAGE_RATE": "0", "LOGIN_ATTEMPTS": "0", "CONNECTIONS_PER_IP_MAX": "0"}
+_UNLIMITED = {
+    "MESSAGE_RATE": "0",
+    "LOGIN_ATTEMPTS": "0",
+    "CONNECTIONS_PER_IP_MAX": "0",
+    "REGISTRATIONS_PER_IP_PER_HOUR": "0",
+}
 
 
 def environment(folder: Path, **settings: object) -> dict[str, str]:

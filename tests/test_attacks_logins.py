@@ -148,6 +148,39 @@ def test_every_guess_costs_a_hash(monkeypatch: pytest.MonkeyPatch, stored: str |
     assert len(hashed) == 2
 
 
+# Who sends a login and hangs up does not keep others waiting: they are served before it, and that
+# there were many makes no difference.
+def test_abandoned_logins(server: ServerProcess, new_name) -> None:
+    name, count = new_name("real"), 60
+    server.connect().register(name, MINE).close()
+    before = server.log.count("login failed")
+    for _ in range(count):
+        client = server.connect()
+        client.type(f"/login {name} wrong")
+        client.close()
+    server.connect().log_in(name, MINE).close()
+    assert server.log.count("login failed") - before < count / 2
+
+
+# When too many passwords wait to be checked, whoever comes is told that the server is busy, and may
+# try again; those who wait are served.
+def test_too_many_logins_at_once(start_server) -> None:
+    server = start_server(LOGINS_WAITING_MAX=1)
+    server.connect().register("alice", MINE).close()
+    clients = [_newcomer(server, source=f"127.0.0.{number}") for number in range(2, 12)]
+    for client in clients:
+        client.type(f"/login alice {MINE}")
+    answers = [client.expect_line() for client in clients]
+    busy = "Error: the server is busy; try again in a minute"
+    hello = "Hello, alice. Enter a room with /join ROOM; /rooms shows them, /help the rest."
+    assert set(answers) == {busy, hello}
+    for client, answer in zip(clients, answers, strict=True):
+        if answer == busy:
+            client.expect("login: ")
+            client.type(f"/login alice {MINE}")
+            client.expect_lines(hello)
+
+
 def _typed(kind: type[Command], name: str) -> str:
     """Return a command as it might be typed, with every argument; names in it are `name`."""
     samples = {Word: name, Rest: "text", Count: "5", Span: "30m"}

@@ -54,32 +54,32 @@ def test_no_schedule_beats_the_rate(pauses: list[float], rate: int, burst: int) 
     assert done <= burst + (now - NOW) * rate + 1e-6
 
 
-# A key may fail so many times a minute; then it waits until one more is due. Others need not.
+# A key may act so many times a minute; then it waits until one more is due. Others need not.
 def test_throttle() -> None:
-    throttle = Throttle(failures_a_minute=3)
+    throttle = Throttle(3, seconds=60)
     for _ in range(3):
         assert throttle.wait_seconds("mallory", NOW) == 0
-        throttle.note_failure("mallory", NOW)
+        throttle.note("mallory", NOW)
     assert throttle.wait_seconds("mallory", NOW) == pytest.approx(20)
     assert throttle.wait_seconds("mallory", NOW + 15) == pytest.approx(5)
     assert throttle.wait_seconds("mallory", NOW + 20) == pytest.approx(0)
     assert throttle.wait_seconds("alice", NOW) == 0
 
 
-# A throttle of 0 lets everybody fail as often as they like.
+# A throttle of 0 lets everybody act as often as they like.
 def test_throttle_off() -> None:
-    throttle = Throttle(failures_a_minute=0)
+    throttle = Throttle(0, seconds=60)
     for _ in range(100):
-        throttle.note_failure("mallory", NOW)
+        throttle.note("mallory", NOW)
     assert throttle.wait_seconds("mallory", NOW) == 0
 
 
-# The keys remembered are bounded; who failed least recently is forgotten first.
+# The keys remembered are bounded; who acted least recently is forgotten first.
 def test_throttle_forgets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "THROTTLED_KEYS_MAX", 2)
-    throttle = Throttle(failures_a_minute=1)
+    throttle = Throttle(1, seconds=60)
     for key in ("a", "b", "a", "c"):
-        throttle.note_failure(key, NOW)
+        throttle.note(key, NOW)
     assert throttle.wait_seconds("a", NOW) > 0
     assert throttle.wait_seconds("b", NOW) == 0
     assert throttle.wait_seconds("c", NOW) > 0

@@ -3,6 +3,7 @@
 Each test holds one request where it waits, and lets another one overtake it.
 """
 
+import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from app.chat.session import Session
 from app.errors import LoginRefused, NotPossible
 from app.settings import Settings
 from app.shapes import Command
+from app.store import accounts
 from app.store.database import Database
 from app.store.migration import migrate
 from app.times import now
@@ -140,9 +142,9 @@ def while_verifying(
     verify = hasher.verify
 
     def arrange(act: Callable[[], object]) -> None:
-        def verify_late(password: str, password_hash: str | None) -> tuple[bool, str | None]:
+        def verify_late(*arguments: object) -> tuple[bool, str | None]:
             monkeypatch.undo()
-            answer = verify(password, password_hash)
+            answer = verify(*arguments)
             act()
             return answer
 
@@ -163,6 +165,24 @@ def test_no_token_for_a_password_that_was_changed(
     assert bob.client.shown[-1] == events.TokensListed([])
 
 
+# Nobody gets in who was shut out while their password was looked at.
+@pytest.mark.parametrize(
+    ("values", "code"),
+    [({"is_disabled": True}, "disabled"), ({"password_hash": "another"}, "login_refused")],
+    ids=["disabled", "password changed"],
+)
+def test_shut_out_while_logging_in(
+    house: House, while_verifying: Callable[..., None], values: dict[str, object], code: str
+) -> None:
+    bob = house.register("bob")
+    user_id = bob.speaker.id
+    change = functools.partial(accounts.change, user_id=user_id, **values)
+    while_verifying(lambda: house.database.write(change))
+    with pytest.raises(LoginRefused) as refused:
+        house.log_in("bob")
+    assert refused.value.code == code
+
+
 # Of two who change one password at once, one does; the other is told that theirs is wrong by now.
 def test_a_password_is_changed_once(house: House, while_verifying: Callable[..., None]) -> None:
     bob = house.register("bob")
@@ -177,7 +197,7 @@ def test_a_password_is_changed_once(house: House, while_verifying: Callable[...,
 def test_a_new_hash_of_an_old_password(house: House, while_verifying: Callable[..., None]) -> None:
     bob = house.register("bob")
     weak = argon2.using(type="id", memory_cost=1_024, rounds=1, parallelism=1).hash("secret")
-    house.service.accounts._hasher.hash = lambda _: weak
+    house.service.accounts._hasher.hash = lambda *_: weak
     house.do(bob, commands.Passwd("secret", "secret"))
     del house.service.accounts._hasher.hash
     while_verifying(lambda: house.do(bob, commands.Passwd("secret", "better")))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from app import commands, events
+from app.addresses import origin
 from app.chat.limits import Throttle
 from app.chat.passwords import Hasher, checked
 from app.chat.session import Client, Session, User
@@ -48,7 +49,8 @@ class Accounts:
         self._clock = clock
         self.is_open = settings.registration == "open"
         self._requires_tls = settings.require_tls
-        self._throttle = Throttle(settings.login_attempts)
+        self._throttle = Throttle(settings.login_attempts, seconds=60)
+        self._registrations = Throttle(settings.registrations_per_ip_per_hour, seconds=3_600)
         self._tokens = tokens
         self._here: dict[int, User] = {}
 
@@ -76,7 +78,10 @@ class Accounts:
                 code="registration_closed",
             )
         name = parse_name(command.name)
+        self._check_may_register(session)
         password_hash = self._hasher.hash(session.client, checked(command.password))
+        self._check_may_register(session)  # again: many may have come at once
+        self._registrations.note(origin(session.client.address), time.monotonic())
         try:
             account = self._database.write(
                 lambda connection: store.create(connection, name, password_hash, self._clock())
@@ -107,22 +112,25 @@ class Accounts:
             name = parse_name(command.name)
         except BadNameError:
             name = None
-        keys = [f"address {session.client.address}", f"name {name.key if name else ''}"]
+        keys = [f"address {origin(session.client.address)}", f"name {name.key if name else ''}"]
         self._check_throttle(keys)
         account, ignored = self._database.read(lambda connection: _load(connection, name))
         password_hash = account.password_hash if account else None
         is_right, new_hash = self._hasher.verify(session.client, command.password, password_hash)
         self._check_throttle(keys)  # again: many may have guessed at once
         if account is None or not is_right:
-            raise self._failure(session, keys, _WRONG)
+            raise self._login_failure(session, keys, _WRONG)
         if new_hash:
             if not self._replace_hash(account, new_hash):
-                raise self._failure(session, keys, _WRONG)
+                raise self._login_failure(session, keys, _WRONG)
             account = account._replace(password_hash=new_hash)
-        return account, ignored
+        now, ignored = self._database.read(lambda connection: _load(connection, name))
+        if now is None or now.password_hash != account.password_hash:  # that took its time
+            raise self._login_failure(session, keys, _WRONG)
+        return now, ignored
 
     def _known_by_token(self, session: Session, token: str) -> tuple[Account, set[str]]:
-        keys = [f"address {session.client.address}"]
+        keys = [f"address {origin(session.client.address)}"]
         self._check_throttle(keys)
 
         def work(connection: Connection) -> tuple[KnownToken | None, Account | None, set[str]]:
@@ -131,14 +139,14 @@ class Accounts:
 
         known, account, ignored = self._database.read(work)
         if known is None or account is None:
-            raise self._failure(session, keys, "that token does not log anybody in any more")
+            raise self._login_failure(session, keys, "that token does not log anybody in any more")
         self._tokens.note_use(known)
         return account, ignored
 
     def change_password(self, session: Session, command: commands.Passwd) -> None:
         """Change the password of whoever knows it, and end all tokens. Switches. Raises Refusal."""
         user = session.speaker
-        keys = [f"address {session.client.address}", f"name {parse_name(user.name).key}"]
+        keys = [f"address {origin(session.client.address)}", f"name {parse_name(user.name).key}"]
         self._check_throttle(keys)
         account = self.find(user.name)
         new_password = checked(command.new)
@@ -209,15 +217,32 @@ class Accounts:
                 code="wait",
             )
 
-    def _failure(self, session: Session, keys: list[str], sentence: str) -> LoginRefused:
-        """Count a failure, and return the refusal."""
-        for key in keys:
-            self._throttle.note_failure(key, time.monotonic())
+    def _check_may_register(self, session: Session) -> None:
+        wait_seconds = self._registrations.wait_seconds(
+            origin(session.client.address), time.monotonic()
+        )
+        if wait_seconds > 0:
+            raise LoginRefused(
+                "too many new accounts from your address; "
+                f"wait {math.ceil(wait_seconds / 60)} minutes and try again",
+                code="wait",
+            )
+
+    def _login_failure(self, session: Session, keys: list[str], sentence: str) -> LoginRefused:
+        """Count a login that failed, and return the refusal: the connection's last, maybe."""
         session.login_failures += 1
-        log.info("login failed", address=session.client.address)
         is_final = session.login_failures >= LOGIN_FAILURES_MAX
         goodbye = "; that was one too many, goodbye" if is_final else ""
-        return LoginRefused(f"{sentence}{goodbye}", is_final=is_final)
+        return self._failure(session, keys, f"{sentence}{goodbye}", is_final=is_final)
+
+    def _failure(
+        self, session: Session, keys: list[str], sentence: str, *, is_final: bool = False
+    ) -> LoginRefused:
+        """Count a password or token that was wrong, and return the refusal."""
+        for key in keys:
+            self._throttle.note(key, time.monotonic())
+        log.info("login failed", address=session.client.address)
+        return LoginRefused(sentence, is_final=is_final)
 
 
 def _load(connection: Connection, name: Name | None) -> tuple[Account | None, set[str]]:

@@ -30,29 +30,30 @@ class TokenBucket:
 
 
 class Throttle:
-    """Counts failures by key (an address, a name) and says when it is too many a minute.
+    """Counts acts by key (an address, a name) and says when they are too many.
 
     It remembers a bounded number of keys and forgets the one that was quiet for longest.
     """
 
-    def __init__(self, failures_a_minute: int) -> None:
-        """Allow so many failures a minute and key; 0 allows any number."""
-        self._failures_a_minute = failures_a_minute
+    def __init__(self, acts_max: int, seconds: int) -> None:
+        """Allow so many acts in so many seconds, for each key; 0 allows any number."""
+        self._acts_max = acts_max
+        self._seconds = seconds
         self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
 
     def wait_seconds(self, key: str, now: float) -> float:
-        """Return how long this key must wait before its next attempt; 0 when it need not."""
+        """Return how long this key must wait before its next act; 0 when it need not."""
         bucket = self._buckets.get(key)
         return bucket.wait_seconds(now) if bucket else 0.0
 
-    def note_failure(self, key: str, now: float) -> None:
-        """Count a failure against the key."""
-        if not self._failures_a_minute:
+    def note(self, key: str, now: float) -> None:
+        """Count an act against the key."""
+        if not self._acts_max:
             return
         bucket = self._buckets.get(key)
         if bucket is None:
-            rate = self._failures_a_minute / 60
-            bucket = self._buckets[key] = TokenBucket(rate, self._failures_a_minute, now)
+            rate = self._acts_max / self._seconds
+            bucket = self._buckets[key] = TokenBucket(rate, self._acts_max, now)
         self._buckets.move_to_end(key)
         bucket.take(now)
         if len(self._buckets) > THROTTLED_KEYS_MAX:

@@ -16,7 +16,7 @@ from gevent.lock import RLock
 from app import commands, events
 from app.chat.journal import Entry, Journal
 from app.chat.room import Room, newest_that_fit
-from app.errors import NotPossible
+from app.errors import Forbidden, NotPossible
 from app.names import Name, parse_name
 from app.settings import (
     ID_MAX,
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from app.chat.delivery import Delivery
     from app.chat.session import Clock, Session, User
+    from app.settings import Settings
     from app.store.database import Database
 
 
@@ -127,13 +128,14 @@ class Rooms:
     """The live rooms, and the way in and out of them."""
 
     def __init__(
-        self, database: Database, journal: Journal, clock: Clock, history_replay: int
+        self, database: Database, journal: Journal, clock: Clock, settings: Settings
     ) -> None:
         self._database = database
         self._journal = journal
         self._clock = clock
-        self._history_replay = history_replay
-        self._recent_max = max(history_replay, RECENT_MESSAGES_MAX)
+        self._history_replay = settings.history_replay
+        self._owned_max = settings.rooms_owned_max
+        self._recent_max = max(settings.history_replay, RECENT_MESSAGES_MAX)
         self._live: dict[str, Room] = {}
         self._opening: WeakValueDictionary[str, RLock] = WeakValueDictionary()
 
@@ -311,10 +313,19 @@ class Rooms:
     def _create(self, name: Name, maker: User | None) -> Room:
         if maker is None:
             raise NotPossible(f"there is no room {name.shown}", code="no_such_room")
+
+        owned_max = 0 if maker.is_admin else self._owned_max
+
+        def work(connection: Connection) -> store.StoredRoom:
+            if owned_max and store.owns_as_many(connection, maker.id, owned_max):
+                raise Forbidden(
+                    f"you own {owned_max} rooms, as many as anybody may; join one that there is",
+                    code="too_many_owned",
+                )
+            return store.create(connection, name, maker.id, self._clock())
+
         try:
-            stored = self._database.write(
-                lambda connection: store.create(connection, name, maker.id, self._clock())
-            )
+            stored = self._database.write(work)
         except NameTakenError as error:
             raise NotPossible(
                 f"the name {name.shown} looks too much like another room's; choose another",

@@ -46,7 +46,7 @@ class Service:
         self.journal = Journal(self._commit, database.read(messages_store.newest_id))
         self._tokens = Tokens(database, clock)
         self.accounts = Accounts(database, self._hasher, self._tokens, clock, settings)
-        self.rooms = Rooms(database, self.journal, clock, settings.history_replay)
+        self.rooms = Rooms(database, self.journal, clock, settings)
         self._messages = Messages(database, self.journal, clock)
         self._private = Private(database, self.journal, clock, self.accounts)
         tickets = Tickets(clock)

@@ -13,13 +13,13 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import structlog
-from gevent.server import StreamServer
 from gevent.socket import socket
 
 from app import events
 from app.addresses import short_path
 from app.errors import StartRefused
 from app.net.connection import Connection
+from app.net.listener import Listener
 from app.net.sockets import never_blocking
 from app.settings import CONTROL_CONNECTIONS_MAX, CONTROL_LINE_BYTES_MAX
 from app.wire.ndjson import NdjsonWire
@@ -45,7 +45,7 @@ class Control:
         self._service = service
         self._settings = settings
         self._connections: set[Connection] = set()
-        self._listener = StreamServer(_listen(path), self._serve)
+        self._listener = Listener(_listen(path), self._serve)
 
     def start(self) -> None:
         """Begin to accept. Never switches."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket as native
 from collections.abc import Callable
+from typing import Any
 
 import gevent
 import structlog
@@ -23,7 +24,7 @@ from app.settings import (
     KEEPALIVE_PROBES,
 )
 
-Serve = Callable[[socket, str], None]  # a client's socket, and its address
+Serve = Callable[[socket, Any], None]  # a client's socket, and where it comes from
 
 log = structlog.get_logger()
 
@@ -91,11 +92,11 @@ class Listener:
         for _ in range(ACCEPTED_IN_A_ROW_MAX):
             client_socket, peer = self.socket.accept()
             self._is_failing = False
-            gevent.spawn(self._serve_and_close, client_socket, peer[0])
+            gevent.spawn(self._serve_and_close, client_socket, peer)
 
-    def _serve_and_close(self, client_socket: socket, address: str) -> None:
+    def _serve_and_close(self, client_socket: socket, peer: Any) -> None:
         try:
-            self._serve(client_socket, address)
+            self._serve(client_socket, peer)
         finally:
             client_socket.close()
 

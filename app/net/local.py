@@ -50,7 +50,7 @@ class _Listener:
     address = "this terminal"
     rooms_max = 0
     is_secure = True
-    is_closing = False
+    is_closing = has_hung_up = False
     server = ""
     unread_bytes = 0
     render = staticmethod(render)

@@ -105,8 +105,9 @@ class Server:
                 gevent.sleep(DRAIN_POLL_SECONDS)
         self._service.close()
 
-    def _serve(self, client_socket: socket, address: str) -> None:
+    def _serve(self, client_socket: socket, peer: tuple[str, int]) -> None:
         """Serve one client, or tell it that there is no room. Runs in a greenlet of its own."""
+        address = peer[0]
         limit, counted = self._settings.connections_per_ip_max, origin(address)
         if self._present >= self._connections_max:
             self._refuse(client_socket, address, "the server is full; try again later")

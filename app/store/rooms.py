@@ -56,6 +56,12 @@ def find(connection: Connection, name: Name) -> StoredRoom | None:
     )
 
 
+def owns_as_many(connection: Connection, owner_id: int, count: int) -> bool:
+    """Return whether a user owns so many rooms."""
+    owned = select(Room.id).where(Room.owner_id == owner_id, Room.deleted_at.is_(None))
+    return connection.execute(owned.offset(count - 1).limit(1)).first() is not None
+
+
 def create(connection: Connection, name: Name, owner_id: int, now: int) -> StoredRoom:
     """Make a room. Raises NameTakenError when another one's name looks the same."""
     statement = insert(Room).values(
