@@ -17,10 +17,13 @@ from confusable_homoglyphs.confusables import confusables_data
 from precis_i18n import get_profile
 
 from app.errors import BadNameError
-from app.settings import FILE_NAME_BYTES_MAX
+from app.settings import (
+    FILE_NAME_BYTES_MAX,
+    MARKS_IN_A_ROW_MAX,
+    NAME_CHARS_MAX,
+    NAMES_REMEMBERED_MAX,
+)
 
-NAME_CHARS_MAX = 32
-MARKS_IN_A_ROW_MAX = 8  # marks and joiners on one letter of a text; the tallest scripts need five
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 _PUNCTUATION = frozenset("_-.")
@@ -43,7 +46,7 @@ class Name(NamedTuple):
     skeleton: str
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=NAMES_REMEMBERED_MAX)
 def parse_name(text: str) -> Name:
     """Check and normalise a name (RFC 8265, 3.4; UTS 39, 5.1). Raises BadNameError."""
     if _ASCII_NAME.fullmatch(text):

@@ -13,7 +13,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.addresses import parse_address
 
-# The journal. Senders wait when it is full, and so does their TCP.
+# The journal. Senders wait when it is full, and so does their TCP. It holds a batch at least, or a
+# batch would never be full.
 JOURNAL_ENTRIES_MAX = 16_384  # waiting to be committed
 JOURNAL_BYTES_MAX = 512 << 10  # of text waiting to be committed: with a batch, less than an outbox
 BATCH_ENTRIES_MAX = 4_096  # in one transaction: some 15 ms of the writer's time
@@ -22,6 +23,11 @@ BATCH_INTERVAL_SECONDS = 0.010  # between batches of a busy journal; an idle one
 READ_SECONDS = 0.001  # the end of that interval, in which what arrived is read
 LAG_SECONDS = 0.005  # by which each line is read later in a room where most readers are behind
 DELIVERIES_BETWEEN_YIELDS = 500  # sends in a row before others get a turn: some 4 ms
+
+# Names and text.
+NAME_CHARS_MAX = 32  # of a user or a room: a line has room for it, and for what they say
+MARKS_IN_A_ROW_MAX = 8  # marks and joiners on one letter of a text; the tallest scripts need five
+NAMES_REMEMBERED_MAX = 4_096  # with how they compare, which takes long to find out: some 2 MB
 
 # What clients may ask for.
 HISTORY_PAGE_MAX = 1_000  # messages of one /history
@@ -97,6 +103,10 @@ DATABASE_PROBE_SECONDS = 5  # of silence, until PostgreSQL and we ask whether th
 DATABASE_PROBES = 3  # left without an answer, and it is gone
 READER_THREADS = 2  # reads are short; a second thread lets one slow page not hold up a join
 SWITCH_INTERVAL_SECONDS = 0.0005  # a tenth of Python's own: the writer waits for it at each step
+
+
+assert BATCH_ENTRIES_MAX <= JOURNAL_ENTRIES_MAX  # noqa: S101 (see The journal)
+assert BATCH_BYTES_MAX <= JOURNAL_BYTES_MAX  # noqa: S101 (likewise)
 
 
 class MessageRate(tuple[float, int]):
@@ -185,6 +195,13 @@ class Settings(BaseSettings):
     @classmethod
     def _is_address(cls, value: str) -> str:
         parse_address(value)
+        return value
+
+    @field_validator("outbox_bytes_max")
+    @classmethod
+    def _holds_a_line(cls, value: int, info: ValidationInfo) -> int:
+        if value < info.data.get("line_bytes_max", 0):
+            raise ValueError("less than GREENROOM_LINE_BYTES_MAX: one line would be too much")
         return value
 
     @field_validator("tls_key", "require_tls")

@@ -227,6 +227,17 @@ def test_other_protocols(server: ServerProcess, new_name, greeting: bytes, is_la
     assert "s3cret" not in new_records
 
 
+# Who hangs up behind a heap of blank lines is gone at once, not when they are read at last.
+def test_no_ghosts(start_server) -> None:
+    server = start_server(MESSAGE_RATE="1/20")
+    here = server.connect().register("here").join("room")
+    ghost = server.connect().register("ghost").join("room")
+    here.expect_lines("ghost has joined the room.")
+    ghost.send(b"\n" * 4000)
+    ghost.close()
+    here.expect_lines("ghost has disconnected.")
+
+
 # Who asks for much and reads none of it is cut like others, and gone for all to see.
 def test_a_reader_that_stops_in_the_middle_of_an_answer(server, new_name) -> None:
     room = new_name("room")

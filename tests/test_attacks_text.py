@@ -5,7 +5,7 @@ import unicodedata
 
 import pytest
 
-from app.names import MARKS_IN_A_ROW_MAX
+from app.settings import MARKS_IN_A_ROW_MAX
 from tests.client import Client
 
 NOT_UTF8 = "Error: that line is not UTF-8, and was not used"

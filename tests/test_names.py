@@ -6,7 +6,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from app.names import NAME_CHARS_MAX, BadNameError, harmless, parse_name, parse_password
+from app.names import BadNameError, harmless, parse_name, parse_password
+from app.settings import NAME_CHARS_MAX
 
 # Letters of one script each, with cases, accents and several ways to be written.
 _ALPHABETS = (

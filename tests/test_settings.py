@@ -137,6 +137,7 @@ def test_environment(
         ("CONNECTIONS_MAX", "-1"),
         ("CONNECTIONS_PER_IP_MAX", "-1"),
         ("OUTBOX_BYTES_MAX", "100"),
+        ("OUTBOX_BYTES_MAX", "4095"),  # and a line may have 4096
         ("LOGIN_SECONDS_MAX", "0"),
         ("KEEPALIVE_SECONDS", "0"),
         ("LOGIN_ATTEMPTS", "-1"),

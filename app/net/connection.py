@@ -59,6 +59,7 @@ class Connection:
     __slots__ = (
         "_bucket",
         "_drained",
+        "_has_hung_up",
         "_is_lost",
         "_is_reading",
         "_login_timer",
@@ -102,6 +103,7 @@ class Connection:
         self._public_url = settings.public_url
         self._drained: Signal | None = None  # set while somebody waits for an empty outbox
         self.is_closing = False  # the session is over; what is in the outbox still goes out
+        self._has_hung_up = False  # as far as anybody has asked
         self._is_lost = False  # the peer is gone
         self._is_reading = False  # the reading greenlet waits for input
         rate, burst = settings.message_rate
@@ -127,11 +129,11 @@ class Connection:
     @property
     def has_hung_up(self) -> bool:
         """See Client. Asks the kernel: the session may not have read so far, nor may TLS."""
-        if self.is_closing:
-            return True
-        poll = select.poll()
-        poll.register(self._socket, _HUNG_UP)
-        return bool(poll.poll(0))
+        if not self._has_hung_up:
+            poll = select.poll()
+            poll.register(self._socket, _HUNG_UP)
+            self._has_hung_up = self.is_closing or bool(poll.poll(0))
+        return self._has_hung_up
 
     def serve(self) -> None:
         """Serve a client until it leaves or is cut. Switches."""
@@ -161,7 +163,7 @@ class Connection:
         data = self._receive_at_once()
         while data or (data := self._receive()):
             for item in self._wire.feed(data):
-                self._slow_down()
+                self._slow_down(is_blank=item is None)
                 if item is None:
                     self._send_output()  # a prompt, maybe: it comes before what comes next
                 elif not self.is_closing:
@@ -199,11 +201,14 @@ class Connection:
             with suppress(BlockingIOError):
                 return self._socket.recv(RECEIVE_BYTES_MAX)
 
-    def _slow_down(self) -> None:
-        """Wait when the client is faster than it may be: it is read more slowly. Switches then."""
+    def _slow_down(self, *, is_blank: bool) -> None:
+        """Wait when the client is faster than it may be: it is read more slowly. Switches then.
+
+        Not for the blank lines of one who has hung up: nothing would come of them but a ghost.
+        """
         if self._bucket is not None:
             seconds = self._bucket.take(time.monotonic())
-            if seconds:
+            if seconds and not (is_blank and self.has_hung_up):
                 gevent.sleep(seconds)
 
     def _do(self, session: Session, item: Command | Refusal) -> None:
