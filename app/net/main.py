@@ -64,7 +64,8 @@ def _say_how_to_connect(address: str, *, is_tls: bool) -> None:
 def _catch_signals(tls: Tls | None) -> Signal:
     """Return what SIGTERM and SIGINT set from now on; a second one ends the process.
 
-    SIGHUP loads the certificate anew; without one it means what it means by itself, the end.
+    SIGHUP loads the certificate anew. Without one it means what it means by itself, the end; but
+    not under systemd, where no terminal can be gone, and `systemctl reload` sends it.
     """
     received = Signal()
 
@@ -75,5 +76,10 @@ def _catch_signals(tls: Tls | None) -> Signal:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, stop)
-    gevent.signal_handler(signal.SIGHUP, tls.reload if tls is not None else stop)
+    if tls is not None:
+        gevent.signal_handler(signal.SIGHUP, tls.reload)
+    elif "NOTIFY_SOCKET" in os.environ:
+        gevent.signal_handler(signal.SIGHUP, log.info, "nothing to load anew")
+    else:
+        gevent.signal_handler(signal.SIGHUP, stop)
     return received

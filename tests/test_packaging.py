@@ -1,0 +1,62 @@
+"""What is shipped beside the code fits it: the unit of systemd, and the image."""
+
+import re
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from app.settings import DRAIN_SECONDS_MAX, RESERVED_DESCRIPTORS, Settings
+from tests.client import wait_until
+
+ROOT = Path(__file__).parents[1]
+UNIT = ROOT / "packaging" / "greenroom.service"
+
+
+def _unit() -> dict[str, str]:
+    return dict(re.findall(r"^(\w+)=(.*)$", UNIT.read_text(), re.M))
+
+
+# The unit makes room for as many clients as the settings do, and for a farewell to all of them.
+def test_the_unit_fits_the_settings() -> None:
+    unit = _unit()
+    room = int(unit["LimitNOFILE"]) - RESERVED_DESCRIPTORS
+    assert room >= Settings.model_fields["connections_max"].default
+    assert int(unit["TimeoutStopSec"]) > DRAIN_SECONDS_MAX
+    assert unit["ExecStart"].endswith("/python manage.py runserver")
+
+
+# systemd understands it.
+def test_the_unit_is_one(tmp_path: Path) -> None:
+    if not shutil.which("systemd-analyze"):
+        pytest.skip("systemd is not here")
+    text = UNIT.read_text().replace("/opt/greenroom/.venv/bin/python", "/bin/true")
+    copy = tmp_path / UNIT.name
+    copy.write_text(text)
+    command = ["systemd-analyze", "verify", "--man=no", copy]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert UNIT.name not in result.stderr
+    assert result.returncode == 0
+
+
+# `systemctl reload` ends nothing, also where there is no certificate to be loaded anew.
+def test_reload_under_systemd(start_server, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "nobody-listens"))
+    server = start_server()
+    here = server.connect().register("here").join("room")
+    server.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: "nothing to load anew" in server.log, "the server has heard it")
+    here.type("hello")
+    here.expect_lines("here: hello")
+    assert server.stop() == 0
+
+
+# The image is made of files that there are, and that the build is shown.
+def test_the_image_has_its_files() -> None:
+    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", (ROOT / "Dockerfile").read_text(), re.M)
+    sources = {source for line in copied for source in line.split()}
+    shown = set(re.findall(r"^!(\S+)$", (ROOT / ".dockerignore").read_text(), re.M))
+    assert sources == shown
+    assert all((ROOT / source).exists() for source in sources)
