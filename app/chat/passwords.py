@@ -67,6 +67,11 @@ class Hasher:
         self._pool = ThreadPool(1)
         self._turns = Turns(waiting_max)
 
+    @property
+    def waiting(self) -> int:
+        """How many passwords wait for the thread, the one that it is at included."""
+        return self._turns.waiting
+
     def hash(self, client: Client, password: str) -> str:
         """Return the hash of a checked password. Switches. Raises Unavailable when busy."""
         return self._run(client, hash_password, password)

@@ -36,6 +36,11 @@ class Turns:
         self._waiting = 0
         self._is_taken = False
 
+    @property
+    def waiting(self) -> int:
+        """How many there are, the one whose turn it is included."""
+        return self._waiting + self._is_taken
+
     @contextmanager
     def turn(self, client: Client) -> Iterator[None]:
         """Wait for a turn, and hold it meanwhile. Switches. Raises Unavailable."""

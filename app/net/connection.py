@@ -154,9 +154,9 @@ class Connection:
             self._login_timer.close()
             self._close_socket()
 
-    def refuse(self, sentence: str) -> None:
-        """Tell a client that there is no room for it, and close. Switches."""
-        self.close(events.Refused("full", sentence))
+    def refuse(self, refused: events.Refused) -> None:
+        """Tell a client why it is not served, and close. Switches."""
+        self.close(refused)
         self._close_socket()
 
     def _talk(self, session: Session) -> None:

@@ -74,7 +74,7 @@ class Control:
             is_secure=True,
         )
         if len(self._connections) >= CONTROL_CONNECTIONS_MAX:
-            connection.refuse("too many of you are here; try again later")
+            connection.refuse(events.Refused("full", "too many of you are here; try again later"))
             return
         self._connections.add(connection)
         try:

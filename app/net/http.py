@@ -32,6 +32,7 @@ from app.settings import (
 if TYPE_CHECKING:
     from gevent.socket import socket
 
+    from app import events
     from app.chat.service import Service
 
 _HEADERS = [
@@ -65,19 +66,19 @@ class Http(WSGIServer):
         with suppress(OSError):  # the client is gone, in the middle of an answer
             self.handle(client_socket, (address, 0))  # type: ignore[arg-type]  # typed as a str
 
-    def refuse(self, client_socket: socket, sentence: str) -> None:
-        """Answer that there is no room, and close; before, what comes is read a while. Switches."""
+    def refuse(self, client_socket: socket, refused: events.Refused) -> None:
+        """Say why it is not served, and close; before, what comes is read a while. Switches."""
         client_socket.settimeout(None)
         with suppress(OSError, gevent.Timeout), gevent.Timeout(DISCARD_SECONDS_MAX):
-            client_socket.sendall(self.refusal(sentence))
+            client_socket.sendall(self.refusal(refused))
             client_socket.shutdown(SHUT_WR)
             while client_socket.recv(RECEIVE_BYTES_MAX):
                 pass
         client_socket.close()
 
-    def refusal(self, sentence: str) -> bytes:
-        """Return the answer that there is no room."""
-        text = sentence.encode()
+    def refusal(self, refused: events.Refused) -> bytes:
+        """Return the answer that says why a client is not served."""
+        text = refused.sentence.encode()
         return _FULL % (len(text) + 1, text)
 
     def _answer(self, request: dict[str, Any], start_response: Any) -> Iterable[bytes]:

@@ -79,7 +79,7 @@ def _catch_signals(tls: Tls | None) -> Signal:
     if tls is not None:
         gevent.signal_handler(signal.SIGHUP, tls.reload)
     elif "NOTIFY_SOCKET" in os.environ:
-        gevent.signal_handler(signal.SIGHUP, log.info, "nothing to load anew")
+        gevent.signal_handler(signal.SIGHUP, lambda: log.info("nothing to load anew"))
     else:
         gevent.signal_handler(signal.SIGHUP, stop)
     return received

@@ -108,14 +108,10 @@ class Server:
     def _serve(self, client_socket: socket, peer: tuple[str, int]) -> None:
         """Serve one client, or tell it that there is no room. Runs in a greenlet of its own."""
         address = peer[0]
-        limit, counted = self._settings.connections_per_ip_max, origin(address)
-        if self._present >= self._connections_max:
-            self._refuse(client_socket, address, "the server is full; try again later")
+        if refused := self._refusal(address):
+            self._refuse(client_socket, address, refused)
             return
-        if limit and self._per_address[counted] >= limit:
-            sentence = "too many connections from your address; close one first"
-            self._refuse(client_socket, address, sentence)
-            return
+        counted = origin(address)
         self._present += 1
         self._per_address[counted] += 1
         try:
@@ -126,40 +122,55 @@ class Server:
             if not self._per_address[counted]:
                 del self._per_address[counted]
 
-    def _refuse(self, client_socket: socket, address: str, sentence: str) -> None:
-        """Tell a newcomer that there is no room, and close. Switches, if it may.
+    def _refusal(self, address: str) -> events.Refused | None:
+        """Return why a newcomer from an address is not served, if it is not."""
+        limit = self._settings.connections_per_ip_max
+        if self._present >= self._connections_max:
+            return events.Refused("full", "the server is full; try again later")
+        if limit and self._per_address[origin(address)] >= limit:
+            sentence = "too many connections from your address; close one first"
+            return events.Refused("full", sentence)
+        return None
+
+    def _refuse(self, client_socket: socket, address: str, refused: events.Refused) -> None:
+        """Tell a newcomer why it is not served, and close. Switches, if it may.
 
         A few are heard before, so that each is told in its own words, also inside TLS. When there
         are more, they are told at once, lest they take the descriptors that the server needs.
         """
         if self._patience <= 0:
-            self._refuse_at_once(client_socket, sentence)
+            self._refuse_at_once(client_socket, refused)
             return
         self._patience -= 1
         try:
             newcomer = self._hear(client_socket, address)
-            if newcomer is None:
-                return
-            client_socket, protocol = newcomer
-            if protocol is Protocol.HTTP:
-                self._http.refuse(client_socket, sentence)
-            else:
-                self._connection(client_socket, address, protocol).refuse(sentence)
+            if newcomer is not None:
+                client_socket, protocol = newcomer
+                self._tell(client_socket, address, protocol, refused)
         finally:
             self._patience += 1
 
-    def _refuse_at_once(self, client_socket: socket, sentence: str) -> None:
-        """Tell a newcomer that there is no room, in the words that it has begun with, if any."""
+    def _tell(
+        self, client_socket: socket, address: str, protocol: Protocol, refused: events.Refused
+    ) -> None:
+        """Tell a client, in its own words, why it is not served, and close. Switches."""
+        if protocol is Protocol.HTTP:
+            self._http.refuse(client_socket, refused)
+        else:
+            self._connection(client_socket, address, protocol).refuse(refused)
+
+    def _refuse_at_once(self, client_socket: socket, refused: events.Refused) -> None:
+        """Tell a newcomer why it is not served, in the words that it has begun with, if any."""
         protocol = recognise_now(client_socket)
         client_socket.settimeout(0)
         with suppress(OSError):  # it is gone, or takes nothing
             if protocol is Protocol.TLS and self._tls is not None:
                 client_socket.send(NO_HANDSHAKE)
             elif protocol is Protocol.HTTP:
-                client_socket.send(self._http.refusal(sentence))
+                client_socket.send(self._http.refusal(refused))
             else:
                 wire = _WIRES.get(protocol, TextWire)(self._settings.line_bytes_max)
-                client_socket.send(wire.show_last(events.Refused("full", sentence)))
+                client_socket.send(wire.show_last(refused))
             client_socket.shutdown(native.SHUT_WR)
             client_socket.recv(RECEIVE_BYTES_MAX)  # closed with input unread, that could be lost
 
