@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from app.settings import RESERVED_DESCRIPTORS
+from app.settings import CONTROL_CONNECTIONS_MAX, RESERVED_DESCRIPTORS
 from tests.client import Client, wait_until
 from tests.server_process import ServerProcess, manage
 
 FULL = "the server is full; try again later"
+TOO_MANY_OPERATORS = "too many of you are here; try again later"
 OPEN_FILES_MAX = 128
 NEWCOMERS = 200
 CANT_ACCEPT = "can't accept newcomers"  # in the log
@@ -89,6 +90,22 @@ def test_no_descriptors(start_server) -> None:
         client.expect("login: ")
     assert server.log.count(CANT_ACCEPT) == 1
     assert "Traceback" not in server.log
+
+
+# The operator, too, can open so many connections and no more, and is told so. The chat goes on, and
+# so do those that are open.
+def test_too_many_operators(start_server) -> None:
+    server = start_server()
+    here = server.connect().register("here").join("room")
+    operators = [server.control() for _ in range(CONTROL_CONNECTIONS_MAX)]
+    for operator in operators:
+        operator.expect_nothing_more()
+    refusal = json.loads(server.control().receive_end())
+    assert refusal == {"id": None, "ok": False, "error": "full", "message": TOO_MANY_OPERATORS}
+    here.type("hello")
+    here.expect_lines("here: hello")
+    for operator in operators:
+        operator.expect_nothing_more()
 
 
 # A server that could not take in a single client does not start, and says how it would.

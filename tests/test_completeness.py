@@ -43,6 +43,7 @@ REFUSALS = sorted(each for each in refusals_in_source() if each.sentence.strip("
 # Refusals that no conversation can bring about at will, and where they are tested instead.
 NOT_IN_A_CONVERSATION = {
     "the server is busy; try again in a minute": "tests/test_attacks_logins.py",
+    "too many of you are here; try again later": "tests/test_attacks_descriptors.py",
     "not stored: the server is shutting down": "tests/test_journal.py",
     "you are not in lobby any more": "tests/test_service.py",
     "the password was changed meanwhile; log in again": "tests/test_service.py",
