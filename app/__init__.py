@@ -13,6 +13,7 @@ Read it in this order:
     settings.py     every setting and bound, with its unit
     names.py        names and text: normalise, compare, make harmless
     addresses.py    addresses as people write them
+    networks.py     networks of them, likewise
     times.py        times and spans as people write them
     errors.py       every refusal, with its stable code
     shapes.py       what a command is; the one table that parser, usage and /help are made from
@@ -35,11 +36,13 @@ Read it in this order:
         messages.py  moderation.py  private.py
         accounts.py  tokens.py  passwords.py  turns.py  limits.py
         administration.py               what admins and the operator do to accounts and rooms
+        sanctions.py  in_force.py       whom they keep out of the whole server, or silent on it
     store/          what is kept
         models.py       the tables
         database.py     engines; the thread that writes, the threads that read
         postgresql.py   what is different there
-        messages.py  rooms.py  files.py  accounts.py  tokens.py  audit.py     the queries
+        messages.py  rooms.py  files.py  accounts.py  tokens.py  sanctions.py  audit.py
+                                                                            the queries
         lock.py  opening.py  migration.py                 opening the database at start
     net/            sockets and greenlets
         protocols.py    what a newcomer speaks, by its first bytes
@@ -62,7 +65,7 @@ Read it in this order:
     cli/            manage.py's commands
         main.py         serving and chatting
         asking.py       how the others reach a running server, or the database
-        accounts.py  audit.py  tables.py
+        accounts.py  moderation.py  audit.py  tables.py
     log.py          the log
 
 Imports point one way: net -> wire, chat -> store; terminal -> client, wire; all of them -> the

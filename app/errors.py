@@ -33,6 +33,7 @@ Code = Literal[
     "internal",
     "is_moderator",
     "is_no_moderator",
+    "kicked",
     "line_too_long",
     "login_refused",
     "login_required",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from app.errors import Code
 from app.shapes import Level
-from app.times import Milliseconds
+from app.times import Milliseconds, minute
 
 
 @dataclass(slots=True)
@@ -280,6 +280,12 @@ class Sanction:
         """Whether its time has passed."""
         return self.until is not None and self.until <= now
 
+    @property
+    def terms(self) -> str:
+        """Until when it holds, and why: " until 2026-11-22 14:02 UTC (reason)"."""
+        until = "" if self.until is None else f" until {minute(self.until)} UTC"
+        return until + (f" ({self.reason})" if self.reason else "")
+
 
 @dataclass(slots=True)
 class SanctionsListed(Answer):
@@ -288,6 +294,21 @@ class SanctionsListed(Answer):
     room: str
     bans: Sequence[Sanction]
     mutes: Sequence[Sanction]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSanction(Sanction):
+    """One on the whole server: of a `user`, or of a `network` of addresses; the other is empty."""
+
+    network: str = ""
+
+
+@dataclass(slots=True)
+class ServerSanctionsListed(Answer):
+    """Who is banned from the whole server, and who is muted on all of it."""
+
+    bans: Sequence[ServerSanction]
+    mutes: Sequence[ServerSanction]
 
 
 @dataclass(slots=True)

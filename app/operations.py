@@ -10,11 +10,13 @@ from typing import Annotated
 from app import commands
 from app.settings import REASON_CHARS_MAX
 from app.shapes import COMMANDS as COMMANDS
-from app.shapes import Command, Level, Rest, UserName, command
+from app.shapes import Command, Level, Reason, Rest, Seconds, UserName, Word, command
 
 __all__ = ["COMMANDS", "commands"]
 
 Sentence = Annotated[str, Rest("TEXT", REASON_CHARS_MAX)]
+# A user, or an address or prefix; what could be both is an address, and with an @ before it a user.
+Target = Annotated[str, Word("TARGET")]
 
 
 @command
@@ -44,3 +46,67 @@ class UserEnable(Command):
     op = "user.enable"
     least = Level.ADMIN
     user: UserName
+
+
+@command
+class ServerKick(Command):
+    """End all sessions of a user, or from an address or prefix (admins)."""
+
+    word = "serverkick"
+    op = "server.kick"
+    least = Level.ADMIN
+    target: Target
+    reason: Reason = ""
+
+
+@command
+class ServerBan(Command):
+    """Keep a user, an address or a prefix out of the whole server (admins)."""
+
+    word = "serverban"
+    op = "server.ban"
+    least = Level.ADMIN
+    target: Target
+    seconds: Seconds = None
+    reason: Reason = ""
+
+
+@command
+class ServerUnban(Command):
+    """Let a user, an address or a prefix in again (admins)."""
+
+    word = "serverunban"
+    op = "server.unban"
+    least = Level.ADMIN
+    target: Target
+
+
+@command
+class ServerMute(Command):
+    """Keep a user, or all from an address or prefix, from speaking anywhere (admins)."""
+
+    word = "servermute"
+    op = "server.mute"
+    least = Level.ADMIN
+    target: Target
+    seconds: Seconds = None
+    reason: Reason = ""
+
+
+@command
+class ServerUnmute(Command):
+    """Let a user, or all from an address or prefix, speak again (admins)."""
+
+    word = "serverunmute"
+    op = "server.unmute"
+    least = Level.ADMIN
+    target: Target
+
+
+@command
+class ServerBans(Command):
+    """Show who is banned from the whole server or muted on all of it, and until when (admins)."""
+
+    word = "serverbans"
+    op = "server.bans"
+    least = Level.ADMIN

@@ -81,6 +81,10 @@ DISCARD_SECONDS_MAX = 0.5  # of reading what still comes from a peer that was to
 DRAIN_SECONDS_MAX = 8  # from SIGTERM to exit, whatever the clients do
 DRAIN_POLL_SECONDS = 0.020  # between looks whether they are gone
 
+# Bans from the whole server, and mutes on all of it.
+NETWORK_BITS_MIN = {4: 8, 6: 16}  # by IP version: a wider prefix than anybody was given is a slip
+SERVER_SANCTIONS_MAX = 10_000  # in force at once, in memory: some 5 MB
+
 CONTROL_LINE_BYTES_MAX = 1 << 16  # of what manage.py asks: an announcement, a password
 CONTROL_CONNECTIONS_MAX = 16  # of manage.py at once: a person, and a few scripts
 

@@ -40,7 +40,11 @@ class FakeClient:
         self.shown += shown
         self.sent += [f"{type(event).__name__}!\n".encode() for event in shown]
 
-    show_at_leisure = close = show
+    show_at_leisure = show
+
+    def close(self, event: Event) -> None:
+        self.show(event)
+        self.is_closing = True
 
     def wait_until_read(self) -> None:
         """Return at once: nothing that is sent waits here."""

@@ -14,7 +14,7 @@ from app import commands, events, operations
 from app.chat.service import Service
 from app.client import client
 from app.errors import Code
-from app.events import Event, Person, RoomSummary, Sanction
+from app.events import Event, Person, RoomSummary, Sanction, ServerSanction
 from app.operations import COMMANDS
 from app.settings import MessageRate, Settings
 from app.shapes import Command, InRoom, Level
@@ -56,7 +56,11 @@ NOT_IN_A_CONVERSATION = {
     "there is nothing at this address; ask for a new one": "tests/test_files.py",
     "that is not as many bytes as was said": "tests/test_files.py",
     "that is too large to be shown in lines; /get 17 fetches it": "tests/test_files.py",
-    "you were sent out of the room meanwhile": "tests/test_attacks_files.py",
+    "you were sent out or muted meanwhile": "tests/test_attacks_files.py",
+    "you were sent away meanwhile": "tests/test_attacks_server_bans.py",
+    "there are 10000 of these; end some, or take a wider prefix": (
+        "tests/test_attacks_server_bans.py"
+    ),
     "too many files are under way; try again in a minute": "tests/test_attacks_files.py",
 }
 
@@ -101,6 +105,13 @@ SAMPLES: list[Event] = [
     events.RoomsListed([RoomSummary("lobby", 3, "Tea at five")], has_more=False),
     events.RoomsListed([], has_more=False),
     events.SanctionsListed("lobby", [Sanction("carol", "alice", "spam", AT)], []),
+    events.ServerSanctionsListed(
+        [
+            ServerSanction("bob", "(operator)", "too loud", AT),
+            ServerSanction("", "alice", "", None, "203.0.113.7/32"),
+        ],
+        [],
+    ),
     events.IgnoredListed(["mallory"]),
     events.IgnoredListed([]),
     events.TopicShown("lobby", "Tea at five"),

@@ -17,6 +17,7 @@ ANY_FIELDS = {  # what a request of each kind needs; the others need nothing
     "body": "x",
     "text": "x",
     "user": "bob",
+    "target": "bob",
     "room": "lobby",
     "file": 1,
     "name": "a.txt",

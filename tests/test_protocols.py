@@ -4,6 +4,7 @@ import http.client
 import socket
 from collections.abc import Callable
 from contextlib import closing
+from types import SimpleNamespace
 
 import gevent
 import pytest
@@ -157,7 +158,7 @@ def test_half_a_request(monkeypatch: pytest.MonkeyPatch, begun: bytes) -> None:
     near, far = cooperative.socketpair()
     far.sendall(begun)
     with gevent.Timeout(5):
-        Http(None, ("127.0.0.1", 8888)).serve(near, "127.0.0.1")
+        Http(SimpleNamespace(visitors=set()), ("127.0.0.1", 8888)).serve(near, "127.0.0.1")
         assert far.makefile("rb").read() in (b"", _bad_request())
     far.close()
 
@@ -188,7 +189,7 @@ def test_http_without_end(monkeypatch: pytest.MonkeyPatch, request_bytes: bytes)
 
     other = gevent.spawn(take_turns)
     with gevent.Timeout(5):
-        Http(None, ("127.0.0.1", 8888)).serve(near, "127.0.0.1")
+        Http(SimpleNamespace(visitors=set()), ("127.0.0.1", 8888)).serve(near, "127.0.0.1")
     other.kill()
     far.close()
     assert turns >= len(request_bytes) // 16_384

@@ -28,11 +28,11 @@ from tests.fakes import FakeClient
 class House:
     """A service on a database of its own, and its people."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, clock: Callable[[], int] = now) -> None:
         url = f"sqlite:///{folder / 'greenroom.db'}"
         migrate(url)
         self.database = Database(url, "normal")
-        self.service = Service(self.database, Settings(data_dir=folder), now)
+        self.service = Service(self.database, Settings(data_dir=folder), clock)
 
     def do(self, session: Session, *asked: Command) -> None:
         for command in asked:
@@ -103,11 +103,17 @@ def test_a_letter_that_comes_while_others_are_read(house: House, letters: Sessio
     assert _mail(house.log_in("bob")) == []
 
 
+class _Leaving(FakeClient):
+    """Somebody who hangs up as soon as they are logged in."""
+
+    def show(self, *shown: events.Event) -> None:
+        super().show(*shown)
+        self.is_closing |= isinstance(shown[0], events.LoggedIn)
+
+
 # What somebody could not be shown because they were gone, they are shown when they come back.
 def test_letters_to_one_who_hung_up(house: House, letters: Session) -> None:
-    gone = FakeClient()
-    gone.is_closing = True
-    house.service.disconnect(house.log_in("bob", gone))
+    house.service.disconnect(house.log_in("bob", _Leaving()))
     assert _mail(house.log_in("bob")) == ALL_LETTERS
 
 

@@ -18,6 +18,7 @@ _COMMON = {
     "errors",
     "events",
     "names",
+    "networks",
     "operations",
     "settings",
     "shapes",

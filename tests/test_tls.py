@@ -167,6 +167,29 @@ def test_a_connection_made_in_advance(server: ServerProcess, tls: ssl.SSLContext
     assert browser.receive_through(b" 200 OK\r\n") == b"HTTP/1.1"
 
 
+# Who is banned by address is sent away in TLS as without it, and told so there when they come back.
+def test_a_banned_address(server: ServerProcess, tls: ssl.SSLContext) -> None:
+    there, sentence = "127.0.0.9", "your address is banned from this server"
+    person = server.connect(tls=tls, source=there)
+    person.expect("login: ")
+    visitor = server.connect(tls=tls, source=there)
+    visitor.type("GET /healthz HTTP/1.1\r\nHost: x\r\n\r")
+    visitor.expect("ok\n")
+    operator = server.control()
+    operator.call("server.ban", target=there)
+    assert person.expect_end() == f"Error: {sentence}\r\n"
+    with suppress(ssl.SSLError):  # it is broken off
+        assert visitor.receive_end() == b""
+    late = server.connect(tls=tls, source=there)
+    late.type("hello")
+    assert late.expect_end() == f"Error: {sentence}\r\n"
+    late = server.connect(tls=tls, source=there)
+    late.type("GET /healthz HTTP/1.1\r\nHost: x\r\n\r")
+    late.expect("HTTP/1.1 403 Forbidden\r\n")
+    assert late.expect_end().endswith(f"{sentence}\n")
+    operator.call("server.unban", target=there)
+
+
 # Nothing older than TLS 1.2 is spoken.
 def test_old_versions(server: ServerProcess) -> None:
     context = ssl._create_unverified_context()

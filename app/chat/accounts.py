@@ -25,6 +25,7 @@ from app.store.tokens import KnownToken
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from app.chat.in_force import InForce
     from app.chat.session import Clock
     from app.store.database import Database
 
@@ -43,8 +44,10 @@ class Accounts:
         tokens: Tokens,
         clock: Clock,
         settings: Settings,
+        in_force: InForce,
     ) -> None:
         self._database = database
+        self._in_force = in_force
         self._hasher = hasher
         self._clock = clock
         self.is_open = settings.registration == "open"
@@ -53,6 +56,7 @@ class Accounts:
         self._registrations = Throttle(settings.registrations_per_ip_per_hour, seconds=3_600)
         self._tokens = tokens
         self._here: dict[int, User] = {}
+        self._disabled_ids: set[int] = set()  # of those that were disabled while we ran
 
     def user_here(self, user_id: int) -> User | None:
         """Return the user when any session of theirs is logged in."""
@@ -101,8 +105,6 @@ class Accounts:
             account, ignored = self._known_by_token(session, command.token)
         else:
             account, ignored = self._known_by_password(session, command)
-        if account.is_disabled:
-            raise LoginRefused("this account is disabled; ask the operator", code="disabled")
         self._attach(session, account, ignored, command.remember)
 
     def _known_by_password(
@@ -159,17 +161,27 @@ class Accounts:
         session.client.show(events.Done("Your password is changed."))
 
     def detach(self, session: Session) -> None:
-        """Forget a session that ended."""
+        """Forget a session that ended; once more does nothing."""
         user = session.user
-        if user is not None:
+        if user is not None and session in user.sessions:
             user.sessions.discard(session)
             if not user.sessions:
                 self._here.pop(user.id, None)
 
+    def shut_out(self, user_id: int) -> None:
+        """Let nobody log in to an account that was disabled: also who is at it just now."""
+        self._disabled_ids.add(user_id)
+
+    def let_in(self, user_id: int) -> None:
+        """End what `shut_out` began."""
+        self._disabled_ids.discard(user_id)
+
     def _attach(self, session: Session, account: Account, ignored: set[str], remember: str) -> None:
+        self._check_may_attach(session, account)
         token = self._tokens.make(account, remember) if remember else None
         if remember and token is None:
             raise LoginRefused("the password was changed meanwhile; log in again")
+        self._check_may_attach(session, account)  # again: that may have switched
         user = self._here.get(account.id)
         if user is None:
             user = self._here[account.id] = User(account.id, account.name, ignored)
@@ -177,7 +189,20 @@ class Accounts:
         user.sessions.add(session)
         session.user = user
         session.ignored = user.ignored
+        session.mute = self._in_force.mute_of(user.id, session.client.address, self._clock())
         session.client.show(events.LoggedIn(user.name, token))
+
+    def _check_may_attach(self, session: Session, account: Account) -> None:
+        """Raise Refusal when somebody may not log in who knows how.
+
+        What they brought was looked at elsewhere, and much may have happened since it was read.
+        """
+        session.check_is_here()
+        if account.is_disabled or account.id in self._disabled_ids:
+            raise LoginRefused("this account is disabled; ask the operator", code="disabled")
+        ban = self._in_force.ban_of_user(account.id, self._clock())
+        if ban is not None:
+            raise LoginRefused(f"you are banned from this server{ban.terms}", code="banned")
 
     def needs_tls(self, client: Client) -> bool:
         """Whether nobody may log in on a connection, since it could be overheard."""

@@ -54,6 +54,7 @@ class Administration:
             account.name,
             lambda connection: store.change(connection, account.id, is_disabled=True),
         )
+        self._accounts.shut_out(account.id)
         self._end_sessions(account, events.Refused("disabled", "your account was disabled"))
         session.client.show(events.Done(f"{account.name} can't log in any more."))
 
@@ -66,6 +67,7 @@ class Administration:
             account.name,
             lambda connection: store.change(connection, account.id, is_disabled=False),
         )
+        self._accounts.let_in(account.id)
         session.client.show(events.Done(f"{account.name} can log in again."))
 
     def _account(self, session: Session, name: str) -> Account:

@@ -211,8 +211,9 @@ class Files:
     ) -> UploadTicket:
         """Check that a session may share a file there. Switches. Raises Refusal."""
         name, user = parse_file_name(command.name), session.speaker
-        if command.user:
-            recipient = self._accounts.find(command.user)
+        recipient = self._accounts.find(command.user) if command.user else None
+        session.check_may_speak(self._clock())
+        if recipient is not None:
             return UploadTicket(
                 user=user, room_id=None, name=name, room_name=None, recipient=recipient, size=size
             )
@@ -230,6 +231,7 @@ class Files:
     def _find(self, session: Session, file_id: int) -> StoredFile:
         """Return a file that a session may have. Switches. Raises NotPossible."""
         found = self._database.read(lambda connection: store.find(connection, file_id))
+        session.check_is_here()
         if found is None or not _may_fetch(session, found):
             raise _no_such_file(file_id)
         return found
@@ -260,6 +262,7 @@ class Files:
         """
         user, recipient = ticket.user, ticket.recipient
         if ticket.room_name is None:
+            ticket.check()
             shared = incoming.complete(self._clock()).shared
             sent = events.FileSent(shared.user, shared.recipient or "", *_what(shared))
             ids = (user.id, recipient.id) if recipient else (user.id,)

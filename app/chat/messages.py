@@ -70,6 +70,7 @@ class Messages:
             gevent.sleep(LAG_SECONDS)
             room = session.room_or_refuse(command.room)
         user, now = session.speaker, self._clock()
+        session.check_may_speak(now)
         room.check_may_speak(user, now)
         body = harmless(command.body)
         said = events.Said(room.name, user.name, body, now, is_action)

@@ -159,11 +159,12 @@ class Moderation:
     def topic(self, session: Session, command: commands.Topic) -> None:
         """Show what the room is about, or set it."""
         if not command.text:
-            room = self._rooms.room_of(session, command.room)
-            session.client.show(events.TopicShown(room.name, room.topic))
+            with self._rooms.holding(self._rooms.room_of(session, command.room)) as room:
+                session.client.show(events.TopicShown(room.name, room.topic))
             return
         with self._deciding(session, command.room) as room:
             user = session.speaker
+            session.check_may_speak(self._clock())
             if not room.role_of(user.id, is_admin=user.is_admin):
                 raise Forbidden(
                     f"only its moderators may set the topic of {room.name}", code="not_allowed"
@@ -181,11 +182,12 @@ class Moderation:
 
     def bans(self, session: Session, command: commands.Bans) -> None:
         """Show who is banned from the room, and who is muted in it."""
-        room, now = self._rooms.room_of(session, command.room), self._clock()
-        bans, mutes = (
-            [each for each in room.sanctions[kind].values() if not each.is_over(now)]
-            for kind in ("ban", "mute")
-        )
+        now = self._clock()
+        with self._rooms.holding(self._rooms.room_of(session, command.room)) as room:
+            bans, mutes = (
+                [each for each in room.sanctions[kind].values() if not each.is_over(now)]
+                for kind in ("ban", "mute")
+            )
         session.client.show_at_leisure(events.SanctionsListed(room.name, bans, mutes))
 
     @contextmanager
@@ -193,6 +195,7 @@ class Moderation:
         """Hold the session's room when it is its turn, if the session is there still. Switches."""
         room = self._rooms.room_of(session, room_name)
         with self._rooms.deciding(room):
+            session.check_is_here()
             if not session.is_operator and session.rooms.get(room.key) is not room:
                 raise NotPossible(f"you are not in {room.name} any more", code="no_room")
             yield room

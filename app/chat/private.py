@@ -67,6 +67,7 @@ class Private:
         recipient = self._accounts.find(command.user)
         self._journal.wait_for_room()
         user, now, body = session.speaker, self._clock(), harmless(command.body)
+        session.check_may_speak(now)
         said = events.PrivatelySaid(user.name, recipient.name, body, now)
         message = NewMessage(None, recipient.id, user.id, False, body, now, command.txn or None)
         self._journal.append(_SaidPrivately(session, self, said, message))

@@ -16,7 +16,6 @@ from app import events
 from app.errors import Forbidden
 from app.settings import REPLAY_BYTES_MAX
 from app.store.rooms import SanctionKind, StoredRoom
-from app.times import minute
 
 if TYPE_CHECKING:
     from app.chat.session import Render, Send, Session, User
@@ -80,13 +79,13 @@ class Room:
         """Raise Forbidden when the user is banned."""
         ban = self.sanction("ban", user.id, now)
         if ban is not None:
-            raise Forbidden(f"you are banned from {self.name}{_until(ban)}", code="banned")
+            raise Forbidden(f"you are banned from {self.name}{ban.terms}", code="banned")
 
     def check_may_speak(self, user: User, now: int) -> None:
         """Raise Forbidden when the user is muted."""
         mute = self.sanction("mute", user.id, now)
         if mute is not None:
-            raise Forbidden(f"you are muted in {self.name}{_until(mute)}", code="muted")
+            raise Forbidden(f"you are muted in {self.name}{mute.terms}", code="muted")
 
     def sessions_of(self, user: User) -> list[Session]:
         """Return the user's sessions that are in the room."""
@@ -101,9 +100,3 @@ class Room:
             return False
         del self.present[user]
         return True
-
-
-def _until(sanction: events.Sanction) -> str:
-    """Say until when a ban or mute holds, and why: " until 2026-11-22 14:02 UTC (reason)"."""
-    until = "" if sanction.until is None else f" until {minute(sanction.until)} UTC"
-    return until + (f" ({sanction.reason})" if sanction.reason else "")

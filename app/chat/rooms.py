@@ -154,6 +154,7 @@ class Rooms:
             room.check_may_enter(user, self._clock())
             replay = self._replay_since(room, command.since)
             room.check_may_enter(user, self._clock())  # again: that may have switched
+            session.check_is_here()
             if moves and session.rooms:
                 self.leave(session, commands.Leave())
             self._enter(session, room, replay)
@@ -233,11 +234,11 @@ class Rooms:
 
     def who(self, session: Session, command: commands.Who) -> None:
         """Show who is in the room. Switches. Raises Refusal when not in it."""
-        room = self.room_of(session, command.room)
-        people = [
-            events.Person(user.name, room.role_of(user.id, is_admin=user.is_admin), user.away)
-            for user in room.present
-        ]
+        with self.holding(self.room_of(session, command.room)) as room:
+            people = [
+                events.Person(user.name, room.role_of(user.id, is_admin=user.is_admin), user.away)
+                for user in room.present
+            ]
         people.sort(key=lambda person: person.name.casefold())
         session.client.show_at_leisure(events.PeopleListed(room.name, people))
 
@@ -260,11 +261,11 @@ class Rooms:
             yield
 
     @contextmanager
-    def holding(self, room: Room) -> Iterator[None]:
-        """Keep a room live meanwhile, though nobody is in it."""
+    def holding(self, room: Room) -> Iterator[Room]:
+        """Keep a room live meanwhile, though nobody is in it; then it may be forgotten."""
         room.holds += 1
         try:
-            yield
+            yield room
         finally:
             room.holds -= 1
             self.forget_if_deserted(room)

@@ -11,19 +11,22 @@ from app import commands, events, operations
 from app.chat.accounts import Accounts
 from app.chat.administration import Administration
 from app.chat.files import Files
+from app.chat.in_force import InForce
 from app.chat.journal import Journal
 from app.chat.messages import Messages
 from app.chat.moderation import Moderation
 from app.chat.passwords import Hasher
 from app.chat.private import Private
 from app.chat.rooms import Rooms
-from app.chat.session import OPERATOR, Client, Session
+from app.chat.sanctions import Present, Sanctions
+from app.chat.session import OPERATOR, Client, Session, Visitor
 from app.chat.tickets import Tickets
 from app.chat.tokens import Tokens
 from app.chat.transfers import Transfers
 from app.errors import Forbidden, Refusal
 from app.shapes import Command, Level
 from app.store import messages as messages_store
+from app.store import sanctions as sanctions_store
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -42,10 +45,12 @@ class Service:
         """Take over the database. Switches, to read from it."""
         self._database = database
         self.sessions: set[Session] = set()  # of clients, whoever has logged in on them
+        self.visitors: set[Visitor] = set()  # whoever speaks HTTP
         self._hasher = Hasher(settings.logins_waiting_max)
         self.journal = Journal(self._commit, database.read(messages_store.newest_id))
         self._tokens = Tokens(database, clock)
-        self.accounts = Accounts(database, self._hasher, self._tokens, clock, settings)
+        in_force = InForce(database.read(lambda each: sanctions_store.in_force(each, clock())))
+        self.accounts = Accounts(database, self._hasher, self._tokens, clock, settings, in_force)
         self.rooms = Rooms(database, self.journal, clock, settings)
         self._messages = Messages(database, self.journal, clock)
         self._private = Private(database, self.journal, clock, self.accounts)
@@ -58,6 +63,10 @@ class Service:
             database, self.journal, clock, self._transfers, tickets, self.accounts, self.rooms
         )
         self._administration = Administration(database, clock, self.accounts, self.sessions)
+        present = Present(self.sessions, self.visitors)
+        self.sanctions = Sanctions(
+            database, clock, self.accounts, in_force, tickets, present, self.end
+        )
         self._handlers = self._handlers_by_command()
         self._journal_greenlet = gevent.spawn(self.journal.run)
         self._reaper_greenlet = gevent.spawn(self._transfers.run)
@@ -65,6 +74,7 @@ class Service:
     def _handlers_by_command(self) -> Mapping[type[Command], Handler]:
         rooms, messages, private = self.rooms, self._messages, self._private
         moderation, files, administration = self._moderation, self.files, self._administration
+        sanctions = self.sanctions
         return {
             commands.Say: messages.say,
             commands.Emote: messages.emote,
@@ -99,6 +109,12 @@ class Service:
             operations.Announce: administration.announce,
             operations.UserDisable: administration.disable,
             operations.UserEnable: administration.enable,
+            operations.ServerKick: sanctions.kick,
+            operations.ServerBan: sanctions.ban,
+            operations.ServerUnban: sanctions.unban,
+            operations.ServerMute: sanctions.mute,
+            operations.ServerUnmute: sanctions.unmute,
+            operations.ServerBans: sanctions.bans,
             commands.Ping: _ping,
             commands.Help: _help,
             commands.Quit: _quit,
@@ -132,8 +148,16 @@ class Service:
         if kind is not commands.Say:
             self.journal.settle(session)
 
+    def end(self, session: Session, last_words: events.Event) -> None:
+        """End a session here and now, whatever it is at: nothing of that happens any more.
+
+        Never switches.
+        """
+        session.client.close(last_words)
+        self.disconnect(session)
+
     def disconnect(self, session: Session) -> None:
-        """End a session, however it came to an end."""
+        """End a session, however it came to an end; once more does nothing."""
         self.sessions.discard(session)
         if not session.is_operator:
             self.rooms.disconnect(session)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from gevent.event import Event as Signal
 
-from app.errors import NotPossible
-from app.events import Event
+from app.errors import Forbidden, NotPossible
+from app.events import Event, ServerSanction
 from app.names import parse_name
 from app.shapes import Level
 from app.store import audit
@@ -68,6 +68,15 @@ class Client(Protocol):
         """Show a last event, and end the session."""
 
 
+class Visitor(Protocol):
+    """A client that has no session, since it speaks HTTP."""
+
+    address: str
+
+    def cut(self) -> None:
+        """Let the connection end, whatever it is at. Never switches."""
+
+
 class User:
     """An account that has sessions. There is one such object an account at a time."""
 
@@ -111,6 +120,7 @@ class Session:
         "hears",
         "ignored",
         "login_failures",
+        "mute",
         "rooms",
         "settled",
         "tag",
@@ -125,6 +135,7 @@ class Session:
         self.hears: set[Room] = set()  # where it listens: follows when the journal got there
         self.tag = ""  # what the wire wants back with the answer to what is asked now
         self.ignored: Set[str] = frozenset()  # its user's own set, once there is one
+        self.mute: ServerSanction | None = None  # on the whole server; it may be over by now
         self.login_failures = 0
         self.unreleased = 0  # entries in the journal that this session made
         self.settled: Signal | None = None  # set when there are none left
@@ -149,6 +160,17 @@ class Session:
         if self.user is None:
             raise NotPossible("log in first: /login NAME, or /register NAME", code="login_required")
         return self.user
+
+    def check_is_here(self) -> None:
+        """Raise NotPossible when it was ended meanwhile: of what it asked, nothing happens."""
+        if self.client.is_closing:
+            raise NotPossible("you were sent away meanwhile", code="sent_out")
+
+    def check_may_speak(self, now: int) -> None:
+        """Raise Refusal when nothing it says may be shown to anybody, in whatever room."""
+        self.check_is_here()
+        if self.mute is not None and not self.mute.is_over(now):
+            raise Forbidden(f"you are muted on this server{self.mute.terms}", code="muted")
 
     def room_or_refuse(self, name: str = "") -> Room:
         """Return the room of that name that the session is in, or its only one. Raises Refusal."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False, slots=True, kw_only=True)
 class Ticket:
-    """A right of `user`, which they lose when they are sent out of the room, if it has one."""
+    """A right of `user`, which they lose when they are sent out: of its room, or of the server."""
 
     user: User
     room_id: int | None
@@ -42,7 +42,7 @@ class Ticket:
     def check(self) -> None:
         """Raise Forbidden when the right was taken away."""
         if self.is_revoked:
-            raise Forbidden("you were sent out of the room meanwhile", code="sent_out")
+            raise Forbidden("you were sent out or muted meanwhile", code="sent_out")
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
@@ -120,12 +120,22 @@ class Tickets:
 
     def revoke(self, room_id: int, user_id: int) -> None:
         """Take from a user all rights that they have in a room, those in use as well."""
+        self._revoke(lambda ticket: (ticket.room_id, ticket.user.id) == (room_id, user_id))
+
+    def revoke_everywhere(self, user_id: int) -> None:
+        """Take from a user all rights that they have."""
+        self._revoke(lambda ticket: ticket.user.id == user_id)
+
+    def revoke_uploads(self, user_id: int) -> None:
+        """Take from a user the right to share what they were about to."""
+        self._revoke(lambda ticket: ticket.user.id == user_id and isinstance(ticket, UploadTicket))
+
+    def _revoke(self, is_meant: Callable[[Ticket], bool]) -> None:
         for digest, ticket in list(self._waiting.items()):
-            if (ticket.room_id, ticket.user.id) == (room_id, user_id):
+            if is_meant(ticket):
                 del self._waiting[digest]
-        for ticket in self._in_use:
-            if (ticket.room_id, ticket.user.id) == (room_id, user_id):
-                ticket.is_revoked = True
+        for ticket in filter(is_meant, self._in_use):
+            ticket.is_revoked = True
 
     def _forget_expired(self) -> None:
         now = self.clock()

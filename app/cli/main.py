@@ -11,6 +11,7 @@ import click
 from app.cli.accounts import createuser, users
 from app.cli.asking import settings_with
 from app.cli.audit import audit
+from app.cli.moderation import ban, bans, kick, mute, unban, unmute
 from app.errors import GreenroomError
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -132,5 +133,5 @@ def schema() -> None:
     click.echo(json.dumps(schema(), indent=1))
 
 
-for each in (createuser, users, audit):
+for each in (createuser, users, kick, ban, unban, mute, unmute, bans, audit):
     main.add_command(each)

@@ -38,7 +38,10 @@ EVENTS_QUEUED_MAX = 4_096  # that the program has not read: some 5 MB of usual m
 GAP_PAGE_MESSAGES = 200  # asked of history at once
 
 # What may be asked twice: what only reads, and what a new connection has not done yet.
-_REPEATABLE = {"ping", "who", "rooms", "history", "bans", "help", "file.list", "join", "leave"}
+_REPEATABLE = {
+    *("ping", "who", "rooms", "history", "bans", "help", "file.list", "join", "leave"),
+    "server.bans",
+}
 _WITH_TXN = {"say", "me", "msg"}
 # Refusals to come in that pass; any other one ends the client.
 _PASSING = {"wait", "busy", "full", "shutting_down", "not_stored", "internal"}

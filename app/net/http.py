@@ -11,7 +11,7 @@ import io
 import ssl
 from collections.abc import Iterable
 from contextlib import suppress
-from socket import SHUT_WR
+from socket import SHUT_RDWR, SHUT_WR, fromfd
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +42,7 @@ _HEADERS = [
 ]
 _BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 _FAILED = b"HTTP/1.1 500 Server Error\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-_FULL = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b\n"
+_REFUSED = b"HTTP/1.1 %b\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b\n"
 _PEER_GONE = (TimeoutError, ConnectionError, ssl.SSLError)
 
 log = structlog.get_logger()
@@ -63,8 +63,13 @@ class Http(WSGIServer):
     def serve(self, client_socket: socket, address: str) -> None:
         """Answer requests until the client has no more, and close. Switches."""
         client_socket.settimeout(HTTP_STALL_SECONDS_MAX)
-        with suppress(OSError):  # the client is gone, in the middle of an answer
-            self.handle(client_socket, (address, 0))  # type: ignore[arg-type]  # typed as a str
+        visitor = _Visitor(client_socket, address)
+        self._service.visitors.add(visitor)
+        try:
+            with suppress(OSError):  # the client is gone, in the middle of an answer
+                self.handle(client_socket, (address, 0))  # type: ignore[arg-type]  # typed as a str
+        finally:
+            self._service.visitors.discard(visitor)
 
     def refuse(self, client_socket: socket, refused: events.Refused) -> None:
         """Say why it is not served, and close; before, what comes is read a while. Switches."""
@@ -79,7 +84,8 @@ class Http(WSGIServer):
     def refusal(self, refused: events.Refused) -> bytes:
         """Return the answer that says why a client is not served."""
         text = refused.sentence.encode()
-        return _FULL % (len(text) + 1, text)
+        status = b"403 Forbidden" if refused.code == "banned" else b"503 Service Unavailable"
+        return _REFUSED % (status, len(text) + 1, text)
 
     def _answer(self, request: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         method, path = request["REQUEST_METHOD"], request["PATH_INFO"]
@@ -96,6 +102,20 @@ class Http(WSGIServer):
         body = f"{text}\n".encode()
         start_response(status, [*_HEADERS, ("Content-Length", str(len(body)))])
         return [] if method == "HEAD" else [body]
+
+
+class _Visitor:
+    """A connection that speaks HTTP. Implements app.chat.session.Visitor."""
+
+    def __init__(self, client_socket: socket, address: str) -> None:
+        self.address = address
+        self._socket = client_socket
+
+    def cut(self) -> None:
+        """See Visitor. Whoever reads from it or sends sees that the peer is gone."""
+        number, family, kind = self._socket.fileno(), self._socket.family, self._socket.type
+        with suppress(OSError), fromfd(number, family, kind) as below_tls:  # nobody says goodbye
+            below_tls.shutdown(SHUT_RDWR)
 
 
 class _Body(Input):

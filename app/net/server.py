@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import resource
 import socket as native
 from collections import Counter
@@ -22,6 +21,7 @@ from app.net.listener import Listener
 from app.net.protocols import Protocol, look, recognise_now
 from app.net.sockets import TlsSocket, format_address, never_blocking
 from app.net.tls import HTTP, NO_HANDSHAKE
+from app.networks import read_address
 from app.settings import (
     DRAIN_POLL_SECONDS,
     DRAIN_SECONDS_MAX,
@@ -130,7 +130,7 @@ class Server:
         if limit and self._per_address[origin(address)] >= limit:
             sentence = "too many connections from your address; close one first"
             return events.Refused("full", sentence)
-        return None
+        return self._service.sanctions.ban_of(address)
 
     def _refuse(self, client_socket: socket, address: str, refused: events.Refused) -> None:
         """Tell a newcomer why it is not served, and close. Switches, if it may.
@@ -195,6 +195,8 @@ class Server:
         client_socket, protocol = newcomer
         if self._listener.is_closed:
             client_socket.close()  # it came too late
+        elif refused := self._service.sanctions.ban_of(address):  # meanwhile
+            self._tell(client_socket, address, protocol, refused)
         elif protocol is Protocol.HTTP:
             self._http.serve(client_socket, address)
         else:
@@ -211,13 +213,7 @@ class Server:
 
     def _connection(self, client_socket: socket, address: str, protocol: Protocol) -> Connection:
         wire = _WIRES.get(protocol, TextWire)(self._settings.line_bytes_max)
-        is_secure = isinstance(client_socket, TlsSocket) or _is_loopback(address)
+        is_secure = isinstance(client_socket, TlsSocket) or read_address(address).is_loopback
         return Connection(
             never_blocking(client_socket), address, wire, self._service, self._settings, is_secure
         )
-
-
-def _is_loopback(address: str) -> bool:
-    parsed = ipaddress.ip_address(address)
-    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
-    return (mapped or parsed).is_loopback

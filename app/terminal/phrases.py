@@ -46,6 +46,7 @@ _ANSWERS: Mapping[str, TypeAdapter[Any]] = {
     "msg": TypeAdapter(events.PrivatelySent),
     "tokens": TypeAdapter(events.TokensListed),
     "file.list": TypeAdapter(events.FilesListed),
+    "server.bans": TypeAdapter(events.ServerSanctionsListed),
 }
 
 

@@ -46,6 +46,12 @@ ANSWERS: Mapping[type[Command], tuple[type[Answer] | None, ...]] = {
     operations.Announce: (events.Done,),
     operations.UserDisable: (events.Done,),
     operations.UserEnable: (events.Done,),
+    operations.ServerKick: (events.Done,),
+    operations.ServerBan: (events.Done,),
+    operations.ServerUnban: (events.Done,),
+    operations.ServerMute: (events.Done,),
+    operations.ServerUnmute: (events.Done,),
+    operations.ServerBans: (events.ServerSanctionsListed,),
 }
 _HELP: Schema = {
     "properties": {"ops": {"type": "object", "additionalProperties": {"type": "string"}}}

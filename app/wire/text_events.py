@@ -130,13 +130,25 @@ def _rooms(event: events.RoomsListed) -> Iterable[str]:
         yield "There are more."
 
 
+def _sanction(who: str, what: str, sanction: events.Sanction) -> str:
+    until = "for good" if sanction.until is None else f"until {minute(sanction.until)} UTC"
+    return f"  {who} is {what} {until}, by {sanction.by}{_because(sanction.reason)}"
+
+
 def _sanctions(event: events.SanctionsListed) -> Iterable[str]:
     for what, sanctions in (("banned", event.bans), ("muted", event.mutes)):
         if not sanctions:
             yield f"Nobody is {what} in {event.room}."
         for each in sanctions:
-            until = "for good" if each.until is None else f"until {minute(each.until)} UTC"
-            yield f"  {each.user} is {what} {until}, by {each.by}{_because(each.reason)}"
+            yield _sanction(each.user, what, each)
+
+
+def _server_sanctions(event: events.ServerSanctionsListed) -> Iterable[str]:
+    for what, sanctions in (("banned from", event.bans), ("muted on", event.mutes)):
+        if not sanctions:
+            yield f"Nobody is {what} this server."
+        for each in sanctions:
+            yield _sanction(each.user or each.network, f"{what} this server", each)
 
 
 def _ignored(event: events.IgnoredListed) -> str:
@@ -244,6 +256,7 @@ _SHOWN: dict[type[Event], Callable[[Any], str | Iterable[str]]] = {
     events.PeopleListed: _people,
     events.RoomsListed: _rooms,
     events.SanctionsListed: _sanctions,
+    events.ServerSanctionsListed: _server_sanctions,
     events.IgnoredListed: _ignored,
     events.TopicShown: _topic,
     events.TokensListed: _tokens,

@@ -1,0 +1,123 @@
+"""Who is banned from the whole server now, and who is muted on all of it. Never switches.
+
+It is asked at each connection and each login, by user and by address. Of an address it looks once
+for each length of prefix that there is among thousands of networks, and not at each of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from ipaddress import ip_network
+from typing import TYPE_CHECKING, NamedTuple
+
+from app.networks import Network, read_address
+from app.store.rooms import SanctionKind
+
+if TYPE_CHECKING:
+    from app.events import ServerSanction
+    from app.store.accounts import Account
+    from app.store.sanctions import StoredServerSanction
+
+_Prefix = tuple[int, int, int]  # the version of IP, how many bits it has, and what they are
+_Key = int | _Prefix  # of a user, or of a network
+
+
+class Target(NamedTuple):
+    """Whom a decision is about: an account, or a network of addresses; the other is None."""
+
+    account: Account | None
+    network: Network | None
+
+    @property
+    def name(self) -> str:
+        """What it is called: a user's name, or a prefix."""
+        return self.account.name if self.account else str(self.network)
+
+    @property
+    def key(self) -> _Key:
+        """What its sanctions are found by."""
+        return self.account.id if self.account else _prefix(self.network)
+
+
+class InForce:
+    """All bans and mutes of the server; those whose time has passed do not count."""
+
+    def __init__(self, stored: Iterable[StoredServerSanction]) -> None:
+        self._kinds: dict[SanctionKind, _OfKind] = {"ban": _OfKind(), "mute": _OfKind()}
+        for kind, user_id, sanction in stored:
+            key = _prefix(ip_network(sanction.network)) if user_id is None else user_id
+            self._kinds[kind].put(key, sanction)
+
+    def ban_of_user(self, user_id: int, now: int) -> ServerSanction | None:
+        """Return the ban on a user."""
+        return _longest(self._kinds["ban"].of(user_id), now)
+
+    def ban_of_address(self, address: str, now: int) -> ServerSanction | None:
+        """Return the ban that an address falls under: of several, that which lasts longest."""
+        return _longest(self._kinds["ban"].around(address), now)
+
+    def mute_of(self, user_id: int, address: str, now: int) -> ServerSanction | None:
+        """Return the mute on a user who speaks from an address, likewise."""
+        mutes = self._kinds["mute"]
+        return _longest([*mutes.of(user_id), *mutes.around(address)], now)
+
+    def find(self, kind: SanctionKind, target: Target, now: int) -> ServerSanction | None:
+        """Return the ban or mute of exactly that user or network."""
+        return _longest(self._kinds[kind].of(target.key), now)
+
+    def all(self, kind: SanctionKind, now: int) -> Sequence[ServerSanction]:
+        """Return all bans, or all mutes, in the order in which they were made."""
+        return [each for each in self._kinds[kind].by_key.values() if not each.is_over(now)]
+
+    def put(self, kind: SanctionKind, target: Target, sanction: ServerSanction, now: int) -> None:
+        """Put a ban or a mute in force, in place of an earlier one."""
+        self._kinds[kind].forget_expired(now)
+        self._kinds[kind].put(target.key, sanction)
+
+    def remove(self, kind: SanctionKind, target: Target) -> None:
+        """Let a ban or a mute be in force no more."""
+        self._kinds[kind].by_key.pop(target.key, None)
+
+
+class _OfKind:
+    """All bans, or all mutes."""
+
+    def __init__(self) -> None:
+        self.by_key: dict[_Key, ServerSanction] = {}
+        self._lengths: set[tuple[int, int]] = set()  # of prefixes, by version, that there may be
+
+    def put(self, key: _Key, sanction: ServerSanction) -> None:
+        self.by_key.pop(key, None)  # what is put anew stands last
+        self.by_key[key] = sanction
+        if isinstance(key, tuple):
+            self._lengths.add(key[:2])
+
+    def of(self, key: _Key) -> Sequence[ServerSanction]:
+        found = self.by_key.get(key)
+        return [found] if found else []
+
+    def around(self, address_text: str) -> Iterator[ServerSanction]:
+        """Yield those of all networks that an address is in."""
+        if not self._lengths:
+            return
+        address = read_address(address_text)
+        number, size = int(address), address.max_prefixlen
+        for version, length in self._lengths:
+            if version == address.version:
+                yield from self.of((version, length, number >> (size - length)))
+
+    def forget_expired(self, now: int) -> None:
+        self.by_key = {key: each for key, each in self.by_key.items() if not each.is_over(now)}
+        self._lengths = {key[:2] for key in self.by_key if isinstance(key, tuple)}
+
+
+def _prefix(network: Network | None) -> _Prefix:
+    assert network is not None  # noqa: S101 (a target has one of the two)
+    bits = int(network.network_address) >> (network.max_prefixlen - network.prefixlen)
+    return network.version, network.prefixlen, bits
+
+
+def _longest(found: Iterable[ServerSanction], now: int) -> ServerSanction | None:
+    """Return that which ends last, if any is in force."""
+    live = [each for each in found if not each.is_over(now)]
+    return max(live, key=lambda each: (each.until is None, each.until or 0), default=None)

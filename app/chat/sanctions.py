@@ -1,0 +1,269 @@
+"""Sanctions on the whole server: who is sent away, kept out or kept silent, by name or by address.
+
+An act is written first, with its record in the audit, and takes effect when it is committed, in one
+atomic stretch: what is in force changes, the sessions of the banned end and are told why, and so do
+what they have under way over HTTP and the right to begin it. From then on every way in is shut.
+Does the write fail, nothing has changed. Acts are done one at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+from gevent.lock import RLock
+
+from app import events, operations
+from app.chat.in_force import Target
+from app.errors import Code, Forbidden, NotPossible, Unavailable
+from app.names import harmless
+from app.networks import parse_network, read_address
+from app.settings import SERVER_SANCTIONS_MAX
+from app.store import audit
+from app.store import sanctions as store
+from app.times import format_span
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from app.chat.accounts import Accounts
+    from app.chat.in_force import InForce
+    from app.chat.session import Clock, Session, User, Visitor
+    from app.chat.tickets import Tickets
+    from app.store.database import Database
+    from app.store.rooms import SanctionKind
+
+Change = Callable[["Connection"], None]
+End = Callable[["Session", events.Event], None]  # shows a session its last event, and ends it
+
+_A_USER = "@"  # before a name that could be an address
+
+
+class _Case(NamedTuple):
+    """An act to be done: by whom, about whom, when."""
+
+    by: User
+    target: Target
+    now: int
+
+
+class Present(NamedTuple):
+    """Who is connected: by session, or speaking HTTP."""
+
+    sessions: Set[Session]
+    visitors: Set[Visitor]
+
+
+class Sanctions:
+    """The acts of admins and of the operator. All of them switch, and raise Refusal."""
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        accounts: Accounts,
+        in_force: InForce,
+        tickets: Tickets,
+        present: Present,
+        end: End,
+    ) -> None:
+        """End sessions with `end`, which never switches."""
+        self._database = database
+        self._clock = clock
+        self._accounts = accounts
+        self._in_force = in_force
+        self._tickets = tickets
+        self._present = present
+        self._end = end
+        self._deciding = RLock()
+
+    def kick(self, session: Session, command: operations.ServerKick) -> None:
+        """End all sessions of a user, or from a network. They may come back."""
+        with self._case(session, command.target) as case:
+            if not self._sessions_of(case.target):
+                raise NotPossible(f"there is no session of {case.target.name}", code="not_here")
+            reason = harmless(command.reason)
+            self._write(case, "server kick", reason)
+            because = f" ({reason})" if reason else ""
+            ended = self._send_away(
+                case.target, events.Refused("kicked", f"you were kicked from this server{because}")
+            )
+            self._tell(session, f"{case.target.name} was kicked from this server; {ended}.")
+
+    def ban(self, session: Session, command: operations.ServerBan) -> None:
+        """Keep a user or a network out of the server, for a time or for good."""
+        with self._case(session, command.target) as case:
+            ban = self._put(case, "ban", command.seconds, command.reason)
+            ended = self._send_away(case.target, _banned(ban))
+            how_long = _for(command.seconds)
+            self._tell(
+                session, f"{case.target.name} is banned from this server{how_long}; {ended}."
+            )
+
+    def mute(self, session: Session, command: operations.ServerMute) -> None:
+        """Let a user, or whoever speaks from a network, listen only, for a time or for good."""
+        with self._case(session, command.target) as case:
+            mute = self._put(case, "mute", command.seconds, command.reason)
+            sessions = self._follow_mutes(case)
+            for user_id in _user_ids(case.target, sessions):
+                self._tickets.revoke_uploads(user_id)
+            for each in sessions:
+                each.client.show(events.Noticed(f"You are muted on this server{mute.terms}."))
+            how_long = _for(command.seconds)
+            self._tell(session, f"{case.target.name} is muted on this server{how_long}.")
+
+    def unban(self, session: Session, command: operations.ServerUnban) -> None:
+        """Let a user or a network in again."""
+        with self._case(session, command.target) as case:
+            self._lift(case, "ban")
+            self._tell(session, f"{case.target.name} may come to this server again.")
+
+    def unmute(self, session: Session, command: operations.ServerUnmute) -> None:
+        """Let a user, or whoever speaks from a network, speak again."""
+        with self._case(session, command.target) as case:
+            self._lift(case, "mute")
+            for each in self._follow_mutes(case):
+                if each.mute is None:
+                    each.client.show(events.Noticed("You may speak on this server again."))
+            self._tell(session, f"{case.target.name} may speak on this server again.")
+
+    def bans(self, session: Session, _command: operations.ServerBans) -> None:
+        """Show who is banned from the server, and who is muted on it."""
+        now = self._clock()
+        bans, mutes = self._in_force.all("ban", now), self._in_force.all("mute", now)
+        session.client.show_at_leisure(events.ServerSanctionsListed(bans, mutes))
+
+    def ban_of(self, address: str) -> events.Refused | None:
+        """Return what whoever comes from an address is told, if it is banned. Never switches."""
+        ban = self._in_force.ban_of_address(address, self._clock())
+        return None if ban is None else _banned(ban)
+
+    @contextmanager
+    def _case(self, session: Session, target_text: str) -> Iterator[_Case]:
+        """Wait for the turn of an act, and check that the session may do it. Switches."""
+        with self._deciding:
+            target = self._target(target_text)
+            session.check_is_here()  # and is no banned admin, who waited
+            self._check_rank(session, target)
+            yield _Case(session.speaker, target, self._clock())
+
+    def _target(self, text: str) -> Target:
+        """Return whom a text means. Switches. Raises Refusal."""
+        network = None if text.startswith(_A_USER) else parse_network(text)
+        if network is not None:
+            return Target(None, network)
+        return Target(self._accounts.find(text.removeprefix(_A_USER)), None)
+
+    def _check_rank(self, session: Session, target: Target) -> None:
+        """Raise Refusal when an act would hit who decides it, or somebody not below them."""
+        if session.is_operator:
+            return
+        if not session.speaker.is_admin:  # any more: it had to wait for its turn
+            raise Forbidden("only admins may do that", code="not_allowed")
+        hit = {each.user for each in self._sessions_of(target) if each.user}
+        if session.user in hit or target.key == session.speaker.id:
+            raise NotPossible("you can't do that to yourself", code="yourself")
+        if target.account is not None and target.account.is_admin:
+            raise Forbidden(f"{target.name} is an admin", code="not_allowed")
+        for user in hit:
+            if user.is_admin:
+                raise Forbidden(f"{user.name} is an admin, and there", code="not_allowed")
+
+    def _sessions_of(self, target: Target) -> Sequence[Session]:
+        """Return a user's sessions, or all from a network, whoever has logged in on them."""
+        if target.account is not None:
+            user = self._accounts.user_here(target.account.id)
+            return list(user.sessions) if user else ()
+        return [each for each in self._present.sessions if _is_in(each.client.address, target)]
+
+    def _put(
+        self, case: _Case, kind: SanctionKind, seconds: int | None, reason: str
+    ) -> events.ServerSanction:
+        """Write a ban or a mute, and put it in force."""
+        if len(self._in_force.all(kind, case.now)) >= SERVER_SANCTIONS_MAX:
+            raise Unavailable(
+                f"there are {SERVER_SANCTIONS_MAX} of these; end some, or take a wider prefix",
+                code="full",
+            )
+        target, reason = case.target, harmless(reason)
+        until = None if seconds is None else case.now + seconds * 1000
+        new = store.NewServerSanction(
+            kind, *_ids(target), case.by.account_id, reason, case.now, until
+        )
+        self._write(case, f"server {kind}", reason, lambda connection: store.put(connection, new))
+        user, network = target.account.name if target.account else "", new.network or ""
+        made = events.ServerSanction(user, case.by.name, reason, until, network)
+        self._in_force.put(kind, target, made, case.now)
+        return made
+
+    def _lift(self, case: _Case, kind: SanctionKind) -> None:
+        """End a ban or a mute that is in force."""
+        target = case.target
+        if self._in_force.find(kind, target, case.now) is None:
+            code: Code = "no_ban" if kind == "ban" else "no_mute"
+            raise NotPossible(f"there is no {kind} on {target.name}", code=code)
+        remove = store.remove
+        self._write(case, f"server un{kind}", "", lambda each: remove(each, kind, *_ids(target)))
+        self._in_force.remove(kind, target)
+
+    def _follow_mutes(self, case: _Case) -> Sequence[Session]:
+        """Let the sessions of a target be as mute as is in force now, and return them."""
+        sessions = [each for each in self._sessions_of(case.target) if each.user]
+        for each in sessions:
+            each.mute = self._in_force.mute_of(each.speaker.id, each.client.address, case.now)
+        return sessions
+
+    def _send_away(self, target: Target, last_words: events.Refused) -> str:
+        """End all that a target has here, and say how many sessions that were. Never switches."""
+        sessions = self._sessions_of(target)
+        for user_id in _user_ids(target, sessions):
+            self._tickets.revoke_everywhere(user_id)
+        for session in sessions:
+            self._end(session, last_words)
+        if target.network is not None:
+            for visitor in list(self._present.visitors):
+                if _is_in(visitor.address, target):
+                    visitor.cut()
+        return f"{len(sessions)} session{'' if len(sessions) == 1 else 's'} ended"
+
+    def _write(self, case: _Case, action: str, reason: str, change: Change | None = None) -> None:
+        """Commit an act and its record together. Switches. Raises NotStored."""
+        act = audit.Act(case.now, case.by.name, action, case.target.name, "", reason)
+
+        def work(connection: Connection) -> None:
+            if change is not None:
+                change(connection)
+            audit.record(connection, act)
+
+        self._database.write(work)
+
+    @staticmethod
+    def _tell(session: Session, sentence: str) -> None:
+        session.client.show(events.Done(sentence))
+
+
+def _is_in(address: str, target: Target) -> bool:
+    return target.network is not None and read_address(address) in target.network
+
+
+def _banned(ban: events.ServerSanction) -> events.Refused:
+    who = "your address is" if ban.network else "you are"
+    return events.Refused("banned", f"{who} banned from this server{ban.terms}")
+
+
+def _user_ids(target: Target, sessions: Iterable[Session]) -> set[int]:
+    """Return whose rights an act touches: a user's, who may have gone, or of those who are here."""
+    here = {each.user.id for each in sessions if each.user}
+    return here | {target.account.id} if target.account else here
+
+
+def _ids(target: Target) -> tuple[int | None, str | None]:
+    """Return what the database has of a target: the id of a user, or a network."""
+    if target.account is not None:
+        return target.account.id, None
+    return None, str(target.network)
+
+
+def _for(seconds: int | None) -> str:
+    return "" if seconds is None else f" for {format_span(seconds)}"

@@ -1,0 +1,64 @@
+"""Networks of addresses as people write them: an address, or a prefix as CIDR has it.
+
+One address of IPv6 stands for its /64: so many has whoever has one, and could come from another
+each time. What comes as IPv4 in IPv6 is IPv4.
+"""
+
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+from app.errors import BadLine
+from app.settings import NETWORK_BITS_MIN
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+_CUSTOMER_BITS = 64  # of an IPv6 address: what one customer has at least (RFC 6177)
+_MAPPED_BITS = 96
+_MAPPED = IPv6Network(f"::ffff:0:0/{_MAPPED_BITS}")  # IPv4 in IPv6 (RFC 4291, 2.5.5.2)
+_THIS_MACHINE = (IPv4Address("127.0.0.1"), IPv6Address("::1"))
+
+
+def read_address(text: str) -> Address:
+    """Return the address of a peer, as the kernel writes it. Raises ValueError."""
+    address = ip_address(text)
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address
+
+
+def parse_network(text: str) -> Network | None:
+    """Return the network that somebody means; None when it is none, and may be a name.
+
+    With a colon or a slash it is no name. Raises BadLine when it can be neither, or is so wide that
+    it is surely a slip.
+    """
+    try:
+        network = _read(text)
+    except ValueError as error:
+        if ":" in text or "/" in text:
+            raise BadLine(
+                "that is no address; write 203.0.113.7, 203.0.113.0/24 or 2001:db8::/48",
+                code="bad_arguments",
+            ) from error
+        return None
+    bits_min = NETWORK_BITS_MIN[network.version]
+    if network.prefixlen < bits_min:
+        raise BadLine(f"{network} is too wide; the widest is a /{bits_min}", code="bad_arguments")
+    if network.num_addresses > 1 and any(each in network for each in _THIS_MACHINE):
+        raise BadLine(
+            f"the server's own machine is in {network}; name its address alone, if you mean it",
+            code="bad_arguments",
+        )
+    return network
+
+
+def _read(text: str) -> Network:
+    if "/" in text:
+        network = ip_network(text, strict=False)
+        if isinstance(network, IPv6Network) and network.subnet_of(_MAPPED):
+            bits = network.prefixlen - _MAPPED_BITS
+            return ip_network(f"{network.network_address.ipv4_mapped}/{bits}")
+        return network
+    address = read_address(text)
+    is_alone = isinstance(address, IPv4Address) or address.is_loopback
+    bits = address.max_prefixlen if is_alone else _CUSTOMER_BITS
+    return ip_network(f"{address}/{bits}", strict=False)
