@@ -1,10 +1,12 @@
 """Connections that do not read, do not speak, are too many, or speak something else."""
 
+import socket
 import ssl
-from contextlib import suppress
+from contextlib import closing, suppress
 
 import pytest
 
+from app.net.listener import listen
 from app.settings import REPLAY_BYTES_MAX
 from tests.client import Client, wait_until
 from tests.server_process import ServerProcess
@@ -227,9 +229,37 @@ def test_other_protocols(server: ServerProcess, new_name, greeting: bytes, is_la
     assert "s3cret" not in new_records
 
 
+# Who says much at once is read more slowly, and loses nothing; others are heard in between.
+def test_a_flood_of_messages(start_server) -> None:
+    server = start_server(MESSAGE_RATE="10/10")
+    talker = server.connect().register("talker").join("room")
+    other = server.connect().register("other").join("room")
+    flood = [f"{number}" for number in range(20)]
+    talker.type(*flood)
+    other.expect_lines(f"talker: {flood[0]}")
+    other.type("one word, please")
+    seen = [other.expect_line() for _ in flood]
+    assert "other: one word, please" in seen[:-1]
+    seen.remove("other: one word, please")
+    assert seen == [f"talker: {each}" for each in flood[1:]]
+
+
+# The kernel asks after a client that is silent, and after how long is a setting: so whoever is cut
+# off from the network without a word is gone some time.
+def test_keepalive() -> None:
+    if not hasattr(socket, "TCP_KEEPIDLE"):
+        pytest.skip("the system does not say how long it waits")
+    listener = listen("127.0.0.1:0", keepalive_seconds=7)
+    with closing(listener), socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        with closing(accepted):
+            assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 7
+
+
 # Who hangs up behind a heap of blank lines is gone at once, not when they are read at last.
 def test_no_ghosts(start_server) -> None:
-    server = start_server(MESSAGE_RATE="1/20")
+    server = start_server(MESSAGE_RATE="10/20")
     here = server.connect().register("here").join("room")
     ghost = server.connect().register("ghost").join("room")
     here.expect_lines("ghost has joined the room.")

@@ -77,8 +77,7 @@ def test_few_descriptors(start_server) -> None:
 
 # When the system has no descriptors for the server at all, newcomers wait, the log says so once,
 # and those who are there notice nothing. As soon as there are some, the newcomers are served.
-def test_no_descriptors(start_server) -> None:
-    server = start_server()
+def test_no_descriptors(server: ServerProcess) -> None:
     here = server.connect().register("here").join("room")
     server.limit_descriptors(0)
     newcomers = [server.connect() for _ in range(5)]
@@ -94,16 +93,15 @@ def test_no_descriptors(start_server) -> None:
 
 # The operator, too, can open so many connections and no more, and is told so. The chat goes on, and
 # so do those that are open.
-def test_too_many_operators(start_server) -> None:
-    server = start_server()
-    here = server.connect().register("here").join("room")
+def test_too_many_operators(server: ServerProcess) -> None:
+    here = server.connect().register("there").join("another-room")
     operators = [server.control() for _ in range(CONTROL_CONNECTIONS_MAX)]
     for operator in operators:
         operator.expect_nothing_more()
     refusal = json.loads(server.control().receive_end())
     assert refusal == {"id": None, "ok": False, "error": "full", "message": TOO_MANY_OPERATORS}
     here.type("hello")
-    here.expect_lines("here: hello")
+    here.expect_lines("there: hello")
     for operator in operators:
         operator.expect_nothing_more()
 
