@@ -88,6 +88,14 @@ def test_who_hung_up_comes_last(queue: _Queue) -> None:
     assert queue.run() == ["here", "gone", "going"]
 
 
+# Who is gone for good has no turn at all.
+def test_who_is_gone(queue: _Queue) -> None:
+    queue.come("gone", "192.0.2.1", has_hung_up=True).is_closing = True
+    queue.come("here", "192.0.2.1")
+    assert queue.run() == ["here"]
+    assert queue.refused == ["gone: busy"]
+
+
 def _fill(queue: _Queue, *addresses: str, has_hung_up: bool = False) -> None:
     for number, address in enumerate(addresses):
         queue.come(f"{number}", address, has_hung_up=has_hung_up)

@@ -1,8 +1,9 @@
 """Whose turn it is at what one can have at a time, when many want it: bounded, and fair by address.
 
 Addresses take turns, however many of those who wait come from each. Whose peer has hung up comes
-last: they may have left for good, or want to say no more, which looks the same from here. When too
-many wait, those who hung up are sent away first, then the last one of the address with the most.
+last: they may be about to leave, or just have no more to say. Who is gone by then is passed over.
+When too many wait, those who hung up are sent away first, then the last of the address with the
+most.
 """
 
 from __future__ import annotations
@@ -60,6 +61,9 @@ class Turns:
         self._lines.setdefault(counted, deque()).append(waiter)
         self._waiting += 1
         waiter.turn.get()
+        if client.is_closing:  # it is gone meanwhile: nobody needs what its turn is for
+            self._hand_over()
+            raise _busy()
 
     def _hand_over(self) -> None:
         waiter = self._next()

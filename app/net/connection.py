@@ -44,7 +44,8 @@ if TYPE_CHECKING:
     from app.wire.ndjson import NdjsonWire
     from app.wire.text import TextWire
 
-_HUNG_UP = getattr(select, "POLLRDHUP", 0)  # on Linux; elsewhere only when all is over
+_HUNG_UP = getattr(select, "POLLRDHUP", 0)  # on Linux; elsewhere it is seen when all is over
+_GONE = select.POLLERR | select.POLLHUP  # it can't be sent anything either
 
 log = structlog.get_logger()
 
@@ -129,11 +130,14 @@ class Connection:
     @property
     def has_hung_up(self) -> bool:
         """See Client. Asks the kernel: the session may not have read so far, nor may TLS."""
-        if not self._has_hung_up:
+        if not self._has_hung_up and not self.is_closing:
             poll = select.poll()
             poll.register(self._socket, _HUNG_UP)
-            self._has_hung_up = self.is_closing or bool(poll.poll(0))
-        return self._has_hung_up
+            found = poll.poll(0)
+            self._has_hung_up = bool(found)
+            if found and found[0][1] & _GONE:
+                self._lose()
+        return self._has_hung_up or self.is_closing
 
     def serve(self) -> None:
         """Serve a client until it leaves or is cut. Switches."""
