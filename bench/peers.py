@@ -151,6 +151,7 @@ def greenroom(durability: str) -> Server:
             "GREENROOM_LOGIN_ATTEMPTS": "0",
             "GREENROOM_LOGIN_SECONDS_MAX": "600",
             "GREENROOM_CONNECTIONS_PER_IP_MAX": "0",
+            "GREENROOM_REGISTRATIONS_PER_IP_PER_HOUR": "0",
             "GREENROOM_CONNECTIONS_MAX": str(CONNECTIONS_MAX),
         },
         exits_with_0=True,
