@@ -21,6 +21,7 @@ class FakeClient:
 
     def __init__(self, address: str = "127.0.0.1") -> None:
         self.address = address
+        self.wire = "text"
         self.rooms_max = 1
         self.is_secure = True
         self.server = "http://127.0.0.1:8888"

@@ -2,14 +2,17 @@
 
 import re
 import shutil
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import click
 import pexpect
 import pytest
 from click.testing import Result
 
+from app.cli import main
 from tests.server_process import ROOT, ServerProcess, environment, manage
 
 Run = Callable[..., Result]
@@ -75,7 +78,7 @@ def test_createuser_refuses(
 def test_createuser_refuses_a_taken_name(run: Run, new_name) -> None:
     name = new_name("alice")
     assert run("createuser", name, "--password", "secret").exit_code == 0
-    sentence = f"the name {name.upper()}, or one that looks the same, is taken"
+    sentence = f"the name {name.upper()}, or one that looks the same, is taken; choose another"
     _refuses(run("createuser", name.upper(), "--password", "other"), sentence)
 
 
@@ -105,36 +108,48 @@ def test_users_refuse_whom_there_is_not(run: Run, action: str, name: str) -> Non
     _refuses(run("users", action, name, stdin="secret\n"), f"there is no user {name}")
 
 
-# What the operator changes holds for a running server: at once, or from the next login on.
+# What the operator changes holds at once, in open sessions as well.
 def test_a_server_follows(server: ServerProcess, run_here, new_name) -> None:
     name, room = new_name("alice"), new_name("room")
-    alice = server.connect().register(name, "old")
     owner = server.connect().register(new_name("owner")).join(room)
-    alice.join(room)
-    owner.expect_lines(f"{name} has joined the room.")
-    _says(run_here(server.folder, "users", "passwd", name, stdin="new\n"), f"{name}: passwd done.")
-    run_here(server.folder, "users", "disable", name)
-    alice.expect_lines("Error: your account was disabled")
-    owner.expect_lines(f"{name} has disconnected.")
-    late = server.connect()
-    for password, answer in (
-        ("old", "wrong name or password"),
-        ("new", "this account is disabled; ask the operator"),
-    ):
-        late.expect("login: ")
-        late.type(f"/login {name} {password}")
-        late.expect_lines(f"Error: {answer}")
-    run_here(server.folder, "users", "enable", name)
-    alice = server.connect().log_in(name, "new").join(room)
+    alice = server.connect().register(name, "old").join(room)
     owner.expect_lines(f"{name} has joined the room.")
     alice.type("/topic mine")
     alice.expect_lines(f"Error: only its moderators may set the topic of {room}")
-    run_here(server.folder, "users", "admin", name)
-    alice.close()
+    _says(run_here(server.folder, "users", "admin", name), f"{name} is an admin now.")
+    alice.type("/topic mine")
+    alice.expect_lines(f"{name} set the topic: mine")
+    owner.expect_lines(f"{name} set the topic: mine")
+    _says(
+        run_here(server.folder, "users", "admin", name, "--revoke"),
+        f"{name} is no admin any more.",
+    )
+    alice.type("/topic yours")
+    alice.expect_lines(f"Error: only its moderators may set the topic of {room}")
+    run_here(server.folder, "users", "disable", name)
+    alice.expect_lines("Error: your account was disabled")
     owner.expect_lines(f"{name} has disconnected.")
-    admin = server.connect().log_in(name, "new").join(room)
-    admin.type("/topic mine")
-    admin.expect_lines(f"{name} set the topic: mine")
+    run_here(server.folder, "users", "enable", name)
+    server.connect().log_in(name, "old")
+
+
+# A new password ends every session and every token of its user.
+def test_a_new_password(server: ServerProcess, run_here, new_name) -> None:
+    name = new_name("alice")
+    person = server.connect().register(name, "old")
+    bot = server.program()
+    token = bot.call("login", name=name, password="old", remember="bot")["token"]
+    _says(
+        run_here(server.folder, "users", "passwd", name, stdin="new\n"),
+        f"{name} has a new password.",
+    )
+    person.expect_lines("Error: your password was changed by the operator; log in again")
+    person.expect_end()
+    assert b"changed by the operator" in bot.receive_end()
+    late = server.program()
+    assert late.refused("login", token=token) == "login_refused"
+    assert late.refused("login", name=name, password="old") == "login_refused"
+    late.log_in(name, "new")
 
 
 # The audit has what the operator did, newest last, and can be asked about one user.
@@ -226,22 +241,51 @@ def test_list_at_a_terminal(server: ServerProcess, run_here, new_name) -> None:
     terminal.close()
 
 
-# Every command is in --help, with a sentence, and has a --help of its own.
+def _commands(command: click.Command, *path: str) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield the words of a command and of all below it, and its help."""
+    yield path, command.get_help(click.Context(command, info_name="manage.py"))
+    if isinstance(command, click.Group):
+        for name, inner in command.commands.items():
+            yield from _commands(inner, *path, name)
+
+
+COMMANDS = list(_commands(main))
+
+
+# The help of each command says in a sentence what it does, and has an example of just that.
+@pytest.mark.parametrize(("path", "shown"), COMMANDS, ids=[" ".join(path) for path, _ in COMMANDS])
+def test_help_of_each(path: tuple[str, ...], shown: str) -> None:
+    words = " ".join(shown.split())
+    assert re.match(r"Usage: manage.py .*? [A-Z][a-z]+ .*?\. ", words)
+    assert f"Example: {' '.join(('manage.py', *path))}" in words
+
+
+# Every command is in --help, under the subject that it is of.
 def test_help(run_here, tmp_path: Path) -> None:
     whole = run_here(tmp_path, "--help").stdout
-    for command in ("runserver", "createuser", "users", "audit"):
-        assert re.search(rf"^  {command} +[A-Z]", whole, re.M)
-        assert run_here(tmp_path, command, "-h").stdout.startswith("Usage: ")
-    users = run_here(tmp_path, "users", "--help").stdout
-    for command in ("list", "passwd", "disable", "enable", "admin"):
-        assert re.search(rf"^  {command} +[A-Z]", users, re.M)
+    for (word, *rest), _ in COMMANDS[1:]:
+        assert rest or re.search(rf"^  {word} +[A-Z]", whole, re.M)
+    assert whole.index("People:") < whole.index("createuser") < whole.index("More:")
     assert list(tmp_path.iterdir()) == []
+
+
+# --help comes at once: it loads nothing that takes long to load.
+def test_help_is_quick(tmp_path: Path) -> None:
+    slow = {"sqlalchemy", "gevent", "rich", "pydantic", "alembic", "passlib"}
+    code = (
+        "import sys; from app.cli import main; main(['--help'], standalone_mode=False); "
+        f"sys.exit(str({slow} & set(sys.modules)) if {slow} & set(sys.modules) else 0)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment(tmp_path), capture_output=True
+    )
+    assert (run.returncode, run.stderr) == (0, b"")
 
 
 # It is a program that runs by itself; what it does not understand is refused with its usage.
 def test_as_a_program(tmp_path: Path) -> None:
     run = manage(tmp_path, "createuser", "alice", stdin="secret\n")
     assert (run.returncode, run.stdout) == (0, "alice can log in now.\n")
-    run = manage(tmp_path, "dance")
+    run = manage(tmp_path, "xyzzy")
     assert (run.returncode, run.stdout) == (2, "")
-    assert run.stderr.endswith("Error: No such command 'dance'.\n")
+    assert run.stderr.endswith("Error: No such command 'xyzzy'.\n")

@@ -19,6 +19,7 @@ _COMMON = {
     "events",
     "names",
     "operations",
+    "records",
     "settings",
     "shapes",
     "times",

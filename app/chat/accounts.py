@@ -53,6 +53,7 @@ class Accounts:
         self._registrations = Throttle(settings.registrations_per_ip_per_hour, seconds=3_600)
         self._tokens = tokens
         self._here: dict[int, User] = {}
+        self._changes = 0  # of accounts, by others than their users, since the start
 
     def user_here(self, user_id: int) -> User | None:
         """Return the user when any session of theirs is logged in."""
@@ -77,7 +78,7 @@ class Accounts:
                 "registration is closed here; ask the operator for an account",
                 code="registration_closed",
             )
-        name = parse_name(command.name)
+        changes, name = self._changes, parse_name(command.name)
         self._check_may_register(session)
         password_hash = self._hasher.hash(session.client, checked(command.password))
         self._check_may_register(session)  # again: many may have come at once
@@ -87,23 +88,20 @@ class Accounts:
                 lambda connection: store.create(connection, name, password_hash, self._clock())
             )
         except NameTakenError as error:
-            raise NotPossible(
-                f"the name {name.shown}, or one that looks the same, is taken; choose another",
-                code="name_taken",
-            ) from error
+            raise name_taken(name) from error
         log.info("registered", user=account.name, address=session.client.address)
-        self._attach(session, account, set(), command.remember)
+        self._attach(session, account, set(), command.remember, changes)
 
     def log_in(self, session: Session, command: commands.Login) -> None:
         """Log in, by password or by token. Switches. Raises Refusal."""
         self._check_may_log_in(session)
+        changes = self._changes
         if command.token:
             account, ignored = self._known_by_token(session, command.token)
         else:
             account, ignored = self._known_by_password(session, command)
-        if account.is_disabled:
-            raise LoginRefused("this account is disabled; ask the operator", code="disabled")
-        self._attach(session, account, ignored, command.remember)
+        _check_enabled(account)
+        self._attach(session, account, ignored, command.remember, changes)
 
     def _known_by_password(
         self, session: Session, command: commands.Login
@@ -166,10 +164,29 @@ class Accounts:
             if not user.sessions:
                 self._here.pop(user.id, None)
 
-    def _attach(self, session: Session, account: Account, ignored: set[str], remember: str) -> None:
+    def end_sessions(self, user_id: int, last_words: events.Event) -> None:
+        """End all sessions of an account that was changed, with the logins that are under way."""
+        self._changes += 1
+        user = self._here.get(user_id)
+        for session in list(user.sessions) if user else ():
+            session.client.close(last_words)
+
+    def note_admin(self, user_id: int, *, is_admin: bool) -> None:
+        """Let a user who is here be an admin from now on, or be one no more."""
+        self._changes += 1
+        user = self._here.get(user_id)
+        if user is not None:
+            user.is_admin = is_admin
+
+    def _attach(
+        self, session: Session, account: Account, ignored: set[str], remember: str, changes: int
+    ) -> None:
+        """Let a session speak for an account, as it was when there were so many changes."""
         token = self._tokens.make(account, remember) if remember else None
         if remember and token is None:
-            raise LoginRefused("the password was changed meanwhile; log in again")
+            raise _changed_meanwhile()
+        while changes != self._changes:
+            changes, account = self._changes, self._as_it_is_now(account)
         user = self._here.get(account.id)
         if user is None:
             user = self._here[account.id] = User(account.id, account.name, ignored)
@@ -178,6 +195,18 @@ class Accounts:
         session.user = user
         session.ignored = user.ignored
         session.client.show(events.LoggedIn(user.name, token))
+
+    def _as_it_is_now(self, account: Account) -> Account:
+        """Return the account anew. Switches. Raises LoginRefused if it may not log in so any more.
+
+        What the operator changes takes effect on those who are here; who is about to be must not
+        slip through with what was read before.
+        """
+        now = self.find(account.name)
+        _check_enabled(now)
+        if now.password_hash != account.password_hash:
+            raise _changed_meanwhile()
+        return now
 
     def needs_tls(self, client: Client) -> bool:
         """Whether nobody may log in on a connection, since it could be overheard."""
@@ -243,6 +272,23 @@ class Accounts:
             self._throttle.note(key, time.monotonic())
         log.info("login failed", address=session.client.address)
         return LoginRefused(sentence, is_final=is_final)
+
+
+def name_taken(name: Name) -> NotPossible:
+    """Return the refusal of a name that somebody or something else has."""
+    return NotPossible(
+        f"the name {name.shown}, or one that looks the same, is taken; choose another",
+        code="name_taken",
+    )
+
+
+def _check_enabled(account: Account) -> None:
+    if account.is_disabled:
+        raise LoginRefused("this account is disabled; ask the operator", code="disabled")
+
+
+def _changed_meanwhile() -> LoginRefused:
+    return LoginRefused("the password was changed meanwhile; log in again")
 
 
 def _load(connection: Connection, name: Name | None) -> tuple[Account | None, set[str]]:

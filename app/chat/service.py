@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import gevent
 
 from app import commands, events, operations
 from app.chat.accounts import Accounts
+from app.chat.acts import Acts
 from app.chat.administration import Administration
 from app.chat.files import Files
 from app.chat.journal import Journal
@@ -16,8 +18,11 @@ from app.chat.messages import Messages
 from app.chat.moderation import Moderation
 from app.chat.passwords import Hasher
 from app.chat.private import Private
+from app.chat.removal import Removal
+from app.chat.room_administration import RoomAdministration
 from app.chat.rooms import Rooms
 from app.chat.session import OPERATOR, Client, Session
+from app.chat.shutdown import Shutdown
 from app.chat.tickets import Tickets
 from app.chat.tokens import Tokens
 from app.chat.transfers import Transfers
@@ -42,6 +47,7 @@ class Service:
         """Take over the database. Switches, to read from it."""
         self._database = database
         self.sessions: set[Session] = set()  # of clients, whoever has logged in on them
+        self._numbers = itertools.count(1)  # of sessions
         self._hasher = Hasher(settings.logins_waiting_max)
         self.journal = Journal(self._commit, database.read(messages_store.newest_id))
         self._tokens = Tokens(database, clock)
@@ -57,14 +63,24 @@ class Service:
         self.files = Files(
             database, self.journal, clock, self._transfers, tickets, self.accounts, self.rooms
         )
-        self._administration = Administration(database, clock, self.accounts, self.sessions)
+        acts = Acts(database, clock)
+        self._administration = Administration(
+            database, clock, acts, self._hasher, self.accounts, self.sessions
+        )
+        self._removal = Removal(database, self._transfers)
+        self._room_administration = RoomAdministration(
+            database, self.journal, clock, acts, self.accounts, self.rooms, tickets, self._removal
+        )
+        self.shutdown = Shutdown(acts, self.sessions)
         self._handlers = self._handlers_by_command()
         self._journal_greenlet = gevent.spawn(self.journal.run)
         self._reaper_greenlet = gevent.spawn(self._transfers.run)
+        self._removal_greenlet = gevent.spawn(self._removal.run)
 
     def _handlers_by_command(self) -> Mapping[type[Command], Handler]:
         rooms, messages, private = self.rooms, self._messages, self._private
         moderation, files, administration = self._moderation, self.files, self._administration
+        room_administration = self._room_administration
         return {
             commands.Say: messages.say,
             commands.Emote: messages.emote,
@@ -97,8 +113,19 @@ class Service:
             commands.Passwd: self.accounts.change_password,
             commands.Tokens: self._tokens.list_or_revoke,
             operations.Announce: administration.announce,
+            operations.UserList: administration.list_accounts,
+            operations.UserCreate: administration.create,
+            operations.UserPassword: administration.set_password,
+            operations.UserAdmin: administration.set_admin,
             operations.UserDisable: administration.disable,
             operations.UserEnable: administration.enable,
+            operations.RoomList: room_administration.list_rooms,
+            operations.RoomCreate: room_administration.create,
+            operations.RoomDelete: room_administration.delete,
+            operations.RoomRename: room_administration.rename,
+            operations.RoomOwner: room_administration.set_owner,
+            operations.Sessions: administration.list_sessions,
+            operations.Shutdown: self.shutdown.plan,
             commands.Ping: _ping,
             commands.Help: _help,
             commands.Quit: _quit,
@@ -106,7 +133,7 @@ class Service:
 
     def connect(self, client: Client) -> Session:
         """Begin a session, on which nobody has logged in yet."""
-        session = Session(client)
+        session = Session(client, next(self._numbers))
         self.sessions.add(session)
         client.show(events.Connected(self.accounts.is_open, self.accounts.needs_tls(client)))
         return session
@@ -143,8 +170,10 @@ class Service:
         """Commit and release what is under way, and stop. Switches."""
         self.journal.finish()
         self._journal_greenlet.kill()  # it waits for work, and there is none
+        self.shutdown.stop()
         self._transfers.stop()
-        self._reaper_greenlet.join()
+        self._removal.stop()
+        gevent.joinall([self._reaper_greenlet, self._removal_greenlet])
         self._hasher.close()
         self._database.close()
 

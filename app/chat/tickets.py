@@ -25,7 +25,6 @@ from app.settings import (
 
 if TYPE_CHECKING:
     from app.chat.session import Clock, User
-    from app.names import Name
     from app.store.accounts import Account
     from app.store.files import StoredFile
 
@@ -39,6 +38,10 @@ class Ticket:
     expires_at: int = 0
     is_revoked: bool = False
 
+    def is_of(self, room_id: int, user_id: int | None) -> bool:
+        """Whether it is for that room, and that user's, if one is meant."""
+        return self.room_id == room_id and user_id in (None, self.user.id)
+
     def check(self) -> None:
         """Raise Forbidden when the right was taken away."""
         if self.is_revoked:
@@ -50,7 +53,6 @@ class UploadTicket(Ticket):
     """The right to share a file in a room, or with a recipient; its size, if it was told."""
 
     name: str
-    room_name: Name | None
     recipient: Account | None
     size: int | None
 
@@ -118,13 +120,13 @@ class Tickets:
         finally:
             self._in_use.discard(ticket)
 
-    def revoke(self, room_id: int, user_id: int) -> None:
-        """Take from a user all rights that they have in a room, those in use as well."""
+    def revoke(self, room_id: int, user_id: int | None = None) -> None:
+        """Take from a user, or from all, the rights that they have in a room, also those in use."""
         for digest, ticket in list(self._waiting.items()):
-            if (ticket.room_id, ticket.user.id) == (room_id, user_id):
+            if ticket.is_of(room_id, user_id):
                 del self._waiting[digest]
         for ticket in self._in_use:
-            if (ticket.room_id, ticket.user.id) == (room_id, user_id):
+            if ticket.is_of(room_id, user_id):
                 ticket.is_revoked = True
 
     def _forget_expired(self) -> None:

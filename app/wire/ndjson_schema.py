@@ -46,6 +46,17 @@ ANSWERS: Mapping[type[Command], tuple[type[Answer] | None, ...]] = {
     operations.Announce: (events.Done,),
     operations.UserDisable: (events.Done,),
     operations.UserEnable: (events.Done,),
+    operations.UserList: (events.AccountsListed,),
+    operations.UserCreate: (events.Done,),
+    operations.UserPassword: (events.Done,),
+    operations.UserAdmin: (events.Done,),
+    operations.RoomList: (events.RoomRecordsListed,),
+    operations.RoomCreate: (events.Done,),
+    operations.RoomDelete: (events.Done,),
+    operations.RoomRename: (events.Done,),
+    operations.RoomOwner: (events.Done,),
+    operations.Sessions: (events.SessionsListed,),
+    operations.Shutdown: (events.Done,),
 }
 _HELP: Schema = {
     "properties": {"ops": {"type": "object", "additionalProperties": {"type": "string"}}}
