@@ -214,8 +214,9 @@ class Client:
                     if self._rooms.ask(room) is not None:
                         raise  # else we have left the room, and are to see no more of it
         with self._changed:
-            self._queue.popleft()
-            self._queue.extendleft(reversed(self._rooms.fill(page) if page else []))
+            if self._queue[0]["room"] == room:  # or it has another name now, and is asked for again
+                self._queue.popleft()
+                self._queue.extendleft(reversed(self._rooms.fill(page) if page else []))
 
     # What the reading thread does. (The first connection is made by the constructor's.)
 
@@ -342,7 +343,17 @@ class Client:
                 return
             if kind in {"kicked", "banned"} and event["user"] == self.user:
                 self._rooms.leave(event["room"])
+            elif kind == "deleted":
+                self._rooms.leave(event["room"])
+            elif kind == "renamed":
+                self._rename(event["room"], event["name"])
             self._put(event)
+
+    def _rename(self, room: str, name: str) -> None:
+        self._rooms.rename(room, name)
+        for event in self._queue:
+            if event == {"event": "gap", "room": room}:
+                event["room"] = name
 
     @property
     def _may_wait(self) -> bool:
