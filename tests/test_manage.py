@@ -1,10 +1,13 @@
 """manage.py: accounts and the audit, at a terminal and in a pipe, with and without a server."""
 
+import json
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -140,7 +143,7 @@ def test_a_new_password(server: ServerProcess, run_here, new_name) -> None:
     bot = server.program()
     token = bot.call("login", name=name, password="old", remember="bot")["token"]
     _says(
-        run_here(server.folder, "users", "passwd", name, stdin="new\n"),
+        run_here(server.folder, "users", "passwd", name, stdin="n3w s3cret\n"),
         f"{name} has a new password.",
     )
     person.expect_lines("Error: your password was changed by the operator; log in again")
@@ -149,7 +152,9 @@ def test_a_new_password(server: ServerProcess, run_here, new_name) -> None:
     late = server.program()
     assert late.refused("login", token=token) == "login_refused"
     assert late.refused("login", name=name, password="old") == "login_refused"
-    late.log_in(name, "new")
+    late.log_in(name, "n3w s3cret")
+    assert "s3cret" not in server.log
+    assert "s3cret" not in run_here(server.folder, "audit", "--user", name).stdout
 
 
 # The audit has what the operator did, newest last, and can be asked about one user.
@@ -167,6 +172,55 @@ def test_audit(run: Run, new_name) -> None:
     assert run("audit", "--user", "nobody").stdout == ""
     _refuses(run("audit", "--room", "no/room"), "a name has letters, digits, _, - and . only")
     assert run("audit", "--count", "0").exit_code == 2
+
+
+# A database that is not there, or not of this version, can't be read, and stays as it is.
+def test_audit_of_no_database(run_here, tmp_path: Path, new_database: Path) -> None:
+    path = tmp_path / "var" / "greenroom.db"
+    sentence = f"there is no database at {path}; manage.py runserver makes one"
+    _refuses(run_here(tmp_path, "audit"), sentence)
+    assert list(tmp_path.iterdir()) == []
+    path.parent.mkdir()
+    shutil.copy(new_database, path)
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE alembic_version SET version_num = '0002'")
+    result = run_here(tmp_path, "audit")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith(f"Error: {path} is at revision 0002, and this Greenroom needs ")
+    path.write_bytes(b"no database" * 100)
+    _refuses(run_here(tmp_path, "audit"), f"{path} can't be read (file is not a database)")
+
+
+# What is listed is there for programs too: an object a line.
+def test_lists_as_json(run: Run, new_name) -> None:
+    name, room = new_name("alice"), new_name("room")
+    run("createuser", name, "--password", "secret")
+    _says(run("rooms", "create", room, "--owner", name), f"{room} is a room of {name} now.")
+    for arguments, found in (
+        (("users", "list"), {"name": name, "is_admin": False, "is_disabled": False}),
+        (("rooms", "list"), {"name": room, "owner": name, "users": 0, "retention_days": None}),
+        (("audit",), {"actor": "(operator)", "action": "create room", "target": name}),
+    ):
+        lines = run(*arguments, "--json").stdout.splitlines()
+        (row,) = (row for row in map(json.loads, lines) if row | found == row)
+        assert {"at", "made_at"} & set(row)
+
+
+# Rooms are changed alike with a server and without one; a room has an owner, or it is bad usage.
+def test_rooms(run: Run, new_name) -> None:
+    alice, bob, room, new = (new_name(word) for word in ("alice", "bob", "room", "new"))
+    for name in (alice, bob):
+        run("createuser", name, "--password", "secret")
+    assert run("rooms", "create", room).exit_code == 2
+    _says(run("rooms", "create", room, "--owner", alice), f"{room} is a room of {alice} now.")
+    _says(run("rooms", "set-owner", room, bob), f"{room} is a room of {bob} now.")
+    _says(run("rooms", "rename", room, new), f"{room} is called {new} now.")
+    (line,) = (line for line in run("rooms", "list").stdout.splitlines() if new in line)
+    assert re.fullmatch(rf"{new}\t0\t{bob}\t\d{{4}}-\d\d-\d\d \d\d:\d\d\t\t", line)
+    _says(run("rooms", "delete", new, "too quiet"), f"{new} is gone, and its name is free.")
+    assert new not in run("rooms", "list").stdout
+    for arguments in (("delete", new), ("rename", new, room), ("set-owner", new, bob)):
+        _refuses(run("rooms", *arguments), f"there is no room {new}")
 
 
 # The audit has what was decided in a room, with the reason.

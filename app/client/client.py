@@ -341,9 +341,8 @@ class Client:
             if kind == "message":
                 self._put(self._rooms.take(event, has_space=self._has_space))
                 return
-            if kind in {"kicked", "banned"} and event["user"] == self.user:
-                self._rooms.leave(event["room"])
-            elif kind == "deleted":
+            is_mine = event.get("user") == self.user
+            if kind == "deleted" or (kind in {"kicked", "banned"} and is_mine):
                 self._rooms.leave(event["room"])
             elif kind == "renamed":
                 self._rename(event["room"], event["name"])
