@@ -35,7 +35,7 @@ Read it in this order:
         tickets.py  transfers.py        the right to do so; the bytes
         messages.py  moderation.py  private.py
         accounts.py  tokens.py  passwords.py  turns.py  limits.py
-        acts.py  administration.py  room_administration.py  removal.py  shutdown.py
+        acts.py  administration.py  room_administration.py  shutdown.py
                                         what admins and the operator do to all of these
     store/          what is kept
         models.py       the tables
@@ -64,7 +64,7 @@ Read it in this order:
     cli/            manage.py's commands
         main.py         serving and chatting
         asking.py       how the others reach a running server, or the database
-        accounts.py  rooms.py  live.py  audit.py  tables.py
+        accounts.py  rooms.py  live.py  audit.py  tables.py  spans.py
     log.py          the log
 
 Imports point one way: net -> wire, chat -> store; terminal -> client, wire; all of them -> the

@@ -1,8 +1,8 @@
 """Administration of rooms: who owns one, what it is called, that there is one, or is no more.
 
 Each is a decision about the room, made when no other one is: written first, then in effect in one
-atomic stretch. A deleted room is gone at once, and its name free; what is left of it is removed
-later (app/chat/removal.py).
+atomic stretch. A deleted room is gone at once, and its name free; what is left of it stays in the
+database, marked by `deleted_at`, until it is reaped.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from app.chat.accounts import Accounts
     from app.chat.acts import Acts
     from app.chat.journal import Journal
-    from app.chat.removal import Removal
     from app.chat.room import Room
     from app.chat.session import Clock, Session
     from app.chat.tickets import Tickets
@@ -48,7 +47,6 @@ class RoomAdministration:
         accounts: Accounts,
         rooms: Rooms,
         tickets: Tickets,
-        removal: Removal,
     ) -> None:
         self._database = database
         self._journal = journal
@@ -57,7 +55,6 @@ class RoomAdministration:
         self._accounts = accounts
         self._rooms = rooms
         self._tickets = tickets
-        self._removal = removal
         self._naming = RLock()  # while a name is given to a room, or becomes free
 
     def list_rooms(self, session: Session, command: operations.RoomList) -> None:
@@ -125,7 +122,7 @@ class RoomAdministration:
         self._done(session, f"{old} is called {name.shown} now.")
 
     def delete(self, session: Session, command: operations.RoomDelete) -> None:
-        """Let a room be gone at once, and then remove what is left of it, in the background."""
+        """Let a room be gone at once; what is left of it is removed later."""
         reason = harmless(command.reason)
         with self._deciding(command.room) as room, self._naming:
 
@@ -136,7 +133,6 @@ class RoomAdministration:
             self._tickets.revoke(room.id)
             self._rooms.close(session, room, reason)
         self._done(session, f"{room.name} is gone, and its name is free.")
-        self._removal.begin(room.id)  # now: what was said there before is stored, or never will be
 
     @contextmanager
     def _deciding(self, room_name: str) -> Iterator[Room]:

@@ -18,7 +18,6 @@ from app.chat.messages import Messages
 from app.chat.moderation import Moderation
 from app.chat.passwords import Hasher
 from app.chat.private import Private
-from app.chat.removal import Removal
 from app.chat.room_administration import RoomAdministration
 from app.chat.rooms import Rooms
 from app.chat.session import OPERATOR, Client, Session
@@ -67,15 +66,13 @@ class Service:
         self._administration = Administration(
             database, clock, acts, self._hasher, self.accounts, self.sessions
         )
-        self._removal = Removal(database, self._transfers)
         self._room_administration = RoomAdministration(
-            database, self.journal, clock, acts, self.accounts, self.rooms, tickets, self._removal
+            database, self.journal, clock, acts, self.accounts, self.rooms, tickets
         )
         self.shutdown = Shutdown(acts, self.sessions)
         self._handlers = self._handlers_by_command()
         self._journal_greenlet = gevent.spawn(self.journal.run)
         self._reaper_greenlet = gevent.spawn(self._transfers.run)
-        self._removal_greenlet = gevent.spawn(self._removal.run)
 
     def _handlers_by_command(self) -> Mapping[type[Command], Handler]:
         rooms, messages, private = self.rooms, self._messages, self._private
@@ -172,8 +169,7 @@ class Service:
         self._journal_greenlet.kill()  # it waits for work, and there is none
         self.shutdown.stop()
         self._transfers.stop()
-        self._removal.stop()
-        gevent.joinall([self._reaper_greenlet, self._removal_greenlet])
+        self._reaper_greenlet.join()
         self._hasher.close()
         self._database.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -40,12 +41,12 @@ def create(room: str, owner: str) -> None:
     _do("room.create", room=room, owner=owner)
 
 
-@rooms.command(epilog='Example: manage.py rooms delete lobby "moved to garden"')
+@rooms.command(epilog="Example: manage.py rooms delete lobby moved to garden")
 @click.argument("room")
-@click.argument("reason", default="")
-def delete(room: str, reason: str) -> None:
+@click.argument("reason", nargs=-1)
+def delete(room: str, reason: Sequence[str]) -> None:
     """Send everybody out of a room, and remove all of it; the reason is shown to them."""
-    _do("room.delete", room=room, reason=reason)
+    _do("room.delete", room=room, reason=" ".join(reason))
 
 
 @rooms.command(epilog="Example: manage.py rooms rename lobby garden")

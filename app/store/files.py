@@ -137,11 +137,6 @@ def remove_some(connection: Connection, file_id: int) -> bool:
     return True
 
 
-def of_room(connection: Connection, room_id: int) -> Sequence[int]:
-    """Return the ids of all files of a room, also of those that are not there (yet, or more)."""
-    return connection.scalars(select(File.id).where(File.room_id == room_id)).all()
-
-
 def due(connection: Connection, made_before: int) -> Sequence[int]:
     """Return the ids of files made before then, and of those that are not there (yet, or more)."""
     query = select(File.id).where(or_(File.made_at < made_before, File.sha256.is_(None)))

@@ -10,10 +10,9 @@ from sqlalchemy.orm import aliased
 from app.events import Sanction
 from app.names import Name
 from app.records import RoomRecord
-from app.settings import MESSAGES_REMOVED_AT_ONCE
 from app.store import audit, models
 from app.store.accounts import NameTakenError
-from app.store.models import Message, Moderator, Room, User
+from app.store.models import Moderator, Room, User
 
 SanctionKind = Literal["ban", "mute"]
 
@@ -123,26 +122,6 @@ def give_up(connection: Connection, room_id: int, now: int) -> None:
     nobodys = f"(deleted {room_id})"  # no room can have that name
     values = {"key": nobodys, "skeleton": nobodys, "deleted_at": now}
     connection.execute(update(Room).where(Room.id == room_id).values(values))
-
-
-def given_up(connection: Connection) -> Sequence[int]:
-    """Return the ids of rooms of which something is left to be removed."""
-    return connection.scalars(select(Room.id).where(Room.deleted_at.is_not(None))).all()
-
-
-def remove_some(connection: Connection, room_id: int) -> bool:
-    """Remove some of what is left of a room, but its files; say whether that was the last of it."""
-    some = select(Message.id).where(Message.room_id == room_id).order_by(Message.id)
-    ids = connection.scalars(some.limit(MESSAGES_REMOVED_AT_ONCE)).all()
-    if ids:
-        of_room = Message.room_id == room_id
-        connection.execute(delete(Message).where(of_room, Message.id.between(ids[0], ids[-1])))
-    if len(ids) == MESSAGES_REMOVED_AT_ONCE:
-        return False
-    connection.execute(delete(models.Sanction).filter_by(room_id=room_id))
-    connection.execute(delete(Moderator).filter_by(room_id=room_id))
-    connection.execute(delete(Room).where(Room.id == room_id))
-    return True
 
 
 def set_topic(connection: Connection, room_id: int, topic: str) -> None:
