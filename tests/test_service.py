@@ -182,6 +182,7 @@ def test_shut_out_while_logging_in(
         house.log_in("bob")
     assert refused.value.code == code
 
+
 # What the operator changes holds for a login that is past its password: nobody slips in on what was
 # read before.
 def test_an_account_that_is_changed_at_the_end_of_a_login(
