@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 Ask = Callable[..., dict[str, Any]]  # an op, and its fields; returns those of the answer
 
+# What connecting fails with where no server is: none was, or one was killed.
+_NOBODY_THERE = (FileNotFoundError, NotADirectoryError, ConnectionRefusedError)
+
 
 class _Unheard:
     """Takes what a server tells of its own accord: nothing that concerns a command."""
@@ -75,7 +78,7 @@ def running_server(settings: Settings) -> Connection | None:
     try:
         return Connection(f"unix:{settings.control_path}", None, _Unheard())
     except ConnectionLost as error:
-        if isinstance(error.__cause__, FileNotFoundError | ConnectionRefusedError):
+        if isinstance(error.__cause__, _NOBODY_THERE):
             return None
         raise click.ClickException(str(error)) from error
 
