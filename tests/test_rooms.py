@@ -51,7 +51,7 @@ def test_the_old_name_is_free(server: ServerProcess, run_here, new_name) -> None
 
 
 # A file that was offered before its room was renamed is shared there; into one that was deleted,
-# and made again, it is not.
+# and made again, it is not, nor is what was there given out.
 def test_a_file_under_way(server: ServerProcess, run_here, new_name) -> None:
     room, new = new_name("lobby"), new_name("garden")
     bot = server.program().register(new_name("bot")).join(room)
@@ -59,11 +59,13 @@ def test_a_file_under_way(server: ServerProcess, run_here, new_name) -> None:
     run_here(server.folder, "rooms", "rename", room, new)
     bot.event("renamed")
     assert request(server, "PUT", first, b"hello").status == 201
-    bot.event("file", room=new, name="a.txt")
+    shared = bot.event("file", room=new, name="a.txt")["id"]
+    fetched = bot.call("file.get", file=shared)["url"]
     run_here(server.folder, "rooms", "delete", new, "too quiet")
     bot.event("deleted", room=new, user="(operator)", reason="too quiet")
     bot.join(new)
     assert request(server, "PUT", second, b"hello").status == 404
+    assert request(server, "GET", fetched).status == 404
     assert bot.call("file.list")["files"] == []
     assert bot.call("history")["messages"] == []
 
