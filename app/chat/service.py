@@ -151,7 +151,7 @@ class Service:
         if kind is not commands.Say:
             self.journal.settle(session)
         if not kind.is_for(session.level):
-            raise _not_for(session)
+            raise _not_for(session, kind)
         self._handlers[kind](session, command)
         if kind is not commands.Say:
             self.journal.settle(session)
@@ -187,10 +187,12 @@ class Service:
         self._private.show_mail(session)
 
 
-def _not_for(session: Session) -> Refusal:
+def _not_for(session: Session, kind: type[Command]) -> Refusal:
     session.speaker  # noqa: B018 (raises before login)
     if session.is_operator:
         return Forbidden("the operator takes no part in the chat", code="not_allowed")
+    if kind.least is Level.OPERATOR:
+        return Forbidden("only the operator may do that, with manage.py", code="not_allowed")
     return Forbidden("only admins may do that", code="not_allowed")
 
 
