@@ -39,6 +39,7 @@ GAP_PAGE_MESSAGES = 200  # asked of history at once
 
 # What may be asked twice: what only reads, and what a new connection has not done yet.
 _REPEATABLE = {"ping", "who", "rooms", "history", "bans", "help", "file.list", "join", "leave"}
+_REPEATABLE |= {"user.list", "room.list", "sessions"}
 _WITH_TXN = {"say", "me", "msg"}
 # Refusals to come in that pass; any other one ends the client.
 _PASSING = {"wait", "busy", "full", "shutting_down", "not_stored", "internal"}
