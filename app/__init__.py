@@ -19,6 +19,7 @@ Read it in this order:
     shapes.py       what a command is; the one table that parser, usage and /help are made from
     commands.py  operations.py      what users may ask; what admins and the operator may
     events.py       what happened, and what a session is told
+    records.py      what lists have of each account, room and session
     wire/           bytes <-> commands and events; pure
         lines.py  telnet.py
         text_commands.py  text_events.py  base64_lines.py  text.py    what people type and read
@@ -35,8 +36,9 @@ Read it in this order:
         tickets.py  transfers.py        the right to do so; the bytes
         messages.py  moderation.py  private.py
         accounts.py  tokens.py  passwords.py  turns.py  limits.py
-        administration.py               what admins and the operator do to accounts and rooms
         sanctions.py  in_force.py       whom they keep out of the whole server, or silent on it
+        acts.py  administration.py  room_administration.py  shutdown.py
+                                        what admins and the operator do to all of these
     store/          what is kept
         models.py       the tables
         database.py     engines; the thread that writes, the threads that read
@@ -65,7 +67,7 @@ Read it in this order:
     cli/            manage.py's commands
         main.py         serving and chatting
         asking.py       how the others reach a running server, or the database
-        accounts.py  moderation.py  audit.py  tables.py
+        accounts.py  rooms.py  moderation.py  live.py  audit.py  tables.py  spans.py
     log.py          the log
 
 Imports point one way: net -> wire, chat -> store; terminal -> client, wire; all of them -> the

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.errors import Code
+from app.records import Account, Connection, RoomRecord
 from app.shapes import Level
 from app.times import Milliseconds, minute
 
@@ -117,6 +118,27 @@ class TopicSet(RoomEvent):
     """The user set the topic."""
 
     topic: str
+
+
+@dataclass(slots=True)
+class OwnerSet(RoomEvent):
+    """The user owns the room now."""
+
+    by: str
+
+
+@dataclass(slots=True)
+class Renamed(RoomEvent):
+    """The user gave the room another name; `room` is the old one."""
+
+    name: str
+
+
+@dataclass(slots=True)
+class Deleted(RoomEvent):
+    """The user removed the room, and nobody is in it any more."""
+
+    reason: str
 
 
 @dataclass(slots=True)
@@ -410,6 +432,30 @@ class FilePrinted(Answer):
 
     file: SharedFile
     data: bytes
+
+
+@dataclass(slots=True)
+class AccountsListed(Answer):
+    """Accounts, in the alphabet's order; `has_more` when there are others behind them."""
+
+    accounts: Sequence[Account]
+    has_more: bool
+
+
+@dataclass(slots=True)
+class RoomRecordsListed(Answer):
+    """Rooms, in the alphabet's order; `has_more` when there are others behind them."""
+
+    rooms: Sequence[RoomRecord]
+    has_more: bool
+
+
+@dataclass(slots=True)
+class SessionsListed(Answer):
+    """Who is connected, those for longest first; `has_more` when there are others behind them."""
+
+    sessions: Sequence[Connection]
+    has_more: bool
 
 
 @dataclass(slots=True)

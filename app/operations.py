@@ -8,13 +8,27 @@ over the control socket alone, by manage.py.
 from typing import Annotated
 
 from app import commands
-from app.settings import REASON_CHARS_MAX
+from app.settings import ID_MAX, REASON_CHARS_MAX
 from app.shapes import COMMANDS as COMMANDS
-from app.shapes import Command, Level, Reason, Rest, Seconds, UserName, Word, command
+from app.shapes import (
+    Command,
+    Count,
+    Level,
+    Reason,
+    Rest,
+    RoomName,
+    Seconds,
+    UserName,
+    Word,
+    command,
+)
 
 __all__ = ["COMMANDS", "commands"]
 
 Sentence = Annotated[str, Rest("TEXT", REASON_CHARS_MAX)]
+Password = str  # typed at a prompt, or piped, and never in a chat
+# Lists come in pages: what stands behind the last one of the page before.
+AfterName = Annotated[str, Word("AFTER")]
 # A user, or an address or prefix; what could be both is an address, and with an @ before it a user.
 Target = Annotated[str, Word("TARGET")]
 
@@ -110,3 +124,121 @@ class ServerBans(Command):
     word = "serverbans"
     op = "server.bans"
     least = Level.ADMIN
+
+
+@command
+class UserList(Command):
+    """Show all accounts, in the alphabet's order, those after a name (admins)."""
+
+    word = "users"
+    op = "user.list"
+    least = Level.ADMIN
+    after: AfterName = ""
+
+
+@command
+class UserCreate(Command):
+    """Make an account."""
+
+    word = "createuser"
+    op = "user.create"
+    least = Level.OPERATOR
+    user: UserName
+    password: Password
+    is_admin: bool = False
+
+
+@command
+class UserPassword(Command):
+    """Set an account's password, and end all that it was used for."""
+
+    word = "setpassword"
+    op = "user.password"
+    least = Level.OPERATOR
+    user: UserName
+    password: Password
+
+
+@command
+class UserAdmin(Command):
+    """Make an account an admin, or one no more, at once."""
+
+    word = "admin"
+    op = "user.admin"
+    least = Level.OPERATOR
+    user: UserName
+    is_admin: bool = True
+
+
+@command
+class RoomList(Command):
+    """Show all rooms with their owners, in the alphabet's order, those after a name (admins)."""
+
+    word = "roomlist"
+    op = "room.list"
+    least = Level.ADMIN
+    after: AfterName = ""
+
+
+@command
+class RoomCreate(Command):
+    """Make a room, and somebody its owner."""
+
+    word = "roomcreate"
+    op = "room.create"
+    least = Level.OPERATOR
+    room: RoomName
+    owner: UserName
+
+
+@command
+class RoomDelete(Command):
+    """Send everybody out of a room, and remove it with all that was said there (admins)."""
+
+    word = "roomdelete"
+    op = "room.delete"
+    least = Level.ADMIN
+    room: RoomName
+    reason: Reason = ""
+
+
+@command
+class RoomRename(Command):
+    """Give a room another name; who is there stays there (admins)."""
+
+    word = "roomrename"
+    op = "room.rename"
+    least = Level.ADMIN
+    room: RoomName
+    name: Annotated[str, Word("NAME")]
+
+
+@command
+class RoomOwner(Command):
+    """Make somebody the owner of a room, in place of who owns it (admins)."""
+
+    word = "roomowner"
+    op = "room.owner"
+    least = Level.ADMIN
+    room: RoomName
+    user: UserName
+
+
+@command
+class Sessions(Command):
+    """Show everybody who is connected, those after a number (admins)."""
+
+    word = "sessions"
+    least = Level.ADMIN
+    after: Annotated[int, Count("AFTER", ID_MAX)] = 0
+
+
+@command
+class Shutdown(Command):
+    """Stop the server, at once or in a while, in place of an earlier plan; or stay after all."""
+
+    word = "shutdown"
+    least = Level.OPERATOR
+    seconds: Seconds = None
+    reason: Reason = ""
+    cancel: bool = False

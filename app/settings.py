@@ -42,6 +42,7 @@ TOKENS_A_USER_MAX = 50  # beyond it, the one that was used least lately goes
 TOKEN_USED_SECONDS = 86_400  # how exactly it is known when a token was used: no write a login
 MAILBOX_PAGE = 100  # private messages read at once when their addressee comes back
 ROOMS_LISTED_MAX = 100  # rooms that /rooms shows
+PAGE_ITEMS_MAX = 500  # accounts, rooms, sessions that admins are shown at once
 REASON_CHARS_MAX = 200  # of a reason, a topic, an away note: a line or two of a screen
 SPAN_SECONDS_MAX = 10 * 365 * 86_400  # the longest timed ban; longer ones are for good
 PASSWORD_BYTES_MAX = 1_024  # far over any passphrase, far under what would cost the hasher time

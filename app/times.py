@@ -58,3 +58,13 @@ def format_span(seconds: int) -> str:
     """Return a span as it would be typed, in the largest unit that divides it."""
     unit, size = next((unit, size) for unit, size in _UNITS.items() if seconds % size == 0)
     return f"{seconds // size}{unit}"
+
+
+_WORDS = {"d": "day", "h": "hour", "m": "minute", "s": "second"}
+
+
+def span_in_words(seconds: int) -> str:
+    """Return a span as it is said, in the largest unit that divides it: 5 minutes."""
+    span = format_span(seconds)
+    number, unit = span[:-1], _WORDS[span[-1]]
+    return f"{number} {unit}" if number == "1" else f"{number} {unit}s"

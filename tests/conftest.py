@@ -28,6 +28,7 @@ def new_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database without a row, to begin with a copy of: it saves a server half of its start."""
     path = tmp_path_factory.mktemp("new") / "greenroom.db"
     migrate(f"sqlite:///{path}")
+    path.chmod(0o600)  # as a server makes it; so are the files that SQLite puts beside it
     return path
 
 

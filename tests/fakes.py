@@ -21,11 +21,13 @@ class FakeClient:
 
     def __init__(self, address: str = "127.0.0.1") -> None:
         self.address = address
+        self.wire = "text"
         self.rooms_max = 1
         self.is_secure = True
         self.server = "http://127.0.0.1:8888"
         self.is_closing = False
         self.has_hung_up = False
+        self.connected_at = self.unread_bytes = 0
         self.render = render
         self.is_behind = False  # with reading
         self.sent: list[bytes] = []

@@ -93,7 +93,7 @@ class Program(Client):
         assert not answer["ok"], answer
         return answer["error"]
 
-    def event(self, name: str = "message", **fields: object) -> Line:
+    def event(self, name: str = "message", /, **fields: object) -> Line:
         """Return the next event, which must be this one, with these fields."""
         line = self.events.popleft() if self.events else json.loads(self.expect("\n"))
         assert line.get("event") == name, f"expected {name}, got {line}"

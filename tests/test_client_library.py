@@ -230,6 +230,23 @@ def test_a_program_that_does_not_read_holds_little_and_misses_nothing(
         assert shown[60] == {"event": "missed"}  # that carol joined
 
 
+# A room that is renamed while a gap of it waits to be filled is read on under its new name, and
+# entered again by that; nothing is missing.
+def test_a_room_is_renamed_behind_a_gap(
+    server: ServerProcess, new_name: NewName, run_here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.client.client.EVENTS_QUEUED_MAX", 10)
+    room, new, said = new_name("room"), new_name("new"), [str(number) for number in range(30)]
+    with open_client(server, new_name("alice")) as alice:
+        alice.join(room)
+        for body in said:
+            alice.say(room, body)
+        assert run_here(server.folder, "rooms", "rename", room, new).exit_code == 0
+        assert alice.call("who", room=new)["room"] == new  # so it has read that far
+        alice.say(new, "after")
+        assert bodies(alice, 31) == [*said, "after"]
+
+
 # While nobody reads its events, a client does not read the socket, so nothing has to be read again;
 # but it does for a call, also one from the thread that reads events.
 def test_calls_are_answered_while_events_wait(

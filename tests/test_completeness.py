@@ -10,7 +10,7 @@ from unittest.mock import Mock
 import pytest
 from pydantic.fields import FieldInfo
 
-from app import commands, events, operations
+from app import commands, events, operations, records
 from app.chat.service import Service
 from app.client import client
 from app.errors import Code
@@ -61,6 +61,7 @@ NOT_IN_A_CONVERSATION = {
     "there are 10000 of these; end some, or take a wider prefix": (
         "tests/test_attacks_server_bans.py"
     ),
+    "there is no such room any more": "tests/test_rooms.py",
     "too many files are under way; try again in a minute": "tests/test_attacks_files.py",
 }
 
@@ -70,6 +71,8 @@ _BANNED = events.Banned("lobby", "carol", "alice", 7200, "spam")
 _ASKED = events.PrivatelySaid("alice", "bob", "are you there?", AT)
 HELLO_SHA256 = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
 _FILE = events.SharedFile(1, "hello.txt", 5, HELLO_SHA256, "alice", None, AT)
+_RECORD = records.RoomRecord("lobby", "bob", 2, "Tea at five", AT, None)
+_CONNECTION = records.Connection(2, "bob", "127.0.0.1", "text", ["lobby"], 0, AT)
 _HELLO = events.Said("lobby", "alice", "hello", AT)
 
 # What stands for others, or is shown to programs alone.
@@ -127,6 +130,15 @@ SAMPLES: list[Event] = [
     events.FilesListed([], has_more=False),
     events.FilesListed([_FILE], has_more=False),
     events.FilePrinted(_FILE, b"hello"),
+    events.OwnerSet("lobby", "bob", "alice"),
+    events.Renamed("lobby", "alice", "garden"),
+    events.Deleted("garden", "alice", "too quiet"),
+    events.AccountsListed([], has_more=False),
+    events.AccountsListed([records.Account("carol", False, True, AT)], has_more=False),
+    events.RoomRecordsListed([], has_more=False),
+    events.RoomRecordsListed([_RECORD], has_more=False),
+    events.SessionsListed([], has_more=False),
+    events.SessionsListed([_CONNECTION], has_more=False),
     events.HelpShown("kick", Level.USER),
     events.Done("Welcome back."),
     events.Noticed("The server is shutting down. Goodbye."),

@@ -270,4 +270,4 @@ def test_tickets_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _ticket(user_id: int) -> UploadTicket:
     user = User(user_id, "alice", set())
-    return UploadTicket(user=user, room_id=1, name="a", room_name=None, recipient=None, size=None)
+    return UploadTicket(user=user, room_id=1, name="a", recipient=None, size=None)

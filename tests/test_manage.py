@@ -1,15 +1,21 @@
 """manage.py: accounts and the audit, at a terminal and in a pipe, with and without a server."""
 
+import json
 import re
 import shutil
+import sqlite3
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
+import click
 import pexpect
 import pytest
 from click.testing import Result
 
+from app.cli import main
 from tests.server_process import ROOT, ServerProcess, environment, manage
 
 Run = Callable[..., Result]
@@ -75,7 +81,7 @@ def test_createuser_refuses(
 def test_createuser_refuses_a_taken_name(run: Run, new_name) -> None:
     name = new_name("alice")
     assert run("createuser", name, "--password", "secret").exit_code == 0
-    sentence = f"the name {name.upper()}, or one that looks the same, is taken"
+    sentence = f"the name {name.upper()}, or one that looks the same, is taken; choose another"
     _refuses(run("createuser", name.upper(), "--password", "other"), sentence)
 
 
@@ -105,36 +111,50 @@ def test_users_refuse_whom_there_is_not(run: Run, action: str, name: str) -> Non
     _refuses(run("users", action, name, stdin="secret\n"), f"there is no user {name}")
 
 
-# What the operator changes holds for a running server: at once, or from the next login on.
+# What the operator changes holds at once, in open sessions as well.
 def test_a_server_follows(server: ServerProcess, run_here, new_name) -> None:
     name, room = new_name("alice"), new_name("room")
-    alice = server.connect().register(name, "old")
     owner = server.connect().register(new_name("owner")).join(room)
-    alice.join(room)
-    owner.expect_lines(f"{name} has joined the room.")
-    _says(run_here(server.folder, "users", "passwd", name, stdin="new\n"), f"{name}: passwd done.")
-    run_here(server.folder, "users", "disable", name)
-    alice.expect_lines("Error: your account was disabled")
-    owner.expect_lines(f"{name} has disconnected.")
-    late = server.connect()
-    for password, answer in (
-        ("old", "wrong name or password"),
-        ("new", "this account is disabled; ask the operator"),
-    ):
-        late.expect("login: ")
-        late.type(f"/login {name} {password}")
-        late.expect_lines(f"Error: {answer}")
-    run_here(server.folder, "users", "enable", name)
-    alice = server.connect().log_in(name, "new").join(room)
+    alice = server.connect().register(name, "old").join(room)
     owner.expect_lines(f"{name} has joined the room.")
     alice.type("/topic mine")
     alice.expect_lines(f"Error: only its moderators may set the topic of {room}")
-    run_here(server.folder, "users", "admin", name)
-    alice.close()
+    _says(run_here(server.folder, "users", "admin", name), f"{name} is an admin now.")
+    alice.type("/topic mine")
+    alice.expect_lines(f"{name} set the topic: mine")
+    owner.expect_lines(f"{name} set the topic: mine")
+    _says(
+        run_here(server.folder, "users", "admin", name, "--revoke"),
+        f"{name} is no admin any more.",
+    )
+    alice.type("/topic yours")
+    alice.expect_lines(f"Error: only its moderators may set the topic of {room}")
+    run_here(server.folder, "users", "disable", name)
+    alice.expect_lines("Error: your account was disabled")
     owner.expect_lines(f"{name} has disconnected.")
-    admin = server.connect().log_in(name, "new").join(room)
-    admin.type("/topic mine")
-    admin.expect_lines(f"{name} set the topic: mine")
+    run_here(server.folder, "users", "enable", name)
+    server.connect().log_in(name, "old")
+
+
+# A new password ends every session and every token of its user.
+def test_a_new_password(server: ServerProcess, run_here, new_name) -> None:
+    name = new_name("alice")
+    person = server.connect().register(name, "old")
+    bot = server.program()
+    token = bot.call("login", name=name, password="old", remember="bot")["token"]
+    _says(
+        run_here(server.folder, "users", "passwd", name, stdin="n3w s3cret\n"),
+        f"{name} has a new password.",
+    )
+    person.expect_lines("Error: your password was changed by the operator; log in again")
+    person.expect_end()
+    assert b"changed by the operator" in bot.receive_end()
+    late = server.program()
+    assert late.refused("login", token=token) == "login_refused"
+    assert late.refused("login", name=name, password="old") == "login_refused"
+    late.log_in(name, "n3w s3cret")
+    assert "s3cret" not in server.log
+    assert "s3cret" not in run_here(server.folder, "audit", "--user", name).stdout
 
 
 # The audit has what the operator did, newest last, and can be asked about one user.
@@ -152,6 +172,55 @@ def test_audit(run: Run, new_name) -> None:
     assert run("audit", "--user", "nobody").stdout == ""
     _refuses(run("audit", "--room", "no/room"), "a name has letters, digits, _, - and . only")
     assert run("audit", "--count", "0").exit_code == 2
+
+
+# A database that is not there, or not of this version, can't be read, and stays as it is.
+def test_audit_of_no_database(run_here, tmp_path: Path, new_database: Path) -> None:
+    path = tmp_path / "var" / "greenroom.db"
+    sentence = f"there is no database at {path}; manage.py runserver makes one"
+    _refuses(run_here(tmp_path, "audit"), sentence)
+    assert list(tmp_path.iterdir()) == []
+    path.parent.mkdir()
+    shutil.copy(new_database, path)
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE alembic_version SET version_num = '0002'")
+    result = run_here(tmp_path, "audit")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith(f"Error: {path} is at revision 0002, and this Greenroom needs ")
+    path.write_bytes(b"no database" * 100)
+    _refuses(run_here(tmp_path, "audit"), f"{path} can't be read (file is not a database)")
+
+
+# What is listed is there for programs too: an object a line.
+def test_lists_as_json(run: Run, new_name) -> None:
+    name, room = new_name("alice"), new_name("room")
+    run("createuser", name, "--password", "secret")
+    _says(run("rooms", "create", room, "--owner", name), f"{room} is a room of {name} now.")
+    for arguments, found in (
+        (("users", "list"), {"name": name, "is_admin": False, "is_disabled": False}),
+        (("rooms", "list"), {"name": room, "owner": name, "users": 0, "retention_days": None}),
+        (("audit",), {"actor": "(operator)", "action": "create room", "target": name}),
+    ):
+        lines = run(*arguments, "--json").stdout.splitlines()
+        (row,) = (row for row in map(json.loads, lines) if row | found == row)
+        assert {"at", "made_at"} & set(row)
+
+
+# Rooms are changed alike with a server and without one; a room has an owner, or it is bad usage.
+def test_rooms(run: Run, new_name) -> None:
+    alice, bob, room, new = (new_name(word) for word in ("alice", "bob", "room", "new"))
+    for name in (alice, bob):
+        run("createuser", name, "--password", "secret")
+    assert run("rooms", "create", room).exit_code == 2
+    _says(run("rooms", "create", room, "--owner", alice), f"{room} is a room of {alice} now.")
+    _says(run("rooms", "set-owner", room, bob), f"{room} is a room of {bob} now.")
+    _says(run("rooms", "rename", room, new), f"{room} is called {new} now.")
+    (line,) = (line for line in run("rooms", "list").stdout.splitlines() if new in line)
+    assert re.fullmatch(rf"{new}\t0\t{bob}\t\d{{4}}-\d\d-\d\d \d\d:\d\d\t\t", line)
+    _says(run("rooms", "delete", new, "too quiet"), f"{new} is gone, and its name is free.")
+    assert new not in run("rooms", "list").stdout
+    for arguments in (("delete", new), ("rename", new, room), ("set-owner", new, bob)):
+        _refuses(run("rooms", *arguments), f"there is no room {new}")
 
 
 # The audit has what was decided in a room, with the reason.
@@ -226,22 +295,51 @@ def test_list_at_a_terminal(server: ServerProcess, run_here, new_name) -> None:
     terminal.close()
 
 
-# Every command is in --help, with a sentence, and has a --help of its own.
+def _commands(command: click.Command, *path: str) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield the words of a command and of all below it, and its help."""
+    yield path, command.get_help(click.Context(command, info_name="manage.py"))
+    if isinstance(command, click.Group):
+        for name, inner in command.commands.items():
+            yield from _commands(inner, *path, name)
+
+
+COMMANDS = list(_commands(main))
+
+
+# The help of each command says in a sentence what it does, and has an example of just that.
+@pytest.mark.parametrize(("path", "shown"), COMMANDS, ids=[" ".join(path) for path, _ in COMMANDS])
+def test_help_of_each(path: tuple[str, ...], shown: str) -> None:
+    words = " ".join(shown.split())
+    assert re.match(r"Usage: manage.py .*? [A-Z][a-z]+ .*?\. ", words)
+    assert f"Example: {' '.join(('manage.py', *path))}" in words
+
+
+# Every command is in --help, under the subject that it is of.
 def test_help(run_here, tmp_path: Path) -> None:
     whole = run_here(tmp_path, "--help").stdout
-    for command in ("runserver", "createuser", "users", "audit"):
-        assert re.search(rf"^  {command} +[A-Z]", whole, re.M)
-        assert run_here(tmp_path, command, "-h").stdout.startswith("Usage: ")
-    users = run_here(tmp_path, "users", "--help").stdout
-    for command in ("list", "passwd", "disable", "enable", "admin"):
-        assert re.search(rf"^  {command} +[A-Z]", users, re.M)
+    for (word, *rest), _ in COMMANDS[1:]:
+        assert rest or re.search(rf"^  {word} +[A-Z]", whole, re.M)
+    assert whole.index("People:") < whole.index("createuser") < whole.index("More:")
     assert list(tmp_path.iterdir()) == []
+
+
+# --help comes at once: it loads nothing that takes long to load.
+def test_help_is_quick(tmp_path: Path) -> None:
+    slow = {"sqlalchemy", "gevent", "rich", "pydantic", "alembic", "passlib"}
+    code = (
+        "import sys; from app.cli import main; main(['--help'], standalone_mode=False); "
+        f"sys.exit(str({slow} & set(sys.modules)) if {slow} & set(sys.modules) else 0)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment(tmp_path), capture_output=True
+    )
+    assert (run.returncode, run.stderr) == (0, b"")
 
 
 # It is a program that runs by itself; what it does not understand is refused with its usage.
 def test_as_a_program(tmp_path: Path) -> None:
     run = manage(tmp_path, "createuser", "alice", stdin="secret\n")
     assert (run.returncode, run.stdout) == (0, "alice can log in now.\n")
-    run = manage(tmp_path, "dance")
+    run = manage(tmp_path, "xyzzy")
     assert (run.returncode, run.stdout) == (2, "")
-    assert run.stderr.endswith("Error: No such command 'dance'.\n")
+    assert run.stderr.endswith("Error: No such command 'xyzzy'.\n")

@@ -23,6 +23,8 @@ ANY_FIELDS = {  # what a request of each kind needs; the others need nothing
     "name": "a.txt",
     "old": "x",
     "new": "x",
+    "owner": "bob",
+    "password": "x",
 }
 
 

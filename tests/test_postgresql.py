@@ -199,11 +199,19 @@ def test_beside_a_server(server: ServerProcess, url: str, run_here, new_name) ->
     name = new_name("carol")
     for _ in range(2):
         made = run("createuser", name, "--password", "secret")
-    assert made.stderr == f"Error: the name {name}, or one that looks the same, is taken\n"
+    assert (
+        made.stderr
+        == f"Error: the name {name}, or one that looks the same, is taken; choose another\n"
+    )
     carol = server.connect().log_in(name).join(name)
     carol.type("/topic here")
     carol.expect_line(".*here.*")
     assert f"\t{name}\ttopic\t\t{name}\there\n" in run("audit", "--room", name).stdout
+    for arguments in (("rename", name, "den"), ("rename", "den", name), ("delete", name)):
+        assert f"{name}\t" in run("users", "list").stdout
+        assert run("rooms", *arguments).exit_code == 0
+    assert run("rooms", "create", name, "--owner", name).exit_code == 0
+    assert f"\tdelete room\t\t{name}\t\n" in run("audit", "--room", name.upper()).stdout
 
 
 # While PostgreSQL is away talkers are told so, though not where it is, and nobody sees theirs; then

@@ -11,13 +11,13 @@ import gevent
 import pytest
 from passlib.hash import argon2
 
-from app import commands, events
+from app import commands, events, operations
 from app.chat.rooms import Rooms
 from app.chat.service import Service
 from app.chat.session import Session
 from app.errors import LoginRefused, NotPossible
 from app.settings import Settings
-from app.shapes import Command
+from app.shapes import Command, Level
 from app.store import accounts
 from app.store.database import Database
 from app.store.migration import migrate
@@ -187,6 +187,35 @@ def test_shut_out_while_logging_in(
     with pytest.raises(LoginRefused) as refused:
         house.log_in("bob")
     assert refused.value.code == code
+
+
+# What the operator changes holds for a login that is past its password: nobody slips in on what was
+# read before.
+def test_an_account_that_is_changed_at_the_end_of_a_login(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.register("bob")
+    operator = house.service.connect_operator(FakeClient())
+    make = house.service.accounts._tokens.make
+
+    def log_in_during(change: Command) -> Session:
+        def make_late(*arguments: object) -> str | None:
+            token = make(*arguments)
+            house.do(operator, change)
+            return token
+
+        monkeypatch.setattr(house.service.accounts._tokens, "make", make_late)
+        return house.come(commands.Login("bob", "secret", remember="bot"))
+
+    for change, refusal in (
+        (operations.UserPassword("bob", "other"), "the password was changed meanwhile"),
+        (operations.UserDisable("bob"), "this account is disabled"),
+    ):
+        with pytest.raises(LoginRefused, match=refusal):
+            log_in_during(change)
+        house.do(operator, operations.UserEnable("bob"), operations.UserPassword("bob", "secret"))
+    assert log_in_during(operations.UserAdmin("bob")).level is Level.ADMIN
+    assert log_in_during(operations.UserAdmin("bob", is_admin=False)).level is Level.USER
 
 
 # Of two who change one password at once, one does; the other is told that theirs is wrong by now.

@@ -20,6 +20,7 @@ _COMMON = {
     "names",
     "networks",
     "operations",
+    "records",
     "settings",
     "shapes",
     "times",

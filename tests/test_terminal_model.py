@@ -98,6 +98,16 @@ def test_facts_are_told_as_on_the_text_wire(model: Model) -> None:
     assert shown(title(model)) == " lobby: wires"
 
 
+# A room that is renamed is the same room, with all that is in it.
+def test_a_room_is_renamed(model: Model) -> None:
+    lobby = model.find("lobby")
+    model.apply(happened("renamed", "bob", name="garden"))
+    assert model.find("garden") is lobby
+    assert model.find("lobby") is None
+    model.apply(said("still here", room="garden"))
+    assert texts(lobby)[-2:] == ["bob renamed lobby: it is garden now.", "still here"]
+
+
 # Whoever is sent out of a room sees why, in another one, and hears no more of it.
 @pytest.mark.parametrize(
     ("event", "sentence"),
@@ -107,6 +117,7 @@ def test_facts_are_told_as_on_the_text_wire(model: Model) -> None:
             {"event": "banned", "reason": "", "seconds": 60},
             "You were banned from dev by bob for 1m.",
         ),
+        ({"event": "deleted", "user": "bob", "reason": ""}, "dev was deleted by bob."),
         ({"event": "shut_out", "error": "banned", "message": "you are banned"}, "you are banned"),
     ],
 )
@@ -285,6 +296,12 @@ def test_answers() -> None:
     assert phrases.answer_lines("who", {"id": 1, "ok": True, "room": "dev", "people": people}) == [
         "In dev:",
         "  bob, owner, away (lunch)",
+    ]
+    at = {"connected_at": "2026-11-22T14:02:11.123Z", "unread_bytes": 1500, "wire": "text"}
+    bob = {"number": 2, "user": None, "address": "::1", "rooms": [], **at}
+    assert phrases.answer_lines("sessions", {"sessions": [bob], "has_more": True}) == [
+        "  2: nobody yet from ::1, text, since 2026-11-22 14:02 UTC, 1.5 KB unread",
+        "There are more: /sessions 2",
     ]
     assert phrases.answer_lines("kick", {"id": 1, "ok": True}) == ["Done."]
     assert phrases.answer_lines("mute", {"sentence": "bob is mute."}) == ["bob is mute."]

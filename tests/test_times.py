@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.chat.shutdown import reminders
 from app.settings import SPAN_SECONDS_MAX
-from app.times import format_span, minute, minute_since, parse_span
+from app.times import format_span, minute, minute_since, parse_span, span_in_words
 
 
 def _at(*when: int) -> int:
@@ -73,3 +74,24 @@ def test_spans_are_told_as_typed(seconds: int) -> None:
 )
 def test_format_span(seconds: int, text: str) -> None:
     assert format_span(seconds) == text
+
+
+# A span is said in the largest unit that divides it, one of them without an s.
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(1, "1 second"), (90, "90 seconds"), (60, "1 minute"), (7200, "2 hours"), (86_400, "1 day")],
+)
+def test_span_in_words(seconds: int, said: str) -> None:
+    assert span_in_words(seconds) == said
+
+
+# A shutdown is said at once, again when there is time to act upon it, and is then due.
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (10, [(0, 10), (10, 0)]),
+        (300, [(0, 300), (180, 120), (60, 60), (30, 30), (20, 10), (10, 0)]),
+    ],
+)
+def test_reminders_of_a_shutdown(seconds: int, said: list) -> None:
+    assert list(reminders(seconds)) == said

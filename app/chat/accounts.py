@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import structlog
@@ -56,7 +57,7 @@ class Accounts:
         self._registrations = Throttle(settings.registrations_per_ip_per_hour, seconds=3_600)
         self._tokens = tokens
         self._here: dict[int, User] = {}
-        self._disabled_ids: set[int] = set()  # of those that were disabled while we ran
+        self._changes = 0  # of accounts, by others than their users, since the start
 
     def user_here(self, user_id: int) -> User | None:
         """Return the user when any session of theirs is logged in."""
@@ -81,7 +82,7 @@ class Accounts:
                 "registration is closed here; ask the operator for an account",
                 code="registration_closed",
             )
-        name = parse_name(command.name)
+        changes, name = self._changes, parse_name(command.name)
         self._check_may_register(session)
         password_hash = self._hasher.hash(session.client, checked(command.password))
         self._check_may_register(session)  # again: many may have come at once
@@ -91,21 +92,19 @@ class Accounts:
                 lambda connection: store.create(connection, name, password_hash, self._clock())
             )
         except NameTakenError as error:
-            raise NotPossible(
-                f"the name {name.shown}, or one that looks the same, is taken; choose another",
-                code="name_taken",
-            ) from error
+            raise name_taken(name) from error
         log.info("registered", user=account.name, address=session.client.address)
-        self._attach(session, account, set(), command.remember)
+        self._attach(session, account, set(), command.remember, changes)
 
     def log_in(self, session: Session, command: commands.Login) -> None:
         """Log in, by password or by token. Switches. Raises Refusal."""
         self._check_may_log_in(session)
+        changes = self._changes
         if command.token:
             account, ignored = self._known_by_token(session, command.token)
         else:
             account, ignored = self._known_by_password(session, command)
-        self._attach(session, account, ignored, command.remember)
+        self._attach(session, account, ignored, command.remember, changes)
 
     def _known_by_password(
         self, session: Session, command: commands.Login
@@ -168,19 +167,29 @@ class Accounts:
             if not user.sessions:
                 self._here.pop(user.id, None)
 
-    def shut_out(self, user_id: int) -> None:
-        """Let nobody log in to an account that was disabled: also who is at it just now."""
-        self._disabled_ids.add(user_id)
+    def note_change(self, user_id: int) -> Sequence[Session]:
+        """Have logins that are under way looked at again, and return the account's sessions."""
+        self._changes += 1
+        user = self._here.get(user_id)
+        return list(user.sessions) if user else ()
 
-    def let_in(self, user_id: int) -> None:
-        """End what `shut_out` began."""
-        self._disabled_ids.discard(user_id)
+    def note_admin(self, user_id: int, *, is_admin: bool) -> None:
+        """Let a user who is here be an admin from now on, or be one no more."""
+        self._changes += 1
+        user = self._here.get(user_id)
+        if user is not None:
+            user.is_admin = is_admin
 
-    def _attach(self, session: Session, account: Account, ignored: set[str], remember: str) -> None:
+    def _attach(
+        self, session: Session, account: Account, ignored: set[str], remember: str, changes: int
+    ) -> None:
+        """Let a session speak for an account, as it was when there were so many changes."""
         self._check_may_attach(session, account)
         token = self._tokens.make(account, remember) if remember else None
         if remember and token is None:
-            raise LoginRefused("the password was changed meanwhile; log in again")
+            raise _changed_meanwhile()
+        while changes != self._changes:
+            changes, account = self._changes, self._as_it_is_now(account)
         self._check_may_attach(session, account)  # again: that may have switched
         user = self._here.get(account.id)
         if user is None:
@@ -198,11 +207,22 @@ class Accounts:
         What they brought was looked at elsewhere, and much may have happened since it was read.
         """
         session.check_is_here()
-        if account.is_disabled or account.id in self._disabled_ids:
+        if account.is_disabled:
             raise LoginRefused("this account is disabled; ask the operator", code="disabled")
         ban = self._in_force.ban_of_user(account.id, self._clock())
         if ban is not None:
             raise LoginRefused(f"you are banned from this server{ban.terms}", code="banned")
+
+    def _as_it_is_now(self, account: Account) -> Account:
+        """Return the account anew. Switches. Raises LoginRefused if it may not log in so any more.
+
+        What the operator changes takes effect on those who are here; who is about to be must not
+        slip through with what was read before.
+        """
+        now = self.find(account.name)
+        if now.password_hash != account.password_hash:
+            raise _changed_meanwhile()
+        return now
 
     def needs_tls(self, client: Client) -> bool:
         """Whether nobody may log in on a connection, since it could be overheard."""
@@ -268,6 +288,18 @@ class Accounts:
             self._throttle.note(key, time.monotonic())
         log.info("login failed", address=session.client.address)
         return LoginRefused(sentence, is_final=is_final)
+
+
+def name_taken(name: Name) -> NotPossible:
+    """Return the refusal of a name that somebody or something else has."""
+    return NotPossible(
+        f"the name {name.shown}, or one that looks the same, is taken; choose another",
+        code="name_taken",
+    )
+
+
+def _changed_meanwhile() -> LoginRefused:
+    return LoginRefused("the password was changed meanwhile; log in again")
 
 
 def _load(connection: Connection, name: Name | None) -> tuple[Account | None, set[str]]:

@@ -1,24 +1,30 @@
-"""Administration: what admins and the operator do to accounts and rooms, and say to everybody.
+"""Administration: what admins and the operator do to accounts, say to everybody, and look at.
 
 Like moderation, an act is written first, with its record in the audit, and takes effect when it is
-committed.
+committed, in one atomic stretch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Set
+from collections.abc import Iterator, Sequence, Set
 from typing import TYPE_CHECKING
 
-from app import events, operations
+from app import events, operations, records
+from app.chat.accounts import name_taken
+from app.chat.passwords import Hasher, checked
 from app.errors import Forbidden, NotPossible
-from app.names import harmless
+from app.names import harmless, parse_name
+from app.settings import PAGE_ITEMS_MAX, REPLAY_BYTES_MAX
 from app.store import accounts as store
-from app.store import audit
+from app.store import tokens as tokens_store
+from app.store.accounts import NameTakenError
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from app.chat.accounts import Accounts
+    from app.chat.acts import Acts
+    from app.chat.sanctions import End
     from app.chat.session import Clock, Session
     from app.store.accounts import Account
     from app.store.database import Database
@@ -28,47 +34,119 @@ class Administration:
     """The acts of admins and of the operator. All of them switch, and raise Refusal."""
 
     def __init__(
-        self, database: Database, clock: Clock, accounts: Accounts, sessions: Set[Session]
+        self,
+        database: Database,
+        clock: Clock,
+        acts: Acts,
+        hasher: Hasher,
+        accounts: Accounts,
+        sessions: Set[Session],
+        end: End,
     ) -> None:
         self._database = database
         self._clock = clock
+        self._acts = acts
+        self._hasher = hasher
         self._accounts = accounts
         self._sessions = sessions
+        self._end = end
 
     def announce(self, session: Session, command: operations.Announce) -> None:
         """Say something to everybody who is logged in."""
         text = harmless(command.text)
-        self._write(session, "announce", "", reason=text)
+        self._acts.write(session, "announce", reason=text)
         session.client.show(events.Done("It was said to everybody."))
-        notice = events.Noticed(f"Announcement: {text}")
-        for each in list(self._sessions):
-            if each.user is not None:
-                each.client.show(notice)
+        tell_everybody(self._sessions, f"Announcement: {text}")
+
+    def list_accounts(self, session: Session, command: operations.UserList) -> None:
+        """Show a page of the accounts."""
+        after_key = parse_name(command.after).key if command.after else ""
+        found = self._database.read(
+            lambda connection: store.page(connection, after_key, PAGE_ITEMS_MAX + 1)
+        )
+        has_more = len(found) > PAGE_ITEMS_MAX
+        session.client.show_at_leisure(events.AccountsListed(found[:PAGE_ITEMS_MAX], has_more))
+
+    def create(self, session: Session, command: operations.UserCreate) -> None:
+        """Make an account."""
+        name, is_admin = parse_name(command.user), command.is_admin
+        password_hash = self._hasher.hash(session.client, checked(command.password))
+
+        def change(connection: Connection) -> None:
+            store.create(connection, name, password_hash, self._clock(), is_admin=is_admin)
+
+        try:
+            self._acts.write(session, "create", name.shown, change)
+        except NameTakenError as error:
+            raise name_taken(name) from error
+        as_what = ", as an admin" if is_admin else ""
+        session.client.show(events.Done(f"{name.shown} can log in now{as_what}."))
+
+    def set_password(self, session: Session, command: operations.UserPassword) -> None:
+        """Set an account's password, and end its sessions and tokens: somebody else may know it."""
+        account = self._account(session, command.user)
+        password_hash = self._hasher.hash(session.client, checked(command.password))
+
+        def change(connection: Connection) -> None:
+            store.change(connection, account.id, password_hash=password_hash)
+            tokens_store.revoke_all(connection, account.id)
+
+        self._acts.write(session, "passwd", account.name, change)
+        self._end_sessions(
+            account,
+            events.Refused(
+                "login_required", "your password was changed by the operator; log in again"
+            ),
+        )
+        session.client.show(events.Done(f"{account.name} has a new password."))
+
+    def set_admin(self, session: Session, command: operations.UserAdmin) -> None:
+        """Make an account an admin, or one no more, in its open sessions as well."""
+        account, is_admin = self._account(session, command.user), command.is_admin
+        self._acts.write(
+            session,
+            "admin" if is_admin else "unadmin",
+            account.name,
+            lambda connection: store.change(connection, account.id, is_admin=is_admin),
+        )
+        self._accounts.note_admin(account.id, is_admin=is_admin)
+        what = "is an admin now" if is_admin else "is no admin any more"
+        session.client.show(events.Done(f"{account.name} {what}."))
 
     def disable(self, session: Session, command: operations.UserDisable) -> None:
         """End all sessions of an account, and let it log in no more."""
         account = self._account(session, command.user)
-        self._write(
+        self._acts.write(
             session,
             "disable",
             account.name,
             lambda connection: store.change(connection, account.id, is_disabled=True),
         )
-        self._accounts.shut_out(account.id)
         self._end_sessions(account, events.Refused("disabled", "your account was disabled"))
         session.client.show(events.Done(f"{account.name} can't log in any more."))
 
     def enable(self, session: Session, command: operations.UserEnable) -> None:
         """Let a disabled account log in again."""
         account = self._account(session, command.user)
-        self._write(
+        self._acts.write(
             session,
             "enable",
             account.name,
             lambda connection: store.change(connection, account.id, is_disabled=False),
         )
-        self._accounts.let_in(account.id)
         session.client.show(events.Done(f"{account.name} can log in again."))
+
+    def list_sessions(self, session: Session, command: operations.Sessions) -> None:
+        """Show a page of those who are connected: never so much that it could not be read."""
+        behind = (each for each in self._sessions if each.number > command.after)
+        shown = list(_up_to_a_page(sorted(behind, key=lambda each: each.number)))
+        newest = max((each.number for each in self._sessions), default=0)
+        has_more = bool(shown) and shown[-1].number < newest
+        session.client.show_at_leisure(events.SessionsListed(shown, has_more))
+
+    def _end_sessions(self, account: Account, last_words: events.Event) -> None:
+        for each in self._accounts.note_change(account.id):
+            self._end(each, last_words)
 
     def _account(self, session: Session, name: str) -> Account:
         """Return an account that the session may act on. Raises Refusal."""
@@ -79,27 +157,28 @@ class Administration:
             raise Forbidden(f"{account.name} is an admin", code="not_allowed")
         return account
 
-    def _end_sessions(self, account: Account, last_words: events.Event) -> None:
-        user = self._accounts.user_here(account.id)
-        for each in list(user.sessions) if user else ():
-            each.client.close(last_words)
 
-    def _write(
-        self,
-        session: Session,
-        action: str,
-        target: str,
-        change: Callable[[Connection], None] | None = None,
-        *,
-        room: str = "",
-        reason: str = "",
-    ) -> None:
-        """Commit an act and its record together. Raises NotStored."""
-        act = audit.Act(self._clock(), session.speaker.name, action, target, room, reason)
+def tell_everybody(sessions: Set[Session], sentence: str) -> None:
+    """Show a notice to everybody who is logged in. Never switches."""
+    notice = events.Noticed(sentence)
+    for each in list(sessions):
+        if each.user is not None:
+            each.client.show(notice)
 
-        def work(connection: Connection) -> None:
-            if change is not None:
-                change(connection)
-            audit.record(connection, act)
 
-        self._database.write(work)
+def _up_to_a_page(sessions: Sequence[Session]) -> Iterator[records.Connection]:
+    size_bytes = 0
+    for each in sessions[:PAGE_ITEMS_MAX]:
+        rooms = sorted(room.name for room in each.rooms.values())
+        size_bytes += sum(len(name.encode()) for name in rooms)
+        yield records.Connection(
+            each.number,
+            each.user.name if each.user else None,
+            each.client.address,
+            each.client.wire,
+            rooms,
+            each.client.unread_bytes,
+            each.client.connected_at,
+        )
+        if size_bytes > REPLAY_BYTES_MAX:
+            return

@@ -17,7 +17,7 @@ from app.chat.journal import Entry
 from app.chat.rooms import Shown
 from app.chat.tickets import DownloadTicket, UploadTicket
 from app.errors import BadLine, Forbidden, NotPossible, TooLarge
-from app.names import harmless, parse_file_name, parse_name
+from app.names import harmless, parse_file_name
 from app.settings import FILE_CHUNK_BYTES, FILE_IN_LINES_BYTES_MAX, FILES_LISTED_MAX
 from app.store import audit
 from app.store import files as store
@@ -214,19 +214,10 @@ class Files:
         recipient = self._accounts.find(command.user) if command.user else None
         session.check_may_speak(self._clock())
         if recipient is not None:
-            return UploadTicket(
-                user=user, room_id=None, name=name, room_name=None, recipient=recipient, size=size
-            )
+            return UploadTicket(user=user, room_id=None, name=name, recipient=recipient, size=size)
         room = session.room_or_refuse(command.room)
         room.check_may_speak(user, self._clock())
-        return UploadTicket(
-            user=user,
-            room_id=room.id,
-            name=name,
-            room_name=parse_name(room.name),
-            recipient=None,
-            size=size,
-        )
+        return UploadTicket(user=user, room_id=room.id, name=name, recipient=None, size=size)
 
     def _find(self, session: Session, file_id: int) -> StoredFile:
         """Return a file that a session may have. Switches. Raises NotPossible."""
@@ -261,14 +252,14 @@ class Files:
         later was there.
         """
         user, recipient = ticket.user, ticket.recipient
-        if ticket.room_name is None:
+        if ticket.room_id is None:
             ticket.check()
             shared = incoming.complete(self._clock()).shared
             sent = events.FileSent(shared.user, shared.recipient or "", *_what(shared))
             ids = (user.id, recipient.id) if recipient else (user.id,)
             self._journal.append(_Sent(sender, self._accounts, sent, *ids))
             return shared
-        room = self._rooms.open(ticket.room_name, user)
+        room = self._rooms.open_by_id(ticket.room_id)
         with self._rooms.deciding(room):
             ticket.check()
             room.check_may_enter(user, self._clock())

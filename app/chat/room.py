@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from gevent.lock import RLock
 
 from app import events
-from app.errors import Forbidden
+from app.errors import Forbidden, NotPossible
 from app.settings import REPLAY_BYTES_MAX
 from app.store.rooms import SanctionKind, StoredRoom
 
@@ -51,6 +51,7 @@ class Room:
         self.visits = 0  # of sessions whose departure is not released yet
         self.holds = 0  # on it, by who enters it or decides about it: see Rooms.holding
         self.deciding = RLock()
+        self.is_gone = False  # it was deleted, and another may have its name
 
     @property
     def is_deserted(self) -> bool:
@@ -75,8 +76,14 @@ class Room:
         sanction = self.sanctions[kind].get(user_id)
         return None if sanction is None or sanction.is_over(now) else sanction
 
+    def check_is_there(self) -> None:
+        """Raise NotPossible when the room was deleted."""
+        if self.is_gone:
+            raise NotPossible(f"there is no room {self.name}", code="no_such_room")
+
     def check_may_enter(self, user: User, now: int) -> None:
-        """Raise Forbidden when the user is banned."""
+        """Raise Forbidden when the user is banned, NotPossible when the room was deleted."""
+        self.check_is_there()
         ban = self.sanction("ban", user.id, now)
         if ban is not None:
             raise Forbidden(f"you are banned from {self.name}{ban.terms}", code="banned")
@@ -89,7 +96,11 @@ class Room:
 
     def sessions_of(self, user: User) -> list[Session]:
         """Return the user's sessions that are in the room."""
-        return [session for session in user.sessions if self.key in session.rooms]
+        return [session for session in user.sessions if session.rooms.get(self.key) is self]
+
+    def everybody(self) -> list[Session]:
+        """Return all sessions that are in the room."""
+        return [session for user in self.present for session in self.sessions_of(user)]
 
     def drop(self, session: Session) -> bool:
         """Take a session out of those present, and say whether it was its user's last one."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
@@ -81,7 +82,7 @@ class _Arrival(Entry):
         """See Entry."""
         session, room, entered = self.session, self.room, self.entered
         if self.is_first:
-            delivery.show(room, events.Joined(room.name, session.speaker.name))
+            delivery.show(room, events.Joined(entered.room, session.speaker.name))
         messages, entered.is_complete = self.replay(room)
         entered.last_id = room.recent[-1].id if room.recent else 0
         entered.messages = [said for said in messages if said.user not in session.ignored]
@@ -122,6 +123,44 @@ class _Departure(Entry):
             delivery.show(self.room, self.event)
         self.room.visits -= len(self.sessions)
         self.rooms.forget_if_deserted(self.room)
+
+
+class _Renaming(Entry):
+    """A room has another name from now on; what was said before is said there."""
+
+    __slots__ = ("event", "room")
+
+    def __init__(self, sender: Session, room: Room, event: events.Renamed) -> None:
+        super().__init__(sender)
+        self.room = room
+        self.event = event
+
+    def release(self, delivery: Delivery) -> None:
+        """See Entry. Copies, since the delivery may yet have to show the messages as they were."""
+        room, name = self.room, self.event.name
+        room.recent = deque((replace(said, room=name) for said in room.recent), room.recent.maxlen)
+        delivery.show(room, self.event)
+
+
+class _Closure(Entry):
+    """All sessions stop hearing a room, after they were shown why."""
+
+    __slots__ = ("event", "room", "sessions")
+
+    def __init__(
+        self, sender: Session, room: Room, sessions: Sequence[Session], event: events.Deleted
+    ) -> None:
+        super().__init__(sender)
+        self.room = room
+        self.sessions = sessions
+        self.event = event
+
+    def release(self, delivery: Delivery) -> None:
+        """See Entry."""
+        delivery.show(self.room, self.event)
+        for session in self.sessions:
+            delivery.leave(self.room, session)
+        self.room.visits -= len(self.sessions)
 
 
 class Rooms:
@@ -232,6 +271,34 @@ class Rooms:
         told = events.SentOut(fact)
         self._journal.append(_Departure(self, room, sessions, sender=sender, told=told, event=fact))
 
+    def rename(self, session: Session, room: Room, name: Name) -> None:
+        """Let a room have another name, which was written, and show everybody so."""
+        fact = events.Renamed(room.name, session.speaker.name, name.shown)
+        sessions = room.everybody()
+        for each in sessions:
+            del each.rooms[room.key]
+        del self._live[room.key]
+        room.key, room.name = name.key, name.shown
+        self._live[room.key] = room
+        for each in sessions:
+            each.rooms[room.key] = room
+        self._journal.append(_Renaming(session, room, fact))
+
+    def close(self, session: Session, room: Room, reason: str) -> None:
+        """Let a room be gone, as was written, and show everybody who was there why."""
+        fact = events.Deleted(room.name, session.speaker.name, reason)
+        sessions = room.everybody()
+        for each in sessions:
+            room.drop(each)
+        room.is_gone = True
+        del self._live[room.key]
+        self._journal.append(_Closure(session, room, sessions, fact))
+
+    def people_in(self, name: Name) -> int:
+        """Return how many are in the room of that name."""
+        room = self._live.get(name.key)
+        return len(room.present) if room else 0
+
     def who(self, session: Session, command: commands.Who) -> None:
         """Show who is in the room. Switches. Raises Refusal when not in it."""
         with self.holding(self.room_of(session, command.room)) as room:
@@ -256,8 +323,12 @@ class Rooms:
 
     @contextmanager
     def deciding(self, room: Room) -> Iterator[None]:
-        """Hold a room while its rules are changed: one decision at a time. Switches."""
+        """Hold a room while its rules are changed: one decision at a time. Switches.
+
+        Raises NotPossible when it was deleted.
+        """
         with self.holding(room), room.deciding:
+            room.check_is_there()
             yield
 
     @contextmanager
@@ -286,6 +357,19 @@ class Rooms:
             raise NotPossible("say in which room", code="which_room")
         return self.open(parse_name(name), None)
 
+    def open_by_id(self, room_id: int) -> Room:
+        """Return the live room, whatever it is called now. Switches. Raises NotPossible."""
+        name = self._database.read(lambda connection: store.name_of(connection, room_id))
+        if name is None:
+            raise NotPossible("there is no such room any more", code="no_such_room")
+        return self.open(parse_name(name), None)
+
+    @contextmanager
+    def opening(self, name: Name) -> Iterator[None]:
+        """Keep everybody else from loading or making the room of a name meanwhile. Switches."""
+        with self._opening.setdefault(name.key, RLock()):
+            yield
+
     def open(self, name: Name, maker: User | None) -> Room:
         """Return the live room of that name. Switches when it has to be loaded or made.
 
@@ -294,8 +378,7 @@ class Rooms:
         room = self._live.get(name.key)
         if room is not None:
             return room
-        lock = self._opening.setdefault(name.key, RLock())
-        with lock:
+        with self.opening(name):
             if name.key not in self._live:
                 self._live[name.key] = self._load(name) or self._create(name, maker)
             return self._live[name.key]

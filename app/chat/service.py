@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import gevent
 
 from app import commands, events, operations
 from app.chat.accounts import Accounts
+from app.chat.acts import Acts
 from app.chat.administration import Administration
 from app.chat.files import Files
 from app.chat.in_force import InForce
@@ -17,9 +19,11 @@ from app.chat.messages import Messages
 from app.chat.moderation import Moderation
 from app.chat.passwords import Hasher
 from app.chat.private import Private
+from app.chat.room_administration import RoomAdministration
 from app.chat.rooms import Rooms
 from app.chat.sanctions import Present, Sanctions
 from app.chat.session import OPERATOR, Client, Session, Visitor
+from app.chat.shutdown import Shutdown
 from app.chat.tickets import Tickets
 from app.chat.tokens import Tokens
 from app.chat.transfers import Transfers
@@ -46,6 +50,7 @@ class Service:
         self._database = database
         self.sessions: set[Session] = set()  # of clients, whoever has logged in on them
         self.visitors: set[Visitor] = set()  # whoever speaks HTTP
+        self._numbers = itertools.count(1)  # of sessions
         self._hasher = Hasher(settings.logins_waiting_max)
         self.journal = Journal(self._commit, database.read(messages_store.newest_id))
         self._tokens = Tokens(database, clock)
@@ -62,11 +67,18 @@ class Service:
         self.files = Files(
             database, self.journal, clock, self._transfers, tickets, self.accounts, self.rooms
         )
-        self._administration = Administration(database, clock, self.accounts, self.sessions)
         present = Present(self.sessions, self.visitors)
         self.sanctions = Sanctions(
             database, clock, self.accounts, in_force, tickets, present, self.end
         )
+        acts = Acts(database, clock)
+        self._administration = Administration(
+            database, clock, acts, self._hasher, self.accounts, self.sessions, self.end
+        )
+        self._room_administration = RoomAdministration(
+            database, self.journal, clock, acts, self.accounts, self.rooms, tickets
+        )
+        self.shutdown = Shutdown(acts, self.sessions)
         self._handlers = self._handlers_by_command()
         self._journal_greenlet = gevent.spawn(self.journal.run)
         self._reaper_greenlet = gevent.spawn(self._transfers.run)
@@ -75,6 +87,7 @@ class Service:
         rooms, messages, private = self.rooms, self._messages, self._private
         moderation, files, administration = self._moderation, self.files, self._administration
         sanctions = self.sanctions
+        room_administration = self._room_administration
         return {
             commands.Say: messages.say,
             commands.Emote: messages.emote,
@@ -107,6 +120,10 @@ class Service:
             commands.Passwd: self.accounts.change_password,
             commands.Tokens: self._tokens.list_or_revoke,
             operations.Announce: administration.announce,
+            operations.UserList: administration.list_accounts,
+            operations.UserCreate: administration.create,
+            operations.UserPassword: administration.set_password,
+            operations.UserAdmin: administration.set_admin,
             operations.UserDisable: administration.disable,
             operations.UserEnable: administration.enable,
             operations.ServerKick: sanctions.kick,
@@ -115,6 +132,13 @@ class Service:
             operations.ServerMute: sanctions.mute,
             operations.ServerUnmute: sanctions.unmute,
             operations.ServerBans: sanctions.bans,
+            operations.RoomList: room_administration.list_rooms,
+            operations.RoomCreate: room_administration.create,
+            operations.RoomDelete: room_administration.delete,
+            operations.RoomRename: room_administration.rename,
+            operations.RoomOwner: room_administration.set_owner,
+            operations.Sessions: administration.list_sessions,
+            operations.Shutdown: self.shutdown.plan,
             commands.Ping: _ping,
             commands.Help: _help,
             commands.Quit: _quit,
@@ -122,7 +146,7 @@ class Service:
 
     def connect(self, client: Client) -> Session:
         """Begin a session, on which nobody has logged in yet."""
-        session = Session(client)
+        session = Session(client, next(self._numbers))
         self.sessions.add(session)
         client.show(events.Connected(self.accounts.is_open, self.accounts.needs_tls(client)))
         return session
@@ -143,7 +167,7 @@ class Service:
         if kind is not commands.Say:
             self.journal.settle(session)
         if not kind.is_for(session.level):
-            raise _not_for(session)
+            raise _not_for(session, kind)
         self._handlers[kind](session, command)
         if kind is not commands.Say:
             self.journal.settle(session)
@@ -167,6 +191,7 @@ class Service:
         """Commit and release what is under way, and stop. Switches."""
         self.journal.finish()
         self._journal_greenlet.kill()  # it waits for work, and there is none
+        self.shutdown.stop()
         self._transfers.stop()
         self._reaper_greenlet.join()
         self._hasher.close()
@@ -186,10 +211,12 @@ class Service:
         self._private.show_mail(session)
 
 
-def _not_for(session: Session) -> Refusal:
+def _not_for(session: Session, kind: type[Command]) -> Refusal:
     session.speaker  # noqa: B018 (raises before login)
     if session.is_operator:
         return Forbidden("the operator takes no part in the chat", code="not_allowed")
+    if kind.least is Level.OPERATOR:
+        return Forbidden("only the operator may do that, with manage.py", code="not_allowed")
     return Forbidden("only admins may do that", code="not_allowed")
 
 

@@ -28,6 +28,7 @@ class Client(Protocol):
     """What the service needs of a connection. Nothing here switches but where it says so."""
 
     address: str
+    wire: str  # what it speaks: text or ndjson
     rooms_max: int  # that its session may be in; with 1, whoever enters another leaves it
     is_secure: bool  # nobody can listen in: it comes through TLS, or from this machine
     is_closing: bool  # the session is over: what it is shown from now on goes nowhere
@@ -121,6 +122,7 @@ class Session:
         "ignored",
         "login_failures",
         "mute",
+        "number",
         "rooms",
         "settled",
         "tag",
@@ -128,8 +130,9 @@ class Session:
         "user",
     )
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, number: int = 0) -> None:
         self.client = client
+        self.number = number  # by which admins tell sessions apart
         self.user: User | None = None
         self.rooms: dict[str, Room] = {}  # where it speaks, by key
         self.hears: set[Room] = set()  # where it listens: follows when the journal got there

@@ -25,7 +25,6 @@ from app.settings import (
 
 if TYPE_CHECKING:
     from app.chat.session import Clock, User
-    from app.names import Name
     from app.store.accounts import Account
     from app.store.files import StoredFile
 
@@ -50,7 +49,6 @@ class UploadTicket(Ticket):
     """The right to share a file in a room, or with a recipient; its size, if it was told."""
 
     name: str
-    room_name: Name | None
     recipient: Account | None
     size: int | None
 
@@ -121,6 +119,10 @@ class Tickets:
     def revoke(self, room_id: int, user_id: int) -> None:
         """Take from a user all rights that they have in a room, those in use as well."""
         self._revoke(lambda ticket: (ticket.room_id, ticket.user.id) == (room_id, user_id))
+
+    def revoke_of_all(self, room_id: int) -> None:
+        """Take from everybody all rights that they have in a room."""
+        self._revoke(lambda ticket: ticket.room_id == room_id)
 
     def revoke_everywhere(self, user_id: int) -> None:
         """Take from a user all rights that they have."""

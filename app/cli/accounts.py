@@ -3,141 +3,111 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from app.cli.asking import open_database_here, operator
-from app.cli.tables import print_table
-from app.errors import BadNameError
+from app.cli.asking import operator, pages
+from app.cli.tables import Columns, json_option, minute_of, print_rows
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from app.cli.tables import Row
 
-    from app.store.accounts import Account
+_password_option = click.option(
+    "--password", help="Seen by others on this machine; without it you are asked."
+)
 
 
-@click.command()
+def _marks(row: Row) -> str:
+    return ", ".join(mark for mark in ("admin", "disabled") if row[f"is_{mark}"])
+
+
+_COLUMNS: Columns = {
+    "name": lambda row: row["name"],
+    "is": _marks,
+    "made at (UTC)": lambda row: minute_of(row["made_at"]),
+}
+
+
+@click.command(epilog="Example: manage.py createuser alice --admin")
 @click.argument("name")
-@click.option("--password", help="Seen by others on this machine; without it you are asked.")
-@click.option("--admin", is_flag=True, help="May moderate everywhere.")
+@_password_option
+@click.option("--admin", is_flag=True, help="May moderate everywhere, and what else admins may.")
 def createuser(name: str, password: str | None, admin: bool) -> None:
     """Make an account. Without a terminal, the password is a line of standard input."""
-    from app.names import parse_name
-    from app.store import accounts
-    from app.times import now
-
-    parsed = parse_name(name)
-    password_hash = _hash(password)
-    with open_database_here() as connection:
-        try:
-            accounts.create(connection, parsed, password_hash, now(), is_admin=admin)
-        except accounts.NameTakenError as error:
-            raise click.ClickException(
-                f"the name {parsed.shown}, or one that looks the same, is taken"
-            ) from error
-        _record(connection, "create", parsed.shown)
-    click.echo(f"{parsed.shown} can log in now{', as an admin' if admin else ''}.")
+    _create(name, password, is_admin=admin)
 
 
-@click.group()
+@click.group(epilog="Example: manage.py users list")
 def users() -> None:
     """List accounts, and change them."""
 
 
-@users.command("list")
-def list_users() -> None:
+@users.command("list", epilog="Example: manage.py users list --json")
+@json_option
+def list_users(as_json: bool) -> None:
     """Show every account."""
-    from app.store import accounts
-    from app.times import minute
-
-    with open_database_here() as connection:
-        rows = accounts.list_all(connection)
-    table = [
-        (row.name, _marks(row.is_admin, row.is_disabled), minute(row.created_at)) for row in rows
-    ]
-    print_table(("name", "is", "made at (UTC)"), table)
+    with operator() as ask:
+        print_rows(pages(ask, "user.list", "accounts", "name"), _COLUMNS, as_json=as_json)
 
 
-@users.command()
+@users.command(epilog="Example: manage.py users create alice")
 @click.argument("name")
-@click.option("--password", help="Seen by others on this machine; without it you are asked.")
+@_password_option
+@click.option("--admin", is_flag=True, help="May moderate everywhere, and what else admins may.")
+def create(name: str, password: str | None, admin: bool) -> None:
+    """Make an account, like createuser."""
+    _create(name, password, is_admin=admin)
+
+
+@users.command(epilog="Example: manage.py users passwd alice")
+@click.argument("name")
+@_password_option
 def passwd(name: str, password: str | None) -> None:
-    """Set an account's password."""
-    with open_database_here() as connection:
-        _account(connection, name)  # before anybody types a password
-    password_hash = _hash(password)
-    _change_account(name, "passwd", password_hash=password_hash)
+    """Set an account's password, and end all its sessions and tokens."""
+    _do("user.password", user=name, password=_typed(password))
 
 
-@users.command()
+@users.command(epilog="Example: manage.py users disable bob")
 @click.argument("name")
 def disable(name: str) -> None:
     """End all sessions of an account, and let it log in no more."""
-    with operator() as ask:
-        click.echo(ask("user.disable", user=name)["sentence"])
+    _do("user.disable", user=name)
 
 
-@users.command()
+@users.command(epilog="Example: manage.py users enable bob")
 @click.argument("name")
 def enable(name: str) -> None:
     """Let a disabled account log in again."""
-    with operator() as ask:
-        click.echo(ask("user.enable", user=name)["sentence"])
+    _do("user.enable", user=name)
 
 
-@users.command()
+@users.command(epilog="Example: manage.py users admin alice --revoke")
 @click.argument("name")
 @click.option("--revoke", is_flag=True, help="Make it an admin no more.")
 def admin(name: str, revoke: bool) -> None:
-    """Make an account an admin, from its next login on: it may moderate everywhere."""
-    _change_account(name, "unadmin" if revoke else "admin", is_admin=not revoke)
+    """Make an account an admin, at once: it may moderate everywhere."""
+    _do("user.admin", user=name, is_admin=not revoke)
 
 
-def _account(connection: Connection, name: str) -> Account:
+def _create(name: str, password: str | None, *, is_admin: bool) -> None:
     from app.names import parse_name
-    from app.store import accounts
 
-    try:
-        account = accounts.find(connection, parse_name(name))
-    except BadNameError:
-        account = None
-    if account is None:
-        raise click.ClickException(f"there is no user {name}")
-    return account
+    parse_name(name)  # before anybody types a password
+    _do("user.create", user=name, password=_typed(password), is_admin=is_admin)
 
 
-def _change_account(name: str, action: str, **values: object) -> None:
-    from app.store import accounts, tokens
-
-    with open_database_here() as connection:
-        account = _account(connection, name)
-        accounts.change(connection, account.id, **values)
-        if "password_hash" in values:
-            tokens.revoke_all(connection, account.id)
-        _record(connection, action, account.name)
-    click.echo(f"{account.name}: {action} done.")
+def _do(op: str, **fields: Any) -> None:
+    with operator() as ask:
+        click.echo(ask(op, **fields)["sentence"])
 
 
-def _record(connection: Connection, action: str, target: str) -> None:
-    from app.store import audit as store
-    from app.times import now
+def _typed(password: str | None) -> str:
+    """Return the password given, typed twice, or piped: more of it than any may have, at most."""
+    from app.settings import PASSWORD_BYTES_MAX
 
-    store.record(connection, store.Act(now(), store.OPERATOR, action, target))
-
-
-def _hash(password: str | None) -> str:
-    """Take the password given, typed twice, or piped, and return its hash. Raises BadLine."""
-    from app.chat.passwords import checked, hash_password
-
-    if password is None and sys.stdin.isatty():
-        password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
-    elif password is None:
-        password = sys.stdin.readline().rstrip("\r\n")
-    return hash_password(checked(password))
-
-
-def _marks(is_admin: bool, is_disabled: bool) -> str:
-    return ", ".join(
-        mark for mark, holds in (("admin", is_admin), ("disabled", is_disabled)) if holds
-    )
+    if password is not None:
+        return password[: PASSWORD_BYTES_MAX + 1]
+    if sys.stdin.isatty():
+        return str(click.prompt("Password", hide_input=True, confirmation_prompt=True))
+    return sys.stdin.readline(PASSWORD_BYTES_MAX + 1).rstrip("\r\n")

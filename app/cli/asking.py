@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 Ask = Callable[..., dict[str, Any]]  # an op, and its fields; returns those of the answer
 
+# What connecting fails with where no server is: none was, or one was killed.
+_NOBODY_THERE = (FileNotFoundError, NotADirectoryError, ConnectionRefusedError)
+
 
 class _Unheard:
     """Takes what a server tells of its own accord: nothing that concerns a command."""
@@ -75,9 +78,36 @@ def running_server(settings: Settings) -> Connection | None:
     try:
         return Connection(f"unix:{settings.control_path}", None, _Unheard())
     except ConnectionLost as error:
-        if isinstance(error.__cause__, FileNotFoundError | ConnectionRefusedError):
+        if isinstance(error.__cause__, _NOBODY_THERE):
             return None
         raise click.ClickException(str(error)) from error
+
+
+def pages(ask: Ask, op: str, items: str, cursor: str) -> Iterator[dict[str, Any]]:
+    """Yield the `items` of all pages of a list: each begins after the `cursor` of the last one."""
+    after = None
+    while True:
+        answer = ask(op, after=after)
+        yield from answer[items]
+        if not answer["has_more"]:
+            return
+        after = answer[items][-1][cursor]
+
+
+@contextmanager
+def running() -> Iterator[Ask]:
+    """Ask the server that runs; that none does, or what it refuses, becomes one line."""
+    settings = settings_with()
+    connection = running_server(settings)
+    if connection is None:
+        raise click.ClickException(
+            f"no server runs here: nothing listens at {settings.control_path}"
+        )
+    try:
+        with refusals():
+            yield connection.exchange
+    finally:
+        connection.close()
 
 
 @contextmanager
@@ -88,6 +118,10 @@ def refusals() -> Iterator[None]:
     try:
         yield
     except CallRefused as refusal:
+        if refusal.code == "unknown_command":
+            raise click.ClickException(
+                "the server that runs is of another version, and does not know this; restart it"
+            ) from refusal
         raise click.ClickException(str(refusal)) from refusal
     except ConnectionLost as error:
         raise click.ClickException(f"the server did not answer: {error}") from error
@@ -111,20 +145,20 @@ def _local_operator(settings: Settings) -> Iterator[Ask]:
 
 
 @contextmanager
-def open_database_here() -> Iterator[DatabaseConnection]:
-    """Begin a transaction in the settings' database: alone, or beside the server that has it."""
+def reading() -> Iterator[DatabaseConnection]:
+    """Begin a transaction that reads the settings' database: alone, or beside its server.
+
+    Raises click's error, of one line, when it can't be read; nothing is made or migrated.
+    """
     from sqlalchemy.exc import SQLAlchemyError
 
-    from app.store.database import first_line, visiting_engine, writing_engine
-    from app.store.opening import open_database
+    from app.store.database import first_line, reading_engine
+    from app.store.opening import check_readable
 
     os.umask(0o077)
-    settings = settings_with()
-    try:
-        lock = open_database(settings.url, lambda sentence: click.echo(sentence, err=True))
-        engine = writing_engine(settings.url, settings.durability)
-    except DatabaseInUse:
-        lock, engine = None, visiting_engine(settings.url)
+    url = settings_with().url
+    check_readable(url)
+    engine = reading_engine(url)
     try:
         with engine.begin() as connection:
             yield connection
@@ -132,5 +166,3 @@ def open_database_here() -> Iterator[DatabaseConnection]:
         raise click.ClickException(f"the database can't be used: {first_line(error)}") from error
     finally:
         engine.dispose()
-        if lock is not None:
-            lock.release()

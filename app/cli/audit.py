@@ -2,22 +2,33 @@
 
 import click
 
-from app.cli.asking import open_database_here
-from app.cli.tables import print_table
+from app.cli.asking import reading
+from app.cli.tables import Columns, json_option, minute_of, print_rows
+
+_COLUMNS: Columns = {
+    "when (UTC)": lambda row: minute_of(row["at"]),
+    "who": lambda row: row["actor"],
+    "did": lambda row: row["action"],
+    "to": lambda row: row["target"],
+    "where": lambda row: row["room"],
+    "why": lambda row: row["reason"],
+}
 
 
-@click.command()
+@click.command(epilog="Example: manage.py audit --room lobby --count 20")
 @click.option("--user", default="", help="Only what this user did, or what was done to them.")
 @click.option("--room", default="", help="Only what was done in this room.")
 @click.option("--count", default=100, type=click.IntRange(1), help="At most so many, the newest.")
-def audit(user: str, room: str, count: int) -> None:
+@json_option
+def audit(user: str, room: str, count: int, as_json: bool) -> None:
     """Show who did what to whom, where, why and when: moderation and administration."""
     from app.names import parse_name
     from app.store import audit as store
-    from app.times import minute
+    from app.times import instant
 
-    user_key, room_key = (parse_name(name).key if name else "" for name in (user, room))
-    with open_database_here() as connection:
-        acts = store.list_newest(connection, count, user_key=user_key, room_key=room_key)
-    header = ("when (UTC)", "who", "did", "to", "where", "why")
-    print_table(header, [(minute(act.done_at), *act[1:]) for act in acts])
+    about_user, about_room = (parse_name(name) if name else None for name in (user, room))
+    with reading() as connection:
+        acts = store.list_newest(connection, count, user=about_user, room=about_room)
+    rows = ({"at": instant(act.done_at), **act._asdict()} for act in acts)
+    shown = ({key: row[key] for key in row if key != "done_at"} for row in rows)
+    print_rows(shown, _COLUMNS, as_json=as_json)

@@ -11,15 +11,37 @@ import click
 from app.cli.accounts import createuser, users
 from app.cli.asking import settings_with
 from app.cli.audit import audit
+from app.cli.live import announce, shutdown, who
 from app.cli.moderation import ban, bans, kick, mute, unban, unmute
+from app.cli.rooms import rooms
 from app.errors import GreenroomError
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
+# What --help shows, in which order: a command that stands in none comes behind them.
+_SECTIONS = {
+    "Serving and chatting": ("runserver", "shutdown", "selfsigned", "chat"),
+    "Seeing inside": ("status", "top", "who", "audit"),
+    "People": ("createuser", "users", "announce", "kick", "ban", "unban", "mute", "unmute", "bans"),
+    "Rooms and what was said": ("rooms", "purge", "retention", "export"),
+    "The database": ("backup", "restore", "vacuum"),
+}
+
+
 class _Group(click.Group):
-    """Says what was refused in one line, not in a traceback."""
+    """Says what was refused in one line, not in a traceback; lists commands by subject."""
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        rest = set(self.commands)
+        for title, names in [*_SECTIONS.items(), ("More", sorted(rest))]:
+            here = [name for name in names if name in rest]
+            rest.difference_update(here)
+            if here:
+                with formatter.section(title):
+                    summaries = [self.commands[name].get_short_help_str(60) for name in here]
+                    formatter.write_dl(list(zip(here, summaries, strict=True)))
 
     def invoke(self, context: click.Context) -> Any:
         try:
@@ -47,12 +69,19 @@ class _ServerCommand(click.Command):
         return [*super().get_params(context), *flags]
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_Group,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Example: manage.py runserver 8889",
+)
 def main() -> None:
     """Greenroom: a chat server that you can telnet into."""
 
 
-@main.command(cls=_ServerCommand)
+@main.command(
+    cls=_ServerCommand,
+    epilog="Example: manage.py runserver 0.0.0.0:8888 --require-tls --tls-cert cert.pem",
+)
 @click.argument("address", required=False, metavar="[[HOST:]PORT]")
 def runserver(address: str | None, **flags: str | bool | None) -> None:
     """Run the server until Ctrl-C.
@@ -66,7 +95,7 @@ def runserver(address: str | None, **flags: str | bool | None) -> None:
     run(settings)
 
 
-@main.command()
+@main.command(epilog="Example: manage.py chat chat.example.org:8888 --name alice --tls")
 @click.argument("address", default="127.0.0.1:8888", metavar="[[HOST:]PORT]")
 @click.option("--name", default="", help="Who you are; without it you are asked.")
 @click.option("--remember", is_flag=True, help="Keep a token: next time, no password is asked.")
@@ -104,7 +133,7 @@ def chat(
     )
 
 
-@main.command()
+@main.command(epilog="Example: manage.py selfsigned --host chat.example.org")
 @click.option("--host", "hosts", multiple=True, help="A name or address that clients will use.")
 @click.option(
     "--directory", type=click.Path(path_type=Path), help="Where; else the data directory."
@@ -123,7 +152,7 @@ def selfsigned(hosts: tuple[str, ...], directory: Path | None, force: bool) -> N
     click.echo(f"SHA-256 fingerprint: {fingerprint}")
 
 
-@main.command()
+@main.command(epilog="Example: manage.py schema > protocol.schema.json")
 def schema() -> None:
     """Print the JSON Schema of what programs send and are sent."""
     import json
@@ -133,5 +162,8 @@ def schema() -> None:
     click.echo(json.dumps(schema(), indent=1))
 
 
-for each in (createuser, users, kick, ban, unban, mute, unmute, bans, audit):
+for each in (
+    *(createuser, users, rooms, who, announce, shutdown),
+    *(kick, ban, unban, mute, unmute, bans, audit),
+):
     main.add_command(each)

@@ -40,7 +40,7 @@ GAP_PAGE_MESSAGES = 200  # asked of history at once
 # What may be asked twice: what only reads, and what a new connection has not done yet.
 _REPEATABLE = {
     *("ping", "who", "rooms", "history", "bans", "help", "file.list", "join", "leave"),
-    "server.bans",
+    *("server.bans", "user.list", "room.list", "sessions"),
 }
 _WITH_TXN = {"say", "me", "msg"}
 # Refusals to come in that pass; any other one ends the client.
@@ -217,8 +217,9 @@ class Client:
                     if self._rooms.ask(room) is not None:
                         raise  # else we have left the room, and are to see no more of it
         with self._changed:
-            self._queue.popleft()
-            self._queue.extendleft(reversed(self._rooms.fill(page) if page else []))
+            if self._queue[0]["room"] == room:  # or it has another name now, and is asked for again
+                self._queue.popleft()
+                self._queue.extendleft(reversed(self._rooms.fill(page) if page else []))
 
     # What the reading thread does. (The first connection is made by the constructor's.)
 
@@ -343,9 +344,18 @@ class Client:
             if kind == "message":
                 self._put(self._rooms.take(event, has_space=self._has_space))
                 return
-            if kind in {"kicked", "banned"} and event["user"] == self.user:
+            is_mine = event.get("user") == self.user
+            if kind == "deleted" or (kind in {"kicked", "banned"} and is_mine):
                 self._rooms.leave(event["room"])
+            elif kind == "renamed":
+                self._rename(event["room"], event["name"])
             self._put(event)
+
+    def _rename(self, room: str, name: str) -> None:
+        self._rooms.rename(room, name)
+        for event in self._queue:
+            if event == {"event": "gap", "room": room}:
+                event["room"] = name
 
     @property
     def _may_wait(self) -> bool:

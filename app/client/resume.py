@@ -51,6 +51,11 @@ class Rooms:
         """Forget a room."""
         self._rooms.pop(name, None)
 
+    def rename(self, name: str, new_name: str) -> None:
+        """Note that a room has another name now, and is the same room."""
+        if name in self._rooms:
+            self._rooms[new_name] = self._rooms.pop(name)
+
     def shown(self) -> list[tuple[str, int]]:
         """Return for each room the id up to which all was shown: join again with it as `since`."""
         return [(name, room.shown_id or room.entered_id) for name, room in self._rooms.items()]

@@ -79,6 +79,7 @@ class Connection:
         "is_secure",
         "render",
         "rooms_max",
+        "wire",
     )
 
     def __init__(
@@ -95,6 +96,7 @@ class Connection:
         self.is_secure = is_secure
         self.render = wire.render
         self.rooms_max = wire.rooms_max
+        self.wire = wire.name
         self._socket = client_socket
         self._wire = wire
         self._service = service

@@ -85,21 +85,28 @@ class Control:
 
 def _listen(path: Path) -> socket:
     """Return a socket that listens at a path, which only we can open. Raises StartRefused."""
-    listener = socket(native.AF_UNIX)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with short_path(path) as name:
             if _is_in_use(name):
                 raise StartRefused(f"another Greenroom runs in {path.parent}; stop that one first")
             path.unlink(missing_ok=True)
-            mask = os.umask(0o177)
-            try:
-                listener.bind(name)
-            finally:
-                os.umask(mask)
-            listener.listen()
+            return _listen_privately(name)
     except OSError as error:
         raise StartRefused(f"can't make {path}: {error.strerror or error}") from error
+
+
+def _listen_privately(name: str) -> socket:
+    listener = socket(native.AF_UNIX)
+    mask = os.umask(0o177)
+    try:
+        listener.bind(name)
+        listener.listen()
+    except OSError:
+        listener.close()
+        raise
+    finally:
+        os.umask(mask)
     return listener
 
 

@@ -48,6 +48,7 @@ class _Listener:
     """Implements app.chat.session.Client: keeps the answer, and hears nothing else."""
 
     address = "this terminal"
+    wire = "ndjson"
     rooms_max = 0
     is_secure = True
     is_closing = has_hung_up = False

@@ -25,7 +25,10 @@ log = structlog.get_logger()
 
 
 def run(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT. A second signal exits at once. Raises StartRefused."""
+    """Serve until SIGTERM, SIGINT, or the operator's word. A second signal exits at once.
+
+    Raises StartRefused.
+    """
     logging.configure(settings.log_format)
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     # First, so that too few descriptors or a taken port cost the database nothing.
@@ -37,13 +40,13 @@ def run(settings: Settings) -> None:
     service = Service(database, settings, now)
     server = Server(listener, service, settings, connections_max, tls)
     control = Control(settings.control_path, service, settings)
-    is_told_to_stop = _catch_signals(tls)
+    _catch_signals(service.shutdown.is_due, tls)
     server.start()
     control.start()
     _say_how_to_connect(server.address, is_tls=tls is not None)
     gc.collect()
     gc.freeze()  # what is here now stays: no collection need look at it again
-    is_told_to_stop.wait()
+    service.shutdown.is_due.wait()
     log.info("stopping")
     control.stop()
     server.stop()
@@ -61,8 +64,8 @@ def _say_how_to_connect(address: str, *, is_tls: bool) -> None:
     sys.stdout.flush()
 
 
-def _catch_signals(tls: Tls | None) -> Signal:
-    """Return what SIGTERM and SIGINT set from now on; a second one ends the process.
+def _catch_signals(is_due: Signal, tls: Tls | None) -> None:
+    """Let SIGTERM and SIGINT set what is waited for, and a second one end the process.
 
     SIGHUP loads the certificate anew. Without one it means what it means by itself, the end; but
     not under systemd, where no terminal can be gone, and `systemctl reload` sends it.
@@ -73,6 +76,7 @@ def _catch_signals(tls: Tls | None) -> Signal:
         if received.is_set():
             os._exit(1)
         received.set()
+        is_due.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, stop)
@@ -82,4 +86,3 @@ def _catch_signals(tls: Tls | None) -> Signal:
         gevent.signal_handler(signal.SIGHUP, lambda: log.info("nothing to load anew"))
     else:
         gevent.signal_handler(signal.SIGHUP, stop)
-    return received

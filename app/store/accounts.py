@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from app import records
 from app.names import Name
 from app.store.models import Ignored, User
 
@@ -69,10 +70,11 @@ def seen_id(connection: Connection, user_id: int) -> int:
     return connection.execute(select(User.private_seen_id).where(User.id == user_id)).scalar_one()
 
 
-def list_all(connection: Connection) -> Sequence[Row[str, bool, bool, int]]:
-    """Return (name, is_admin, is_disabled, created_at) of every account, by name."""
+def page(connection: Connection, after_key: str, count: int) -> Sequence[records.Account]:
+    """Return the first accounts behind that name, by name."""
     columns = (User.name, User.is_admin, User.is_disabled, User.created_at)
-    return connection.execute(select(*columns).order_by(User.key)).all()
+    query = select(*columns).where(User.key > after_key).order_by(User.key).limit(count)
+    return [records.Account(*row) for row in connection.execute(query)]
 
 
 def ignored_names(connection: Connection, user_id: int) -> set[str]:

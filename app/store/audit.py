@@ -2,8 +2,9 @@
 
 from typing import NamedTuple
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, func, insert, select
 
+from app.names import Name
 from app.store.models import AuditRecord, Room, User
 
 OPERATOR = "(operator)"  # whoever runs manage.py; no account can have that name
@@ -26,15 +27,17 @@ def record(connection: Connection, act: Act) -> None:
 
 
 def list_newest(
-    connection: Connection, count: int, *, user_key: str = "", room_key: str = ""
+    connection: Connection, count: int, *, user: Name | None = None, room: Name | None = None
 ) -> list[Act]:
     """Return the newest records, oldest first: of all, or by or about a user, or in a room."""
     query = select(*(getattr(AuditRecord, field) for field in Act._fields))
-    if user_key:
-        name = select(User.name).where(User.key == user_key).scalar_subquery()
-        query = query.where((AuditRecord.actor == name) | (AuditRecord.target == name))
-    if room_key:
-        name = select(Room.name).where(Room.key == room_key).scalar_subquery()
-        query = query.where(AuditRecord.room == name)
+    if user is not None:
+        known = select(User.name).where(User.key == user.key).scalar_subquery()
+        query = query.where((AuditRecord.actor == known) | (AuditRecord.target == known))
+    if room is not None:
+        # Records outlive rooms: of one that is gone, or was renamed, this finds them by the name.
+        known = select(Room.name).where(Room.key == room.key).scalar_subquery()
+        where = AuditRecord.room
+        query = query.where((where == known) | (func.lower(where) == room.key))
     query = query.order_by(AuditRecord.id.desc()).limit(count)
     return [Act(*row) for row in reversed(connection.execute(query).all())]

@@ -75,13 +75,6 @@ def reading_engine(url: str) -> Engine:
     return _sqlite_engine(url, "BEGIN", "wal_autocheckpoint = 0", "query_only = ON")
 
 
-def visiting_engine(url: str) -> Engine:
-    """Make the engine of a command that writes beside a running server, and never checkpoints."""
-    if not is_sqlite(url):
-        return postgresql.make_engine(url)
-    return _sqlite_engine(url, "BEGIN IMMEDIATE", "wal_autocheckpoint = 0", "foreign_keys = ON")
-
-
 def migrating_engine(url: str) -> Engine:
     """Make the engine of migrations: no foreign keys, since tables are made anew and swapped."""
     if not is_sqlite(url):

@@ -40,6 +40,32 @@ def open_database(url: str, note: Note) -> DatabaseLock:
     return lock
 
 
+def check_readable(url: str) -> None:
+    """Check that there is a database of this version, and change nothing. Blocks.
+
+    Raises StartRefused, with one line that says what to do.
+    """
+    if not is_sqlite(url):
+        _check_postgresql(url)
+        return
+    path = sqlite_path(url)
+    if not _size_bytes(path):
+        raise StartRefused(f"there is no database at {path}; manage.py runserver makes one")
+    try:
+        connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
+        try:
+            revision = _revision(connection, path)
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        raise StartRefused(f"{path} can't be read ({error})") from error
+    if revision != SCHEMA_REVISION:
+        raise StartRefused(
+            f"{path} is at revision {revision}, and this Greenroom needs {SCHEMA_REVISION}; a "
+            "server of this version migrates it when it starts: manage.py runserver"
+        )
+
+
 def _open_sqlite(url: str, lock: DatabaseLock, note: Note) -> None:
     path = sqlite_path(url)
     log_bytes, database_bytes = _size_bytes(_log_path(path)), _size_bytes(path)

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, cast
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, literal, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import aliased
 
 from app.events import Sanction
 from app.names import Name
+from app.records import RoomRecord
 from app.store import audit, models
 from app.store.accounts import NameTakenError
 from app.store.models import Moderator, Room, User
@@ -78,8 +79,49 @@ def create(connection: Connection, name: Name, owner_id: int, now: int) -> Store
 
 def newest(connection: Connection, count: int) -> Sequence[tuple[str, str]]:
     """Return (name, topic) of the rooms that were made last."""
-    query = select(Room.name, Room.topic).order_by(Room.id.desc()).limit(count)
-    return [(name, topic) for name, topic in connection.execute(query)]
+    query = select(Room.name, Room.topic).where(Room.deleted_at.is_(None))
+    rows = connection.execute(query.order_by(Room.id.desc()).limit(count))
+    return [(name, topic) for name, topic in rows]
+
+
+def page(connection: Connection, after_key: str, count: int) -> Sequence[RoomRecord]:
+    """Return the first rooms behind that name, by name; how many are in them is not known here."""
+    query = (
+        select(Room.name, User.name, literal(0), Room.topic, Room.created_at, Room.retention_days)
+        .join(User, User.id == Room.owner_id)
+        .where(Room.key > after_key, Room.deleted_at.is_(None))
+    )
+    rows = connection.execute(query.order_by(Room.key).limit(count))
+    return [RoomRecord(*row) for row in rows]
+
+
+def name_of(connection: Connection, room_id: int) -> str | None:
+    """Return what a room is called now, unless it is gone."""
+    query = select(Room.name).where(Room.id == room_id, Room.deleted_at.is_(None))
+    return connection.execute(query).scalar()
+
+
+def rename(connection: Connection, room_id: int, name: Name) -> None:
+    """Give a room another name. Raises NameTakenError when another one's looks the same."""
+    values = {"name": name.shown, "key": name.key, "skeleton": name.skeleton}
+    try:
+        connection.execute(update(Room).where(Room.id == room_id).values(values))
+    except IntegrityError as error:
+        raise NameTakenError from error
+
+
+def set_owner(connection: Connection, room_id: int, user_id: int) -> None:
+    """Make somebody the owner: no moderator any more, and neither banned nor muted."""
+    connection.execute(update(Room).where(Room.id == room_id).values(owner_id=user_id))
+    remove_moderator(connection, room_id, user_id)
+    connection.execute(delete(models.Sanction).filter_by(room_id=room_id, user_id=user_id))
+
+
+def give_up(connection: Connection, room_id: int, now: int) -> None:
+    """Let a room be there no more: its name is free, and what is left of it is to be removed."""
+    nobodys = f"(deleted {room_id})"  # no room can have that name
+    values = {"key": nobodys, "skeleton": nobodys, "deleted_at": now}
+    connection.execute(update(Room).where(Room.id == room_id).values(values))
 
 
 def set_topic(connection: Connection, room_id: int, topic: str) -> None:

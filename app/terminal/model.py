@@ -96,6 +96,8 @@ class Model:
             self._lose(event, [str(event.get("message"))])
         elif name in ("kicked", "banned") and event.get("user") == self.me:
             self._lose(event, phrases.sent_out_lines(event))
+        elif name == "deleted":
+            self._lose(event, phrases.event_lines(event))
         else:
             self._fact(event)
         return False
@@ -230,6 +232,9 @@ class Model:
             room.people.discard(user)
         elif event.get("event") == "topic":
             room.topic = str(event.get("topic") or "")
+        elif event.get("event") == "renamed" and room is not self.home:
+            room.name = str(event.get("name") or room.name)
+            self.known_rooms.add(room.name)
         for text in phrases.event_lines(event):
             room.add(Line(self._clock(), "fact", text))
 

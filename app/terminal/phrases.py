@@ -47,7 +47,12 @@ _ANSWERS: Mapping[str, TypeAdapter[Any]] = {
     "tokens": TypeAdapter(events.TokensListed),
     "file.list": TypeAdapter(events.FilesListed),
     "server.bans": TypeAdapter(events.ServerSanctionsListed),
+    "user.list": TypeAdapter(events.AccountsListed),
+    "room.list": TypeAdapter(events.RoomRecordsListed),
+    "sessions": TypeAdapter(events.SessionsListed),
 }
+
+_TIMES = {"at", "until", "made_at", "used_at", "connected_at"}
 
 
 def cleaned(value: Any, depth: int = _DEPTH_MAX) -> Any:
@@ -115,9 +120,7 @@ def _with_times(value: Any) -> Any:
     if not isinstance(value, Mapping):
         return value
     return {
-        key: milliseconds(item)
-        if isinstance(item, str) and key in ("at", "until", "made_at", "used_at")
-        else _with_times(item)
+        key: milliseconds(item) if isinstance(item, str) and key in _TIMES else _with_times(item)
         for key, item in value.items()
     }
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from app.operations import COMMANDS
 from app.settings import ID_MAX
-from app.shapes import InRoom
+from app.shapes import InRoom, Level
 from app.wire.text_commands import find_command, parse_arguments, summary, usage
 
 # What this client does itself, from typing to done: how it is typed, and what it does.
@@ -19,8 +19,11 @@ _OTHERWISE_HERE = {
     "join": "Enter a room, and make it if there is none; or show one that you are in.",
     "history": "Get what was said before all that is here.",
 }
-# Some come before there is a screen; some are for people whose terminal is not a program.
-_NOT_HERE = {"login", "register", *(word for word, kind in COMMANDS.items() if kind.op is None)}
+# Some come before there is a screen; some are for people whose terminal is not a program, or for
+# the operator alone.
+_NOT_HERE = {"login", "register"} | {
+    word for word, kind in COMMANDS.items() if kind.op is None or kind.least is Level.OPERATOR
+}
 _UNKNOWN = "unknown command /{}. Try /help."
 _NO_ROOM = "join a room first: /join ROOM"
 _NUMBER = re.compile(r"[0-9]{1,19}")

@@ -25,6 +25,7 @@ class NdjsonWire:
     """One connection's dialogue: bytes to commands, events to bytes."""
 
     render = staticmethod(render)  # of what everybody in a room is shown
+    name = "ndjson"
     rooms_max = ROOMS_A_SESSION_MAX
 
     def __init__(self, line_bytes_max: int) -> None:

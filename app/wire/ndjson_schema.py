@@ -52,6 +52,17 @@ ANSWERS: Mapping[type[Command], tuple[type[Answer] | None, ...]] = {
     operations.ServerMute: (events.Done,),
     operations.ServerUnmute: (events.Done,),
     operations.ServerBans: (events.ServerSanctionsListed,),
+    operations.UserList: (events.AccountsListed,),
+    operations.UserCreate: (events.Done,),
+    operations.UserPassword: (events.Done,),
+    operations.UserAdmin: (events.Done,),
+    operations.RoomList: (events.RoomRecordsListed,),
+    operations.RoomCreate: (events.Done,),
+    operations.RoomDelete: (events.Done,),
+    operations.RoomRename: (events.Done,),
+    operations.RoomOwner: (events.Done,),
+    operations.Sessions: (events.SessionsListed,),
+    operations.Shutdown: (events.Done,),
 }
 _HELP: Schema = {
     "properties": {"ops": {"type": "object", "additionalProperties": {"type": "string"}}}

@@ -31,6 +31,7 @@ class TextWire:
     """One connection's dialogue: bytes to commands, events to bytes."""
 
     render = staticmethod(render)  # of what everybody in a room is shown
+    name = "text"
     rooms_max = 1
     tag = ""  # what is said comes back to its sender as it does to all: no answer is asked for
 

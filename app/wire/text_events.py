@@ -212,6 +212,42 @@ def _file_printed(event: events.FilePrinted) -> Iterable[str]:
     yield "."
 
 
+def _accounts(event: events.AccountsListed) -> Iterable[str]:
+    for account in event.accounts:
+        what = (", admin" if account.is_admin else "") + (
+            ", disabled" if account.is_disabled else ""
+        )
+        yield f"  {account.name}{what}, made {minute(account.made_at)} UTC"
+    if event.has_more:
+        yield f"There are more: /users {event.accounts[-1].name}"
+    elif not event.accounts:
+        yield "There are no more accounts."
+
+
+def _room_records(event: events.RoomRecordsListed) -> Iterable[str]:
+    for room in event.rooms:
+        kept = f", kept for {room.retention_days} days" if room.retention_days is not None else ""
+        topic = f": {room.topic}" if room.topic else ""
+        made = f"made {minute(room.made_at)} UTC"
+        yield f"  {room.name} ({room.users}), of {room.owner}, {made}{kept}{topic}"
+    if event.has_more:
+        yield f"There are more: /roomlist {event.rooms[-1].name}"
+    elif not event.rooms:
+        yield "There are no more rooms."
+
+
+def _sessions(event: events.SessionsListed) -> Iterable[str]:
+    for each in event.sessions:
+        where = f", in {', '.join(each.rooms)}" if each.rooms else ""
+        unread = f", {_size(each.unread_bytes)} unread" if each.unread_bytes else ""
+        who = f"{each.user or 'nobody yet'} from {each.address}, {each.wire}"
+        yield f"  {each.number}: {who}, since {minute(each.connected_at)} UTC{where}{unread}"
+    if event.has_more:
+        yield f"There are more: /sessions {event.sessions[-1].number}"
+    elif not event.sessions:
+        yield "There are no more sessions."
+
+
 def _help(event: events.HelpShown) -> Iterable[str]:
     if event.command:
         try:
@@ -260,6 +296,14 @@ _SHOWN: dict[type[Event], Callable[[Any], str | Iterable[str]]] = {
     events.IgnoredListed: _ignored,
     events.TopicShown: _topic,
     events.TokensListed: _tokens,
+    events.OwnerSet: lambda event: f"{_done_to(event, 'made the owner')}.",
+    events.Renamed: lambda event: f"{event.user} renamed {event.room}: it is {event.name} now.",
+    events.Deleted: lambda event: (
+        f"{event.room} was deleted by {event.user}{_because(event.reason)}."
+    ),
+    events.AccountsListed: _accounts,
+    events.RoomRecordsListed: _room_records,
+    events.SessionsListed: _sessions,
     events.FileShared: _file_sent,
     events.FileSent: _file_sent,
     events.UploadOffered: _upload_offered,

@@ -1,0 +1,147 @@
+"""Administration of rooms: who owns one, what it is called, that there is one, or is no more.
+
+Each is a decision about the room, made when no other one is: written first, then in effect in one
+atomic stretch. A deleted room is gone at once, and its name free; what is left of it stays in the
+database, marked by `deleted_at`, until it is reaped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from gevent.lock import RLock
+
+from app import events, operations
+from app.chat.accounts import name_taken
+from app.chat.rooms import Rooms, Shown
+from app.errors import NotPossible
+from app.names import harmless, parse_name
+from app.settings import PAGE_ITEMS_MAX
+from app.store import rooms as store
+from app.store.accounts import NameTakenError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from app.chat.accounts import Accounts
+    from app.chat.acts import Acts
+    from app.chat.journal import Journal
+    from app.chat.room import Room
+    from app.chat.session import Clock, Session
+    from app.chat.tickets import Tickets
+    from app.store.database import Database
+
+
+class RoomAdministration:
+    """The acts upon rooms of admins and of the operator. All switch, and raise Refusal."""
+
+    def __init__(
+        self,
+        database: Database,
+        journal: Journal,
+        clock: Clock,
+        acts: Acts,
+        accounts: Accounts,
+        rooms: Rooms,
+        tickets: Tickets,
+    ) -> None:
+        self._database = database
+        self._journal = journal
+        self._clock = clock
+        self._acts = acts
+        self._accounts = accounts
+        self._rooms = rooms
+        self._tickets = tickets
+        self._naming = RLock()  # while a name is given to a room, or becomes free
+
+    def list_rooms(self, session: Session, command: operations.RoomList) -> None:
+        """Show a page of the rooms."""
+        after_key = parse_name(command.after).key if command.after else ""
+        found = self._database.read(
+            lambda connection: store.page(connection, after_key, PAGE_ITEMS_MAX + 1)
+        )
+        shown = [
+            replace(room, users=self._rooms.people_in(parse_name(room.name)))
+            for room in found[:PAGE_ITEMS_MAX]
+        ]
+        has_more = len(found) > PAGE_ITEMS_MAX
+        session.client.show_at_leisure(events.RoomRecordsListed(shown, has_more))
+
+    def create(self, session: Session, command: operations.RoomCreate) -> None:
+        """Make a room, and somebody its owner: every room has one."""
+        name, owner = parse_name(command.room), self._accounts.find(command.owner)
+
+        def change(connection: Connection) -> None:
+            store.create(connection, name, owner.id, self._clock())
+
+        with self._naming, self._rooms.opening(name):
+            try:
+                self._acts.write(session, "create room", owner.name, change, room=name.shown)
+            except NameTakenError as error:
+                raise name_taken(name) from error
+        session.client.show(events.Done(f"{name.shown} is a room of {owner.name} now."))
+
+    def set_owner(self, session: Session, command: operations.RoomOwner) -> None:
+        """Make somebody the owner of a room; no ban or mute stands in their way there."""
+        owner = self._accounts.find(command.user)
+        with self._deciding(command.room) as room:
+            if room.owner_id == owner.id:
+                raise NotPossible(f"{owner.name} owns {room.name} already", code="is_owner")
+            self._acts.write(
+                session,
+                "set owner",
+                owner.name,
+                lambda connection: store.set_owner(connection, room.id, owner.id),
+                room=room.name,
+            )
+            room.owner_id = owner.id
+            room.moderator_ids.discard(owner.id)
+            for sanctions in room.sanctions.values():
+                sanctions.pop(owner.id, None)
+            fact = events.OwnerSet(room.name, owner.name, session.speaker.name)
+            self._journal.append(Shown(session, room, fact))
+        self._done(session, f"{room.name} is a room of {owner.name} now.")
+
+    def rename(self, session: Session, command: operations.RoomRename) -> None:
+        """Give a room another name."""
+        name = parse_name(command.name)
+        with self._deciding(command.room) as room, self._naming, self._rooms.opening(name):
+            old = room.name
+
+            def change(connection: Connection) -> None:
+                store.rename(connection, room.id, name)
+
+            try:
+                self._acts.write(session, "rename", name.shown, change, room=old)
+            except NameTakenError as error:
+                raise name_taken(name) from error
+            self._rooms.rename(session, room, name)
+        self._done(session, f"{old} is called {name.shown} now.")
+
+    def delete(self, session: Session, command: operations.RoomDelete) -> None:
+        """Let a room be gone at once; what is left of it is removed later."""
+        reason = harmless(command.reason)
+        with self._deciding(command.room) as room, self._naming:
+
+            def change(connection: Connection) -> None:
+                store.give_up(connection, room.id, self._clock())
+
+            self._acts.write(session, "delete room", "", change, room=room.name, reason=reason)
+            self._tickets.revoke_of_all(room.id)
+            self._rooms.close(session, room, reason)
+        self._done(session, f"{room.name} is gone, and its name is free.")
+
+    @contextmanager
+    def _deciding(self, room_name: str) -> Iterator[Room]:
+        """Hold the room of that name when it is its turn. Switches. Raises Refusal."""
+        room = self._rooms.open(parse_name(room_name), None)
+        with self._rooms.deciding(room):
+            yield room
+
+    def _done(self, session: Session, sentence: str) -> None:
+        """Say so when everybody in the room was shown it."""
+        self._journal.settle(session)
+        session.client.show(events.Done(sentence))
