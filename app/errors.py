@@ -53,6 +53,7 @@ Code = Literal[
     "not_ignored",
     "not_stored",
     "not_utf8",
+    "other_database",
     "other_protocol",
     "over_quota",
     "registration_closed",

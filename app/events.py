@@ -130,6 +130,16 @@ class FileShared(RoomEvent):
     at: Milliseconds
 
 
+@dataclass(slots=True)
+class Purged(RoomEvent):
+    """The user removed so many messages for good: of `author`, or of all, between these ids."""
+
+    author: str | None
+    first_id: int
+    last_id: int
+    messages: int
+
+
 # What one session is told.
 
 
@@ -410,6 +420,23 @@ class FilePrinted(Answer):
 
     file: SharedFile
     data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RoomRetention:
+    """For how many days the messages of a room are kept; 0: for ever."""
+
+    name: str
+    days: int
+
+
+@dataclass(slots=True)
+class RetentionListed(Answer):
+    """For how many days messages are kept, 0: for ever; and the rooms where it is otherwise."""
+
+    days: int
+    rooms: Sequence[RoomRetention]
+    has_more: bool
 
 
 @dataclass(slots=True)

@@ -10,13 +10,28 @@ from typing import Annotated
 from app import commands
 from app.settings import REASON_CHARS_MAX
 from app.shapes import COMMANDS as COMMANDS
-from app.shapes import Command, Level, Reason, Rest, Seconds, UserName, Word, command
+from app.shapes import (
+    Command,
+    Level,
+    MessageId,
+    Reason,
+    Rest,
+    Seconds,
+    Span,
+    UserName,
+    Word,
+    command,
+)
 
 __all__ = ["COMMANDS", "commands"]
 
 Sentence = Annotated[str, Rest("TEXT", REASON_CHARS_MAX)]
 # A user, or an address or prefix; what could be both is an address, and with an @ before it a user.
 Target = Annotated[str, Word("TARGET")]
+# Programs may leave these out; who types a purge says whose messages, and since when.
+Author = Annotated[str, Word("USER", is_needed=True)]
+SinceSeconds = Annotated[int | None, Span(is_needed=True)]
+Keep = Annotated[str, Word("DAYS|forever|default")]
 
 
 @command
@@ -110,3 +125,33 @@ class ServerBans(Command):
     word = "serverbans"
     op = "server.bans"
     least = Level.ADMIN
+
+
+@command
+class Purge(Command):
+    """Remove for good what somebody said and shared since then, wherever it was (admins)."""
+
+    word = "purge"
+    least = Level.ADMIN
+    user: Author = ""
+    seconds: SinceSeconds = None
+    room: str = ""
+    message: MessageId = None
+
+
+@command
+class Retention(Command):
+    """Show for how long messages are kept, or set it for a room (admins)."""
+
+    word = "retention"
+    least = Level.ADMIN
+    room: Annotated[str, Word("ROOM")] = ""
+    keep: Keep = ""
+
+
+@command
+class Vacuum(Command):
+    """Give what was removed back to the disk, so that no trace of it is in the database's files."""
+
+    word = "vacuum"
+    least = Level.OPERATOR

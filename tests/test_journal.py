@@ -30,7 +30,9 @@ class _FakeStore:
         self.refusal: Exception | None = None
         self._newest_id = 0
 
-    def commit(self, messages: Sequence[NewMessage], seen: dict[int, int]) -> Sequence[int]:
+    def commit(
+        self, messages: Sequence[NewMessage], seen: dict[int, int], _write: object = None
+    ) -> Sequence[int]:
         self.batches.append([message.body for message in messages])
         self.begun.set()
         self.is_open.wait()

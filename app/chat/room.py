@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -61,6 +61,10 @@ class Room:
         """Whether `recent` has every message after that one."""
         recent = self.recent
         return len(recent) != recent.maxlen or recent[0].id <= message_id
+
+    def remember(self, messages: Iterable[events.Said]) -> None:
+        """Have these as the newest messages: what the database has, after some were removed."""
+        self.recent = deque(messages, self.recent.maxlen)
 
     def role_of(self, user_id: int, *, is_admin: bool = False) -> str:
         """Return "admin", "owner", "moderator" or "": the highest that applies here."""

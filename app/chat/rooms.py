@@ -6,7 +6,7 @@ A room becomes live when somebody enters it, and is forgotten when the last one 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
@@ -138,6 +138,8 @@ class Rooms:
         self._recent_max = max(settings.history_replay, RECENT_MESSAGES_MAX)
         self._live: dict[str, Room] = {}
         self._opening: WeakValueDictionary[str, RLock] = WeakValueDictionary()
+        self._loading = RLock()
+        self._lost = database.read(messages.lost)
 
     def join(self, session: Session, command: commands.Join) -> None:
         """Enter a room, which is made if there is none. Switches. Raises Refusal."""
@@ -175,7 +177,8 @@ class Rooms:
         After `since` it is all of them, if that is possible: from memory, or what was read here
         before and then from memory. If not, or without `since`, it is the newest. Switches.
         """
-        count, missed = self._history_replay, self._missed(room, since)
+        count, removals = self._history_replay, self._journal.removals
+        missed = self._missed(room, since)
 
         def replay(room: Room) -> tuple[Sequence[events.Said], bool]:
             newest = newest_that_fit(list(room.recent)[-count:] if count else [])
@@ -185,6 +188,9 @@ class Rooms:
             all_since = [*missed, *(said for said in room.recent if said.id > last_id)]
             is_whole = room.has_all_since(last_id) and since <= self._journal.newest_id
             is_whole = is_whole and len(newest_that_fit(all_since)) == len(all_since)
+            # What was read may have been removed meanwhile; what was said after a backup is lost.
+            is_whole = is_whole and (not missed or removals == self._journal.removals)
+            is_whole = is_whole and not any(after < since <= up_to for after, up_to in self._lost)
             return (all_since, True) if is_whole else (newest, False)
 
         return replay
@@ -297,8 +303,18 @@ class Rooms:
         lock = self._opening.setdefault(name.key, RLock())
         with lock:
             if name.key not in self._live:
-                self._live[name.key] = self._load(name) or self._create(name, maker)
+                with self._loading:
+                    self._live[name.key] = self._load(name) or self._create(name, maker)
             return self._live[name.key]
+
+    @contextmanager
+    def loading_none(self) -> Iterator[Collection[Room]]:
+        """Yield the live rooms, and load no other meanwhile: what they remember may change.
+
+        Switches.
+        """
+        with self._loading:
+            yield list(self._live.values())
 
     def _load(self, name: Name) -> Room | None:
         def work(connection: Connection) -> Room | None:

@@ -12,11 +12,13 @@ from app.chat.accounts import Accounts
 from app.chat.administration import Administration
 from app.chat.files import Files
 from app.chat.in_force import InForce
-from app.chat.journal import Journal
+from app.chat.journal import Journal, Write
 from app.chat.messages import Messages
 from app.chat.moderation import Moderation
 from app.chat.passwords import Hasher
 from app.chat.private import Private
+from app.chat.purging import Purging
+from app.chat.retention import Retention
 from app.chat.rooms import Rooms
 from app.chat.sanctions import Present, Sanctions
 from app.chat.session import OPERATOR, Client, Session, Visitor
@@ -67,9 +69,18 @@ class Service:
         self.sanctions = Sanctions(
             database, clock, self.accounts, in_force, tickets, present, self.end
         )
+        self._purging = Purging(
+            database, self.journal, clock, self.accounts, self.rooms, self._transfers
+        )
+        self._retention = Retention(
+            database, self.journal, clock, self.rooms, self._transfers, settings
+        )
         self._handlers = self._handlers_by_command()
         self._journal_greenlet = gevent.spawn(self.journal.run)
-        self._reaper_greenlet = gevent.spawn(self._transfers.run)
+        self._reaper_greenlets = [
+            gevent.spawn(self._transfers.run),
+            gevent.spawn(self._retention.run),
+        ]
 
     def _handlers_by_command(self) -> Mapping[type[Command], Handler]:
         rooms, messages, private = self.rooms, self._messages, self._private
@@ -115,6 +126,9 @@ class Service:
             operations.ServerMute: sanctions.mute,
             operations.ServerUnmute: sanctions.unmute,
             operations.ServerBans: sanctions.bans,
+            operations.Purge: self._purging.purge,
+            operations.Retention: self._retention.show_or_set,
+            operations.Vacuum: self._purging.vacuum,
             commands.Ping: _ping,
             commands.Help: _help,
             commands.Quit: _quit,
@@ -168,16 +182,23 @@ class Service:
         self.journal.finish()
         self._journal_greenlet.kill()  # it waits for work, and there is none
         self._transfers.stop()
-        self._reaper_greenlet.join()
+        self._retention.stop()
+        gevent.joinall(self._reaper_greenlets)
         self._hasher.close()
         self._database.close()
 
     def _commit(
-        self, messages: Sequence[messages_store.NewMessage], seen: Mapping[int, int]
+        self,
+        messages: Sequence[messages_store.NewMessage],
+        seen: Mapping[int, int],
+        write: Write | None,
     ) -> Sequence[int]:
         def work(connection: Connection) -> Sequence[int]:
             messages_store.note_seen(connection, seen)
-            return messages_store.store(connection, messages) if messages else ()
+            ids = messages_store.store(connection, messages) if messages else ()
+            if write is not None:
+                write(connection)
+            return ids
 
         return self._database.write(work)
 

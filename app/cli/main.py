@@ -11,7 +11,9 @@ import click
 from app.cli.accounts import createuser, users
 from app.cli.asking import settings_with
 from app.cli.audit import audit
+from app.cli.data import backup, export, restore
 from app.cli.moderation import ban, bans, kick, mute, unban, unmute
+from app.cli.upkeep import purge, retention, vacuum
 from app.errors import GreenroomError
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -134,4 +136,6 @@ def schema() -> None:
 
 
 for each in (createuser, users, kick, ban, unban, mute, unmute, bans, audit):
+    main.add_command(each)
+for each in (purge, retention, vacuum, export, backup, restore):
     main.add_command(each)

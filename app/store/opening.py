@@ -40,9 +40,35 @@ def open_database(url: str, note: Note) -> DatabaseLock:
     return lock
 
 
+def check_readable(url: str) -> None:
+    """Check that there is a database of this version, and change nothing. Blocks.
+
+    Raises StartRefused, with one line that says what to do.
+    """
+    if not is_sqlite(url):
+        _check_postgresql(url)
+        return
+    path = sqlite_path(url)
+    if not _size_bytes(path):
+        raise StartRefused(f"there is no database at {path}; manage.py runserver makes one")
+    try:
+        connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
+        try:
+            revision = revision_of(connection, path)
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        raise StartRefused(f"{path} can't be read ({error})") from error
+    if revision != SCHEMA_REVISION:
+        raise StartRefused(
+            f"{path} is at revision {revision}, and this Greenroom needs {SCHEMA_REVISION}; a "
+            "server of this version migrates it when it starts: manage.py runserver"
+        )
+
+
 def _open_sqlite(url: str, lock: DatabaseLock, note: Note) -> None:
     path = sqlite_path(url)
-    log_bytes, database_bytes = _size_bytes(_log_path(path)), _size_bytes(path)
+    log_bytes, database_bytes = _size_bytes(log_path(path)), _size_bytes(path)
     if not database_bytes and (log_bytes or (path.exists() and lock.was_ready)):
         raise StartRefused(
             f"{path} is empty or gone, though it held data; restore it from a backup, or remove "
@@ -54,7 +80,8 @@ def _open_sqlite(url: str, lock: DatabaseLock, note: Note) -> None:
     lock.mark_ready()
 
 
-def _log_path(path: Path) -> Path:
+def log_path(path: Path) -> Path:
+    """Return where a database's write-ahead log is."""
     return path.with_name(path.name + "-wal")
 
 
@@ -68,12 +95,12 @@ def _size_bytes(path: Path) -> int:
 def _examine(path: Path, note: Note) -> str | None:
     """Look for damage, and return the schema's revision; None when there is no table at all."""
     # Without a log to read, "immutable" leaves not even a -shm file behind.
-    mode = "mode=ro" if _log_path(path).exists() else "mode=ro&immutable=1"
+    mode = "mode=ro" if log_path(path).exists() else "mode=ro&immutable=1"
     try:
         connection = sqlite3.connect(f"{path.as_uri()}?{mode}", uri=True)
         try:
             _check_pages(connection, path, note)
-            return _revision(connection, path)
+            return revision_of(connection, path)
         finally:
             connection.close()
     except sqlite3.Error as error:
@@ -97,7 +124,8 @@ def _check_pages(connection: sqlite3.Connection, path: Path, note: Note) -> None
         raise StartRefused(f"{path} is damaged ({finding}); restore it from a backup")
 
 
-def _revision(connection: sqlite3.Connection, path: Path) -> str | None:
+def revision_of(connection: sqlite3.Connection, path: Path) -> str | None:
+    """Return the schema's revision; None when there is no table. Raises StartRefused."""
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
     if not tables:
         return None

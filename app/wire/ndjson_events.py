@@ -29,6 +29,7 @@ EVENT_NAMES: Mapping[type[Event], str] = {
     events.Promoted: "promoted",
     events.Demoted: "demoted",
     events.TopicSet: "topic",
+    events.Purged: "purged",
     events.PrivatelySaid: "private",
     events.FileShared: "file",
     events.FileSent: "file",

@@ -52,6 +52,9 @@ ANSWERS: Mapping[type[Command], tuple[type[Answer] | None, ...]] = {
     operations.ServerMute: (events.Done,),
     operations.ServerUnmute: (events.Done,),
     operations.ServerBans: (events.ServerSanctionsListed,),
+    operations.Purge: (events.Done,),
+    operations.Retention: (events.RetentionListed, events.Done),
+    operations.Vacuum: (events.Done,),
 }
 _HELP: Schema = {
     "properties": {"ops": {"type": "object", "additionalProperties": {"type": "string"}}}

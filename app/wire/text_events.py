@@ -25,6 +25,11 @@ def render(event: Event) -> bytes:
     return "".join([f"{line}\r\n" for line in lines]).encode()
 
 
+def render_dated(event: events.Said | events.FileShared) -> bytes:
+    """Return what a room was shown as a line of a file, with its date and time."""
+    return f"[{minute(event.at)}] {_SHOWN[type(event)](event)}\n".encode()
+
+
 def _said(event: events.Said) -> str:
     return f"* {event.user} {event.body}" if event.is_action else f"{event.user}: {event.body}"
 
@@ -212,6 +217,22 @@ def _file_printed(event: events.FilePrinted) -> Iterable[str]:
     yield "."
 
 
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _kept(days: int) -> str:
+    return f"for {_count(days, 'day')}" if days else "for ever"
+
+
+def _retention(event: events.RetentionListed) -> Iterable[str]:
+    yield f"Messages are kept {_kept(event.days)}{', but:' if event.rooms else '.'}"
+    for room in event.rooms:
+        yield f"  {room.name}: {_kept(room.days)}"
+    if event.has_more:
+        yield "There are more."
+
+
 def _help(event: events.HelpShown) -> Iterable[str]:
     if event.command:
         try:
@@ -244,6 +265,7 @@ _SHOWN: dict[type[Event], Callable[[Any], str | Iterable[str]]] = {
     events.Promoted: lambda event: f"{_done_to(event, 'made a moderator')}.",
     events.Demoted: lambda event: f"{_done_to(event, 'made a moderator no more')}.",
     events.TopicSet: lambda event: f"{event.user} set the topic: {event.topic}",
+    events.Purged: lambda event: f"{event.user} removed {_count(event.messages, 'message')}.",
     events.Connected: _connected,
     events.LoggedIn: _logged_in,
     events.Entered: _entered,
@@ -266,6 +288,7 @@ _SHOWN: dict[type[Event], Callable[[Any], str | Iterable[str]]] = {
     events.DownloadOffered: _download_offered,
     events.FilesListed: _files,
     events.FilePrinted: _file_printed,
+    events.RetentionListed: _retention,
     events.HelpShown: _help,
     events.Done: lambda event: event.sentence,
     events.Noticed: lambda event: event.sentence,
