@@ -49,6 +49,12 @@ NOT_IN_A_CONVERSATION = {
     "the password was changed meanwhile; log in again": "tests/test_service.py",
     "you left over 4096 bytes unread; come back and read on": "tests/test_attacks_connections.py",
     "you are in too many rooms; leave one first": "tests/test_ndjson.py",
+    "PostgreSQL does that by itself; to have it done now, run: psql -c 'VACUUM'": (
+        "tests/test_postgresql.py"
+    ),
+    "the log can't be emptied while something reads the database; try again": (
+        "tests/test_purging.py"
+    ),
     "log in over TLS: openssl s_client -quiet -connect HOST:PORT, to this same port": (
         "tests/test_tls.py"
     ),
@@ -90,6 +96,7 @@ SAMPLES: list[Event] = [
     events.Promoted("lobby", "bob", "alice"),
     events.Demoted("lobby", "bob", "alice"),
     events.TopicSet("lobby", "bob", "Tea at five"),
+    events.Purged("lobby", "alice", "bob", 3, 9, 3),
     events.Connected(is_registration_open=True),
     events.LoggedIn("alice"),
     events.Entered("lobby", "Tea at five", ["alice", "bob"], [_HELLO], AT),
@@ -127,6 +134,8 @@ SAMPLES: list[Event] = [
     events.FilesListed([], has_more=False),
     events.FilesListed([_FILE], has_more=False),
     events.FilePrinted(_FILE, b"hello"),
+    events.RetentionListed(0, [], has_more=False),
+    events.RetentionListed(0, [events.RoomRetention("lobby", 30)], has_more=False),
     events.HelpShown("kick", Level.USER),
     events.Done("Welcome back."),
     events.Noticed("The server is shutting down. Goodbye."),

@@ -229,7 +229,7 @@ def test_list_at_a_terminal(server: ServerProcess, run_here, new_name) -> None:
 # Every command is in --help, with a sentence, and has a --help of its own.
 def test_help(run_here, tmp_path: Path) -> None:
     whole = run_here(tmp_path, "--help").stdout
-    for command in ("runserver", "createuser", "users", "audit"):
+    for command in ("runserver", "createuser", "users", "audit", "purge", "retention", "vacuum"):
         assert re.search(rf"^  {command} +[A-Z]", whole, re.M)
         assert run_here(tmp_path, command, "-h").stdout.startswith("Usage: ")
     users = run_here(tmp_path, "users", "--help").stdout

@@ -184,9 +184,10 @@ def _put_in_place(new_path: Path, path: Path) -> Path | None:
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         kept = path.with_name(f"{path.name}.before-restore.{stamp}")
         path.rename(kept)
-    if log_path(path).exists():
-        log_path(path).rename(log_path(kept or path.with_name(f"{path.name}.lost")))
-    path.with_name(f"{path.name}-shm").unlink(missing_ok=True)
+        if log_path(path).exists():
+            log_path(path).rename(log_path(kept))
+    for suffix in ("-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
     new_path.rename(path)
     _sync(path.parent)
     return kept
