@@ -7,7 +7,17 @@ until a piece has none that is too old. Only a clock that was set back makes tha
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from sqlalchemy import Connection, ScalarSelect, delete, func, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    ScalarSelect,
+    cast,
+    delete,
+    func,
+    select,
+    update,
+)
 from sqlalchemy.orm import InstrumentedAttribute
 
 from app.settings import ID_MAX, REMOVED_AT_ONCE, SPENT_TXN_DAYS
@@ -61,7 +71,7 @@ def set_days(connection: Connection, room_id: int, days: int | None) -> None:
 
 def old_messages(connection: Connection, default_days: int, now: int) -> list[Old]:
     """Return where there are messages whose time is over."""
-    days = func.coalesce(Room.retention_days, default_days)
+    days = _days(default_days)
     said_before = now - days * DAY_MILLISECONDS
     in_rooms = select(Room.id, said_before).where(days > 0, _oldest(Room.id, "room") < said_before)
     found = [Old("room", room_id, before) for room_id, before in connection.execute(in_rooms)]
@@ -70,6 +80,11 @@ def old_messages(connection: Connection, default_days: int, now: int) -> list[Ol
         with_mail = select(User.id).where(_oldest(User.id, "recipient") < before)
         found += [Old("recipient", user_id, before) for user_id in connection.scalars(with_mail)]
     return found
+
+
+def _days(default_days: int) -> ColumnElement[int]:
+    """Return for how many days a room's messages are kept: of a type that holds milliseconds."""
+    return func.coalesce(cast(Room.retention_days, BigInteger), default_days)
 
 
 def _oldest(of: InstrumentedAttribute[int], where: str) -> ScalarSelect[int]:
@@ -100,7 +115,7 @@ def remove_some(connection: Connection, old: Old, after_id: int) -> int | None:
 
 def old_files(connection: Connection, default_days: int, now: int) -> Sequence[int]:
     """Return the ids of files that are older than their room's messages may be."""
-    days = func.coalesce(Room.retention_days, default_days)
+    days = _days(default_days)
     query = (
         select(File.id)
         .outerjoin(Room, Room.id == File.room_id)
