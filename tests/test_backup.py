@@ -12,6 +12,7 @@ import pytest
 from click.testing import Result
 
 from app.settings import FILE_IDS_SKIPPED, MESSAGE_IDS_SKIPPED
+from app.store import backup
 from tests.program import Program
 from tests.server_process import ROOT, ServerProcess
 from tests.transfers import request
@@ -142,6 +143,24 @@ def test_without_a_server(folder: Path, run_here) -> None:
     assert {each.name for each in folder.iterdir()} == {"a.db", "var"}
     for each in (path, database):
         assert stat.S_IMODE(each.stat().st_mode) == 0o600
+
+
+# A backup is what there was when it began, whatever is written while it is made.
+def test_one_moment(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backup, "BACKUP_PAGES_AT_ONCE", 1)
+    path, database, steps = folder / "a.db", folder / "var" / "greenroom.db", []
+
+    with closing(sqlite3.connect(database, isolation_level=None)) as writer:
+
+        def write(done: int, _total: int) -> None:
+            steps.append(done)
+            if len(steps) <= 5:
+                writer.execute("INSERT INTO audit VALUES (NULL, 0, 'a', 'b', 'c', 'd', 'e')")
+
+        backup.back_up(f"sqlite:///{database}", path, write)
+    assert steps == sorted(steps)  # it never began again
+    assert _rows(path, "SELECT action FROM audit") == [("create",)]
+    assert len(_rows(database, "SELECT action FROM audit")) == 6
 
 
 # A backup of an older Greenroom is migrated on its way back.
