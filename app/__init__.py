@@ -36,6 +36,7 @@ Read it in this order:
         tickets.py  transfers.py        the right to do so; the bytes
         messages.py  moderation.py  private.py
         accounts.py  tokens.py  passwords.py  turns.py  limits.py
+        purging.py  retention.py        what is removed for good, now or when its time is over
         sanctions.py  in_force.py       whom they keep out of the whole server, or silent on it
         acts.py  administration.py  room_administration.py  shutdown.py
                                         what admins and the operator do to all of these
@@ -45,6 +46,8 @@ Read it in this order:
         postgresql.py   what is different there
         messages.py  rooms.py  files.py  accounts.py  tokens.py  sanctions.py  audit.py
                                                                             the queries
+        purging.py  retention.py  vacuum.py     removing, in small pieces
+        exporting.py  backup.py                 taking it elsewhere, and back
         lock.py  opening.py  migration.py                 opening the database at start
     net/            sockets and greenlets
         protocols.py    what a newcomer speaks, by its first bytes
@@ -67,7 +70,9 @@ Read it in this order:
     cli/            manage.py's commands
         main.py         serving and chatting
         asking.py       how the others reach a running server, or the database
-        accounts.py  rooms.py  moderation.py  live.py  audit.py  tables.py  spans.py
+        accounts.py  rooms.py  moderation.py  live.py  audit.py
+        upkeep.py  data.py              removing; exports, backups
+        tables.py  spans.py  output.py
     log.py          the log
 
 Imports point one way: net -> wire, chat -> store; terminal -> client, wire; all of them -> the

@@ -55,6 +55,7 @@ Code = Literal[
     "not_planned",
     "not_stored",
     "not_utf8",
+    "other_database",
     "other_protocol",
     "over_quota",
     "registration_closed",

@@ -8,9 +8,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.errors import Code
-from app.records import Account, Connection, RoomRecord
+from app.records import (
+    Account,
+    Connection,
+    Person,
+    RoomRecord,
+    RoomRetention,
+    RoomSummary,
+    Sanction,
+    ServerSanction,
+    SharedFile,
+    Token,
+)
 from app.shapes import Level
-from app.times import Milliseconds, minute
+from app.times import Milliseconds
 
 
 @dataclass(slots=True)
@@ -152,6 +163,16 @@ class FileShared(RoomEvent):
     at: Milliseconds
 
 
+@dataclass(slots=True)
+class Purged(RoomEvent):
+    """The user removed so many messages for good: of `author`, or of all, between these ids."""
+
+    author: str | None
+    first_id: int
+    last_id: int
+    messages: int
+
+
 # What one session is told.
 
 
@@ -255,30 +276,12 @@ class HistoryShown(Answer):
     last_id: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Person:
-    """Somebody in a room; `away` is why they are away."""
-
-    name: str
-    role: str
-    away: str | None
-
-
 @dataclass(slots=True)
 class PeopleListed(Answer):
     """Who is in the room."""
 
     room: str
     people: Sequence[Person]
-
-
-@dataclass(frozen=True, slots=True)
-class RoomSummary:
-    """A room and how many are in it."""
-
-    name: str
-    users: int
-    topic: str
 
 
 @dataclass(slots=True)
@@ -289,26 +292,6 @@ class RoomsListed(Answer):
     has_more: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Sanction:
-    """A ban or a mute; `until` is when it ends, None for never."""
-
-    user: str
-    by: str
-    reason: str
-    until: Milliseconds | None
-
-    def is_over(self, now: int) -> bool:
-        """Whether its time has passed."""
-        return self.until is not None and self.until <= now
-
-    @property
-    def terms(self) -> str:
-        """Until when it holds, and why: " until 2026-11-22 14:02 UTC (reason)"."""
-        until = "" if self.until is None else f" until {minute(self.until)} UTC"
-        return until + (f" ({self.reason})" if self.reason else "")
-
-
 @dataclass(slots=True)
 class SanctionsListed(Answer):
     """Who is banned from the room and who is muted in it."""
@@ -316,13 +299,6 @@ class SanctionsListed(Answer):
     room: str
     bans: Sequence[Sanction]
     mutes: Sequence[Sanction]
-
-
-@dataclass(frozen=True, slots=True)
-class ServerSanction(Sanction):
-    """One on the whole server: of a `user`, or of a `network` of addresses; the other is empty."""
-
-    network: str = ""
 
 
 @dataclass(slots=True)
@@ -346,16 +322,6 @@ class TopicShown(Answer):
 
     room: str
     topic: str
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """What logs in as its user without a password; the secret itself is shown but once."""
-
-    number: int
-    label: str
-    made_at: Milliseconds
-    used_at: Milliseconds
 
 
 @dataclass(slots=True)
@@ -392,19 +358,6 @@ class UploadOffered(Answer):
     server: str
 
 
-@dataclass(frozen=True, slots=True)
-class SharedFile:
-    """A file; `recipient` is who alone may have it, if it is not its room's."""
-
-    id: int
-    name: str
-    size: int
-    sha256: str
-    user: str
-    recipient: str | None
-    at: Milliseconds
-
-
 @dataclass(slots=True)
 class DownloadOffered(Answer):
     """Where to fetch a file, once, and until when; `server` and `url` are the whole address."""
@@ -432,6 +385,15 @@ class FilePrinted(Answer):
 
     file: SharedFile
     data: bytes
+
+
+@dataclass(slots=True)
+class RetentionListed(Answer):
+    """For how many days messages are kept, 0: for ever; and the rooms where it is otherwise."""
+
+    days: int
+    rooms: Sequence[RoomRetention]
+    has_more: bool
 
 
 @dataclass(slots=True)

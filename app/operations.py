@@ -14,10 +14,12 @@ from app.shapes import (
     Command,
     Count,
     Level,
+    MessageId,
     Reason,
     Rest,
     RoomName,
     Seconds,
+    Span,
     UserName,
     Word,
     command,
@@ -31,6 +33,10 @@ Password = str  # typed at a prompt, or piped, and never in a chat
 AfterName = Annotated[str, Word("AFTER")]
 # A user, or an address or prefix; what could be both is an address, and with an @ before it a user.
 Target = Annotated[str, Word("TARGET")]
+# Programs may leave these out; who types a purge says whose messages, and since when.
+Author = Annotated[str, Word("USER", is_needed=True)]
+SinceSeconds = Annotated[int | None, Span(is_needed=True)]
+Keep = Annotated[str, Word("DAYS|forever|default")]
 
 
 @command
@@ -242,3 +248,33 @@ class Shutdown(Command):
     seconds: Seconds = None
     reason: Reason = ""
     cancel: bool = False
+
+
+@command
+class Purge(Command):
+    """Remove for good what somebody said and shared since then, wherever it was (admins)."""
+
+    word = "purge"
+    least = Level.ADMIN
+    user: Author = ""
+    seconds: SinceSeconds = None
+    room: str = ""
+    message: MessageId = None
+
+
+@command
+class Retention(Command):
+    """Show for how long messages are kept, or set it for a room (admins)."""
+
+    word = "retention"
+    least = Level.ADMIN
+    room: Annotated[str, Word("ROOM")] = ""
+    keep: Keep = ""
+
+
+@command
+class Vacuum(Command):
+    """Give what was removed back to the disk, so that no trace of it is in the database's files."""
+
+    word = "vacuum"
+    least = Level.OPERATOR

@@ -1,9 +1,9 @@
-"""What admins are shown of each account, room and session, in lists of them. Plain data."""
+"""What lists have of each person, room, file, account and so on. Plain data."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.times import Milliseconds
+from app.times import Milliseconds, minute
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,3 +39,79 @@ class Connection:
     rooms: Sequence[str]
     unread_bytes: int
     connected_at: Milliseconds
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody in a room; `away` is why they are away."""
+
+    name: str
+    role: str
+    away: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RoomSummary:
+    """A room and how many are in it."""
+
+    name: str
+    users: int
+    topic: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sanction:
+    """A ban or a mute; `until` is when it ends, None for never."""
+
+    user: str
+    by: str
+    reason: str
+    until: Milliseconds | None
+
+    def is_over(self, now: int) -> bool:
+        """Whether its time has passed."""
+        return self.until is not None and self.until <= now
+
+    @property
+    def terms(self) -> str:
+        """Until when it holds, and why: " until 2026-11-22 14:02 UTC (reason)"."""
+        until = "" if self.until is None else f" until {minute(self.until)} UTC"
+        return until + (f" ({self.reason})" if self.reason else "")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSanction(Sanction):
+    """One on the whole server: of a `user`, or of a `network` of addresses; the other is empty."""
+
+    network: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What logs in as its user without a password; the secret itself is shown but once."""
+
+    number: int
+    label: str
+    made_at: Milliseconds
+    used_at: Milliseconds
+
+
+@dataclass(frozen=True, slots=True)
+class SharedFile:
+    """A file; `recipient` is who alone may have it, if it is not its room's."""
+
+    id: int
+    name: str
+    size: int
+    sha256: str
+    user: str
+    recipient: str | None
+    at: Milliseconds
+
+
+@dataclass(frozen=True, slots=True)
+class RoomRetention:
+    """For how many days the messages of a room are kept; 0: for ever."""
+
+    name: str
+    days: int

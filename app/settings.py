@@ -64,6 +64,23 @@ TICKETS_MAX = 10_000  # of all users: some 5 MB
 TRANSFERS_A_USER_MAX = 16  # under way at once
 TRANSFERS_MAX = 128  # of all users: with the chunk that each holds, some 32 MiB
 
+# What is removed for good, and what is kept. A piece is a transaction: what a message waits for.
+REMOVED_AT_ONCE = 500  # messages that a piece of it looks at: some 2 ms of the writer's time
+REAP_SECONDS = 3_600  # between looks for messages whose time is over, and for deleted rooms
+ROOM_REAP_SECONDS = 60  # from a room's deletion until it is reaped: what was said is stored by then
+RETENTION_DAYS_MAX = 3_650  # that a room can be set to; longer is for ever
+SPENT_TXN_DAYS = 7  # in which what was purged can't be said again by a program's retry
+VACUUM_PAGES_AT_ONCE = 32  # of 4 KiB, given back to the disk in a transaction, one after the other
+CHECKPOINT_TRIES_MAX = 50  # to empty the write-ahead log: a second, in which readers come to an end
+CHECKPOINT_WAIT_MILLISECONDS = 10  # for readers, in one try: messages wait as long
+EXPORT_PAGE = 500  # messages or files read at once
+BACKUP_PAGES_AT_ONCE = 1_024  # of 4 KiB, between looks at the clock and the progress bar
+# How far ids jump ahead in a restored database, so that none is given twice: further than they came
+# since the backup, and not so far that a person could not type the number of a file.
+MESSAGE_IDS_SKIPPED = 10_000_000_000  # some 300 messages a second for a year
+FILE_IDS_SKIPPED = 100_000
+TOKEN_IDS_SKIPPED = 100_000
+
 # Connections.
 ACCEPT_BACKLOG = 1_024  # that the kernel holds until they are accepted
 ACCEPTED_IN_A_ROW_MAX = 8  # before everybody else gets a turn: some 2 ms
@@ -194,6 +211,9 @@ class Settings(BaseSettings):
     file_bytes_max: int = Field(8 << 20, ge=0, description="largest file; 0: none can be shared")
     file_quota_bytes: int = Field(64 << 20, ge=0, description="of all files of one user together")
     file_days_max: int = Field(30, ge=1, description="for how long a file is kept")
+    retention_days: int = Field(
+        0, ge=0, le=RETENTION_DAYS_MAX, description="for how long messages are kept; 0: for ever"
+    )
     log_format: Literal["console", "json"] = Field("console", description="for people, or programs")
 
     @field_validator("listen")

@@ -91,8 +91,8 @@ def start(server: Server, core: int) -> Figures:
     """Start on a database of a million messages (which the page cache still holds), and join."""
     with tempfile.TemporaryDirectory(prefix="greenroom-bench-") as name:
         folder = Path(name)
-        _make_room(server, core, folder)
-        _fill_room(folder / "greenroom.db")
+        make_room(server, core, folder)
+        fill_room(folder / "greenroom.db")
         began = time.monotonic()
         with (
             server.started(core, folder) as process,
@@ -118,7 +118,7 @@ def start(server: Server, core: int) -> Figures:
     }
 
 
-def _make_room(server: Server, core: int, folder: Path) -> None:
+def make_room(server: Server, core: int, folder: Path) -> None:
     """Let the server make its tables, an account and a room, and end."""
     with (
         server.started(core, folder) as process,
@@ -128,7 +128,7 @@ def _make_room(server: Server, core: int, folder: Path) -> None:
         server.check_exit(process.stop())
 
 
-def _fill_room(database: Path) -> None:
+def fill_room(database: Path) -> None:
     """Write a million messages of the owner into the room: a second apart, up to now."""
     now_ms = time.time_ns() // 1_000_000
     bodies = (f"message {number} of a long history" for number in range(1, MESSAGES_AT_START))

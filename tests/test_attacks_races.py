@@ -217,7 +217,7 @@ def test_kick_and_history() -> None:
     session, room = fake_session("eve"), fake_room()
     session.rooms[room.key], room.present[session.speaker] = room, 1
     database = SimpleNamespace(read=lambda _work: room.drop(session))
-    messages = Messages(database, SimpleNamespace(newest_id=0), lambda: 0)
+    messages = Messages(database, SimpleNamespace(newest_id=0, removals=0), lambda: 0)
     with pytest.raises(NotPossible, match="you are not in lobby any more"):
         messages.history(session, History())
     assert session.client.shown == []

@@ -8,10 +8,10 @@ from gevent.event import Event as Signal
 
 from app.chat import journal as module
 from app.chat.delivery import Delivery
-from app.chat.journal import Entry, Journal
+from app.chat.journal import Entry, Journal, WrittenEntry
 from app.chat.session import Session
 from app.errors import NotStored, Unavailable
-from app.events import Joined, Refused, Said
+from app.events import Done, Joined, Refused, Said
 from app.store.messages import NewMessage
 from tests.fakes import fake_room, fake_session
 
@@ -30,8 +30,11 @@ class _FakeStore:
         self.refusal: Exception | None = None
         self._newest_id = 0
 
-    def commit(self, messages: Sequence[NewMessage], seen: dict[int, int]) -> Sequence[int]:
-        self.batches.append([message.body for message in messages])
+    def commit(
+        self, messages: Sequence[NewMessage], seen: dict[int, int], write: object
+    ) -> Sequence[int]:
+        written = ["(written)"] if write is not None else []
+        self.batches.append([*(message.body for message in messages), *written])
         self.begun.set()
         self.is_open.wait()
         if self.refusal is not None:
@@ -62,6 +65,16 @@ class _Talk(Entry):
 
     def release(self, delivery: Delivery) -> None:
         delivery.show(self.room, self.event)
+
+
+class _Written(WrittenEntry):
+    """Something that is written with what was said before it."""
+
+    def write(self, _connection: object) -> None:
+        """Do nothing: the fake store keeps that it was asked to."""
+
+    def release(self, delivery: Delivery) -> None:
+        delivery.answer(self.sender, Done("It is written."))
 
 
 @pytest.fixture(autouse=True)
@@ -377,3 +390,30 @@ def test_seen_while_committing(journal, store) -> None:
     store.is_open.set()
     journal.finish()
     assert store.seen == {7: 71}
+
+
+# What is written with messages is written with those before it, and with none that come after.
+def test_what_is_written_ends_its_batch(journal, store, say, alice, bob) -> None:
+    store.hold()
+    say(alice, "1")
+    store.begun.wait()
+    say(alice, "2", "3")
+    journal.append(_Written(bob))
+    say(alice, "4")
+    store.is_open.set()
+    journal.settle(alice)
+    assert store.batches == [["1"], ["2", "3", "(written)"], ["4"]]
+    assert _lines(bob)[-3:] == ["Said alice 3", "Done!", "Said alice 4"]
+
+
+# What could not be written has not happened, and whoever waits for it learns why.
+def test_what_could_not_be_written(journal, store, say, alice, bob) -> None:
+    store.refusal = NotStored("not stored: the disk is full")
+    entry = _Written(bob)
+    journal.append(entry)
+    journal.settle(bob)
+    assert entry.refusal is store.refusal
+    store.refusal = None
+    say(alice, "hello")
+    journal.settle(alice)
+    assert _lines(bob) == ["Said alice hello"]

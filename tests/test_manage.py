@@ -284,6 +284,21 @@ def test_createuser_interrupted(server: ServerProcess, run_here, new_name) -> No
     assert name not in run_here(server.folder, "users", "list").stdout
 
 
+# At a terminal a purge asks whether that is meant, and says of how many messages.
+def test_purge_at_a_terminal(server: ServerProcess, new_name) -> None:
+    alice = server.connect().register(new_name("alice")).join(new_name("room"))
+    alice.type("one", "two")
+    alice.expect_lines(f"{alice.name}: one", f"{alice.name}: two")
+    for answer, told in (("n", "Aborted!"), ("y", "Removed 2 messages and 0 files.")):
+        terminal = _terminal(server.folder, "purge", "--user", alice.name)
+        terminal.expect_exact("Remove 2 messages for good? [y/N]: ")
+        terminal.sendline(answer)
+        terminal.expect_exact(told)
+        terminal.expect(pexpect.EOF)
+        terminal.close()
+    alice.expect_lines("(operator) removed 2 messages.")
+
+
 # At a terminal, lists are tables with a header.
 def test_list_at_a_terminal(server: ServerProcess, run_here, new_name) -> None:
     name = new_name("alice")

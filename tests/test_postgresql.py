@@ -96,6 +96,22 @@ def test_transcripts(postgres: Postgresql, start_server, run_here, name: str) ->
     play(path, partial(start_server, DATABASE_URL=url), partial(run_here, DATABASE_URL=url))
 
 
+# What is removed is gone here as well, at once and by its age; the rest PostgreSQL does itself.
+def test_removing(server: ServerProcess, programs: list[Program], url: str, new_name) -> None:
+    control, (bob, carol, *_) = server.control(), programs
+    (spam,) = bob.say("spam", txn="t-1")
+    (kept,) = carol.say("kept")
+    control.call("purge", user=bob.name, room=bob.room)
+    assert bob.say("spam", txn="t-1") == [spam]
+    page = carol.call("history", after=0)
+    assert [message["id"] for message in page["messages"]] == [kept]
+    with engine_of(url).begin() as connection:
+        connection.exec_driver_sql("UPDATE messages SET said_at = said_at - 3000000000")
+    control.call("retention", room=bob.room, keep="30")
+    wait_until(lambda: not carol.call("history")["messages"], "the old message is gone")
+    assert control.refused("vacuum") == "other_database"
+
+
 # Whoever says things at the same time, all see them in one order; so are their ids, and history.
 def test_one_order(programs: list[Program]) -> None:
     bodies = [f"{program.name} {number}" for program in programs for number in range(SAYS)]

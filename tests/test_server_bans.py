@@ -10,7 +10,7 @@ from pathlib import Path
 import gevent
 import pytest
 
-from app import commands, events, operations
+from app import commands, operations, records
 from app.chat import passwords
 from app.chat.in_force import InForce
 from app.chat.session import Session
@@ -134,7 +134,7 @@ def test_who_is_in_a_network(place: Place) -> None:
 # Thousands of networks cost a look-up as little as the lengths of prefix that there are.
 def test_many_networks() -> None:
     bans = [
-        events.ServerSanction("", "alice", "", None, f"2001:db8:{number:x}::/48")
+        records.ServerSanction("", "alice", "", None, f"2001:db8:{number:x}::/48")
         for number in range(5_000)
     ]
     in_force = InForce(StoredServerSanction("ban", None, ban) for ban in bans)
@@ -430,7 +430,7 @@ def test_a_deserted_room(place: Place) -> None:
     den = alice.rooms["den"]
     assert (den.topic, den.moderator_ids) == ("Tea", {2})
     for kind in ("ban", "mute"):
-        assert den.sanctions[kind] == {2: events.Sanction("bob", "(operator)", "", None)}
+        assert den.sanctions[kind] == {2: records.Sanction("bob", "(operator)", "", None)}
     place.do(alice, commands.Leave())
     for undone in (commands.Unban, commands.Unmute, commands.Demote):
         place.do(place.operator, undone("bob", room="den"))

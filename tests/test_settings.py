@@ -36,6 +36,7 @@ DEFAULTS = {
     "file_bytes_max": 8 << 20,
     "file_quota_bytes": 64 << 20,
     "file_days_max": 30,
+    "retention_days": 0,
     "log_format": "console",
 }
 
@@ -103,6 +104,7 @@ def test_defaults(runserver: Run) -> None:
         ("file_bytes_max", "0", 0),
         ("file_quota_bytes", "1000", 1000),
         ("file_days_max", "1", 1),
+        ("retention_days", "30", 30),
         ("log_format", "json", "json"),
     ],
 )

@@ -56,6 +56,20 @@ def test_unread(model: Model) -> None:
     assert shown(place(model)) == " 0:home [1:lobby] 2:dev "
 
 
+# What was removed for good is not on the screen either: of that author, and of those ids.
+def test_what_was_removed(model: Model) -> None:
+    for number, user in enumerate(("bob", "carol", "bob", "bob"), start=7):
+        model.apply(said(f"line {number}", user=user, id=number))
+    purged = happened("purged", "alice", author="bob", first_id=7, last_id=9, messages=2)
+    model.apply(purged)
+    told = ["(removed)", "line 8", "(removed)", "line 10", "alice removed 2 messages."]
+    assert texts(model.find("lobby")) == told
+    model.apply(purged | {"author": None, "first_id": 8, "last_id": 8, "messages": 1})
+    assert texts(model.find("lobby"))[1] == "(removed)"
+    model.apply(purged | {"last_id": "all"})  # that makes no sense, and is nothing
+    assert texts(model.find("lobby"))[3] == "line 10"
+
+
 # Whoever is called by name hears it: whole, in any case, by somebody else, and when it is said.
 def test_mentions(model: Model) -> None:
     for body in ("alice: hi", "hi Alice!", "ALICE"):

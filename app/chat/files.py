@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from app import commands, events
+from app import commands, events, records
 from app.chat.journal import Entry
 from app.chat.rooms import Shown
 from app.chat.tickets import DownloadTicket, UploadTicket
@@ -152,7 +152,7 @@ class Files:
         self._transfers.remove(shared.id)
 
     def _withdraw_as_moderator(
-        self, session: Session, shared: events.SharedFile, room: Room | None
+        self, session: Session, shared: records.SharedFile, room: Room | None
     ) -> None:
         user, now = session.speaker, self._clock()
         refusal = Forbidden(
@@ -173,7 +173,7 @@ class Files:
 
             self._database.write(work)
 
-    def receive(self, token: str, size: int | None, read: Read) -> events.SharedFile:
+    def receive(self, token: str, size: int | None, read: Read) -> records.SharedFile:
         """Take in and share a file that comes over HTTP, of that size if it was told. Switches.
 
         `read` gives its bytes. Raises Refusal, and what `read` raises; then nothing is kept. If it
@@ -188,7 +188,7 @@ class Files:
         with self._tickets.using(token, UploadTicket):
             return self._take_in(ticket, max(sizes, default=None), read, None)
 
-    def offered(self, token: str) -> events.SharedFile:
+    def offered(self, token: str) -> records.SharedFile:
         """Return which file a token is good for. Raises NotPossible when it is for none."""
         return self._tickets.find(token, DownloadTicket).file.shared
 
@@ -229,7 +229,7 @@ class Files:
 
     def _take_in(
         self, ticket: UploadTicket, size: int | None, read: Read, sender: Session | None
-    ) -> events.SharedFile:
+    ) -> records.SharedFile:
         """Keep and share a file; `sender` waits until it is shown. Switches. Raises Refusal."""
         recipient_id = ticket.recipient.id if ticket.recipient else None
         new = NewFile(ticket.room_id, recipient_id, ticket.user.id, ticket.name)
@@ -245,7 +245,7 @@ class Files:
 
     def _share(
         self, ticket: UploadTicket, incoming: Incoming, sender: Session | None
-    ) -> events.SharedFile:
+    ) -> records.SharedFile:
         """Let a file be there whose bytes all are, and show it to those whom it is for.
 
         In a room it is a decision: who is sent out before has not shared it, and who is sent out
@@ -282,7 +282,7 @@ def _may_fetch(session: Session, found: StoredFile) -> bool:
     return session.speaker.id in (found.user_id, found.recipient_id)
 
 
-def _what(shared: events.SharedFile) -> tuple[int, str, int, str, int]:
+def _what(shared: records.SharedFile) -> tuple[int, str, int, str, int]:
     """Return what an event says of a file."""
     return shared.id, shared.name, shared.size, shared.sha256, shared.at
 

@@ -6,7 +6,9 @@ What it promises:
   3. While a batch is being committed, what arrives forms the next one.
   4. A batch that can't be committed is told to its senders and shown to nobody; what need not be
      stored (joined, left) is released all the same, and the journal goes on.
-  5. It holds a bounded number of messages; senders wait beyond it, and so does their TCP.
+  5. What is written together with the messages before it, like the end of a purge, is the last of
+     its batch: it is about what everybody was shown before, and about nothing that comes after.
+  6. It holds a bounded number of messages; senders wait beyond it, and so does their TCP.
 
 An idle journal commits at once. A busy one starts a batch at most every few milliseconds, so that
 the more there is to do, the bigger the batches and the cheaper each delivery.
@@ -36,12 +38,15 @@ from app.settings import (
 )
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from app.chat.session import Session
     from app.store.messages import NewMessage
 
 log = structlog.get_logger()
 
-Commit = Callable[["Sequence[NewMessage]", Mapping[int, int]], Sequence[int]]
+Write = Callable[["Connection"], None]
+Commit = Callable[["Sequence[NewMessage]", Mapping[int, int], "Write | None"], Sequence[int]]
 
 
 class Entry:
@@ -86,12 +91,32 @@ class SaidEntry(Entry):
         self.is_new = is_new
 
 
+class WrittenEntry(Entry):
+    """Something that is written in the transaction of the messages before it, and then released.
+
+    Its `sender` waits for it. Could it not be written, `refusal` says why.
+    """
+
+    __slots__ = ("refusal",)
+
+    sender: Session
+
+    def __init__(self, sender: Session) -> None:
+        super().__init__(sender)
+        self.refusal: NotStored | None = None
+
+    def write(self, connection: Connection) -> None:
+        """Write it, in the writer's thread."""
+        raise NotImplementedError
+
+
 class Journal:
     """See the promises at the top of this file."""
 
     def __init__(self, commit: Commit, newest_id: int) -> None:
-        """Commit with `commit(messages, seen)`, which switches and raises NotStored."""
+        """Commit with `commit(messages, seen, write)`, which switches and raises NotStored."""
         self.newest_id = newest_id  # of what was released
+        self.removals = 0  # how often messages were removed that some may have read before
         self.is_failing = False  # whether the last commit failed
         self._is_finishing = False
         self._commit = commit
@@ -190,6 +215,8 @@ class Journal:
             batch.append(entry)
             if entry.message is not None:
                 batch_bytes += len(entry.message.body)
+            elif isinstance(entry, WrittenEntry):
+                break
         self._queued_bytes -= batch_bytes
         if not self._is_full:
             self._has_room.set()
@@ -205,15 +232,19 @@ class Journal:
         """Commit what is to be stored, and return what may be released: all, or the rest."""
         stored = [entry for entry in batch if entry.message is not None]
         seen = dict(self._seen)
-        if not stored and not seen:
+        written = batch[-1] if batch and isinstance(batch[-1], WrittenEntry) else None
+        if not stored and not seen and written is None:
             return batch
+        messages = [entry.message for entry in stored if entry.message]
         try:
-            ids = self._commit([entry.message for entry in stored if entry.message], seen)
+            ids = self._commit(messages, seen, written.write if written else None)
         except NotStored as refusal:
             log.warning("messages not stored", count=len(stored), reason=str(refusal))
             self.is_failing = True
             _tell_senders(stored, refusal)
-            return [entry for entry in batch if entry.message is None]
+            if written is not None:
+                written.refusal = refusal
+            return [entry for entry in batch if entry.message is None and entry is not written]
         self.is_failing = False
         for entry, message_id in zip(stored, ids, strict=True):
             is_new = message_id > self.newest_id  # ids rise: any other was stored before

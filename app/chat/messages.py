@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import gevent
@@ -85,6 +86,14 @@ class Messages:
         """
         session.client.show_at_leisure(self._page(session, command))
 
+    def _read(self, limits: store.Page) -> Sequence[events.Said]:
+        """Read messages, anew if some were removed while they were read. Switches."""
+        while True:
+            removals = self._journal.removals
+            found = self._database.read(lambda connection: store.page(connection, limits))
+            if removals == self._journal.removals:
+                return found
+
     def _page(self, session: Session, command: commands.History) -> events.HistoryShown:
         """Read what `history` shows; that alone is kept while its reader takes it. Switches."""
         room = session.room_or_refuse(command.room)
@@ -93,7 +102,7 @@ class Messages:
         after_id, length = command.after or 0, command.count + 1
         goes_on = command.after is not None and command.before is None
         limits = store.Page(room.id, after_id, before_id, length, goes_on, REPLAY_BYTES_MAX)
-        found = self._database.read(lambda connection: store.page(connection, limits))
+        found = self._read(limits)
         if session.rooms.get(room.key) is not room:  # it was sent out while that was read
             raise NotPossible(f"you are not in {room.name} any more", code="no_room")
         if goes_on:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from app import commands, events
+from app import commands, events, records
 from app.chat.journal import Journal
 from app.chat.room import Room
 from app.chat.rooms import Rooms, Shown
@@ -223,7 +223,7 @@ class Moderation:
                 store.remove_moderator(connection, room.id, target.id)
 
         self._write(case, kind, reason, change)
-        room.sanctions[kind][target.id] = events.Sanction(target.name, case.by.name, reason, until)
+        room.sanctions[kind][target.id] = records.Sanction(target.name, case.by.name, reason, until)
 
     def _lift(self, case: _Case, kind: SanctionKind) -> None:
         """End a ban or a mute that is in force."""

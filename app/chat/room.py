@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from gevent.lock import RLock
 
-from app import events
+from app import events, records
 from app.errors import Forbidden, NotPossible
 from app.settings import REPLAY_BYTES_MAX
 from app.store.rooms import SanctionKind, StoredRoom
@@ -63,6 +63,10 @@ class Room:
         recent = self.recent
         return len(recent) != recent.maxlen or recent[0].id <= message_id
 
+    def remember(self, messages: Iterable[events.Said]) -> None:
+        """Have these as the newest messages: what the database has, after some were removed."""
+        self.recent = deque(messages, self.recent.maxlen)
+
     def role_of(self, user_id: int, *, is_admin: bool = False) -> str:
         """Return "admin", "owner", "moderator" or "": the highest that applies here."""
         if is_admin:
@@ -71,7 +75,7 @@ class Room:
             return "owner"
         return "moderator" if user_id in self.moderator_ids else ""
 
-    def sanction(self, kind: SanctionKind, user_id: int, now: int) -> events.Sanction | None:
+    def sanction(self, kind: SanctionKind, user_id: int, now: int) -> records.Sanction | None:
         """Return the ban or mute on a user that is in force."""
         sanction = self.sanctions[kind].get(user_id)
         return None if sanction is None or sanction.is_over(now) else sanction

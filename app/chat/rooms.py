@@ -6,7 +6,7 @@ A room becomes live when somebody enters it, and is forgotten when the last one 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 
 from gevent.lock import RLock
 
-from app import commands, events
+from app import commands, events, records
 from app.chat.journal import Entry, Journal
 from app.chat.room import Room, newest_that_fit
 from app.errors import Forbidden, NotPossible
@@ -177,6 +177,8 @@ class Rooms:
         self._recent_max = max(settings.history_replay, RECENT_MESSAGES_MAX)
         self._live: dict[str, Room] = {}
         self._opening: WeakValueDictionary[str, RLock] = WeakValueDictionary()
+        self._loading = RLock()
+        self._lost = database.read(messages.lost)
 
     def join(self, session: Session, command: commands.Join) -> None:
         """Enter a room, which is made if there is none. Switches. Raises Refusal."""
@@ -214,7 +216,8 @@ class Rooms:
         After `since` it is all of them, if that is possible: from memory, or what was read here
         before and then from memory. If not, or without `since`, it is the newest. Switches.
         """
-        count, missed = self._history_replay, self._missed(room, since)
+        count, removals = self._history_replay, self._journal.removals
+        missed = self._missed(room, since)
 
         def replay(room: Room) -> tuple[Sequence[events.Said], bool]:
             newest = newest_that_fit(list(room.recent)[-count:] if count else [])
@@ -224,6 +227,9 @@ class Rooms:
             all_since = [*missed, *(said for said in room.recent if said.id > last_id)]
             is_whole = room.has_all_since(last_id) and since <= self._journal.newest_id
             is_whole = is_whole and len(newest_that_fit(all_since)) == len(all_since)
+            # What was read may have been removed meanwhile; what was said after a backup is lost.
+            is_whole = is_whole and (not missed or removals == self._journal.removals)
+            is_whole = is_whole and not any(after < since <= up_to for after, up_to in self._lost)
             return (all_since, True) if is_whole else (newest, False)
 
         return replay
@@ -303,7 +309,7 @@ class Rooms:
         """Show who is in the room. Switches. Raises Refusal when not in it."""
         with self.holding(self.room_of(session, command.room)) as room:
             people = [
-                events.Person(user.name, room.role_of(user.id, is_admin=user.is_admin), user.away)
+                records.Person(user.name, room.role_of(user.id, is_admin=user.is_admin), user.away)
                 for user in room.present
             ]
         people.sort(key=lambda person: person.name.casefold())
@@ -314,9 +320,9 @@ class Rooms:
         stored = self._database.read(
             lambda connection: store.newest(connection, ROOMS_LISTED_MAX + 1)
         )
-        summaries = {name: events.RoomSummary(name, 0, topic) for name, topic in stored}
+        summaries = {name: records.RoomSummary(name, 0, topic) for name, topic in stored}
         for room in self._live.values():
-            summaries[room.name] = events.RoomSummary(room.name, len(room.present), room.topic)
+            summaries[room.name] = records.RoomSummary(room.name, len(room.present), room.topic)
         ranked = sorted(summaries.values(), key=lambda each: (-each.users, each.name.casefold()))
         has_more = len(ranked) > ROOMS_LISTED_MAX
         session.client.show_at_leisure(events.RoomsListed(ranked[:ROOMS_LISTED_MAX], has_more))
@@ -380,8 +386,18 @@ class Rooms:
             return room
         with self.opening(name):
             if name.key not in self._live:
-                self._live[name.key] = self._load(name) or self._create(name, maker)
+                with self._loading:
+                    self._live[name.key] = self._load(name) or self._create(name, maker)
             return self._live[name.key]
+
+    @contextmanager
+    def loading_none(self) -> Iterator[Collection[Room]]:
+        """Yield the live rooms, and load no other meanwhile: what they remember may change.
+
+        Switches.
+        """
+        with self._loading:
+            yield list(self._live.values())
 
     def _load(self, name: Name) -> Room | None:
         def work(connection: Connection) -> Room | None:

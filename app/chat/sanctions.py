@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from gevent.lock import RLock
 
-from app import events, operations
+from app import events, operations, records
 from app.chat.in_force import Target
 from app.errors import Code, Forbidden, NotPossible, Unavailable
 from app.names import harmless
@@ -179,7 +179,7 @@ class Sanctions:
 
     def _put(
         self, case: _Case, kind: SanctionKind, seconds: int | None, reason: str
-    ) -> events.ServerSanction:
+    ) -> records.ServerSanction:
         """Write a ban or a mute, and put it in force."""
         if len(self._in_force.all(kind, case.now)) >= SERVER_SANCTIONS_MAX:
             raise Unavailable(
@@ -193,7 +193,7 @@ class Sanctions:
         )
         self._write(case, f"server {kind}", reason, lambda connection: store.put(connection, new))
         user, network = target.account.name if target.account else "", new.network or ""
-        made = events.ServerSanction(user, case.by.name, reason, until, network)
+        made = records.ServerSanction(user, case.by.name, reason, until, network)
         self._in_force.put(kind, target, made, case.now)
         return made
 
@@ -247,7 +247,7 @@ def _is_in(address: str, target: Target) -> bool:
     return target.network is not None and read_address(address) in target.network
 
 
-def _banned(ban: events.ServerSanction) -> events.Refused:
+def _banned(ban: records.ServerSanction) -> events.Refused:
     who = "your address is" if ban.network else "you are"
     return events.Refused("banned", f"{who} banned from this server{ban.terms}")
 

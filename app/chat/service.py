@@ -14,11 +14,13 @@ from app.chat.acts import Acts
 from app.chat.administration import Administration
 from app.chat.files import Files
 from app.chat.in_force import InForce
-from app.chat.journal import Journal
+from app.chat.journal import Journal, Write
 from app.chat.messages import Messages
 from app.chat.moderation import Moderation
 from app.chat.passwords import Hasher
 from app.chat.private import Private
+from app.chat.purging import Purging
+from app.chat.retention import Retention
 from app.chat.room_administration import RoomAdministration
 from app.chat.rooms import Rooms
 from app.chat.sanctions import Present, Sanctions
@@ -79,9 +81,18 @@ class Service:
             database, self.journal, clock, acts, self.accounts, self.rooms, tickets
         )
         self.shutdown = Shutdown(acts, self.sessions)
+        self._purging = Purging(
+            database, self.journal, clock, self.accounts, self.rooms, self._transfers
+        )
+        self._retention = Retention(
+            database, self.journal, clock, self.rooms, self._transfers, settings
+        )
         self._handlers = self._handlers_by_command()
         self._journal_greenlet = gevent.spawn(self.journal.run)
-        self._reaper_greenlet = gevent.spawn(self._transfers.run)
+        self._reaper_greenlets = [
+            gevent.spawn(self._transfers.run),
+            gevent.spawn(self._retention.run),
+        ]
 
     def _handlers_by_command(self) -> Mapping[type[Command], Handler]:
         rooms, messages, private = self.rooms, self._messages, self._private
@@ -139,6 +150,9 @@ class Service:
             operations.RoomOwner: room_administration.set_owner,
             operations.Sessions: administration.list_sessions,
             operations.Shutdown: self.shutdown.plan,
+            operations.Purge: self._purging.purge,
+            operations.Retention: self._retention.show_or_set,
+            operations.Vacuum: self._purging.vacuum,
             commands.Ping: _ping,
             commands.Help: _help,
             commands.Quit: _quit,
@@ -193,16 +207,23 @@ class Service:
         self._journal_greenlet.kill()  # it waits for work, and there is none
         self.shutdown.stop()
         self._transfers.stop()
-        self._reaper_greenlet.join()
+        self._retention.stop()
+        gevent.joinall(self._reaper_greenlets)
         self._hasher.close()
         self._database.close()
 
     def _commit(
-        self, messages: Sequence[messages_store.NewMessage], seen: Mapping[int, int]
+        self,
+        messages: Sequence[messages_store.NewMessage],
+        seen: Mapping[int, int],
+        write: Write | None,
     ) -> Sequence[int]:
         def work(connection: Connection) -> Sequence[int]:
             messages_store.note_seen(connection, seen)
-            return messages_store.store(connection, messages) if messages else ()
+            ids = messages_store.store(connection, messages) if messages else ()
+            if write is not None:
+                write(connection)
+            return ids
 
         return self._database.write(work)
 

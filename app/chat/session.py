@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Protocol
 from gevent.event import Event as Signal
 
 from app.errors import Forbidden, NotPossible
-from app.events import Event, ServerSanction
+from app.events import Event
 from app.names import parse_name
+from app.records import ServerSanction
 from app.shapes import Level
 from app.store import audit
 

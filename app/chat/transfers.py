@@ -147,6 +147,12 @@ class Transfers:
         with self._reading:
             return self._database.read(lambda connection: store.chunk(connection, file_id, place))
 
+    def discard(self, file_id: int) -> None:
+        """Let a file be there no more, and remove what is left of it. Switches. Raises Refusal."""
+        if file_id not in self._under_way:
+            self.withdraw(file_id)
+            self.remove(file_id)
+
     def withdraw(self, file_id: int) -> None:
         """Let a file be there no more. Switches. Raises Unavailable."""
         self.write(lambda connection: store.withdraw(connection, file_id))
@@ -182,6 +188,4 @@ class Transfers:
         made_before = self._clock() - self._days_max * _DAY_MILLISECONDS
         due = self._database.read(lambda connection: store.due(connection, made_before))
         for file_id in due:
-            if file_id not in self._under_way:
-                self.withdraw(file_id)
-                self.remove(file_id)
+            self.discard(file_id)

@@ -12,7 +12,7 @@ import click
 from app.errors import DatabaseInUse
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection as DatabaseConnection
+    from sqlalchemy import Engine
 
     from app.client.connection import Connection
     from app.settings import Settings
@@ -145,8 +145,8 @@ def _local_operator(settings: Settings) -> Iterator[Ask]:
 
 
 @contextmanager
-def reading() -> Iterator[DatabaseConnection]:
-    """Begin a transaction that reads the settings' database: alone, or beside its server.
+def reading() -> Iterator[Engine]:
+    """Give an engine that reads the settings' database: alone, or beside its server.
 
     Raises click's error, of one line, when it can't be read; nothing is made or migrated.
     """
@@ -160,8 +160,7 @@ def reading() -> Iterator[DatabaseConnection]:
     check_readable(url)
     engine = reading_engine(url)
     try:
-        with engine.begin() as connection:
-            yield connection
+        yield engine
     except SQLAlchemyError as error:
         raise click.ClickException(f"the database can't be used: {first_line(error)}") from error
     finally:

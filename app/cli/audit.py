@@ -27,7 +27,7 @@ def audit(user: str, room: str, count: int, as_json: bool) -> None:
     from app.times import instant
 
     about_user, about_room = (parse_name(name) if name else None for name in (user, room))
-    with reading() as connection:
+    with reading() as engine, engine.begin() as connection:
         acts = store.list_newest(connection, count, user=about_user, room=about_room)
     rows = ({"at": instant(act.done_at), **act._asdict()} for act in acts)
     shown = ({key: row[key] for key in row if key != "done_at"} for row in rows)

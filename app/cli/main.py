@@ -11,9 +11,11 @@ import click
 from app.cli.accounts import createuser, users
 from app.cli.asking import settings_with
 from app.cli.audit import audit
+from app.cli.data import backup, export, restore
 from app.cli.live import announce, shutdown, who
 from app.cli.moderation import ban, bans, kick, mute, unban, unmute
 from app.cli.rooms import rooms
+from app.cli.upkeep import purge, retention, vacuum
 from app.errors import GreenroomError
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -165,5 +167,6 @@ def schema() -> None:
 for each in (
     *(createuser, users, rooms, who, announce, shutdown),
     *(kick, ban, unban, mute, unmute, bans, audit),
+    *(purge, retention, vacuum, export, backup, restore),
 ):
     main.add_command(each)

@@ -19,7 +19,7 @@ from app.settings import FILE_CHUNK_SECONDS_MAX
 
 if TYPE_CHECKING:
     from app.chat.files import Files, Read
-    from app.events import SharedFile
+    from app.records import SharedFile
 
 PREFIX = "/f/"
 

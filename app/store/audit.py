@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, func, insert, select, update
 
 from app.names import Name
 from app.store.models import AuditRecord, Room, User
@@ -21,9 +21,17 @@ class Act(NamedTuple):
     reason: str = ""
 
 
-def record(connection: Connection, act: Act) -> None:
-    """Add a record, in the transaction of the act itself."""
-    connection.execute(insert(AuditRecord).values(act._asdict()))
+def record(connection: Connection, act: Act) -> int:
+    """Add a record, in the transaction of the act itself, and return its id."""
+    result = connection.execute(insert(AuditRecord).values(act._asdict()))
+    assert result.inserted_primary_key is not None  # noqa: S101 (an INSERT of one row has one)
+    return int(result.inserted_primary_key[0])
+
+
+def amend(connection: Connection, record_id: int, reason: str) -> None:
+    """Say anew what an act, which is done in many pieces, has come to."""
+    statement = update(AuditRecord).where(AuditRecord.id == record_id)
+    connection.execute(statement.values(reason=reason))
 
 
 def list_newest(

@@ -7,10 +7,13 @@ asked for. Two connections that reset a write-ahead log at once can corrupt it i
 """
 
 import sqlite3
+import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import gevent
 import structlog
 from gevent.threadpool import ThreadPool
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -18,13 +21,18 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.errors import NotStored, StartRefused
-from app.settings import DATABASE_BUSY_SECONDS_MAX, READER_THREADS
+from app.settings import (
+    CHECKPOINT_WAIT_MILLISECONDS,
+    DATABASE_BUSY_SECONDS_MAX,
+    READER_THREADS,
+)
 from app.store import postgresql
 
 log = structlog.get_logger()
 
 Result = TypeVar("Result")
 Work = Callable[[Connection], Result]
+Connect = Callable[[], AbstractContextManager[Connection]]  # it begins a transaction, or none
 
 _SYNCHRONOUS = {"full": "FULL", "normal": "NORMAL"}
 _SYNCHRONOUS_COMMIT = {"full": "on", "normal": "off"}  # of PostgreSQL
@@ -60,6 +68,7 @@ def writing_engine(url: str, durability: str = "full") -> Engine:
         "journal_mode = WAL",
         f"synchronous = {_SYNCHRONOUS[durability]}",
         "foreign_keys = ON",
+        "secure_delete = ON",  # what is deleted is overwritten, not left where it was
         "temp_store = MEMORY",  # or every batch makes, writes and removes a file, to undo it with
     )
 
@@ -79,7 +88,14 @@ def migrating_engine(url: str) -> Engine:
     """Make the engine of migrations: no foreign keys, since tables are made anew and swapped."""
     if not is_sqlite(url):
         return postgresql.make_engine(url)
-    return _sqlite_engine(url, "BEGIN IMMEDIATE", "journal_mode = WAL", "foreign_keys = OFF")
+    return _sqlite_engine(
+        url,
+        "BEGIN IMMEDIATE",
+        "auto_vacuum = INCREMENTAL",  # of a database without a table; in others it changes nothing
+        "journal_mode = WAL",
+        "secure_delete = ON",
+        "foreign_keys = OFF",
+    )
 
 
 def _sqlite_engine(url: str, begin: str, *pragmas: str) -> Engine:
@@ -110,6 +126,7 @@ class Database:
     """What the server's greenlets see: work to do in a transaction, and its result."""
 
     def __init__(self, url: str, durability: str) -> None:
+        self.is_sqlite = is_sqlite(url)
         self._writing = writing_engine(url, durability)
         self._reading = reading_engine(url)
         self._writer = ThreadPool(1)
@@ -120,16 +137,34 @@ class Database:
 
         Switches. Raises NotStored when the database could not take it; then nothing has changed.
         """
-        return self._run(self._writer, self._writing, work)
+        return self._run(self._writer, self._writing.begin, work)
 
     def read(self, work: Work[Result]) -> Result:
         """Run `work` in a transaction that sees what is committed. Switches. Raises NotStored."""
-        return self._run(self._readers, self._reading, work)
+        return self._run(self._readers, self._reading.begin, work)
+
+    def write_a_piece(self, work: Work[Result]) -> Result:
+        """Do one of many pieces of work, as `write` does, and rest for as long as it took.
+
+        So that others have the writer for half of the time at least. Switches. Raises NotStored.
+        """
+        began = time.monotonic()
+        result = self.write(work)
+        gevent.sleep(time.monotonic() - began)
+        return result
+
+    def empty_log(self) -> bool:
+        """Bring all of SQLite's write-ahead log to the database's file, and cut it to nothing.
+
+        Returns whether that was possible: not while somebody reads what is older. Switches. Raises
+        NotStored.
+        """
+        return self._run(self._writer, self._writing.connect, _empty_log)
 
     @staticmethod
-    def _run(pool: ThreadPool, engine: Engine, work: Work[Result]) -> Result:
+    def _run(pool: ThreadPool, connect: Connect, work: Work[Result]) -> Result:
         # The exception comes back as a value: gevent prints what a pool's thread raises.
-        outcome: tuple[Any, Exception | None] = pool.apply(_attempt, (engine, work))
+        outcome: tuple[Any, Exception | None] = pool.apply(_attempt, (connect, work))
         result, error = outcome
         if isinstance(error, SQLAlchemyError):
             raise NotStored(
@@ -146,12 +181,24 @@ class Database:
             pool.kill()
 
 
-def _attempt(engine: Engine, work: Work[Result]) -> tuple[Result | None, Exception | None]:
+def _attempt(connect: Connect, work: Work[Result]) -> tuple[Result | None, Exception | None]:
     try:
-        with engine.begin() as connection:
+        with connect() as connection:
             return work(connection), None
     except Exception as error:  # noqa: BLE001 (raised again in the greenlet that asked)
         return None, error
+
+
+def _empty_log(connection: Connection) -> bool:
+    """See Database.empty_log. It goes by the driver: no transaction may be under way."""
+    driver = connection.connection.driver_connection
+    assert driver is not None  # noqa: S101 (the connection is open)
+    driver.execute(f"PRAGMA busy_timeout = {CHECKPOINT_WAIT_MILLISECONDS}")
+    try:
+        (is_busy, _, _) = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    finally:
+        driver.execute(f"PRAGMA busy_timeout = {DATABASE_BUSY_SECONDS_MAX * 1_000}")
+    return not is_busy
 
 
 def _reason(error: SQLAlchemyError) -> str:

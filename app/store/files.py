@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Select, delete, func, insert, or_, select, update
 from sqlalchemy.orm import aliased
 
-from app.events import SharedFile
+from app.records import SharedFile
 from app.settings import FILE_CHUNKS_REMOVED_AT_ONCE
 from app.store.models import File, FileChunk, User
 

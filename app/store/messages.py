@@ -14,9 +14,9 @@ from sqlalchemy import (
     JSON,
     Alias,
     ColumnElement,
+    CompoundSelect,
     Connection,
     Insert,
-    Select,
     Text,
     bindparam,
     cast,
@@ -29,7 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import aliased
 
 from app.events import PrivatelySaid, Said
-from app.store.models import Message, Room, User
+from app.store.models import Message, Restoration, Room, SpentTxn, User
 
 
 class NewMessage(NamedTuple):
@@ -82,15 +82,18 @@ def _insert_batch(dialect: str) -> Insert:
     return insert(Message).from_select(NewMessage._fields, select(*parts).order_by(batch.c.key))
 
 
-def _find_keys(dialect: str) -> Select[int, str | None, int]:
+def _find_keys(dialect: str) -> CompoundSelect[int, str | None, int]:
     keys = _elements(dialect, "keys")
-    return select(Message.user_id, Message.txn, Message.id).join_from(
+    user_id, txn = _part(dialect, keys, 0, "user_id"), _part(dialect, keys, 1, "txn")
+    stored = select(Message.user_id, Message.txn, Message.id).join_from(
         keys,  # each is looked up; of (a, b) IN (...) SQLite makes a scan
         Message,
-        (Message.user_id == _part(dialect, keys, 0, "user_id"))
-        & (Message.txn == _part(dialect, keys, 1, "txn"))
-        & Message.txn.is_not(None),
+        (Message.user_id == user_id) & (Message.txn == txn) & Message.txn.is_not(None),
     )
+    purged = select(SpentTxn.user_id, SpentTxn.txn, SpentTxn.message_id).join_from(
+        keys, SpentTxn, (SpentTxn.user_id == user_id) & (SpentTxn.txn == txn)
+    )
+    return stored.union_all(purged)
 
 
 _INSERT_BATCH = {
@@ -104,7 +107,7 @@ def store(connection: Connection, messages: Sequence[NewMessage]) -> Sequence[in
     """Store a batch of at least one message, and return their ids, which rise.
 
     One that its user has stored before under the same `txn` is not stored again, and has the id
-    that it had then.
+    that it had then, also if it was purged meanwhile.
     """
     if not any(message.txn for message in messages):
         return _insert(connection, messages)
@@ -147,9 +150,24 @@ def note_seen(connection: Connection, seen: Mapping[int, int]) -> None:
         connection.execute(statement.values(private_seen_id=message_id))
 
 
+_NEWEST_ID = {
+    "sqlite": "SELECT seq FROM sqlite_sequence WHERE name = 'messages'",
+    "postgresql": "SELECT pg_sequence_last_value(pg_get_serial_sequence('messages', 'id'))",
+}
+
+
 def newest_id(connection: Connection) -> int:
-    """Return the id of the newest message, 0 when there is none."""
-    return connection.execute(select(func.max(Message.id))).scalar_one() or 0
+    """Return the newest id that a message was given, whether it is there still; 0 for none."""
+    return connection.exec_driver_sql(_NEWEST_ID[connection.dialect.name]).scalar() or 0
+
+
+def lost(connection: Connection) -> Sequence[tuple[int, int]]:
+    """Return, of each return to a backup, between which ids messages were that nobody has now.
+
+    They are after the first of the two ids, and up to the second.
+    """
+    rows = connection.execute(select(Restoration.after_id, Restoration.up_to_id))
+    return [(after_id, up_to_id) for after_id, up_to_id in rows]
 
 
 def page(connection: Connection, page: Page) -> list[Said]:

@@ -16,7 +16,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA_REVISION = "0003"  # the newest migration; a test compares it with migrations/
+SCHEMA_REVISION = "0004"  # the newest migration; a test compares it with migrations/
 
 # SQLite counts row ids only in a column declared INTEGER; they are 64 bits wide all the same.
 _Identifier = BigInteger().with_variant(Integer, "sqlite")
@@ -180,6 +180,28 @@ class Message(Base):
     body: Mapped[str]
     said_at: Mapped[Milliseconds]
     txn: Mapped[str | None] = mapped_column(Text)
+
+
+class SpentTxn(Base):
+    """What is left of a purged message that had a `txn`: said again, it is not stored again."""
+
+    __tablename__ = "spent_txns"
+
+    user_id: Mapped[UserId] = mapped_column(primary_key=True)
+    txn: Mapped[str] = mapped_column(primary_key=True)
+    message_id: Mapped[int] = mapped_column(BigInteger)
+    spent_at: Mapped[Milliseconds] = mapped_column(index=True)
+
+
+class Restoration(Base):
+    """A return to a backup: what was said since has ids from here to there, and is lost."""
+
+    __tablename__ = "restorations"
+
+    id: Mapped[Identifier]
+    after_id: Mapped[int] = mapped_column(BigInteger)
+    up_to_id: Mapped[int] = mapped_column(BigInteger)
+    done_at: Mapped[Milliseconds]
 
 
 class File(Base):

@@ -54,7 +54,7 @@ def check_readable(url: str) -> None:
     try:
         connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
         try:
-            revision = _revision(connection, path)
+            revision = revision_of(connection, path)
         finally:
             connection.close()
     except sqlite3.Error as error:
@@ -68,7 +68,7 @@ def check_readable(url: str) -> None:
 
 def _open_sqlite(url: str, lock: DatabaseLock, note: Note) -> None:
     path = sqlite_path(url)
-    log_bytes, database_bytes = _size_bytes(_log_path(path)), _size_bytes(path)
+    log_bytes, database_bytes = _size_bytes(log_path(path)), _size_bytes(path)
     if not database_bytes and (log_bytes or (path.exists() and lock.was_ready)):
         raise StartRefused(
             f"{path} is empty or gone, though it held data; restore it from a backup, or remove "
@@ -80,7 +80,8 @@ def _open_sqlite(url: str, lock: DatabaseLock, note: Note) -> None:
     lock.mark_ready()
 
 
-def _log_path(path: Path) -> Path:
+def log_path(path: Path) -> Path:
+    """Return where a database's write-ahead log is."""
     return path.with_name(path.name + "-wal")
 
 
@@ -94,12 +95,12 @@ def _size_bytes(path: Path) -> int:
 def _examine(path: Path, note: Note) -> str | None:
     """Look for damage, and return the schema's revision; None when there is no table at all."""
     # Without a log to read, "immutable" leaves not even a -shm file behind.
-    mode = "mode=ro" if _log_path(path).exists() else "mode=ro&immutable=1"
+    mode = "mode=ro" if log_path(path).exists() else "mode=ro&immutable=1"
     try:
         connection = sqlite3.connect(f"{path.as_uri()}?{mode}", uri=True)
         try:
             _check_pages(connection, path, note)
-            return _revision(connection, path)
+            return revision_of(connection, path)
         finally:
             connection.close()
     except sqlite3.Error as error:
@@ -123,7 +124,8 @@ def _check_pages(connection: sqlite3.Connection, path: Path, note: Note) -> None
         raise StartRefused(f"{path} is damaged ({finding}); restore it from a backup")
 
 
-def _revision(connection: sqlite3.Connection, path: Path) -> str | None:
+def revision_of(connection: sqlite3.Connection, path: Path) -> str | None:
+    """Return the schema's revision; None when there is no table. Raises StartRefused."""
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
     if not tables:
         return None

@@ -7,9 +7,8 @@ from sqlalchemy import Connection, delete, func, insert, literal, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import aliased
 
-from app.events import Sanction
 from app.names import Name
-from app.records import RoomRecord
+from app.records import RoomRecord, Sanction
 from app.store import audit, models
 from app.store.accounts import NameTakenError
 from app.store.models import Moderator, Room, User

@@ -6,7 +6,7 @@ from typing import NamedTuple, cast
 from sqlalchemy import Connection, delete, func, insert, or_, select
 from sqlalchemy.orm import aliased
 
-from app.events import ServerSanction
+from app.records import ServerSanction
 from app.store import audit
 from app.store.models import ServerSanction as Row
 from app.store.models import User

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from app.events import Token
+from app.records import Token
 from app.settings import TOKENS_A_USER_MAX
 from app.store import models
 

@@ -16,6 +16,8 @@ from app.times import now
 
 LINES_MAX = 10_000  # kept of a room, to page through: some 5 MB
 
+_REMOVED = "(removed)"
+
 Kind = Literal["said", "did", "private", "fact", "answer", "error"]
 
 
@@ -51,6 +53,12 @@ class Room:
             self.newer += 1
         if len(self.lines) > LINES_MAX:
             del self.lines[: LINES_MAX // 10]
+
+    def hide(self, author: str | None, first_id: int, last_id: int) -> None:
+        """Show no more what was removed: said by the author, or by anybody, between these ids."""
+        for place, line in enumerate(self.lines):
+            if first_id <= line.id <= last_id and author in (None, line.user):
+                self.lines[place] = line._replace(text=_REMOVED, is_mention=False)
 
     @property
     def first_id(self) -> int | None:
@@ -230,6 +238,8 @@ class Model:
             room.people.add(user)
         elif event.get("event") in ("left", "disconnected", "kicked", "banned"):
             room.people.discard(user)
+        elif event.get("event") == "purged" and phrases.event_lines(event):
+            room.hide(event["author"], event["first_id"], event["last_id"])
         elif event.get("event") == "topic":
             room.topic = str(event.get("topic") or "")
         elif event.get("event") == "renamed" and room is not self.home:

@@ -32,6 +32,7 @@ EVENT_NAMES: Mapping[type[Event], str] = {
     events.OwnerSet: "owner",
     events.Renamed: "renamed",
     events.Deleted: "deleted",
+    events.Purged: "purged",
     events.PrivatelySaid: "private",
     events.FileShared: "file",
     events.FileSent: "file",

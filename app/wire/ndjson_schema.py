@@ -63,6 +63,9 @@ ANSWERS: Mapping[type[Command], tuple[type[Answer] | None, ...]] = {
     operations.RoomOwner: (events.Done,),
     operations.Sessions: (events.SessionsListed,),
     operations.Shutdown: (events.Done,),
+    operations.Purge: (events.Done,),
+    operations.Retention: (events.RetentionListed, events.Done),
+    operations.Vacuum: (events.Done,),
 }
 _HELP: Schema = {
     "properties": {"ops": {"type": "object", "additionalProperties": {"type": "string"}}}

@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from app import events
+from app import events, records
 from app.errors import BadLine
 from app.events import Event
 from app.names import harmless
@@ -23,6 +23,11 @@ def render(event: Event) -> bytes:
     shown = _SHOWN[type(event)](event)
     lines = (shown,) if isinstance(shown, str) else shown
     return "".join([f"{line}\r\n" for line in lines]).encode()
+
+
+def render_dated(event: events.Said | events.FileShared) -> bytes:
+    """Return what a room was shown as a line of a file, with its date and time."""
+    return f"[{minute(event.at)}] {_SHOWN[type(event)](event)}\n".encode()
 
 
 def _said(event: events.Said) -> str:
@@ -130,7 +135,7 @@ def _rooms(event: events.RoomsListed) -> Iterable[str]:
         yield "There are more."
 
 
-def _sanction(who: str, what: str, sanction: events.Sanction) -> str:
+def _sanction(who: str, what: str, sanction: records.Sanction) -> str:
     until = "for good" if sanction.until is None else f"until {minute(sanction.until)} UTC"
     return f"  {who} is {what} {until}, by {sanction.by}{_because(sanction.reason)}"
 
@@ -248,6 +253,22 @@ def _sessions(event: events.SessionsListed) -> Iterable[str]:
         yield "There are no more sessions."
 
 
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _kept(days: int) -> str:
+    return f"for {_count(days, 'day')}" if days else "for ever"
+
+
+def _retention(event: events.RetentionListed) -> Iterable[str]:
+    yield f"Messages are kept {_kept(event.days)}{', but:' if event.rooms else '.'}"
+    for room in event.rooms:
+        yield f"  {room.name}: {_kept(room.days)}"
+    if event.has_more:
+        yield "There are more."
+
+
 def _help(event: events.HelpShown) -> Iterable[str]:
     if event.command:
         try:
@@ -280,6 +301,7 @@ _SHOWN: dict[type[Event], Callable[[Any], str | Iterable[str]]] = {
     events.Promoted: lambda event: f"{_done_to(event, 'made a moderator')}.",
     events.Demoted: lambda event: f"{_done_to(event, 'made a moderator no more')}.",
     events.TopicSet: lambda event: f"{event.user} set the topic: {event.topic}",
+    events.Purged: lambda event: f"{event.user} removed {_count(event.messages, 'message')}.",
     events.Connected: _connected,
     events.LoggedIn: _logged_in,
     events.Entered: _entered,
@@ -310,6 +332,7 @@ _SHOWN: dict[type[Event], Callable[[Any], str | Iterable[str]]] = {
     events.DownloadOffered: _download_offered,
     events.FilesListed: _files,
     events.FilePrinted: _file_printed,
+    events.RetentionListed: _retention,
     events.HelpShown: _help,
     events.Done: lambda event: event.sentence,
     events.Noticed: lambda event: event.sentence,

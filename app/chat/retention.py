@@ -1,0 +1,168 @@
+"""Retention: messages and files whose time is over go by themselves, and so do deleted rooms.
+
+A greenlet looks for them now and then, and removes them in small pieces, with rests in between: a
+room of a million messages is gone after a while, and nobody waits for it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
+
+import structlog
+from gevent.event import Event as Signal
+
+from app import events, operations, records
+from app.errors import BadLine, NotPossible, Unavailable
+from app.names import parse_name
+from app.settings import REAP_SECONDS, RETENTION_DAYS_MAX, ROOM_REAP_SECONDS, ROOMS_LISTED_MAX
+from app.store import audit
+from app.store import retention as store
+from app.store.retention import Old
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from app.chat.journal import Journal
+    from app.chat.rooms import Rooms
+    from app.chat.session import Clock, Session
+    from app.chat.transfers import Transfers
+    from app.settings import Settings
+    from app.store.database import Database
+
+_DAYS = re.compile("[1-9][0-9]{0,3}")
+_WORDS = {"forever": store.FOR_EVER, "default": None}
+
+log = structlog.get_logger()
+
+
+class Retention:
+    """For how long what is kept, and what removes it then."""
+
+    def __init__(
+        self,
+        database: Database,
+        journal: Journal,
+        clock: Clock,
+        rooms: Rooms,
+        transfers: Transfers,
+        settings: Settings,
+    ) -> None:
+        self._database = database
+        self._journal = journal
+        self._clock = clock
+        self._rooms = rooms
+        self._transfers = transfers
+        self._days = settings.retention_days
+        self._has_work = Signal()
+        self._is_stopping = False
+
+    def show_or_set(self, session: Session, command: operations.Retention) -> None:
+        """Show for how long messages are kept, or set it for a room. Switches. Raises Refusal."""
+        if not command.room:
+            session.client.show_at_leisure(self._listed())
+            return
+        key, days = parse_name(command.room).key, _parse_days(command.keep)
+        room = self._database.read(lambda connection: store.find(connection, key))
+        if room is None:
+            raise NotPossible(f"there is no room {command.room}", code="no_such_room")
+        by = session.speaker.name
+        act = audit.Act(self._clock(), by, "retention", "", room.name, command.keep)
+
+        def work(connection: Connection) -> None:
+            store.set_days(connection, room.id, days)
+            audit.record(connection, act)
+
+        self._database.write(work)
+        self._has_work.set()
+        kept = self._days if days is None else days
+        how_long = f"for {kept} day{'' if kept == 1 else 's'}" if kept else "for ever"
+        session.client.show(events.Done(f"Messages of {room.name} are kept {how_long}."))
+
+    def _listed(self) -> events.RetentionListed:
+        found = self._database.read(
+            lambda connection: store.on_their_own(connection, ROOMS_LISTED_MAX + 1)
+        )
+        rooms = [records.RoomRetention(room.name, room.days or 0) for room in found]
+        has_more = len(rooms) > ROOMS_LISTED_MAX
+        return events.RetentionListed(self._days, rooms[:ROOMS_LISTED_MAX], has_more)
+
+    def run(self) -> None:
+        """Remove, until `stop`, what is kept no longer. Switches."""
+        while not self._is_stopping:
+            self._has_work.clear()
+            try:
+                self.reap()
+            except Unavailable as refusal:
+                log.warning("old messages not removed", reason=str(refusal))
+            self._has_work.wait(REAP_SECONDS)
+
+    def stop(self) -> None:
+        """Let `run` return, when it has done the piece that it is at. Never switches."""
+        self._is_stopping = True
+        self._has_work.set()
+
+    def reap(self) -> None:
+        """Remove what is kept no longer, until `stop`. Switches. Raises Unavailable."""
+        for _ in self._pieces():
+            if self._is_stopping:
+                return
+
+    def _pieces(self) -> Iterator[None]:
+        """Do a piece of the work at each step."""
+        days, now = self._days, self._clock()
+        for old in self._database.read(lambda each: store.old_messages(each, days, now)):
+            yield from self._remove(old)
+        yield from self._discard(self._database.read(lambda each: store.old_files(each, days, now)))
+        deleted_before = now - ROOM_REAP_SECONDS * 1000
+        for room in self._database.read(lambda each: store.deleted_rooms(each, deleted_before)):
+            yield from self._remove_room(room)
+        if self._database.read(lambda each: store.has_old_txns(each, now)):
+            self._database.write(lambda each: store.forget_txns(each, now))
+
+    def _remove(self, old: Old) -> Iterator[None]:
+        """Remove old messages, and let their room, if it is live, forget them."""
+        last_id: int | None = 0
+        while last_id is not None:
+            last_id = self._database.write_a_piece(_remover(old, last_id))
+            yield
+        with self._rooms.loading_none() as rooms:
+            self._journal.removals += 1
+            for room in rooms:
+                if old.where == "room" and room.id == old.id:
+                    room.remember(said for said in room.recent if said.at >= old.said_before)
+
+    def _discard(self, file_ids: Iterable[int]) -> Iterator[None]:
+        for file_id in file_ids:
+            self._transfers.discard(file_id)
+            yield
+
+    def _remove_room(self, room: Old) -> Iterator[None]:
+        """Remove a deleted room: what was said and shared there, and then the room."""
+        yield from self._remove(room)
+        yield from self._discard(
+            self._database.read(lambda connection: store.files_of(connection, room.id))
+        )
+        self._database.write(lambda connection: store.remove_room(connection, room.id))
+        yield
+
+
+def _remover(old: Old, after_id: int) -> Callable[[Connection], int | None]:
+    return lambda connection: store.remove_some(connection, old, after_id)
+
+
+def _parse_days(text: str) -> int | None:
+    """Read for how long to keep messages: days, or for ever; None is as the server's default says.
+
+    Raises BadLine.
+    """
+    word = text.lower()
+    if word in _WORDS:
+        return _WORDS[word]
+    if not _DAYS.fullmatch(word) or int(word) > RETENTION_DAYS_MAX:
+        raise BadLine(
+            f"say for how long: 1 to {RETENTION_DAYS_MAX} days, forever, or default",
+            code="bad_arguments",
+        )
+    return int(word)

@@ -1,0 +1,57 @@
+"""Files that a command makes: whole or not at all, for their owner alone, in no other's place."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+
+@contextmanager
+def new_file(path: Path, *, is_forced: bool = False) -> Iterator[Path]:
+    """Yield an empty file to be filled, which has its name when all of it is on the disk.
+
+    Raises click's error when there is one of that name, unless forced, or it can't be made.
+    """
+    _check_free(path, is_forced=is_forced)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        try:
+            yield part
+            _sync(part)
+            _check_free(path, is_forced=is_forced)
+            part.replace(path)
+            _sync(path.parent)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise click.ClickException(f"can't write {path}: {error.strerror}") from error
+
+
+@contextmanager
+def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show at a terminal how much of something long is done: yield what is told so."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _check_free(path: Path, *, is_forced: bool) -> None:
+    if path.exists() and not is_forced:
+        raise click.ClickException(f"{path} is there already; choose another name")
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,111 @@
+"""manage.py purge, retention and vacuum: what is removed, when, and that nothing is left of it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from app.cli.asking import operator, reading, running_server, settings_with
+from app.cli.spans import SPAN
+from app.cli.tables import print_table
+
+if TYPE_CHECKING:
+    from app.settings import Settings
+
+
+@click.command(epilog="Example: manage.py purge --user bob --room lobby --since 1h")
+@click.option("--user", help="What this user said, in rooms and in private, and their files.")
+@click.option("--room", help="What was said in this room, and its files.")
+@click.option("--since", type=SPAN, help="Only what is not older: 30m, 2h, 7d.")
+@click.option("--message", type=click.IntRange(1), help="One message, by its number.")
+@click.option("--yes", is_flag=True, help="Do not ask at the terminal whether that is meant.")
+def purge(
+    user: str | None, room: str | None, since: int | None, message: int | None, yes: bool
+) -> None:
+    """Remove messages for good, from history, replay and exports, and the files that go with them.
+
+    Of several options all must hold. Whoever is in the room is shown that messages were removed.
+    `manage.py vacuum` leaves no trace of them in the database's files either.
+    """
+    if sys.stdin.isatty() and not yes:
+        count = _count(user, room, since, message)
+        click.confirm(f"Remove {count} messages for good?", abort=True)
+    with operator() as ask:
+        answer = ask("purge", user=user, room=room, seconds=since, message=message)
+    click.echo(answer["sentence"])
+
+
+def _count(user: str | None, room: str | None, seconds: int | None, message: int | None) -> int:
+    """Return how many messages a purge is about, as of now."""
+    from app.names import parse_name
+    from app.store import accounts, purging, retention
+    from app.times import now
+
+    with reading() as engine, engine.begin() as connection:
+        account = accounts.find(connection, parse_name(user)) if user else None
+        place = retention.find(connection, parse_name(room).key) if room else None
+        if (user and not account) or (room and not place):
+            return 0
+        since_at = now() - seconds * 1000 if seconds else 0
+        user_id, room_id = account.id if account else None, place.id if place else None
+        return purging.count(connection, purging.Target(user_id, room_id, message, since_at))
+
+
+@click.command(epilog="Example: manage.py retention lobby --days 30")
+@click.argument("room", default="")
+@click.option("--days", type=click.IntRange(1), help="Keep what is said there for so long.")
+@click.option("--forever", is_flag=True, help="Keep it for ever.")
+@click.option("--default", is_flag=True, help="Keep it as long as GREENROOM_RETENTION_DAYS says.")
+def retention(room: str, days: int | None, forever: bool, default: bool) -> None:
+    """Set for how long a room's messages and files are kept; alone, show it for all rooms."""
+    given = [str(days)] * (days is not None) + ["forever"] * forever + ["default"] * default
+    if len(given) != bool(room):
+        raise click.UsageError("give a room and one of --days, --forever, --default; or nothing")
+    with operator() as ask:
+        answer = ask("retention", room=room, keep="".join(given))
+    if room:
+        click.echo(answer["sentence"])
+    else:
+        _show_retention(answer)
+
+
+def _show_retention(answer: dict[str, Any]) -> None:
+    kept = {"(other rooms)": answer["days"]}
+    kept |= {each["name"]: each["days"] for each in answer["rooms"]}
+    print_table(("room", "days kept"), [(name, str(kept[name] or "for ever")) for name in kept])
+
+
+@click.command(epilog="Example: manage.py vacuum")
+def vacuum() -> None:
+    """Give what was removed back to the disk, so that no trace of it is in the database's files.
+
+    Beside a server it goes in small steps; without one the whole file is written anew, which takes
+    as much room on the disk again while it lasts.
+    """
+    from app.store.database import is_sqlite
+
+    os.umask(0o077)
+    settings = settings_with()
+    connection = running_server(settings)
+    if connection is None and is_sqlite(settings.url):
+        _vacuum_alone(settings)
+        return
+    if connection is not None:
+        connection.close()
+    with operator() as ask:
+        click.echo(ask("vacuum")["sentence"])
+
+
+def _vacuum_alone(settings: Settings) -> None:
+    from app.store.opening import open_database
+    from app.store.vacuum import rewrite
+
+    lock = open_database(settings.url, lambda sentence: click.echo(sentence, err=True))
+    try:
+        before, after = rewrite(settings.url)
+    finally:
+        lock.release()
+    click.echo(f"Wrote the database anew: {after:,} bytes, it had {before:,}.")

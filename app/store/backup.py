@@ -1,0 +1,206 @@
+"""Copies of an SQLite database, and the way back to one. PostgreSQL has tools of its own for that.
+
+A copy is what the database was at one moment, also beside a server at work; it is looked through
+for damage before it has its name. Going back to one leaves no trace of two histories:
+  1. What there was is kept beside it, and what was restored is in its place whole, or not at all.
+  2. No id is given twice: those of messages, files and tokens go on far behind the copy's.
+  3. Who asks for what came after a message that is lost is told that it is not complete.
+  4. All tokens end, unless they are to be kept: those revoked since the copy would work again.
+  5. The audit says so.
+"""
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+from app.errors import StartRefused
+from app.settings import (
+    BACKUP_PAGES_AT_ONCE,
+    FILE_IDS_SKIPPED,
+    MESSAGE_IDS_SKIPPED,
+    TOKEN_IDS_SKIPPED,
+)
+from app.store.audit import OPERATOR
+from app.store.database import is_sqlite, sqlite_path
+from app.store.lock import DatabaseLock, open_private
+from app.store.models import SCHEMA_REVISION
+from app.store.opening import log_path, revision_of
+
+Progress = Callable[[int, int], None]  # so much of so much is done
+
+_IDS_SKIPPED = {
+    "messages": MESSAGE_IDS_SKIPPED,
+    "files": FILE_IDS_SKIPPED,
+    "tokens": TOKEN_IDS_SKIPPED,
+}
+
+
+class Restored(NamedTuple):
+    """What was restored: how much there is, what was dropped, and where what there was is now."""
+
+    messages: int
+    last_id: int
+    tokens_ended: int
+    files_dropped: int
+    migrated_from: str | None
+    kept: Path | None
+
+
+def back_up(url: str, copy_path: Path, progress: Progress) -> None:
+    """Copy the database to a file, which is empty. Blocks. Raises StartRefused."""
+    if not is_sqlite(url):
+        raise StartRefused("this database is PostgreSQL's; back it up with: pg_dump -Fc DATABASE")
+    path = sqlite_path(url)
+    if not path.exists():
+        raise StartRefused(f"there is no database at {path}")
+    try:
+        _copy(path, copy_path, progress)
+    except sqlite3.Error as error:
+        raise StartRefused(f"can't copy {path}: {error}") from error
+
+
+def restore(
+    url: str, backup_path: Path, progress: Progress, now: int, *, keeps_tokens: bool
+) -> Restored:
+    """Go back to a backup: see the top of this file. Blocks.
+
+    Raises StartRefused when it is none, or is of a newer Greenroom, and DatabaseInUse when a server
+    has the database. Then nothing was changed.
+    """
+    if not is_sqlite(url):
+        raise StartRefused("this database is PostgreSQL's; restore it with: pg_restore")
+    path, lock = sqlite_path(url), DatabaseLock(url)
+    new_path = path.with_name(f"{path.name}.restoring")
+    try:
+        _remove(new_path)
+        open(new_path, "xb", opener=open_private).close()
+        revision = _check(backup_path)
+        _copy(backup_path, new_path, progress)
+        if revision != SCHEMA_REVISION:
+            _migrate(new_path)
+        restored = _adapt(new_path, backup_path, now, keeps_tokens=keeps_tokens)
+        kept = _put_in_place(new_path, path)
+        lock.mark_ready()
+    except (sqlite3.Error, OSError) as error:
+        raise StartRefused(f"can't restore {backup_path}: {error}") from error
+    finally:
+        _remove(new_path)
+        lock.release()
+    migrated_from = revision if revision != SCHEMA_REVISION else None
+    return restored._replace(migrated_from=migrated_from, kept=kept)
+
+
+def _copy(path: Path, copy_path: Path, progress: Progress) -> None:
+    """Copy a database as it is at this moment, and look through the copy. Raises sqlite3.Error."""
+    with (
+        closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as source,
+        closing(sqlite3.connect(copy_path)) as copy,
+    ):
+        source.execute("BEGIN")  # or what is written meanwhile would make it begin again
+        source.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        source.backup(
+            copy,
+            pages=BACKUP_PAGES_AT_ONCE,
+            progress=lambda _status, remaining, total: progress(total - remaining, total),
+        )
+        copy.execute("PRAGMA journal_mode = DELETE")  # one file, with nothing beside it
+        (verdict,) = copy.execute("PRAGMA integrity_check(1)").fetchone()
+    if verdict != "ok":
+        raise sqlite3.DatabaseError(f"it is damaged ({str(verdict).splitlines()[-1]})")
+
+
+def _check(path: Path) -> str:
+    """Return the revision of a backup. Raises StartRefused when it can't be restored."""
+    from app.store.migration import is_known_revision
+
+    if not path.is_file():
+        raise StartRefused(f"there is no file {path}")
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as source:
+            revision = revision_of(source, path)
+    except sqlite3.Error as error:
+        raise StartRefused(f"{path} is no backup: {error}") from error
+    if revision is None:
+        raise StartRefused(f"{path} is empty")
+    if not is_known_revision(revision):
+        raise StartRefused(
+            f"{path} is of a newer Greenroom (revision {revision}); restore it with that version"
+        )
+    return revision
+
+
+def _migrate(path: Path) -> None:
+    from app.store.migration import migrate
+
+    migrate(f"sqlite:///{path}")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+
+
+def _adapt(path: Path, backup_path: Path, now: int, *, keeps_tokens: bool) -> Restored:
+    """Make a copy the beginning of what comes now, in one transaction."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        last_id = _skip_ids(connection)
+        connection.execute(
+            "INSERT INTO restorations (after_id, up_to_id, done_at) VALUES (?, ?, ?)",
+            (last_id, last_id + MESSAGE_IDS_SKIPPED, now),
+        )
+        connection.execute(
+            "DELETE FROM file_chunks WHERE file_id IN (SELECT id FROM files WHERE sha256 IS NULL)"
+        )
+        files = connection.execute("DELETE FROM files WHERE sha256 IS NULL").rowcount
+        tokens = 0 if keeps_tokens else connection.execute("DELETE FROM tokens").rowcount
+        (messages,) = connection.execute("SELECT count(*) FROM messages").fetchone()
+        connection.execute(
+            "INSERT INTO audit (done_at, actor, action, target, room, reason)"
+            " VALUES (?, ?, 'restore', '', '', ?)",
+            (now, OPERATOR, f"{backup_path.name}: up to message {last_id}"),
+        )
+    return Restored(messages, last_id, tokens, files, None, None)
+
+
+def _skip_ids(connection: sqlite3.Connection) -> int:
+    """Let ids go on far behind those that were given; return the last one of a message."""
+    given = dict(connection.execute("SELECT name, seq FROM sqlite_sequence"))
+    for table, skipped in _IDS_SKIPPED.items():
+        connection.execute("DELETE FROM sqlite_sequence WHERE name = ?", (table,))
+        row = (table, given.get(table, 0) + skipped)
+        connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", row)
+    return int(given.get("messages", 0))
+
+
+def _put_in_place(new_path: Path, path: Path) -> Path | None:
+    """Put a database in place of another; return where that one is now, if there was one.
+
+    In between, there is none, and a server that is started then says so.
+    """
+    _sync(new_path)
+    kept = None
+    if path.exists():
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        kept = path.with_name(f"{path.name}.before-restore.{stamp}")
+        path.rename(kept)
+        if log_path(path).exists():
+            log_path(path).rename(log_path(kept))
+    for suffix in ("-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    new_path.rename(path)
+    _sync(path.parent)
+    return kept
+
+
+def _remove(path: Path) -> None:
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
