@@ -58,3 +58,21 @@ def format_span(seconds: int) -> str:
     """Return a span as it would be typed, in the largest unit that divides it."""
     unit, size = next((unit, size) for unit, size in _UNITS.items() if seconds % size == 0)
     return f"{seconds // size}{unit}"
+
+
+def format_seconds(seconds: float | None) -> str:
+    """Return a measured time: 0.4 ms, 12 ms, 3.2 s, 140 s; and - when there is none."""
+    if seconds is None:
+        return "-"
+    value, unit = (seconds * 1000, "ms") if seconds < 1 else (seconds, "s")
+    return f"{value:.{1 if value < 10 else 0}f} {unit}"
+
+
+def format_uptime(seconds: float) -> str:
+    """Return how long something has gone on, to two units: 3d 4h, 4h 12m, 12m 5s, 5s."""
+    rest, parts = int(seconds), list[str]()
+    for unit, size in _UNITS.items():
+        count, rest = divmod(rest, size)
+        if count or parts or unit == "s":
+            parts.append(f"{count}{unit}")
+    return " ".join(parts[:2])

@@ -26,6 +26,8 @@ class FakeClient:
         self.server = "http://127.0.0.1:8888"
         self.is_closing = False
         self.has_hung_up = False
+        self.connected_at = 0
+        self.unread_bytes = 0
         self.render = render
         self.is_behind = False  # with reading
         self.sent: list[bytes] = []

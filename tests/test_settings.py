@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from pydantic import SecretStr
 
 from app.addresses import origin, parse_address
 from app.cli import main
@@ -36,6 +37,7 @@ DEFAULTS = {
     "file_bytes_max": 8 << 20,
     "file_quota_bytes": 64 << 20,
     "file_days_max": 30,
+    "metrics_token": SecretStr(""),
     "log_format": "console",
 }
 
@@ -103,6 +105,7 @@ def test_defaults(runserver: Run) -> None:
         ("file_bytes_max", "0", 0),
         ("file_quota_bytes", "1000", 1000),
         ("file_days_max", "1", 1),
+        ("metrics_token", "s3cret", SecretStr("s3cret")),
         ("log_format", "json", "json"),
     ],
 )

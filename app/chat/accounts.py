@@ -58,6 +58,11 @@ class Accounts:
         self._here: dict[int, User] = {}
         self._disabled_ids: set[int] = set()  # of those that were disabled while we ran
 
+    @property
+    def users_here(self) -> int:
+        """How many users are here."""
+        return len(self._here)
+
     def user_here(self, user_id: int) -> User | None:
         """Return the user when any session of theirs is logged in."""
         return self._here.get(user_id)

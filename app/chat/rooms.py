@@ -139,6 +139,11 @@ class Rooms:
         self._live: dict[str, Room] = {}
         self._opening: WeakValueDictionary[str, RLock] = WeakValueDictionary()
 
+    @property
+    def live_rooms(self) -> int:
+        """How many rooms are live."""
+        return len(self._live)
+
     def join(self, session: Session, command: commands.Join) -> None:
         """Enter a room, which is made if there is none. Switches. Raises Refusal."""
         session.client.wait_until_read()  # or what a hundred rooms replay is too much to be unread

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import gevent
 
-from app import commands, events, operations
+from app import commands, events, metrics, operations
 from app.chat.accounts import Accounts
 from app.chat.administration import Administration
 from app.chat.files import Files
@@ -20,6 +20,7 @@ from app.chat.private import Private
 from app.chat.rooms import Rooms
 from app.chat.sanctions import Present, Sanctions
 from app.chat.session import OPERATOR, Client, Session, Visitor
+from app.chat.status import Status
 from app.chat.tickets import Tickets
 from app.chat.tokens import Tokens
 from app.chat.transfers import Transfers
@@ -67,6 +68,15 @@ class Service:
         self.sanctions = Sanctions(
             database, clock, self.accounts, in_force, tickets, present, self.end
         )
+        self.status = Status(
+            database,
+            self.journal,
+            self._hasher,
+            self.accounts,
+            self.rooms,
+            self.sessions,
+            settings,
+        )
         self._handlers = self._handlers_by_command()
         self._journal_greenlet = gevent.spawn(self.journal.run)
         self._reaper_greenlet = gevent.spawn(self._transfers.run)
@@ -96,7 +106,7 @@ class Service:
             commands.Unmute: moderation.unmute,
             commands.Promote: moderation.promote,
             commands.Demote: moderation.demote,
-            commands.Register: self.accounts.register,
+            commands.Register: self._register,
             commands.Login: self._log_in,
             commands.Send: files.send,
             commands.Get: files.get,
@@ -115,6 +125,7 @@ class Service:
             operations.ServerMute: sanctions.mute,
             operations.ServerUnmute: sanctions.unmute,
             operations.ServerBans: sanctions.bans,
+            operations.Status: self.status.show,
             commands.Ping: _ping,
             commands.Help: _help,
             commands.Quit: _quit,
@@ -181,8 +192,17 @@ class Service:
 
         return self._database.write(work)
 
+    def _register(self, session: Session, command: commands.Register) -> None:
+        self.accounts.register(session, command)
+        metrics.LOGINS.labels("ok").inc()
+
     def _log_in(self, session: Session, command: commands.Login) -> None:
-        self.accounts.log_in(session, command)
+        try:
+            self.accounts.log_in(session, command)
+        except Refusal as refusal:
+            metrics.LOGINS.labels(refusal.code).inc()
+            raise
+        metrics.LOGINS.labels("ok").inc()
         self._private.show_mail(session)
 
 

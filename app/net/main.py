@@ -14,6 +14,7 @@ from app import log as logging
 from app.chat.service import Service
 from app.net.control import Control
 from app.net.listener import listen
+from app.net.pulse import Notifier, Pulse
 from app.net.server import Server, connections_possible
 from app.net.tls import Tls
 from app.settings import SWITCH_INTERVAL_SECONDS, Settings
@@ -37,14 +38,17 @@ def run(settings: Settings) -> None:
     service = Service(database, settings, now)
     server = Server(listener, service, settings, connections_max, tls)
     control = Control(settings.control_path, service, settings)
+    pulse = Pulse(service.status, Notifier(os.environ))
     is_told_to_stop = _catch_signals(tls)
     server.start()
     control.start()
+    pulse.start()
     _say_how_to_connect(server.address, is_tls=tls is not None)
     gc.collect()
     gc.freeze()  # what is here now stays: no collection need look at it again
     is_told_to_stop.wait()
     log.info("stopping")
+    pulse.stop()
     control.stop()
     server.stop()
     lock.release()

@@ -47,6 +47,7 @@ _ANSWERS: Mapping[str, TypeAdapter[Any]] = {
     "tokens": TypeAdapter(events.TokensListed),
     "file.list": TypeAdapter(events.FilesListed),
     "server.bans": TypeAdapter(events.ServerSanctionsListed),
+    "status": TypeAdapter(events.StatusShown),
 }
 
 
