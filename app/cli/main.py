@@ -12,6 +12,7 @@ from app.cli.accounts import createuser, users
 from app.cli.asking import settings_with
 from app.cli.audit import audit
 from app.cli.moderation import ban, bans, kick, mute, unban, unmute
+from app.cli.status import status, top
 from app.errors import GreenroomError
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -133,5 +134,5 @@ def schema() -> None:
     click.echo(json.dumps(schema(), indent=1))
 
 
-for each in (createuser, users, kick, ban, unban, mute, unmute, bans, audit):
+for each in (createuser, users, kick, ban, unban, mute, unmute, bans, audit, status, top):
     main.add_command(each)
