@@ -15,11 +15,14 @@ Read it in this order:
     addresses.py    addresses as people write them
     networks.py     networks of them, likewise
     times.py        times and spans as people write them
+    sizes.py        sizes as people read them
     errors.py       every refusal, with its stable code
     shapes.py       what a command is; the one table that parser, usage and /help are made from
     commands.py  operations.py      what users may ask; what admins and the operator may
     events.py       what happened, and what a session is told
     records.py      what lists have of each account, room and session
+    metrics.py  last_minute.py      what is counted and timed; how it grew
+    process.py  figures.py          what the kernel says of us; how the server is, in figures
     wire/           bytes <-> commands and events; pure
         lines.py  telnet.py
         text_commands.py  text_events.py  base64_lines.py  text.py    what people type and read
@@ -37,6 +40,7 @@ Read it in this order:
         messages.py  moderation.py  private.py
         accounts.py  tokens.py  passwords.py  turns.py  limits.py
         purging.py  retention.py        what is removed for good, now or when its time is over
+        status.py  concerns.py          how the server is; what is wrong, and what to do
         sanctions.py  in_force.py       whom they keep out of the whole server, or silent on it
         acts.py  administration.py  room_administration.py  shutdown.py
                                         what admins and the operator do to all of these
@@ -54,6 +58,8 @@ Read it in this order:
         sockets.py  tls.py  selfsigned.py     plain sockets and TLS; certificates
         connection.py   a socket, its outbox, the greenlet that reads it
         http.py  transfer.py    what is asked over HTTP; the files that come and go
+        exposition.py   the metrics, as Prometheus reads them
+        pulse.py        whether everybody gets a turn; what the service manager is told
         listener.py     takes newcomers in, a few at a time
         server.py       serves them while there is room
         control.py      the socket at which manage.py asks a running server
@@ -70,7 +76,7 @@ Read it in this order:
     cli/            manage.py's commands
         main.py         serving and chatting
         asking.py       how the others reach a running server, or the database
-        accounts.py  rooms.py  moderation.py  live.py  audit.py
+        accounts.py  rooms.py  moderation.py  live.py  status.py  audit.py
         upkeep.py  data.py              removing; exports, backups
         tables.py  spans.py  output.py
     log.py          the log

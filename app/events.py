@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.errors import Code
+from app.figures import Concern, Load, Minute
 from app.records import (
     Account,
     Connection,
@@ -426,6 +427,18 @@ class HelpShown(Answer):
 
     command: str
     level: Level
+
+
+@dataclass(slots=True)
+class StatusShown(Answer):
+    """How the server is; `concerns` is what calls for somebody. See app/figures.py."""
+
+    concerns: Sequence[Concern]
+    version: str
+    uptime_seconds: int
+    is_storing: bool
+    now: Load
+    minute: Minute
 
 
 @dataclass(slots=True)

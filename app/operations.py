@@ -69,6 +69,14 @@ class UserEnable(Command):
 
 
 @command
+class Status(Command):
+    """Show how the server is, and what is wrong with it (admins)."""
+
+    word = "status"
+    least = Level.ADMIN
+
+
+@command
 class ServerKick(Command):
     """End all sessions of a user, or from an address or prefix (admins)."""
 

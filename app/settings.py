@@ -8,10 +8,12 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.addresses import parse_address
+
+VERSION = "0.1.0"  # as in pyproject.toml
 
 # The journal. Senders wait when it is full, and so does their TCP. It holds a batch at least, or a
 # batch would never be full.
@@ -126,6 +128,28 @@ DATABASE_PROBES = 3  # left without an answer, and it is gone
 READER_THREADS = 2  # reads are short; a second thread lets one slow page not hold up a join
 SWITCH_INTERVAL_SECONDS = 0.0005  # a tenth of Python's own: the writer waits for it at each step
 
+# Looking at itself.
+PULSE_SECONDS = 0.1  # between looks how late the hub is: a four-hundredth of a core
+SNAPSHOT_SECONDS = 1.0  # between snapshots of what is counted
+MINUTE_SECONDS = 60.0  # of snapshots, that rates and p99s are told of
+RECENT_SECONDS = 10.0  # the shorter time that rates are told of
+DISK_SECONDS = 5.0  # between looks at the files and the room on their disk
+OUTBOXES_SHOWN_MAX = 3  # of the fullest: more than that are no single slow reader
+
+# From where on `status` is concerned, and the last one: from where on /healthz is ill.
+COMMIT_SECONDS_CONCERN = 0.1  # p99: each message waits for one, and from here on it is noticed
+COMMIT_STUCK_SECONDS = 1.0  # of one under way: a disk under load takes some 0.02
+DISK_SILENT_SECONDS = 30.0  # in which the disk has not said how full it is: it hangs
+DISK_FREE_BYTES_CONCERN = 512 << 20  # some days of a busy chat, and room for a small backup
+OUTBOX_SHARE_CONCERN = 0.5  # of what a reader may leave unread; one batch is a quarter
+FAILED_LOGINS_CONCERN = 60  # a minute: three times what one address may fail
+PASSWORDS_WAITING_CONCERN = 60  # two seconds of the hashing thread
+HUB_SECONDS_CONCERN = 0.25  # it never stops for longer than 0.01 on purpose
+DESCRIPTORS_SHARE_CONCERN = 0.9  # of the limit of open files
+COMMIT_SECONDS_ILL = 10.0  # twice what another process may hold the database
+HUB_SECONDS_ILL = 1.0  # a stall that everybody noticed
+HUB_ILL_SECONDS = 10.0  # for which it is remembered: as often as health is asked for, at least
+
 
 assert BATCH_ENTRIES_MAX <= JOURNAL_ENTRIES_MAX  # noqa: S101 (see The journal)
 assert BATCH_BYTES_MAX <= JOURNAL_BYTES_MAX  # noqa: S101 (likewise)
@@ -213,6 +237,9 @@ class Settings(BaseSettings):
     file_days_max: int = Field(30, ge=1, description="for how long a file is kept")
     retention_days: int = Field(
         0, ge=0, le=RETENTION_DAYS_MAX, description="for how long messages are kept; 0: for ever"
+    )
+    metrics_token: SecretStr = Field(
+        SecretStr(""), description="lets others than this machine read /metrics; empty: nobody"
     )
     log_format: Literal["console", "json"] = Field("console", description="for people, or programs")
 

@@ -68,3 +68,21 @@ def span_in_words(seconds: int) -> str:
     span = format_span(seconds)
     number, unit = span[:-1], _WORDS[span[-1]]
     return f"{number} {unit}" if number == "1" else f"{number} {unit}s"
+
+
+def format_seconds(seconds: float | None) -> str:
+    """Return a measured time: 0.4 ms, 12 ms, 3.2 s, 140 s; and - when there is none."""
+    if seconds is None:
+        return "-"
+    value, unit = (seconds * 1000, "ms") if seconds < 1 else (seconds, "s")
+    return f"{value:.{1 if value < 10 else 0}f} {unit}"
+
+
+def format_uptime(seconds: float) -> str:
+    """Return how long something has gone on, to two units: 3d 4h, 4h 12m, 12m 5s, 5s."""
+    rest, parts = int(seconds), list[str]()
+    for unit, size in _UNITS.items():
+        count, rest = divmod(rest, size)
+        if count or parts or unit == "s":
+            parts.append(f"{count}{unit}")
+    return " ".join(parts[:2])

@@ -12,14 +12,13 @@ import os
 import signal
 import sys
 from dataclasses import replace
-from statistics import median
 
 from rich.console import Console
-from rich.table import Table
 
 from dialects import Ndjson
 from fanout import count, play_shared
 from machine import Cores, alone, describe, raise_descriptor_limit
+from pairs import show
 from peers import Server, greenroom
 from process import BenchError
 from report import Result
@@ -52,7 +51,7 @@ def main() -> int | str:
                 progress.print(f"pair {number + 1} of {arguments.rounds} is played")
     except (BenchError, KeyboardInterrupt) as error:
         return f"no figures: {str(error) or 'interrupted'}"
-    show(results, describe(wires[:1], cores))
+    show(results, TEXT, NDJSON, describe(wires[:1], cores))
     return int(any(result.failure for result in results))
 
 
@@ -71,41 +70,6 @@ def scenes(seconds: int) -> list[Scene]:
         SteadyScene("rooms", 100, 10, 1, 2_000, seconds),
         BurstScene("burst200", 200, 5_000),
     ]
-
-
-def show(results: list[Result], machine: dict[str, str]) -> None:
-    """Print for each scene the medians of both, of the pairs' ratios, and how far those spread."""
-    console = Console()
-    table = Table("scene", "text\nCPU us", "ndjson\nCPU us", "ratio", "of the pairs", "cores lost")
-    for scene in dict.fromkeys(result.scene for result in results):
-        played = {
-            (result.server, result.round): result.figures
-            for result in results
-            if result.scene == scene and result.figures
-        }
-        rounds = [number for wire, number in played if wire == TEXT and (NDJSON, number) in played]
-        if not rounds:
-            continue
-        text, ndjson = (
-            [played[wire, number]["cpu_us_per_delivery"] for number in rounds]
-            for wire in (TEXT, NDJSON)
-        )
-        ratios = sorted(b / a for a, b in zip(text, ndjson, strict=True))
-        lost = max(figures["server_core_lost_share"] for figures in played.values())
-        table.add_row(
-            scene,
-            f"{median(text):.3f}",
-            f"{median(ndjson):.3f}",
-            f"{median(ratios):.2f}",
-            f"{ratios[0]:.2f} to {ratios[-1]:.2f}",
-            f"{lost:.0%} at most",
-        )
-    console.print(table)
-    for name, value in machine.items():
-        console.print(f"{name}: {value}", highlight=False)
-    for result in results:
-        if result.failure:
-            console.print(f"{result.scene}, {result.server}: {result.failure}")
 
 
 if __name__ == "__main__":

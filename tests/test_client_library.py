@@ -88,6 +88,11 @@ def has_line(printed: Callable[[], str], end: str) -> bool:
     return any(line.endswith(f" {end}") for line in printed().splitlines())
 
 
+def has_noted(folder: Path, printed: Callable[[], str]) -> bool:
+    """Return whether the bot has noted that it dealt with the last line that it printed."""
+    return (folder / "bot.seen").read_text() == printed().splitlines()[-1].split()[0]
+
+
 def stored(server: ServerProcess, room: str) -> str:
     """Return what is stored of a room, as the bot prints it."""
     statement = (
@@ -118,6 +123,7 @@ def test_the_readme_bot_misses_nothing(
                 server.start()
                 bob.say("lobby", f"!echo {number}")
                 wait_until(partial(has_line, printed, f"echo {number}"), "the bot has answered")
+                wait_until(partial(has_noted, tmp_path, printed), "it will know so")
         with running_bot(tmp_path, server.port) as printed:
             bob.say("lobby", "!echo good night")
             wait_until(partial(has_line, printed, "echo good night"), "it has read all")

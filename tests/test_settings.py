@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from pydantic import SecretStr
 
 from app.addresses import origin, parse_address
 from app.cli import main
@@ -37,6 +38,7 @@ DEFAULTS = {
     "file_quota_bytes": 64 << 20,
     "file_days_max": 30,
     "retention_days": 0,
+    "metrics_token": SecretStr(""),
     "log_format": "console",
 }
 
@@ -105,6 +107,7 @@ def test_defaults(runserver: Run) -> None:
         ("file_quota_bytes", "1000", 1000),
         ("file_days_max", "1", 1),
         ("retention_days", "30", 30),
+        ("metrics_token", "s3cret", SecretStr("s3cret")),
         ("log_format", "json", "json"),
     ],
 )

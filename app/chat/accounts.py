@@ -59,6 +59,11 @@ class Accounts:
         self._here: dict[int, User] = {}
         self._changes = 0  # of accounts, by others than their users, since the start
 
+    @property
+    def users_here(self) -> int:
+        """How many users are here."""
+        return len(self._here)
+
     def user_here(self, user_id: int) -> User | None:
         """Return the user when any session of theirs is logged in."""
         return self._here.get(user_id)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import gevent
 
+from app import metrics
 from app.events import Answer, FileShared, RoomEvent, Said
 from app.settings import DELIVERIES_BETWEEN_YIELDS
 
@@ -109,7 +110,7 @@ class Delivery:
 
         Who hears what changes only while a batch is released, so nobody comes or goes meanwhile.
         """
-        total = 0
+        total = lines = 0
         for page in self._pages.values():
             count = behind = 0
             for send, data in page.sends():
@@ -120,5 +121,8 @@ class Delivery:
                     gevent.sleep(0)
             page.room.is_lagging = behind * 2 > count
             total += count
+            lines += count * len(page.events)
+        metrics.SENDS.inc(total)
+        metrics.DELIVERIES.inc(lines)
         for session, answers in self._answers.items():
             session.client.show(*answers)

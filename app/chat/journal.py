@@ -25,7 +25,7 @@ import gevent
 import structlog
 from gevent.event import Event as Signal
 
-from app import events
+from app import events, metrics
 from app.chat.delivery import Delivery
 from app.errors import NotStored, Unavailable
 from app.settings import (
@@ -55,7 +55,9 @@ class Entry:
     `sender` is the session that caused it, if one did; `message` what is to be stored, if anything.
     """
 
-    __slots__ = ("message", "sender", "tag")
+    __slots__ = ("arrived_at", "message", "sender", "tag")
+
+    arrived_at: float  # in seconds of time.monotonic; the journal writes it down
 
     def __init__(self, sender: Session | None, message: NewMessage | None = None) -> None:
         self.sender = sender
@@ -140,6 +142,7 @@ class Journal:
         """Put an entry behind all others. Never switches; call wait_for_room before a message."""
         if entry.sender is not None:
             entry.sender.unreleased += 1
+        entry.arrived_at = time.monotonic()
         self._queue.append(entry)
         if entry.message is not None:
             self._queued_bytes += len(entry.message.body)
@@ -154,6 +157,16 @@ class Journal:
     @property
     def _is_full(self) -> bool:
         return len(self._queue) >= JOURNAL_ENTRIES_MAX or self._queued_bytes >= JOURNAL_BYTES_MAX
+
+    @property
+    def waiting_entries(self) -> int:
+        """How much waits to be committed."""
+        return len(self._queue)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """How much text of messages waits to be committed."""
+        return self._queued_bytes
 
     def note_seen(self, user_id: int, message_id: int) -> None:
         """Remember, with the next batch, up to which id a user was shown private messages."""
@@ -224,9 +237,13 @@ class Journal:
 
     def _commit_and_release(self, batch: Sequence[Entry]) -> None:
         delivery = Delivery()
-        for entry in self._store(batch):
+        released = self._store(batch)
+        for entry in released:
             entry.release(delivery)
         delivery.send()
+        if released:
+            metrics.BATCH_ENTRIES.observe(len(released))
+            metrics.DELIVERY.observe(time.monotonic() - released[0].arrived_at)
 
     def _store(self, batch: Sequence[Entry]) -> Sequence[Entry]:
         """Commit what is to be stored, and return what may be released: all, or the rest."""
@@ -241,15 +258,19 @@ class Journal:
         except NotStored as refusal:
             log.warning("messages not stored", count=len(stored), reason=str(refusal))
             self.is_failing = True
+            metrics.NOT_STORED.inc(len(stored))
             _tell_senders(stored, refusal)
             if written is not None:
                 written.refusal = refusal
             return [entry for entry in batch if entry.message is None and entry is not written]
         self.is_failing = False
+        new = 0
         for entry, message_id in zip(stored, ids, strict=True):
             is_new = message_id > self.newest_id  # ids rise: any other was stored before
             entry.note_id(message_id, is_new=is_new)
+            new += is_new
             self.newest_id = max(self.newest_id, message_id)
+        metrics.MESSAGES.inc(new)
         for user_id, message_id in seen.items():
             if self._seen[user_id] == message_id:
                 del self._seen[user_id]
@@ -263,6 +284,7 @@ def _tell_senders(entries: Sequence[Entry], refusal: NotStored) -> None:
         if entry.sender is not None:
             tags[entry.sender].append(entry.tag)
     for sender, lost in tags.items():
+        metrics.REFUSALS.labels(refusal.code).inc()
         if lost[0]:
             sender.client.show(*(events.Refused(refusal.code, str(refusal), tag) for tag in lost))
         else:

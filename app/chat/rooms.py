@@ -180,6 +180,11 @@ class Rooms:
         self._loading = RLock()
         self._lost = database.read(messages.lost)
 
+    @property
+    def live_rooms(self) -> int:
+        """How many rooms are live."""
+        return len(self._live)
+
     def join(self, session: Session, command: commands.Join) -> None:
         """Enter a room, which is made if there is none. Switches. Raises Refusal."""
         session.client.wait_until_read()  # or what a hundred rooms replay is too much to be unread

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import gevent
 
-from app import commands, events, operations
+from app import commands, events, metrics, operations
 from app.chat.accounts import Accounts
 from app.chat.acts import Acts
 from app.chat.administration import Administration
@@ -26,6 +26,7 @@ from app.chat.rooms import Rooms
 from app.chat.sanctions import Present, Sanctions
 from app.chat.session import OPERATOR, Client, Session, Visitor
 from app.chat.shutdown import Shutdown
+from app.chat.status import Status
 from app.chat.tickets import Tickets
 from app.chat.tokens import Tokens
 from app.chat.transfers import Transfers
@@ -87,6 +88,15 @@ class Service:
         self._retention = Retention(
             database, self.journal, clock, self.rooms, self._transfers, settings
         )
+        self.status = Status(
+            database,
+            self.journal,
+            self._hasher,
+            self.accounts,
+            self.rooms,
+            self.sessions,
+            settings,
+        )
         self._handlers = self._handlers_by_command()
         self._journal_greenlet = gevent.spawn(self.journal.run)
         self._reaper_greenlets = [
@@ -120,7 +130,7 @@ class Service:
             commands.Unmute: moderation.unmute,
             commands.Promote: moderation.promote,
             commands.Demote: moderation.demote,
-            commands.Register: self.accounts.register,
+            commands.Register: self._register,
             commands.Login: self._log_in,
             commands.Send: files.send,
             commands.Get: files.get,
@@ -153,6 +163,7 @@ class Service:
             operations.Purge: self._purging.purge,
             operations.Retention: self._retention.show_or_set,
             operations.Vacuum: self._purging.vacuum,
+            operations.Status: self.status.show,
             commands.Ping: _ping,
             commands.Help: _help,
             commands.Quit: _quit,
@@ -227,8 +238,17 @@ class Service:
 
         return self._database.write(work)
 
+    def _register(self, session: Session, command: commands.Register) -> None:
+        self.accounts.register(session, command)
+        metrics.LOGINS.labels("ok").inc()
+
     def _log_in(self, session: Session, command: commands.Login) -> None:
-        self.accounts.log_in(session, command)
+        try:
+            self.accounts.log_in(session, command)
+        except Refusal as refusal:
+            metrics.LOGINS.labels(refusal.code).inc()
+            raise
+        metrics.LOGINS.labels("ok").inc()
         self._private.show_mail(session)
 
 

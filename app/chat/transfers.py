@@ -17,6 +17,7 @@ import structlog
 from gevent.event import Event as Signal
 from gevent.lock import Semaphore
 
+from app import metrics
 from app.errors import TooLarge, Unavailable
 from app.settings import FILE_REAP_SECONDS
 from app.store import files as store
@@ -63,6 +64,7 @@ class Incoming:
         self._transfers.write(lambda connection: store.add_chunk(connection, file_id, place, data))
         self._sha256.update(data)
         self.size += len(data)
+        metrics.FILE_BYTES_IN.inc(len(data))
         self._chunks += 1
 
     def complete(self, now: int) -> store.StoredFile:
@@ -114,6 +116,7 @@ class Transfers:
         """Yield a file's chunks, as long as it is there. Switches. Raises NotStored."""
         place = 0
         while data := self._read(file_id, place):
+            metrics.FILE_BYTES_OUT.inc(len(data))
             yield data
             place += 1
 

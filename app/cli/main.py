@@ -15,6 +15,7 @@ from app.cli.data import backup, export, restore
 from app.cli.live import announce, shutdown, who
 from app.cli.moderation import ban, bans, kick, mute, unban, unmute
 from app.cli.rooms import rooms
+from app.cli.status import status, top
 from app.cli.upkeep import purge, retention, vacuum
 from app.errors import GreenroomError
 
@@ -167,6 +168,6 @@ def schema() -> None:
 for each in (
     *(createuser, users, rooms, who, announce, shutdown),
     *(kick, ban, unban, mute, unmute, bans, audit),
-    *(purge, retention, vacuum, export, backup, restore),
+    *(purge, retention, vacuum, export, backup, restore, status, top),
 ):
     main.add_command(each)

@@ -22,7 +22,7 @@ from gevent import get_hub
 from gevent.event import Event as Signal
 from gevent.socket import cancel_wait, wait
 
-from app import events
+from app import events, metrics
 from app.chat.limits import TokenBucket
 from app.errors import Refusal
 from app.events import Event
@@ -234,6 +234,7 @@ class Connection:
             self._refuse(session, refusal)
         except Exception:
             log.exception("command failed", command=type(command).__name__)
+            metrics.REFUSALS.labels("internal").inc()
             self.show(events.Refused("internal", "something went wrong here; it was logged"))
 
     def _refuse(self, session: Session, refusal: Refusal) -> None:
@@ -242,6 +243,7 @@ class Connection:
         if refusal.is_final:
             self.close(refused)
         else:
+            metrics.REFUSALS.labels(refusal.code).inc()
             self.show(refused)
 
     def _send_output(self) -> None:
@@ -296,6 +298,8 @@ class Connection:
     def close(self, event: Event) -> None:
         """See Client."""
         if not self.is_closing:
+            if isinstance(event, events.Refused):
+                metrics.REFUSALS.labels(event.code).inc()
             last_words = self._wire.take_output() + self._wire.show_last(event)
             self.send(last_words)
             self._end()
@@ -360,6 +364,8 @@ class Connection:
             f"you left over {self._outbox_bytes_max} bytes unread; come back and read on",
         )
         log.info("cut a slow reader", address=self.address)
+        metrics.READERS_CUT.inc()
+        metrics.REFUSALS.labels(refused.code).inc()
         self._empty_outbox()
         self._queue(begun + b"\n" + self._wire.show_last(refused))
         self._end()

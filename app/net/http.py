@@ -1,4 +1,4 @@
-"""HTTP on the port of the chat: health for whoever watches the server.
+"""HTTP on the port of the chat: health and metrics for whoever watches the server, and files.
 
 gevent's WSGI server speaks it, on sockets that the listener hands over; it never listens itself.
 What is logged of a request is who sent it and what became of it, never its path: that may hold a
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import ssl
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from socket import SHUT_RDWR, SHUT_WR, fromfd
@@ -19,7 +20,7 @@ import gevent
 import structlog
 from gevent.pywsgi import Input, WSGIHandler, WSGIServer
 
-from app.net import transfer
+from app.net import exposition, transfer
 from app.net.sockets import TlsSocket
 from app.settings import (
     DISCARD_SECONDS_MAX,
@@ -35,11 +36,7 @@ if TYPE_CHECKING:
     from app import events
     from app.chat.service import Service
 
-_HEADERS = [
-    ("Content-Type", "text/plain; charset=utf-8"),
-    ("Cache-Control", "no-store"),
-    ("X-Content-Type-Options", "nosniff"),
-]
+_HEADERS = [("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff")]
 _BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 _FAILED = b"HTTP/1.1 500 Server Error\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 _REFUSED = b"HTTP/1.1 %b\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b\n"
@@ -51,9 +48,10 @@ log = structlog.get_logger()
 class Http(WSGIServer):
     """Answers the requests of connections that speak HTTP."""
 
-    def __init__(self, service: Service, address: tuple[str, int]) -> None:
+    def __init__(self, service: Service, address: tuple[str, int], metrics_token: str = "") -> None:
         """Serve what there is at an address, which is told in the environment of requests."""
         self._service = service
+        self._metrics_token = metrics_token
         self.requests_under_way = 0
         names = {"SERVER_NAME": address[0], "SERVER_PORT": str(address[1])}
         super().__init__(
@@ -91,17 +89,36 @@ class Http(WSGIServer):
         method, path = request["REQUEST_METHOD"], request["PATH_INFO"]
         if path.startswith(transfer.PREFIX):
             return transfer.answer(self._service.files, request, start_response)
-        if path != "/healthz":
+        if path not in ("/healthz", "/metrics"):
             status, text = "404 Not Found", "there is nothing here"
         elif method not in ("GET", "HEAD"):
             status, text = "405 Method Not Allowed", "only GET and HEAD"
-        elif self._service.journal.is_failing:
-            status, text = "503 Service Unavailable", "messages can't be stored now"
+        elif path == "/metrics":
+            return self._measure(request, start_response)
+        elif illness := self._service.status.illness(time.monotonic()):
+            status, text = "503 Service Unavailable", illness
         else:
             status, text = "200 OK", "ok"
-        body = f"{text}\n".encode()
-        start_response(status, [*_HEADERS, ("Content-Length", str(len(body)))])
-        return [] if method == "HEAD" else [body]
+        return _say(request, start_response, status, f"{text}\n".encode())
+
+    def _measure(self, request: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if not exposition.may_read(request, self._metrics_token):
+            text = f"{exposition.FORBIDDEN}\n".encode()
+            return _say(request, start_response, "403 Forbidden", text)
+        page = exposition.page(self._service.status)
+        return _say(request, start_response, "200 OK", page, exposition.CONTENT_TYPE)
+
+
+def _say(
+    request: dict[str, Any],
+    start_response: Any,
+    status: str,
+    body: bytes,
+    content_type: str = "text/plain; charset=utf-8",
+) -> Iterable[bytes]:
+    length = ("Content-Length", str(len(body)))
+    start_response(status, [("Content-Type", content_type), *_HEADERS, length])
+    return [] if request["REQUEST_METHOD"] == "HEAD" else [body]
 
 
 class _Visitor:

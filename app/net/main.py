@@ -14,6 +14,7 @@ from app import log as logging
 from app.chat.service import Service
 from app.net.control import Control
 from app.net.listener import listen
+from app.net.pulse import Notifier, Pulse
 from app.net.server import Server, connections_possible
 from app.net.tls import Tls
 from app.settings import SWITCH_INTERVAL_SECONDS, Settings
@@ -41,13 +42,16 @@ def run(settings: Settings) -> None:
     server = Server(listener, service, settings, connections_max, tls)
     control = Control(settings.control_path, service, settings)
     _catch_signals(service.shutdown.is_due, tls)
+    pulse = Pulse(service.status, Notifier(os.environ))
     server.start()
     control.start()
+    pulse.start()
     _say_how_to_connect(server.address, is_tls=tls is not None)
     gc.collect()
     gc.freeze()  # what is here now stays: no collection need look at it again
     service.shutdown.is_due.wait()
     log.info("stopping")
+    pulse.stop()
     control.stop()
     server.stop()
     lock.release()

@@ -12,7 +12,7 @@ import gevent
 import structlog
 from gevent.socket import socket
 
-from app import events
+from app import events, metrics
 from app.addresses import origin
 from app.errors import StartRefused
 from app.net.connection import Connection
@@ -76,11 +76,14 @@ class Server:
         self._service = service
         self._settings = settings
         self._tls = tls
-        self._http = Http(service, listener.getsockname()[:2])
+        token = settings.metrics_token.get_secret_value()
+        self._http = Http(service, listener.getsockname()[:2], token)
         self._connections_max = connections_max
         self._connections: set[Connection] = set()
         self._present = 0  # connections, and those of whom it is not known yet what they speak
         self._per_address: Counter[str] = Counter()
+        metrics.CONNECTIONS.set_function(lambda: self._present)
+        metrics.CONNECTIONS_MAX.set(connections_max)
         self._patience = REFUSED_WITH_PATIENCE_MAX  # with as many more who are to be refused
         self._listener = Listener(listener, self._serve)
 
@@ -138,6 +141,7 @@ class Server:
         A few are heard before, so that each is told in its own words, also inside TLS. When there
         are more, they are told at once, lest they take the descriptors that the server needs.
         """
+        metrics.CONNECTIONS_REFUSED.inc()
         if self._patience <= 0:
             self._refuse_at_once(client_socket, refused)
             return
@@ -155,12 +159,14 @@ class Server:
     ) -> None:
         """Tell a client, in its own words, why it is not served, and close. Switches."""
         if protocol is Protocol.HTTP:
+            metrics.REFUSALS.labels(refused.code).inc()
             self._http.refuse(client_socket, refused)
         else:
             self._connection(client_socket, address, protocol).refuse(refused)
 
     def _refuse_at_once(self, client_socket: socket, refused: events.Refused) -> None:
         """Tell a newcomer why it is not served, in the words that it has begun with, if any."""
+        metrics.REFUSALS.labels(refused.code).inc()
         protocol = recognise_now(client_socket)
         client_socket.settimeout(0)
         with suppress(OSError):  # it is gone, or takes nothing

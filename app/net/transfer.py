@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import gevent
 
+from app import metrics
 from app.errors import Forbidden, NotPossible, Refusal, TooLarge, Unavailable
 from app.settings import FILE_CHUNK_SECONDS_MAX
 
@@ -54,6 +55,7 @@ def answer(files: Files, request: dict[str, Any], respond: Respond) -> Iterable[
             case _:
                 return _say(respond, "405 Method Not Allowed", "PUT or GET", _ALLOWED, _CLOSE)
     except Refusal as refusal:
+        metrics.REFUSALS.labels(refusal.code).inc()
         status = next(status for kind, status in _STATUS if isinstance(refusal, kind))
         # The rest of what is being sent is not read, so nothing can follow it.
         return _say(respond, status, str(refusal), _CLOSE)

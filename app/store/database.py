@@ -6,12 +6,13 @@ asked for. Two connections that reset a write-ahead log at once can corrupt it i
 3.51.3, which is why readers never checkpoint.
 """
 
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import NamedTuple, TypeVar
 
 import gevent
 import structlog
@@ -20,6 +21,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
+from app import metrics
 from app.errors import NotStored, StartRefused
 from app.settings import (
     CHECKPOINT_WAIT_MILLISECONDS,
@@ -33,6 +35,8 @@ log = structlog.get_logger()
 Result = TypeVar("Result")
 Work = Callable[[Connection], Result]
 Connect = Callable[[], AbstractContextManager[Connection]]  # it begins a transaction, or none
+# What a thread returns. An error is a value there: gevent prints what a pool's thread raises.
+Outcome = tuple[Result | None, Exception | None]
 
 _SYNCHRONOUS = {"full": "FULL", "normal": "NORMAL"}
 _SYNCHRONOUS_COMMIT = {"full": "on", "normal": "off"}  # of PostgreSQL
@@ -122,26 +126,36 @@ def _sqlite_engine(url: str, begin: str, *pragmas: str) -> Engine:
     return engine
 
 
+class FilesOnDisk(NamedTuple):
+    """How large the files of the database are, and what room is left; None on PostgreSQL."""
+
+    database_bytes: int | None = None
+    wal_bytes: int | None = None
+    free_bytes: int | None = None
+
+
 class Database:
     """What the server's greenlets see: work to do in a transaction, and its result."""
 
     def __init__(self, url: str, durability: str) -> None:
-        self.is_sqlite = is_sqlite(url)
+        self._path = sqlite_path(url) if is_sqlite(url) else None
         self._writing = writing_engine(url, durability)
         self._reading = reading_engine(url)
         self._writer = ThreadPool(1)
         self._readers = ThreadPool(READER_THREADS)
+        self._writing_since: float | None = None  # the writer's thread writes it down
 
     def write(self, work: Work[Result]) -> Result:
         """Run `work` in a transaction of the writer, after all that was asked for before.
 
         Switches. Raises NotStored when the database could not take it; then nothing has changed.
         """
-        return self._run(self._writer, self._writing.begin, work)
+        return self._write(self._writing.begin, work)
 
     def read(self, work: Work[Result]) -> Result:
         """Run `work` in a transaction that sees what is committed. Switches. Raises NotStored."""
-        return self._run(self._readers, self._reading.begin, work)
+        outcome: Outcome[Result] = self._readers.apply(_attempt, (self._reading.begin, work))
+        return _result(outcome)
 
     def write_a_piece(self, work: Work[Result]) -> Result:
         """Do one of many pieces of work, as `write` does, and rest for as long as it took.
@@ -159,20 +173,36 @@ class Database:
         Returns whether that was possible: not while somebody reads what is older. Switches. Raises
         NotStored.
         """
-        return self._run(self._writer, self._writing.connect, _empty_log)
+        return self._write(self._writing.connect, _empty_log)
 
-    @staticmethod
-    def _run(pool: ThreadPool, connect: Connect, work: Work[Result]) -> Result:
-        # The exception comes back as a value: gevent prints what a pool's thread raises.
-        outcome: tuple[Any, Exception | None] = pool.apply(_attempt, (connect, work))
-        result, error = outcome
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether it is a file of SQLite's."""
+        return self._path is not None
+
+    def writing_seconds(self, now: float) -> float:
+        """Return how long the transaction under way has been at it; 0 when there is none."""
+        since = self._writing_since
+        return 0.0 if since is None else max(0.0, now - since)
+
+    def look_at_files(self) -> FilesOnDisk:
+        """Return how large the files are, and what room there is. Switches. Raises OSError."""
+        outcome: Outcome[FilesOnDisk] = self._readers.apply(_look_at_files, (self._path,))
+        return _result(outcome)
+
+    def _write(self, connect: Connect, work: Work[Result]) -> Result:
+        outcome: Outcome[Result] = self._writer.apply(self._attempt_to_write, (connect, work))
+        return _result(outcome)
+
+    def _attempt_to_write(self, connect: Connect, work: Work[Result]) -> Outcome[Result]:
+        """Run in the writer's thread, where no wait for that thread is in the time it takes."""
+        self._writing_since = began_at = time.monotonic()
+        result, error = _attempt(connect, work)
+        self._writing_since = None
+        metrics.COMMIT.observe(time.monotonic() - began_at)
         if isinstance(error, SQLAlchemyError):
-            raise NotStored(
-                f"not stored: the database can't be used now ({_reason(error)}); try again later"
-            ) from error
-        if error:
-            raise error
-        return result  # type: ignore[no-any-return]
+            metrics.COMMITS_FAILED.inc()
+        return result, error
 
     def close(self) -> None:
         """Wait for what is being written, and close. Switches."""
@@ -181,7 +211,19 @@ class Database:
             pool.kill()
 
 
-def _attempt(connect: Connect, work: Work[Result]) -> tuple[Result | None, Exception | None]:
+def _result(outcome: Outcome[Result]) -> Result:
+    """Return what a thread's work returned, or raise what it raised."""
+    result, error = outcome
+    if isinstance(error, SQLAlchemyError):
+        raise NotStored(
+            f"not stored: the database can't be used now ({_reason(error)}); try again later"
+        ) from error
+    if error:
+        raise error
+    return result  # type: ignore[return-value]  # None is what such work returns
+
+
+def _attempt(connect: Connect, work: Work[Result]) -> Outcome[Result]:
     try:
         with connect() as connection:
             return work(connection), None
@@ -199,6 +241,18 @@ def _empty_log(connection: Connection) -> bool:
     finally:
         driver.execute(f"PRAGMA busy_timeout = {DATABASE_BUSY_SECONDS_MAX * 1_000}")
     return not is_busy
+
+
+def _look_at_files(path: Path | None) -> Outcome[FilesOnDisk]:
+    if path is None:
+        return FilesOnDisk(), None
+    wal_path = path.with_name(f"{path.name}-wal")
+    try:
+        wal_bytes = wal_path.stat().st_size if wal_path.exists() else 0
+        free_bytes = shutil.disk_usage(path.parent).free
+        return FilesOnDisk(path.stat().st_size, wal_bytes, free_bytes), None
+    except OSError as error:
+        return None, error
 
 
 def _reason(error: SQLAlchemyError) -> str:

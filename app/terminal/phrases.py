@@ -50,6 +50,7 @@ _ANSWERS: Mapping[str, TypeAdapter[Any]] = {
     "user.list": TypeAdapter(events.AccountsListed),
     "room.list": TypeAdapter(events.RoomRecordsListed),
     "sessions": TypeAdapter(events.SessionsListed),
+    "status": TypeAdapter(events.StatusShown),
 }
 
 _TIMES = {"at", "until", "made_at", "used_at", "connected_at"}

@@ -41,6 +41,7 @@ ANSWERS: Mapping[type[Command], tuple[type[Answer] | None, ...]] = {
     commands.Files: (events.FilesListed,),
     commands.Unshare: (events.Done,),
     commands.Tokens: (events.TokensListed,),
+    operations.Status: (events.StatusShown,),
     commands.Ping: (events.Done,),
     commands.Help: (events.HelpShown,),
     operations.Announce: (events.Done,),

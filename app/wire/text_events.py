@@ -14,7 +14,8 @@ from app.errors import BadLine
 from app.events import Event
 from app.names import harmless
 from app.operations import COMMANDS
-from app.times import format_span, minute, minute_since
+from app.sizes import format_size
+from app.times import format_seconds, format_span, format_uptime, minute, minute_since
 from app.wire.text_commands import find_command, summary, usage
 
 
@@ -174,18 +175,9 @@ def _tokens(event: events.TokensListed) -> Iterable[str]:
         yield f"  {token.number}: {token.label}, made {made} UTC, used {used} UTC"
 
 
-def _size(size: int) -> str:
-    """Return a size as people say it: 12 KB, 1.5 MB."""
-    value, units = float(size), ["B", "KB", "MB", "GB"]
-    while value >= 999.5 and len(units) > 1:
-        value, units = value / 1000, units[1:]
-    digits = 1 if value < 9.95 and value % 1 else 0
-    return f"{value:.{digits}f} {units[0]}"
-
-
 def _file_sent(event: events.FileShared | events.FileSent) -> str:
     private = f"[private to {event.recipient}] " if isinstance(event, events.FileSent) else ""
-    return f"{private}{event.user} shares {event.name} ({_size(event.size)}): /get {event.id}"
+    return f"{private}{event.user} shares {event.name} ({format_size(event.size)}): /get {event.id}"
 
 
 def _upload_offered(event: events.UploadOffered) -> str:
@@ -207,7 +199,7 @@ def _files(event: events.FilesListed) -> Iterable[str]:
         yield "There are no files here."
     for file in event.files:
         who = f"{file.user} to {file.recipient}" if file.recipient else file.user
-        yield f"  {file.id}: {file.name} ({_size(file.size)}), {who}, {minute(file.at)} UTC"
+        yield f"  {file.id}: {file.name} ({format_size(file.size)}), {who}, {minute(file.at)} UTC"
 
 
 def _file_printed(event: events.FilePrinted) -> Iterable[str]:
@@ -244,7 +236,7 @@ def _room_records(event: events.RoomRecordsListed) -> Iterable[str]:
 def _sessions(event: events.SessionsListed) -> Iterable[str]:
     for each in event.sessions:
         where = f", in {', '.join(each.rooms)}" if each.rooms else ""
-        unread = f", {_size(each.unread_bytes)} unread" if each.unread_bytes else ""
+        unread = f", {format_size(each.unread_bytes)} unread" if each.unread_bytes else ""
         who = f"{each.user or 'nobody yet'} from {each.address}, {each.wire}"
         yield f"  {each.number}: {who}, since {minute(each.connected_at)} UTC{where}{unread}"
     if event.has_more:
@@ -267,6 +259,35 @@ def _retention(event: events.RetentionListed) -> Iterable[str]:
         yield f"  {room.name}: {_kept(room.days)}"
     if event.has_more:
         yield "There are more."
+
+
+def _status(event: events.StatusShown) -> Iterable[str]:
+    now, minute, seconds = event.now, event.minute, format_seconds
+    storing = "messages are stored" if event.is_storing else "MESSAGES ARE NOT STORED"
+    yield f"Greenroom {event.version}, up for {format_uptime(event.uptime_seconds)}: {storing}."
+    for concern in event.concerns:
+        yield f"! {concern.sentence}"
+    if not event.concerns:
+        yield "All is well."
+    yield f"  {now.sessions} sessions of {now.users} users, in {now.live_rooms} rooms"
+    yield (
+        f"  {minute.messages_per_second:g} messages and {minute.deliveries_per_second:g} deliveries"
+        f" a second, {seconds(minute.delivery_p99_seconds)} at most to 99% of the readers"
+    )
+    yield (
+        f"  99% of commits take {seconds(minute.commit_p99_seconds)} at most; "
+        f"{now.journal_entries} lines ({format_size(now.journal_bytes)}) wait for one; "
+        f"{format_size(now.outbox_bytes)} are not read yet"
+    )
+    yield (
+        f"  {minute.failed_logins} failed logins, {minute.readers_cut} readers cut, "
+        f"{seconds(minute.hub_delay_max_seconds)} of waiting for the server at most"
+    )
+    yield (
+        f"  {format_size(now.resident_bytes)} of memory, {now.open_files} of {now.open_files_max} "
+        f"files open; the database has {format_size(now.database_bytes)}, its disk "
+        f"{format_size(now.disk_free_bytes)} free"
+    )
 
 
 def _help(event: events.HelpShown) -> Iterable[str]:
@@ -333,6 +354,7 @@ _SHOWN: dict[type[Event], Callable[[Any], str | Iterable[str]]] = {
     events.FilesListed: _files,
     events.FilePrinted: _file_printed,
     events.RetentionListed: _retention,
+    events.StatusShown: _status,
     events.HelpShown: _help,
     events.Done: lambda event: event.sentence,
     events.Noticed: lambda event: event.sentence,

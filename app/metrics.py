@@ -1,0 +1,130 @@
+"""What is counted and timed, in the form that Prometheus scrapes; `snapshot` reads all of it.
+
+The parts of the server update these where a batch, a login or a refusal is through: never once for
+each delivery, which is what keeps them from costing anything that can be seen. What can be looked
+up at any time (sessions, bytes that wait) is not kept here: see net/exposition.py.
+"""
+
+from collections.abc import Mapping
+from typing import get_args
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+
+from app.errors import Code
+from app.settings import BATCH_ENTRIES_MAX
+
+Key = tuple[str, ...]  # the name of a sample, and the values of its labels
+Snapshot = Mapping[Key, float]
+
+# From far below what anybody notices to where the server gives up. A share of each second apart,
+# so that a p99 read from them is off by a third at most.
+_SECONDS = (
+    *(0.0005, 0.001, 0.002, 0.003, 0.005, 0.007, 0.010, 0.015, 0.020, 0.030, 0.050, 0.075),
+    *(0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 7.5, 10, 30),
+)
+_ENTRIES = tuple(1 << power for power in range(BATCH_ENTRIES_MAX.bit_length()))
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # when each began to count is no figure that anybody asks for
+REGISTRY = CollectorRegistry()
+
+DELIVERY = Histogram(
+    "greenroom_delivery_seconds",
+    "How long a batch took: from the arrival of its oldest line to the send to its last reader.",
+    buckets=_SECONDS,
+    registry=REGISTRY,
+)
+COMMIT = Histogram(
+    "greenroom_commit_seconds",
+    "How long a transaction took in the thread that writes. Slow ones are a slow disk.",
+    buckets=_SECONDS,
+    registry=REGISTRY,
+)
+HUB_DELAY = Histogram(
+    "greenroom_hub_delay_seconds",
+    "How late a short sleep woke up, ten times a second: how long everybody was kept waiting.",
+    buckets=_SECONDS,
+    registry=REGISTRY,
+)
+BATCH_ENTRIES = Histogram(
+    "greenroom_batch_entries",
+    "How many lines and events were committed and shown together.",
+    buckets=_ENTRIES,
+    registry=REGISTRY,
+)
+MESSAGES = Counter(
+    "greenroom_messages_total",
+    "Messages that were stored, private ones too.",
+    registry=REGISTRY,
+)
+NOT_STORED = Counter(
+    "greenroom_messages_not_stored_total",
+    "Messages that could not be stored: their senders were told, and nobody saw them.",
+    registry=REGISTRY,
+)
+DELIVERIES = Counter(
+    "greenroom_deliveries_total",
+    "Lines of rooms that were sent to readers: each line once for each reader.",
+    registry=REGISTRY,
+)
+SENDS = Counter(
+    "greenroom_sends_total",
+    "Sends to readers: each carries all that one batch shows in one room.",
+    registry=REGISTRY,
+)
+COMMITS_FAILED = Counter(
+    "greenroom_commits_failed_total",
+    "Transactions that the database did not take: the disk is full, broken or held by another.",
+    registry=REGISTRY,
+)
+LOGINS = Counter(
+    "greenroom_logins_total",
+    "Logins by how they ended: ok, or the code of the refusal.",
+    ["result"],
+    registry=REGISTRY,
+)
+REFUSALS = Counter(
+    "greenroom_refusals_total",
+    "Refusals that clients were told, by their code.",
+    ["code"],
+    registry=REGISTRY,
+)
+READERS_CUT = Counter(
+    "greenroom_readers_cut_total",
+    "Connections that were cut because they left too much unread.",
+    registry=REGISTRY,
+)
+CONNECTIONS_REFUSED = Counter(
+    "greenroom_connections_refused_total",
+    "Newcomers who were turned away because there was no room for them.",
+    registry=REGISTRY,
+)
+CONNECTIONS = Gauge(
+    "greenroom_connections", "Open connections, whatever they speak.", registry=REGISTRY
+)
+CONNECTIONS_MAX = Gauge(
+    "greenroom_connections_max",
+    "How many there may be: beyond it newcomers are turned away.",
+    registry=REGISTRY,
+)
+FILE_BYTES = Counter(
+    "greenroom_file_bytes_total",
+    "Bytes of files, by direction: in (shared) and out (fetched).",
+    ["direction"],
+    registry=REGISTRY,
+)
+FILE_BYTES_IN, FILE_BYTES_OUT = FILE_BYTES.labels("in"), FILE_BYTES.labels("out")
+
+# Those that happened never are shown as 0: a rate has no beginning without it.
+for _code in get_args(Code):
+    REFUSALS.labels(_code)
+for _result in ("ok", "login_refused", "wait"):
+    LOGINS.labels(_result)
+
+
+def snapshot() -> Snapshot:
+    """Return the value of every counter, and of every bucket of the histograms, as of now."""
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for metric in REGISTRY.collect()
+        for sample in metric.samples
+    }
