@@ -26,10 +26,11 @@ class RefusalInSource(NamedTuple):
     place: str
 
 
-def _pattern(text: ast.expr | None) -> str:
+def pattern_of(text: ast.expr | None) -> str:
+    """Return what a text in the source can become; `.*` for what it is made of when it runs."""
     if isinstance(text, ast.Constant):
         return re.escape(str(text.value))
-    return "".join(map(_pattern, text.values)) if isinstance(text, ast.JoinedStr) else ".*"
+    return "".join(map(pattern_of, text.values)) if isinstance(text, ast.JoinedStr) else ".*"
 
 
 def _refusal(call: ast.Call, path: Path) -> RefusalInSource | None:
@@ -37,12 +38,12 @@ def _refusal(call: ast.Call, path: Path) -> RefusalInSource | None:
     place = f"{path.relative_to(APP)}:{call.lineno}"
     if name in _KINDS and call.args:
         keywords = {keyword.arg: keyword.value for keyword in call.keywords}
-        code = _pattern(keywords["code"]) if "code" in keywords else _KINDS[name].code
-        return RefusalInSource(code, _pattern(call.args[0]), place)
+        code = pattern_of(keywords["code"]) if "code" in keywords else _KINDS[name].code
+        return RefusalInSource(code, pattern_of(call.args[0]), place)
     if name == "Refused":
-        return RefusalInSource(_pattern(call.args[0]), _pattern(call.args[1]), place)
+        return RefusalInSource(pattern_of(call.args[0]), pattern_of(call.args[1]), place)
     if path.name in _TOLD_ON.get(name, ()):
-        return RefusalInSource(".*", _pattern(call.args[0]), place)
+        return RefusalInSource(".*", pattern_of(call.args[0]), place)
     return None
 
 
