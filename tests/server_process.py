@@ -9,11 +9,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import cache
 from pathlib import Path
 
 import pytest
 
+from tests import forked
 from tests.client import Client
+from tests.forked import Forked, Origin
 from tests.program import Program
 
 ROOT = Path(__file__).parents[1]
@@ -27,6 +30,15 @@ _UNLIMITED = {
     "CONNECTIONS_PER_IP_MAX": "0",
     "REGISTRATIONS_PER_IP_PER_HOUR": "0",
 }
+
+
+_CAN_FORK = sys.platform == "linux"  # elsewhere it is not safe, once anything was imported
+
+
+@cache
+def _origin() -> Origin:
+    """Return what this process forks its servers from."""
+    return Origin()
 
 
 def environment(folder: Path, **settings: object) -> dict[str, str]:
@@ -59,20 +71,24 @@ class ServerProcess:
         self._prefix = limit if open_files_max else []
         self.settings = settings
         self.port = 0
-        self.process: subprocess.Popen[str] | None = None
+        self.process: subprocess.Popen[str] | Forked | None = None
         self._clients: list[Client] = []
 
     def start(self) -> None:
         self.log_path = self.folder / "server.log"
+        arguments, given = ["runserver", str(self.port)], environment(self.folder, **self.settings)
         with self.log_path.open("a") as log:
-            self.process = subprocess.Popen(
-                [*self._prefix, sys.executable, ROOT / "manage.py", "runserver", str(self.port)],
-                env=environment(self.folder, **self.settings),
-                cwd=ROOT,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-            )
+            if self._prefix or ROOT != forked.ROOT or not _CAN_FORK:
+                self.process = subprocess.Popen(
+                    [*self._prefix, sys.executable, ROOT / "manage.py", *arguments],
+                    env=given,
+                    cwd=ROOT,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    text=True,
+                )
+            else:
+                self.process = _origin().start(arguments, given, log)
         first_line = self.process.stdout.readline()  # comes when it listens, or ends without
         match = re.search(r"listens on \S+:(\d+)\.", first_line)
         assert match, f"the server did not start: {self.log}"
