@@ -67,6 +67,16 @@ Read it in this order:
         main.py         the process
     client/         the library for programs at the other end; it needs nothing of all this
         client.py  connection.py  stream.py  resume.py
+    encryption/     end-to-end encryption for clients: pure, and nothing that a server needs
+        refusals.py  flows.py  payloads.py  signing.py  sealing.py       what it is made of
+        store.py        the keys on the disk
+        people.py  directory.py  rosters.py     whose keys are whose; who may read
+        olm.py  postbox.py                      from device to device
+        roomkeys.py  envelope.py                the keys of rooms; what is inside a message
+        outbox.py  sending.py  reading.py  notices.py       messages, said and read
+        attachments.py  keyfile.py                          files; keys in a file
+        verification.py  approval.py  owndevices.py         persons and their devices
+        device.py       all of it together
     terminal/       the client for people at a terminal, on top of it: manage.py chat
         main.py  login.py  memory.py                      before there is a screen
         typed.py  phrases.py  model.py                    what is typed and told; what is known

@@ -38,7 +38,8 @@ _MAY_IMPORT = {
     "wire": {"wire"} | _COMMON,
     "net": {"net", "wire", "chat", "store", "log"} | _COMMON,
     "client": {"client"} | _COMMON,
-    "terminal": {"terminal", "client", "wire"} | _COMMON,
+    "encryption": {"encryption", "errors", "names"},
+    "terminal": {"terminal", "client", "encryption", "wire"} | _COMMON,
     "cli": {"cli", "net", "chat", "store", "wire", "terminal", "client"} | _COMMON,
     "__init__": set(),
 }
@@ -46,15 +47,16 @@ _MAY_IMPORT = {
 _BELONGS_TO = {
     "gevent": {"net", "chat", "store"},
     "socket": {"net", "client", "terminal"},
-    "sqlite3": {"store"},
+    "sqlite3": {"store", "encryption"},
     "sqlalchemy": {"store", "chat", "cli"},  # of it, chat and cli know connections by name
     "alembic": {"store"},
     "prometheus_client": {"metrics", "net"},
     "rich": {"cli"},
     "click": {"cli", "net", "terminal"},
-    "cryptography": {"net"},
+    "cryptography": {"net", "encryption"},
+    "vodozemac": {"encryption"},
     "ssl": {"net", "client", "terminal"},
-    "pydantic": {"settings", "times", "shapes", "wire", "cli", "terminal"},
+    "pydantic": {"settings", "times", "shapes", "wire", "cli", "terminal", "encryption"},
     "prompt_toolkit": {"terminal"},
     "passlib": {"chat"},
 }

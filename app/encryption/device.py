@@ -1,0 +1,334 @@
+"""One device of one user: all of it together, as whoever has a connection sees it. Pure.
+
+    device = Device(store, "alice")
+    run(device.start(now), ask)                       # after each login
+    message_id = run(device.say("lobby", "hi", now), ask)["message_id"]
+    device.pushed(event)                              # td, keys_changed, keys_low, roster
+    run(device.attend(now), ask)                      # whatever that gave us to do
+    for shown in device.read([received(event, me)]): ...
+    for notice in device.notices.take(): ...
+
+What it promises:
+  1. Flows run one after the other, and other methods between their steps at most: one thread.
+  2. A flow that ends half-way, by a crash or a lost connection, is made up for by the next `start`:
+     nothing that was to be said is lost, and no step of a ratchet is taken twice.
+  3. It asks a server nothing that it would have to believe.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from app.encryption.directory import Directory, users_named
+from app.encryption.flows import Ask, Flow, Json
+from app.encryption.keyfile import export_keys, import_keys
+from app.encryption.notices import Notices, Shown
+from app.encryption.olm import Olm
+from app.encryption.outbox import Outbox
+from app.encryption.owndevices import OwnDevices
+from app.encryption.payloads import (
+    Content,
+    Control,
+    DevicePayload,
+    FileReference,
+    MessageKind,
+    RoomKeyContent,
+    VerifyContent,
+    parse,
+    private_room,
+    room_key_of,
+    user_key,
+)
+from app.encryption.people import Peer, People
+from app.encryption.postbox import Letter, Postbox
+from app.encryption.reading import Reader, Received
+from app.encryption.refusals import Malformed, NotApproved, UnknownDevice
+from app.encryption.roomkeys import RoomKeys
+from app.encryption.rosters import Roster, Rosters
+from app.encryption.sealing import COST, Cost
+from app.encryption.sending import Sender
+from app.encryption.verification import Verifications, Verified, fingerprint
+from app.names import harmless
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from app.encryption.store import KeyStore
+
+
+class Device:
+    """See the promises at the top of this file. `notices` holds what the person is to be told."""
+
+    def __init__(self, store: KeyStore, user: str) -> None:
+        """Open the device of a user in a store, or make it. Raises StoreDamaged, Malformed."""
+        self._store = store
+        self.notices = Notices()
+        self._olm = Olm(store)
+        self._people = People(store)
+        self._rosters = Rosters(store)
+        self._keys = RoomKeys(store)
+        self._directory = Directory(store, self._people, self._olm, self.notices)
+        self._outbox = Outbox(store)
+        self._postbox = Postbox(
+            store, self._olm, self._people, self._directory, self._outbox, self.notices
+        )
+        self._sender = Sender(
+            store,
+            self._olm,
+            self._people,
+            self._directory,
+            self._rosters,
+            self._keys,
+            self._postbox,
+            self._outbox,
+            self.notices,
+        )
+        self._own = OwnDevices(
+            store, self._olm, self._people, self._directory, self._postbox, self.notices
+        )
+        self._reader = Reader(store, self._olm, self._people, self._rosters, self._keys)
+        self._verifications = Verifications(self._people, self.notices)
+        self._to_do: set[str] = set()
+        self._own.create(user_key(user))
+        if self._own.me.user != user_key(user):
+            raise Malformed(what=f"keys of {self._own.me.user}")
+
+    @property
+    def me(self) -> Peer:
+        """Return this device."""
+        return self._own.me
+
+    @property
+    def is_approved(self) -> bool:
+        """Whether this device may speak for its user."""
+        return self._directory.is_approved
+
+    @property
+    def code(self) -> str:
+        """What to type at a device that is approved, to approve this one."""
+        return self._own.code
+
+    # The connection.
+
+    def start(self, now: int) -> Flow[None]:
+        """Do all that is to be done after a login: first of all what was left half-done."""
+        self._rosters.doubt()
+        self._directory.doubt_all()
+        yield from self._own.register()
+        yield from self._directory.changes()
+        yield from self._own.fill_up()
+        yield from self._fetch(now)
+        yield from self._sender.flush(now)
+
+    def pushed(self, event: Json) -> bool:
+        """Take in what the server told unasked. Returns whether `attend` has something to do."""
+        kind = event.get("event")
+        if kind == "roster":
+            self._rosters.doubt(_room_named(event.get("room")))
+        elif kind == "keys_changed":
+            users = users_named(event.get("users"))
+            self._directory.doubt(users)
+            if self.me.user in users:
+                self._to_do.add("keys_changed")
+        elif kind in ("td", "keys_low"):
+            self._to_do.add(str(kind))
+        return bool(self._to_do)
+
+    def attend(self, now: int) -> Flow[None]:
+        """Do what pushes gave us to do."""
+        while self._to_do:
+            kind = self._to_do.pop()
+            if kind == "td":
+                yield from self._fetch(now)
+            elif kind == "keys_low":
+                yield from self._own.fill_up()
+            else:
+                yield from self._own.settle()
+
+    def _fetch(self, now: int) -> Flow[None]:
+        numbers = yield from self._postbox.fetch(self, now)
+        yield from self._deliver(numbers, now)
+
+    def _deliver(self, numbers: Iterable[str], now: int) -> Flow[None]:
+        for number in numbers:
+            yield from self._sender.deliver(number, now)
+
+    # Rooms.
+
+    def encrypt_room(self, room: str) -> Flow[Roster]:
+        """Make a room encrypted, for good. Raises ServerRefused."""
+        yield Ask("room.encrypt", {"room": room_key_of(room)})
+        return (yield from self.roster(room))
+
+    def roster(self, room: str) -> Flow[Roster]:
+        """Return who is in an encrypted room, and who of them may read what we send.
+
+        Raises Downgraded, NotEncrypted.
+        """
+        return (yield from self._sender.roster(room_key_of(room)))
+
+    def is_encrypted(self, room: str) -> bool:
+        """Whether a room was ever seen encrypted; for good, whatever the server says."""
+        return self._rosters.is_encrypted(room_key_of(room))
+
+    def accept(self, room: str, users: Iterable[str]) -> Flow[Roster]:
+        """Let new members read what we send from now on. Raises NotAMember, Downgraded."""
+        self._rosters.doubt(room_key_of(room))
+        yield from self.roster(room)
+        return self._rosters.accept(room_key_of(room), {user_key(user) for user in users})
+
+    def say(self, room: str, body: str, now: int, *, kind: MessageKind = "text") -> Flow[Json]:
+        """Say a text (or with kind `me`, do one) in a room; return the answer when it is stored.
+
+        Raises Withheld or Untrusted when nothing was sent, and why; TooLong; ServerRefused.
+        """
+        content = Content(t=kind, body=harmless(body))
+        return (yield from self._sender.say(room_key_of(room), content, now))
+
+    def say_privately(self, user: str, body: str, now: int) -> Flow[Json]:
+        """Say a text to one user. Raises as `say`."""
+        return (yield from self.say(private_room(self.me.user, user), body, now))
+
+    def say_file(self, room: str, file: FileReference, now: int) -> Flow[Json]:
+        """Tell a room of a file whose ciphertext the server has. Raises as `say`."""
+        content = Content(t="file", file=file)
+        return (yield from self._sender.say(room_key_of(room), content, now))
+
+    def read(self, messages: Iterable[Received]) -> list[Shown]:
+        """Return how to show messages, live ones and old ones; in order, one each.
+
+        Raises OwnDeviceCopied: then nothing may be sent from here any more.
+        """
+        return self._reader.read(messages)
+
+    # People.
+
+    def mark(self, user: str) -> str:
+        """Return the mark at a name: verified, first use, or changed."""
+        return self._people.mark(user_key(user))
+
+    def fingerprint(self, user: str) -> Flow[str]:
+        """Return the 60 digits that both users see, if nobody is in between. Raises NoKeys."""
+        other = user_key(user)
+        self._directory.doubt([other])
+        yield from self._directory.refresh([other])
+        return fingerprint((self.me.user, self._own_aik), (other, self._people.aik_shown(other)))
+
+    @property
+    def _own_aik(self) -> str:
+        aik = self._directory.own_aik
+        if aik is None:
+            raise NotApproved(device=self.me.device, approval=self.code)
+        return aik
+
+    def trust(self, user: str, now: int) -> Flow[None]:
+        """Accept the identity that a user has now, and ask for the keys that were refused.
+
+        Raises NoKeys.
+        """
+        other = user_key(user)
+        self._people.trust(other)
+        self._directory.doubt([other])
+        yield from self._directory.refresh([other])
+        for peer in self._people.pin_of(other).peers:
+            numbers = yield from self._postbox.renew(peer.user, peer.device, now)
+            yield from self._deliver(numbers, now)
+
+    def verify(self, user: str, now: int) -> Flow[None]:
+        """Begin to compare numbers with a user, or agree to. Raises NoKeys, NotApproved."""
+        other = user_key(user)
+        self._own_aik  # noqa: B018 - refuse without one
+        yield from self._directory.refresh([other])
+        peers = self._people.pin_of(other).peers
+        yield from self._postbox.reach(peers, now)
+        yield from self._conclude(self._verifications.begin(other, peers, now), now)
+
+    def confirm(self, user: str, now: int, *, is_same: bool) -> Flow[None]:
+        """Say whether both persons saw the same numbers. Raises NothingToVerify."""
+        other = user_key(user)
+        verified = self._verifications.confirm(other, self.me, self._own_aik, now, is_same=is_same)
+        yield from self._conclude(verified, now)
+
+    def _conclude(self, verified: Verified, now: int) -> Flow[None]:
+        """Carry out what a step of a verification leads to."""
+        if verified.verified:
+            self._people.set_verified(*verified.verified)
+        if verified.failed:
+            self._people.set_failed(verified.failed)
+        yield from self._write(verified.letters, now)
+
+    def _write(self, letters: list[Letter], now: int) -> Flow[None]:
+        reachable = yield from self._postbox.reach([letter.to for letter in letters], now)
+        with self._store.transaction():
+            numbers = self._postbox.seal(each for each in letters if each.to in reachable)
+        yield from self._deliver(numbers, now)
+
+    # What other devices say; see Receiver.
+
+    def take(self, peer: Peer | None, control: Control, now: int) -> Flow[None] | None:
+        """Take in what a device said, inside a transaction; return what is to be done after it."""
+        if control.kind == "approved" and control.sender.user == self.me.user:
+            self._own.take_approved(control.content)
+            return self._own.settle()
+        if peer is None:
+            raise UnknownDevice(user=control.sender.user, device=control.sender.device)
+        if control.kind == "room_key":
+            self._take_key(peer, control.content)
+            return None
+        if control.kind == "renew":
+            return self._resend(peer, now)
+        content = parse(VerifyContent, control.content, "a step of a verification")
+        aik = self._directory.own_aik
+        if aik is None:
+            return None
+        return self._conclude(self._verifications.take(peer, content, self.me, aik, now), now)
+
+    def _take_key(self, peer: Peer, content: str) -> None:
+        key = parse(RoomKeyContent, content, "a key for messages")
+        self._keys.take(peer, self._people.pin_of(peer.user).manifest.aik, key)
+        for shown in self._reader.late(key.sid):
+            self.notices.add(shown)
+
+    def _resend(self, peer: Peer, now: int) -> Flow[None]:
+        """Give a device again the keys that it was given, from where it was; once an hour."""
+        if self._postbox.may_repeat("resent", peer, now):
+            letters = [Letter(peer, "room_key", key) for key in self._keys.given_to(peer, self.me)]
+            yield from self._write(letters, now)
+
+    # Devices and keys.
+
+    def devices(self) -> Flow[list[tuple[DevicePayload, bool]]]:
+        """Return all devices of our user, and of each whether it is approved."""
+        return (yield from self._own.list_devices())
+
+    def approve(self, device: str, code: str, now: int) -> Flow[None]:
+        """Approve another device of our user, which shows this code.
+
+        Raises ApprovalFailed, NoSuchDevice, NotApproved, Untrusted, ServerRefused.
+        """
+        numbers = yield from self._own.approve(device, code, now)
+        yield from self._deliver(numbers, now)
+
+    def revoke(self, device: str) -> Flow[None]:
+        """Revoke a device of our user. Raises NoSuchDevice, NotApproved, Untrusted."""
+        yield from self._own.revoke(device)
+
+    def export_keys(self, passphrase: str, cost: Cost = COST) -> bytes:
+        """Return a file with the keys of all that this device can read. Raises ValueError."""
+        return export_keys(self._keys, self.me.user, passphrase, cost)
+
+    def import_keys(self, path: Path, passphrase: str) -> tuple[int, int]:
+        """Take in such a file; returns how many keys there were, and how many were refused.
+
+        Raises KeyFileRefused.
+        """
+        return import_keys(self._store, self._keys, self.me.user, path, passphrase)
+
+
+def _room_named(room: object) -> str | None:
+    """Return the room that the server names; None, which stands for each, if it names none."""
+    try:
+        return room_key_of(str(room))
+    except Malformed:
+        return None

@@ -1,0 +1,329 @@
+"""Every refusal of end-to-end encryption: a stable code, and a sentence for the person.
+
+    EncryptionRefusal
+      StoreRefused   the keys on this disk can't be used
+      Untrusted      what the server brought can't be believed, and is not shown as what it claims
+      Withheld       what was to be sent would have gone where it must not; nothing was sent
+      NotPossible    what the person asked for can't be done, and what to do instead
+
+Codes are for programs. A sentence is harmless to show, whatever a server named in it.
+"""
+
+from typing import ClassVar
+
+from app.names import harmless
+
+_CHARS_MAX = 100  # of what others named, in a sentence
+
+
+class EncryptionRefusal(Exception):
+    """See the top of this file. `about` holds what the sentence names: user, device, room ..."""
+
+    code: ClassVar[str] = ""
+    sentence: ClassVar[str] = ""
+
+    def __init__(self, **about: object) -> None:
+        self.about = {key: harmless(str(value)[:_CHARS_MAX]) for key, value in about.items()}
+        super().__init__(self.sentence.format_map(self.about))
+
+
+class StoreRefused(EncryptionRefusal):
+    """The keys on this disk can't be used."""
+
+
+class WrongPassphrase(StoreRefused):
+    """Nothing can be opened with this passphrase; a damaged header looks the same."""
+
+    code = "wrong_passphrase"
+    sentence = "that passphrase does not open {path}"
+
+
+class StoreInUse(StoreRefused):
+    """Two processes would take the same ratchet step twice."""
+
+    code = "store_in_use"
+    sentence = "your keys in {path} are open in another chat; close that one first"
+
+
+class StoreDamaged(StoreRefused):
+    """A row was changed, moved to another place, or is missing."""
+
+    code = "store_damaged"
+    sentence = "your keys in {path} are damaged or were tampered with; restore or remove that file"
+
+
+class StoreCopied(StoreRefused):
+    """The file is a copy or was put back to an earlier state: its ratchets were used since."""
+
+    code = "store_copied"
+    sentence = (
+        "your keys in {path} are a copy, or an older state of them: going on would break the "
+        "encryption; remove the file to become a new device, and approve that from another one"
+    )
+
+
+class OwnDeviceCopied(StoreRefused):
+    """A message by this very device that it never sent: a copy of its keys is in use."""
+
+    code = "device_copied"
+    sentence = (
+        "a copy of this device's keys is in use elsewhere, or these are an older state of them; "
+        "revoke this device from another one, remove its keys, and begin as a new device"
+    )
+
+
+class StoreUnusable(StoreRefused):
+    """It can't be read or written, or is of a later version."""
+
+    code = "store_unusable"
+    sentence = "can't use the keys in {path}: {why}"
+
+
+class Untrusted(EncryptionRefusal):
+    """What the server brought can't be believed."""
+
+
+class Malformed(Untrusted):
+    """It has not the shape that it must have."""
+
+    code = "malformed"
+    sentence = "the server brought {what} that can't be read"
+
+
+class BadSignature(Untrusted):
+    """Whoever made it was not who it says."""
+
+    code = "bad_signature"
+    sentence = "the server brought {what} of {user} that {user} did not sign"
+
+
+class WrongOwner(Untrusted):
+    """It is signed, but for somebody or something else."""
+
+    code = "wrong_owner"
+    sentence = "the server brought {what} of somebody else as that of {user}"
+
+
+class ManifestRolledBack(Untrusted):
+    """The server shows a list of devices that is older than one we have seen."""
+
+    code = "manifest_rolled_back"
+    sentence = (
+        "the server shows an old list of the devices of {user}: somebody may be hiding a change; "
+        "nothing is sent to {user} until it shows the new one"
+    )
+
+
+class ManifestForked(Untrusted):
+    """Two lists of devices under one number."""
+
+    code = "manifest_forked"
+    sentence = (
+        "the server shows two different lists of the devices of {user}; "
+        "nothing is sent to {user} while it does"
+    )
+
+
+class ManifestVanished(Untrusted):
+    """The server no longer shows the keys of somebody who had some."""
+
+    code = "manifest_vanished"
+    sentence = (
+        "the server hides the keys of {user}, who had some; nothing is sent to {user} while it does"
+    )
+
+
+class IdentityChanged(Untrusted):
+    """Another identity key than the one that was pinned."""
+
+    code = "identity_changed"
+    sentence = (
+        "the identity of {user} has changed: they began anew, or somebody is in between; "
+        "nothing is sent to {user} until you compare /fingerprint {user} and type /trust {user}"
+    )
+
+
+class UnknownDevice(Untrusted):
+    """The device is not on its user's signed list."""
+
+    code = "unknown_device"
+    sentence = "{user} never approved the device {device} that the server brought something from"
+
+
+class WrongSender(Untrusted):
+    """A message or key under another's name than that of whoever made it."""
+
+    code = "wrong_sender"
+    sentence = "a message shown as from {user} is not from {user}: the server changed its sender"
+
+
+class WrongRecipient(Untrusted):
+    """Made for another device than this one."""
+
+    code = "wrong_recipient"
+    sentence = "the server brought something that {user} sent to somebody else"
+
+
+class WrongRoom(Untrusted):
+    """A message that was said in another room."""
+
+    code = "wrong_room"
+    sentence = "a message of {user} was said in another room than {room}: the server moved it"
+
+
+class Tampered(Untrusted):
+    """The ciphertext was changed on its way."""
+
+    code = "tampered"
+    sentence = "a message of {user} was changed on its way, and can't be read"
+
+
+class Replayed(Untrusted):
+    """A message that was shown before under another id."""
+
+    code = "replayed"
+    sentence = "the server shows an earlier message of {user} again as if it were new"
+
+
+class PlaintextInjected(Untrusted):
+    """A message in the clear in a room that is encrypted."""
+
+    code = "plaintext_injected"
+    sentence = "a message shown as from {user} is not encrypted, in a room that is: do not trust it"
+
+
+class SessionConflict(Untrusted):
+    """A key for messages that does not fit the one that its owner sent before."""
+
+    code = "session_conflict"
+    sentence = "{user} sent a key that contradicts one they sent before; the first is kept"
+
+
+class WedgedSession(Untrusted):
+    """A message from device to device that no session of ours can read."""
+
+    code = "wedged_session"
+    sentence = "a key from {user} could not be read; their client is asked to send it again"
+
+
+class KeyMissing(Untrusted):
+    """The key of a message has not come, or never will."""
+
+    code = "key_missing"
+    sentence = "a message of {user} is waiting for its key"
+
+
+class UnknownAlgorithm(Untrusted):
+    """A message that a later version made."""
+
+    code = "unknown_algorithm"
+    sentence = "a message of {user} is encrypted in a way that this version can't read; update it"
+
+
+class FileDamaged(Untrusted):
+    """The bytes of a file are not those that its sender sent."""
+
+    code = "file_damaged"
+    sentence = "the file {name} was damaged or tampered with on its way, and is not kept"
+
+
+class VerificationFailed(Untrusted):
+    """Somebody is in between, or the two persons did not see the same numbers."""
+
+    code = "verification_failed"
+    sentence = (
+        "the verification with {user} failed: somebody may be in between; "
+        "nothing is sent to {user} until you type /trust {user}"
+    )
+
+
+class ApprovalFailed(Untrusted):
+    """A device or an identity that does not fit the code."""
+
+    code = "approval_failed"
+    sentence = "the code does not fit the device {device}: mistyped, or not the device you hold"
+
+
+class KeyFileRefused(Untrusted):
+    """An exported file of keys that can't be opened."""
+
+    code = "key_file_refused"
+    sentence = "can't open {path}: the passphrase is wrong, or it is no intact file of keys"
+
+
+class Withheld(EncryptionRefusal):
+    """What was to be sent would have gone to somebody it must not go to; nothing was sent."""
+
+
+class Downgraded(Withheld):
+    """A room that was encrypted is said to be so no more."""
+
+    code = "downgraded"
+    sentence = (
+        "the server says that {room} is no longer encrypted, which can't be; nothing was sent"
+    )
+
+
+class NotEncrypted(Withheld):
+    """The room is not encrypted, and never was."""
+
+    code = "not_encrypted"
+    sentence = "{room} is not encrypted; nothing was sent"
+
+
+class NotApproved(Withheld):
+    """The device is not on its user's list."""
+
+    code = "not_approved"
+    sentence = (
+        "this device is not approved; on one that is, type: /device approve {device} {approval}"
+    )
+
+
+class IdentityLost(Withheld):
+    """The server shows another identity as our own."""
+
+    code = "own_identity_changed"
+    sentence = (
+        "the server shows another identity as yours: another client of yours began anew, or "
+        "somebody pretends to be you; warn others, and nothing is sent until it is gone"
+    )
+
+
+class NotPossible(EncryptionRefusal):
+    """What the person asked for can't be done."""
+
+
+class NoKeys(NotPossible):
+    """The user has never opened a client that encrypts."""
+
+    code = "no_keys"
+    sentence = "{user} has no keys yet: they have to open manage.py chat once"
+
+
+class NoSuchDevice(NotPossible):
+    """No device of that name."""
+
+    code = "no_such_device"
+    sentence = "there is no device {device}; /devices shows yours"
+
+
+class NotAMember(NotPossible):
+    """Nobody of that name is waiting for acceptance."""
+
+    code = "not_a_member"
+    sentence = "{user} is not in {room}"
+
+
+class NothingToVerify(NotPossible):
+    """No verification with that person is under way."""
+
+    code = "nothing_to_verify"
+    sentence = "no verification with {user} is under way; begin one with /verify {user}"
+
+
+class TooLong(NotPossible):
+    """More than fits into one message."""
+
+    code = "too_long"
+    sentence = "a message has at most {bytes_max} bytes"

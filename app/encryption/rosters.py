@@ -1,0 +1,114 @@
+"""Who is in a room, and who of them may have its keys. Pure.
+
+Who was there when we first looked is accepted; whoever comes later waits until the person accepts
+them, and again after they were gone: the server can't add a reader. A room that was seen encrypted
+stays so for good. A private conversation is a room of its two users, whom no server can change.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from app.encryption.payloads import Shape, UserKey, parse_answer, user_key
+from app.encryption.refusals import Downgraded, NotAMember, NotEncrypted
+
+if TYPE_CHECKING:
+    from app.encryption.store import Json, KeyStore
+
+
+class RosterAnswer(Shape):
+    """What the server says of a room; `e2ee_from` is the id of its last message in the clear."""
+
+    rev: int
+    e2ee: bool
+    e2ee_from: int = 0
+    members: list[str]
+
+
+@dataclass(frozen=True)
+class Roster:
+    """A room as it was last seen."""
+
+    rev: int | None
+    members: frozenset[UserKey]
+    accepted: frozenset[UserKey]
+
+    @property
+    def waiting(self) -> list[UserKey]:
+        """Who is in the room and may not read yet what we send."""
+        return sorted(self.members - self.accepted)
+
+
+class Rosters:
+    """The rooms that were seen encrypted."""
+
+    def __init__(self, store: KeyStore) -> None:
+        self._store = store
+        self._fresh: dict[str, Roster] = {}
+
+    def is_encrypted(self, room: str) -> bool:
+        """Whether a room, or a private conversation, was ever seen encrypted."""
+        return self._store.get("room", room) is not None
+
+    def is_known(self, room: str) -> bool:
+        """Whether it was ever seen who is in a room: then whoever comes later has to wait."""
+        row = self._store.get("room", room)
+        return row is not None and row["accepted"] is not None
+
+    def encrypted_from(self, room: str) -> int:
+        """Return the id up to which a room's messages may be in the clear."""
+        row = self._store.get("room", room)
+        return int(row["e2ee_from"]) if row else 0
+
+    def find(self, room: str) -> Roster | None:
+        """Return the roster, unless it has to be asked for."""
+        if room.startswith("@"):
+            users = frozenset(room[1:].split(","))
+            return Roster(None, users, users)
+        return self._fresh.get(room)
+
+    def doubt(self, room: str | None = None) -> None:
+        """Ask for a room's roster again before it is used; without a name, for each."""
+        if room is None:
+            self._fresh.clear()
+        else:
+            self._fresh.pop(room, None)
+
+    def observe(self, room: str, answer: Json, me: str) -> Roster:
+        """Take in what the server says. Raises Downgraded, NotEncrypted, Malformed."""
+        said = parse_answer(RosterAnswer, {k: answer.get(k, 0) for k in _FIELDS}, "a roster")
+        row = self._store.get("room", room)
+        if not said.e2ee:
+            raise Downgraded(room=room) if row else NotEncrypted(room=room)
+        members = frozenset(user_key(name) for name in said.members) | {me}
+        was_accepted = set(row["accepted"]) if row and self.is_known(room) else members
+        roster = Roster(said.rev, members, members & was_accepted)
+        e2ee_from = said.e2ee_from if row is None else row["e2ee_from"]
+        self._keep(room, roster, e2ee_from)
+        return roster
+
+    def pin(self, room: str, before_id: int) -> None:
+        """Note that a message of a room was encrypted: from here on it is, whatever is said."""
+        if not self.is_encrypted(room):
+            with self._store.transaction():
+                row = {"e2ee_from": max(0, before_id - 1), "accepted": None}
+                self._store.put("room", room, row)
+
+    def accept(self, room: str, users: set[str]) -> Roster:
+        """Let members read what we send from now on. Raises NotAMember."""
+        roster = self.find(room)
+        if roster is None or not users <= roster.members:
+            raise NotAMember(user=", ".join(sorted(users)), room=room)
+        accepted = Roster(roster.rev, roster.members, roster.accepted | users)
+        self._keep(room, accepted, self.encrypted_from(room))
+        return accepted
+
+    def _keep(self, room: str, roster: Roster, e2ee_from: int) -> None:
+        with self._store.transaction():
+            row = {"e2ee_from": e2ee_from, "accepted": sorted(roster.accepted)}
+            self._store.put("room", room, row)
+        self._fresh[room] = roster
+
+
+_FIELDS = tuple(RosterAnswer.model_fields)

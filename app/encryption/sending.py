@@ -1,0 +1,268 @@
+"""Saying something where only the right devices can read it. Flows.
+
+    draft -> who is there -> whose devices -> a session that all of them have -> sealed -> said
+
+A message is in the outbox from the first step on. When the server refuses it because somebody left
+in between, it becomes a draft again, and is encrypted anew for those who are still there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from app.encryption.envelope import pack
+from app.encryption.flows import Ask, Flow, Json, ServerRefused
+from app.encryption.outbox import new_txn, request
+from app.encryption.payloads import Address, Content, Envelope
+from app.encryption.postbox import Letter
+from app.encryption.refusals import EncryptionRefusal, NotApproved
+
+if TYPE_CHECKING:
+    from app.encryption.directory import Directory
+    from app.encryption.notices import Notices
+    from app.encryption.olm import Olm
+    from app.encryption.outbox import Outbox
+    from app.encryption.people import Peer, People
+    from app.encryption.postbox import Postbox
+    from app.encryption.roomkeys import RoomKeys
+    from app.encryption.rosters import Roster, Rosters
+    from app.encryption.store import KeyStore
+
+# Refusals that pass: what was said before a restart is kept for the next one.
+PASSING = {"wait", "busy", "full", "shutting_down", "not_stored", "internal", "rate_limited"}
+_ATTEMPTS_MAX = 10  # while members come and go, or a server says so without end
+
+
+class Sender:
+    """See the top of this file."""
+
+    def __init__(
+        self,
+        store: KeyStore,
+        olm: Olm,
+        people: People,
+        directory: Directory,
+        rosters: Rosters,
+        keys: RoomKeys,
+        postbox: Postbox,
+        outbox: Outbox,
+        notices: Notices,
+    ) -> None:
+        self._store = store
+        self._olm = olm
+        self._people = people
+        self._directory = directory
+        self._rosters = rosters
+        self._keys = keys
+        self._postbox = postbox
+        self._outbox = outbox
+        self._notices = notices
+        self._keyless: set[str] = set()  # users of whom the person was told that they have no keys
+
+    def say(self, room: str, content: Content, now: int) -> Flow[Json]:
+        """Say something in a room, and return the server's answer when it is stored.
+
+        Raises Withheld, Untrusted, TooLong: nothing was sent. Raises ServerRefused.
+        """
+        self._check_approved()
+        pack(self._envelope(room, new_txn(), content, now))
+        draft = {"room": room, "mid": new_txn(), "content": content.dump(), "ts": now}
+        with self._store.transaction():
+            number = self._outbox.add({"draft": draft})
+            roster = self._roster_if_ready(room, now)
+            if roster:
+                self._encrypt(number, draft, roster)
+        return (yield from self.deliver(number, now))
+
+    def flush(self, now: int) -> Flow[None]:
+        """Send what is left in the outbox, in order; what can't be sent is told."""
+        rows = {number: self._outbox.row(number) or {} for number in self._outbox.numbers()}
+        for number in sorted(rows, key=lambda number: ("draft" in rows[number], number)):
+            draft = rows[number].get("draft")  # keys go out before what they read
+            try:
+                yield from self.deliver(number, now, is_patient=True)
+            except (EncryptionRefusal, ServerRefused) as refusal:
+                if draft and number not in self._outbox.numbers():
+                    self._tell_unsent(draft, refusal)
+
+    def _tell_unsent(self, draft: Json, refusal: Exception) -> None:
+        body = Content.model_validate_json(draft["content"]).body or "a file"
+        text = f"not sent, {refusal}: {body}"
+        self._notices.tell("not_sent", text, room=draft["room"])
+
+    def deliver(self, number: str, now: int, *, is_patient: bool = False) -> Flow[Json]:
+        """Bring a row of the outbox to the server; then, or when it was refused, forget it.
+
+        `is_patient`: not when it was refused for now only: nobody is there to say it again.
+        Raises Withheld, Untrusted, ServerRefused.
+        """
+        row = self._outbox.row(number)
+        if row is None:
+            return {}
+        try:
+            answer = yield from self._bring(number, row, now)
+        except (EncryptionRefusal, ServerRefused) as refusal:
+            if is_patient and isinstance(refusal, ServerRefused) and refusal.code in PASSING:
+                raise
+            self._finish(number, row, row.get("fields", {}).get("msgs"), now)
+            raise
+        if "sid" in row:
+            self._finish(number, row, answer.get("failed"), now)
+        else:
+            self._outbox.set_done(number)
+        return answer
+
+    def _finish(self, number: str, row: Json, failed: object, now: int) -> None:
+        """Forget a row; devices that a key did not reach will be given it again."""
+        with self._store.transaction():
+            self._outbox.remove(number)
+            if "sid" in row:
+                addresses = _addresses(failed)
+                keys = {key for key in row["given_to"] if key.partition(" ")[0] in addresses}
+                self._keys.take_back(row["sid"], keys)
+                self._postbox.put_off(keys, now)
+
+    def _bring(self, number: str, row: Json, now: int) -> Flow[Json]:
+        for _ in range(_ATTEMPTS_MAX):
+            if "op" not in row:
+                row = yield from self._seal(number, row["draft"], now)
+            try:
+                return (yield from request(row))
+            except ServerRefused as refusal:
+                if refusal.code != "roster_changed" or "draft" not in row:
+                    raise
+            self._rosters.doubt(row["draft"]["room"])
+            row = {"draft": row["draft"]}
+            with self._store.transaction():
+                self._outbox.replace(number, row)
+        raise ServerRefused("roster_changed", "members come and go too fast; try again")
+
+    # From a draft to a request.
+
+    def _seal(self, number: str, draft: Json, now: int) -> Flow[Json]:
+        room = draft["room"]
+        for _ in range(_ATTEMPTS_MAX):
+            roster = yield from self.roster(room)
+            if self._keys.is_used_up(room, now):
+                self._directory.doubt(roster.accepted)
+            yield from self._directory.refresh(roster.accepted)
+            self._check_approved()
+            peers = self._peers(roster)
+            yield from self._share(room, peers, now)
+            if self._is_still(room, roster) and self._keys.is_ready(room, peers, now):
+                return self._encrypt(number, draft, roster)
+        raise ServerRefused("roster_changed", "members come and go too fast; try again")
+
+    def _roster_if_ready(self, room: str, now: int) -> Roster | None:
+        """Return the roster of a room in which nothing has to be asked before something is said."""
+        roster = self._rosters.find(room)
+        if roster is None or not self._directory.is_fresh(roster.accepted):
+            return None
+        if self._keys.is_used_up(room, now):
+            return None
+        peers = self._peers(roster)
+        lacking = self._keys.lacking(room, peers, now)
+        is_ready = self._keys.is_ready(room, peers, now)
+        return None if self._postbox.due(lacking, now) or not is_ready else roster
+
+    def _is_still(self, room: str, roster: Roster) -> bool:
+        """Whether nobody came, left or changed devices while we asked."""
+        return self._rosters.find(room) == roster and self._directory.is_fresh(roster.accepted)
+
+    def _encrypt(self, number: str, draft: Json, roster: Roster) -> Json:
+        room = draft["room"]
+        content = Content.model_validate_json(draft["content"])
+        padded = pack(self._envelope(room, draft["mid"], content, draft["ts"]))
+        with self._store.transaction():
+            fields: Json = {"txn": new_txn(), "enc": self._keys.encrypt(room, padded)}
+            if roster.rev is None:
+                others = sorted(roster.members - {self._me.user}) or [self._me.user]
+                row = {"op": "msg", "fields": {"user": others[0], **fields}, "draft": draft}
+            else:
+                fields = {"room": room, "if_rev": roster.rev, **fields}
+                row = {"op": "say", "fields": fields, "draft": draft}
+            self._outbox.replace(number, row)
+        return row
+
+    @property
+    def _me(self) -> Peer:
+        me = self._olm.me
+        assert me is not None  # noqa: S101 - made before anything else
+        return me
+
+    def _envelope(self, room: str, mid: str, content: Content, at: int) -> Envelope:
+        return Envelope(
+            room=room,
+            sender=Address(user=self._me.user, device=self._me.device),
+            mid=mid,
+            ts=at,
+            t=content.t,
+            body=content.body,
+            file=content.file,
+        )
+
+    def _check_approved(self) -> None:
+        self._directory.check(self._me.user)
+        if not self._directory.is_approved:
+            code = self._store.get("approval") or {"code": ""}
+            raise NotApproved(device=self._me.device, approval=code["code"])
+
+    def roster(self, room: str) -> Flow[Roster]:
+        """Return who is in a room, asked of the server if need be; tells who waits for acceptance.
+
+        Raises Downgraded, NotEncrypted, Malformed.
+        """
+        roster = self._rosters.find(room)
+        if roster is None:
+            answer = yield Ask("room.roster", {"room": room})
+            was_known = self._rosters.is_known(room)
+            roster = self._rosters.observe(room, answer, self._me.user)
+            if not was_known:
+                readers = ", ".join(sorted(roster.accepted))
+                text = f"{room} is encrypted; who reads you there: {readers}"
+                self._notices.tell("readers", text, room=room)
+            for user in roster.waiting:
+                text = f"{user} is new in {room} and can't read you; type: /members accept {user}"
+                self._notices.tell("member_waits", text, room=room, user=user)
+        return roster
+
+    def _peers(self, roster: Roster) -> list[Peer]:
+        """Return the devices that may read. Raises Untrusted for a user who is in trouble."""
+        peers = []
+        for user in sorted(roster.accepted):
+            self._directory.check(user)
+            pin = self._people.find(user)
+            if pin is None:
+                self._tell_keyless(user)
+                continue
+            peers += [peer for peer in pin.peers if peer != self._me]
+        return peers
+
+    def _tell_keyless(self, user: str) -> None:
+        if user not in self._keyless:
+            self._keyless.add(user)
+            text = f"{user} has no keys yet, and can't read what is encrypted"
+            self._notices.tell("no_keys", text, user=user)
+
+    def _share(self, room: str, peers: list[Peer], now: int) -> Flow[None]:
+        """Give everybody who may read, and lacks it, the key from the next message on."""
+        lacking = self._keys.lacking(room, peers, now)
+        reachable = yield from self._postbox.reach(lacking, now)
+        aik = self._directory.own_aik
+        if aik is None or not (reachable or not self._keys.is_ready(room, peers, now)):
+            return
+        with self._store.transaction():
+            sid = self._keys.renew(room, peers, self._me, aik, now)
+            content = self._keys.give(room, reachable)
+            letters = [Letter(peer, "room_key", content) for peer in reachable]
+            given_to = [peer.key for peer in reachable]
+            numbers = self._postbox.seal(letters, sid=sid, given_to=given_to)
+        for number in numbers:
+            yield from self.deliver(number, now)
+
+
+def _addresses(devices: object) -> set[str]:
+    """Return which devices a list names; what names none is passed over."""
+    known = devices if isinstance(devices, list) else []
+    named = [each for each in known if isinstance(each, dict)]
+    return {f"{each.get('user')}/{each.get('device')}" for each in named}

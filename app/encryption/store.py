@@ -1,0 +1,250 @@
+"""The keys on the disk of one device: a SQLite file of which each row is sealed.
+
+What it promises:
+  1. It is 0600, and nobody reads a value without the passphrase: each row is AES-256-GCM under a
+     data key, which Argon2id wraps. Kinds and ids of rows are in the clear.
+  2. A changed row, a row in another row's place, and a file that was copied, or put back to an
+     earlier state, are noticed.
+  3. One process has it open at a time: a ratchet step is never taken twice.
+  4. What a transaction wrote is on the disk when it ends, or nothing of it is.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sqlite3
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from app.encryption.refusals import (
+    StoreCopied,
+    StoreDamaged,
+    StoreInUse,
+    StoreUnusable,
+    WrongPassphrase,
+)
+from app.encryption.sealing import COST, KEY_BYTES, NONCE_BYTES, Cost, seal, unseal
+from app.encryption.signing import context
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Json = dict[str, Any]
+
+_SYNCHRONOUS = "FULL"  # a ratchet step is on the disk before it is on the wire, even in a power cut
+_VERSION = 1  # of the file, in SQLite's user_version
+_HEADER = "store"  # what the passphrase seals the data key for
+_OPENING = ("store", "opening")  # the row that knows when and where the file was opened last
+_STAMP_BYTES = 16
+_TABLES = """
+CREATE TABLE header (sealed TEXT NOT NULL);
+CREATE TABLE rows (
+    kind TEXT NOT NULL, id TEXT NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY (kind, id)
+) WITHOUT ROWID;
+"""
+
+
+class KeyStore:
+    """See the promises at the top of this file. One thread at a time."""
+
+    def __init__(self, path: Path, passphrase: str, cost: Cost = COST) -> None:
+        """Open the file, or make it; `cost` is that of a new one.
+
+        Raises StoreRefused; ValueError for a passphrase that can't be one.
+        """
+        self._path = path
+        self._lock = self._take_lock()
+        try:
+            self._database = self._open_file()
+        except BaseException:
+            os.close(self._lock)
+            raise
+        try:
+            self._unlock(self._header(passphrase, cost), passphrase)
+            self._check_opening()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let another process open it."""
+        self._database.close()
+        os.close(self._lock)
+
+    @property
+    def pickle_key(self) -> bytes:
+        """The key for what a library seals itself, once more, before it is put into a row."""
+        return self._pickle_key
+
+    # Opening.
+
+    def _take_lock(self) -> int:
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock_path = self._path.with_name(self._path.name + ".lock")
+            lock = os.open(lock_path, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise StoreUnusable(path=self._path, why=error.strerror) from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            raise StoreInUse(path=self._path) from None
+        return lock
+
+    def _open_file(self) -> sqlite3.Connection:
+        try:
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+            return sqlite3.connect(
+                self._path, isolation_level=None, check_same_thread=False, timeout=0
+            )
+        except (OSError, sqlite3.Error) as error:
+            raise StoreUnusable(path=self._path, why=error) from error
+
+    def _header(self, passphrase: str, cost: Cost) -> str:
+        """Return what the passphrase opens, made if the file is new. Raises StoreUnusable."""
+        try:
+            self._database.execute(f"PRAGMA synchronous={_SYNCHRONOUS}")
+            self._database.execute("PRAGMA journal_mode=WAL")
+            version = self._database.execute("PRAGMA user_version").fetchone()[0]
+            if version > _VERSION:
+                raise StoreUnusable(path=self._path, why="a later version of Greenroom made them")
+            if version == 0:
+                self._create(passphrase, cost)
+            return str(self._database.execute("SELECT sealed FROM header").fetchone()[0])
+        except (sqlite3.Error, TypeError) as error:
+            raise StoreUnusable(path=self._path, why=error) from error
+
+    def _create(self, passphrase: str, cost: Cost) -> None:
+        header = seal(passphrase, os.urandom(KEY_BYTES), _HEADER, cost)
+        self._database.executescript(f"BEGIN IMMEDIATE; {_TABLES}")
+        self._database.execute("INSERT INTO header VALUES (?)", (header,))
+        self._database.execute(f"PRAGMA user_version={_VERSION}")
+        self._database.execute("COMMIT")
+
+    def _unlock(self, header: str, passphrase: str) -> None:
+        try:
+            data_key = unseal(passphrase, header, _HEADER)
+        except ValueError as error:
+            raise WrongPassphrase(path=self._path) from error
+        self._sealer = AESGCM(data_key)
+        derived = HKDF(SHA256(), KEY_BYTES, salt=None, info=context("pickle"))
+        self._pickle_key = derived.derive(data_key)
+
+    def change_passphrase(self, passphrase: str, new: str, cost: Cost = COST) -> None:
+        """Wrap the data key anew. Raises WrongPassphrase; ValueError for one that can't be one."""
+        with self.transaction():
+            header = self._database.execute("SELECT sealed FROM header").fetchone()[0]
+            try:
+                data_key = unseal(passphrase, header, _HEADER)
+            except ValueError as error:
+                raise WrongPassphrase(path=self._path) from error
+            self._database.execute(
+                "UPDATE header SET sealed = ?", (seal(new, data_key, _HEADER, cost),)
+            )
+
+    def _check_opening(self) -> None:
+        """Compare what the file and the lock beside it say of the last opening, and stamp both.
+
+        A copy has another inode; an earlier state of the file another stamp than the lock. The file
+        is stamped first, and remembers the stamp before, for a crash in between.
+        """
+        last = self.get(*_OPENING)
+        inode = self._path.stat().st_ino
+        there = os.pread(self._lock, _STAMP_BYTES, 0).hex()
+        if last is None:
+            if self._database.execute("SELECT count(*) FROM rows").fetchone()[0]:
+                raise StoreDamaged(path=self._path)
+        elif last["inode"] != inode or there not in (last["stamp"], last["before"]):
+            raise StoreCopied(path=self._path)
+        stamp = os.urandom(_STAMP_BYTES)
+        with self.transaction():
+            self.put(*_OPENING, {"inode": inode, "stamp": stamp.hex(), "before": there})
+        os.pwrite(self._lock, stamp, 0)
+        os.fsync(self._lock)
+
+    # Rows.
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Write all that is put inside, or nothing of it; it is on the disk at the end.
+
+        One inside another is a part of it.
+        """
+        if self._database.in_transaction:
+            yield
+            return
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._commit()
+        except BaseException:
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+            raise
+
+    def _commit(self) -> None:
+        self._database.execute("COMMIT")
+
+    def get(self, kind: str, row_id: str = "") -> Json | None:
+        """Return a row's value; None when there is none. Raises StoreDamaged."""
+        found = self._database.execute(
+            "SELECT sealed FROM rows WHERE kind = ? AND id = ?", (kind, row_id)
+        ).fetchone()
+        return self._unseal(kind, row_id, found[0]) if found else None
+
+    def put(self, kind: str, row_id: str, value: Json) -> None:
+        """Write a row, inside a transaction."""
+        if not self._database.in_transaction:
+            raise RuntimeError("rows are written in transactions")
+        nonce = os.urandom(NONCE_BYTES)
+        data = json.dumps(value, separators=(",", ":")).encode()
+        sealed = nonce + self._sealer.encrypt(nonce, data, _place(kind, row_id))
+        self._database.execute("REPLACE INTO rows VALUES (?, ?, ?)", (kind, row_id, sealed))
+
+    def delete(self, kind: str, row_id: str = "") -> None:
+        """Remove a row, if it is there, inside a transaction."""
+        if not self._database.in_transaction:
+            raise RuntimeError("rows are removed in transactions")
+        self._database.execute("DELETE FROM rows WHERE kind = ? AND id = ?", (kind, row_id))
+
+    def rows(self, kind: str) -> list[tuple[str, Json]]:
+        """Return the ids and values of all rows of a kind, in order of ids. Raises StoreDamaged."""
+        found = self._database.execute(
+            "SELECT id, sealed FROM rows WHERE kind = ? ORDER BY id", (kind,)
+        ).fetchall()
+        return [(row_id, self._unseal(kind, row_id, sealed)) for row_id, sealed in found]
+
+    def ids(self, kind: str) -> list[str]:
+        """Return the ids of all rows of a kind, in order."""
+        found = self._database.execute("SELECT id FROM rows WHERE kind = ? ORDER BY id", (kind,))
+        return [row_id for (row_id,) in found.fetchall()]
+
+    def _unseal(self, kind: str, row_id: str, sealed: bytes) -> Json:
+        try:
+            data = self._sealer.decrypt(
+                sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], _place(kind, row_id)
+            )
+        except (InvalidTag, ValueError) as error:
+            raise StoreDamaged(path=self._path) from error
+        value: Json = json.loads(data)
+        return value
+
+
+def _place(kind: str, row_id: str) -> bytes:
+    """Return what is authenticated beside a row: its place."""
+    return f"{kind}\0{row_id}".encode()

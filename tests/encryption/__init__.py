@@ -1,0 +1,1 @@
+"""Tests of end-to-end encryption, against a server in memory that may lie."""

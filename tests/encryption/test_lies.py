@@ -1,0 +1,430 @@
+"""A server that lies, in each way that it could: the client notices, in words for a person."""
+
+import base64
+import json
+
+import pytest
+
+from app.encryption.envelope import pack
+from app.encryption.payloads import Content, OneTimeKeyPayload, private_room
+from app.encryption.postbox import Letter
+from app.encryption.refusals import (
+    BadSignature,
+    Downgraded,
+    IdentityChanged,
+    IdentityLost,
+    Malformed,
+    ManifestForked,
+    ManifestRolledBack,
+    ManifestVanished,
+    OwnDeviceCopied,
+    WrongOwner,
+)
+from app.encryption.signing import Kind, sign_as_user
+from tests.encryption.fakes import Chat
+
+
+# Each bit of a message is protected.
+@pytest.mark.parametrize("place", [0, 3, 20, 100, -1])
+def test_flipped_bits(message, bob, place):
+    ciphertext = bytearray(base64.b64decode(message["enc"]["ct"] + "=="))
+    ciphertext[place] ^= 1
+    flipped = base64.b64encode(ciphertext).decode().rstrip("=")
+    shown = bob.read({**message, "enc": {**message["enc"], "ct": flipped}})
+    assert (shown.refusal.code, shown.body, shown.mark) == ("tampered", "", "!")
+
+
+# A message that was shown is shown again under its id, and under no other.
+def test_a_replay_under_a_new_id(message, bob):
+    assert bob.read(message).body == "hello bob"
+    assert bob.read({**message, "id": 99}).refusal.code == "replayed"
+
+
+# A message that its sender encrypted twice, for a server that said the roster changed, counts once.
+def test_a_message_that_was_encrypted_twice_is_shown_once(server, alice, bob):
+    alice.say("first")
+    taken = []
+    honest = server._say
+    server._say = lambda chat, **fields: taken.append(fields["enc"]) or honest(chat, **fields)
+    server.rooms["den"]["rev"] = 2
+    alice.say("once")
+    again = {**server.messages[1], "id": 99, "enc": taken[0]}
+    assert len(taken) == 2
+    assert bob.read(again).refusal.code == "replayed"
+
+
+# A message belongs to the room in which it was said.
+def test_another_room(message, bob):
+    assert bob.read({**message, "room": "hall"}).refusal.code == "wrong_room"
+
+
+# A message belongs to the device that said it, and to its user.
+@pytest.mark.parametrize("change", [{"user": "carol"}, {"device": "aaaaaaaa"}])
+def test_another_sender(message, bob, change):
+    assert bob.read({**message, **change}).refusal.code == "wrong_sender"
+
+
+# Who was given a key can't pass what it reads for their own words, whatever the server does.
+def test_an_insider_relabels_a_session(server, message, alice, bob):
+    key = bob.device._keys.export()[0]["content"]
+    bob.do(bob.device._write([_room_key(alice, key)], server.now))
+    server.settle()
+    as_bob = {**message, "id": 99, "user": "bob", "device": bob.device.me.device}
+    assert alice.read(as_bob).refusal.code == "wrong_sender"
+    assert alice.read(message).body == "hello bob"  # and alice's own key is the one it was
+
+
+def _room_key(to, content):
+    return Letter(to.device.me, "room_key", json.dumps(content))
+
+
+# A device can't say of one session that it is another room's now.
+def test_a_session_can_not_change_its_room(server, message, alice, bob):
+    key = alice.device._keys.export()[0]["content"]
+    alice.do(alice.device._write([_room_key(bob, {**key, "room": "hall"})], server.now))
+    server.settle()
+    assert "session_conflict" in bob.codes
+    assert bob.read(message).body == "hello bob"
+
+
+# A later key of a session has to fit the earlier one.
+def test_a_key_that_contradicts_the_one_before(server, message, alice, bob):
+    key = alice.device._keys.export()[0]["content"]
+    raw = bytearray(base64.b64decode(key["key"] + "=="))
+    raw[40] ^= 1
+    other = {**key, "key": base64.b64encode(raw).decode().rstrip("=")}
+    alice.do(alice.device._write([_room_key(bob, other)], server.now))
+    server.settle()
+    assert "session_conflict" in bob.codes
+    assert bob.read(message).body == "hello bob"
+
+
+# A message in the clear in an encrypted room is not shown as one of its messages.
+def test_injected_plaintext(message, bob):
+    plain = {"event": "message", "room": "den", "id": 99, "user": "alice", "body": "send money"}
+    shown = bob.read(plain)
+    assert (shown.refusal.code, shown.body, shown.mark) == ("plaintext_injected", "", "-")
+
+
+# A room, or a conversation, that was read encrypted once takes no plaintext any more.
+def test_plaintext_where_nothing_was_sent_yet(server, alice, bob):
+    alice.say_privately("bob", "psst")
+    room = private_room("alice", "bob")
+    assert bob.device.is_encrypted(room)
+    plain = {"event": "private", "id": 99, "user": "alice", "to": "bob", "body": "send money"}
+    assert bob.read(plain).refusal.code == "plaintext_injected"
+
+
+# A room that was encrypted is so for good.
+def test_a_downgrade(server, message, alice):
+    server.rooms["den"].update(e2ee=False, rev=2)
+    with pytest.raises(Downgraded):
+        alice.say("still private?")
+    assert len(server.messages) == 1
+    assert alice.device.is_encrypted("den")
+
+
+# What the server puts into a roster that it may not is a refusal, no crash.
+@pytest.mark.parametrize(
+    "change", [{"members": None}, {"members": ["a b"]}, {"rev": "x"}, {"e2ee": "yes"}]
+)
+def test_malformed_rosters(server, alice, bob, change):
+    server.rooms["den"].update(change)
+    with pytest.raises(Malformed):
+        alice.say("hello")
+
+
+# A member whom the server adds reads nothing: not a word, not a key.
+def test_a_ghost_member(server, message, alice, bob, tmp_path):
+    ghost = Chat(server, "ghost", tmp_path)
+    server.rooms["den"].update(members=["alice", "bob", "ghost"], rev=2)
+    alice.say("are we alone?")
+    assert bob.texts[-1] == "are we alone?"
+    assert not server.mailboxes[ghost.address]
+    assert "member_waits" in alice.codes
+
+
+# A private conversation has two users, whatever the server says of it.
+def test_no_third_in_a_private_conversation(server, alice, bob, tmp_path):
+    carol = Chat(server, "carol", tmp_path)
+    room = private_room("alice", "bob")
+    carol.do(carol.device._sender._share(room, [bob.device.me], server.now))
+    with carol.store.transaction():
+        envelope = carol.device._sender._envelope(room, "x", Content(t="text", body="hi"), 1)
+        enc = carol.device._keys.encrypt(room, pack(envelope))
+    server.settle()
+    event = {"event": "message", "room": room, "id": 9, "user": "carol", "enc": enc}
+    event["device"] = carol.device.me.device
+    assert bob.read(event).refusal.code == "wrong_room"
+
+
+# A device that its user never signed gets no key.
+def test_an_unsigned_device(server, alice, bob, tmp_path):
+    spy = Chat(server, "bob", tmp_path, "spy")
+    alice.say("for bob's own device")
+    assert bob.texts == ["for bob's own device"]
+    assert not server.mailboxes[spy.address]
+    assert spy.texts == []
+
+
+# Nothing that an unsigned device sends is taken.
+def test_a_key_from_an_unsigned_device(server, alice, bob, tmp_path):
+    spy = Chat(server, "bob", tmp_path, "spy")
+    spy.do(spy.device._postbox.reach([alice.device.me], server.now))
+    key = {"room": "den", "sid": "A" * 43, "index": 0, "key": "x"}
+    spy.do(spy.device._write([_room_key(alice, key)], server.now))
+    server.settle()
+    assert alice.codes == ["unknown_device"]
+
+
+# A one-time key is taken from whoever it says made it, and from nobody else.
+@pytest.mark.parametrize(
+    ("lie", "code"),
+    [
+        (lambda key, spy: {**key, "sig": spy["sig"]}, "bad_signature"),
+        (lambda key, spy: spy, "bad_signature"),
+        (lambda key, spy: {**key, "payload": key["payload"].replace("o:", "f:")}, "bad_signature"),
+        (lambda key, spy: {"payload": "{}", "sig": ""}, "malformed"),
+        (lambda key, spy: None, "no_one_time_keys"),
+    ],
+)
+def test_a_swapped_one_time_key(server, alice, bob, tmp_path, lie, code):
+    carol = Chat(server, "carol", tmp_path)
+    other = next(iter(server.keys[carol.address].values()))
+    spy = {"payload": other["payload"], "sig": other["sig"]}
+
+    def lies(answer, chat):
+        for each in answer["keys"]:
+            each["key"] = lie(each["key"], spy)
+        return answer
+
+    server.lies["keys.claim"] = lies
+    alice.say("hello bob")
+    assert bob.texts == []
+    assert alice.codes == [code]
+
+
+# A device's key does not pass for that of another device of the same user.
+def test_a_one_time_key_of_another_device(server, alice, bob):
+    key = next(iter(server.keys[bob.address].values()))
+    claimed = OneTimeKeyPayload.model_validate_json(key["payload"])
+    payload = claimed.model_copy(update={"device": "aaaaaaaa"}).dump()
+    signed = bob.device._olm.sign(Kind.ONE_TIME_KEY, payload)
+    alice.do(alice.device.fingerprint("bob"))
+    with pytest.raises(WrongOwner), alice.store.transaction():
+        alice.device._olm.begin(bob.device.me, signed)
+
+
+def _manifest(server, chat, **changes):
+    """Return a manifest that a user would have signed."""
+    payload = {**json.loads(server.manifests[chat.user][-1]["payload"]), **changes}
+    seed = chat.store.get("identity")["seed"]
+    return sign_as_user(seed, Kind.MANIFEST, json.dumps(payload)).model_dump()
+
+
+# An older list of devices, another one of the same number, and none at all are refused.
+@pytest.mark.parametrize(
+    ("lie", "refusal"),
+    [
+        (lambda old, fork: old, ManifestRolledBack),
+        (lambda old, fork: fork, ManifestForked),
+        (lambda old, fork: None, ManifestVanished),
+    ],
+)
+def test_manifests_that_go_back(server, message, alice, bob, tmp_path, lie, refusal):
+    old = server.manifests["bob"][0]
+    phone = Chat(server, "bob", tmp_path, "phone")
+    bob.do(bob.device.approve(phone.device.me.device, phone.device.code, server.now))
+    alice.say("to two devices")
+    server.manifests["bob"].append(lie(old, _manifest(server, bob, devices=[])))
+    alice.device.pushed({"event": "keys_changed", "users": ["bob"]})
+    with pytest.raises(refusal):
+        alice.say("to whom?")
+    assert len(server.messages) == 2
+    del server.manifests["bob"][-1]  # and goes on as soon as the server shows the true one
+    alice.say("to bob")
+    assert bob.texts[-1] == phone.texts[-1] == "to bob"
+
+
+# A list of devices is its user's own, whole, and signed by the key that it names.
+@pytest.mark.parametrize(
+    ("lie", "code"),
+    [
+        (lambda m: {**m, "payload": m["payload"].replace('"seq":1', '"seq":2')}, "bad_signature"),
+        (lambda m: {**m, "sig": m["sig"][:-4] + "AAAA"}, "bad_signature"),
+        (lambda m: {**m, "sig": "?"}, "bad_signature"),
+        (lambda m: {"payload": "[]", "sig": m["sig"]}, "malformed"),
+        (lambda m: {"sig": m["sig"]}, "malformed"),
+        (lambda m: "a list", "malformed"),
+        (lambda m: 5, "malformed"),
+    ],
+)
+def test_false_manifests(server, alice, bob, lie, code):
+    server.manifests["bob"].append(lie(server.manifests["bob"][0]))
+    with pytest.raises((BadSignature, Malformed)):
+        alice.say("hello")
+    assert alice.codes == [code]
+
+
+# The keys of one user are not those of another.
+def test_a_manifest_of_another_user(server, alice, bob, tmp_path):
+    Chat(server, "carol", tmp_path)
+    server.manifests["bob"].append(server.manifests["carol"][0])
+    with pytest.raises(WrongOwner):
+        alice.say("hello")
+
+
+# No device is on a list twice, by any of its names.
+@pytest.mark.parametrize("name", ["id", "ed25519", "curve25519"])
+def test_a_manifest_with_one_device_twice(server, alice, bob, name):
+    (device,) = json.loads(server.manifests["bob"][0]["payload"])["devices"]
+    other = {"id": "aaaaaaaa", "ed25519": "A" * 43, "curve25519": "A" * 43}
+    twice = [device, {**other, name: device[name]}]
+    server.manifests["bob"].append(_manifest(server, bob, seq=2, devices=twice))
+    with pytest.raises(Malformed):
+        alice.say("hello")
+
+
+# A new identity blocks sending, until the person looks at it and trusts it.
+def test_a_changed_identity(server, message, alice, bob, tmp_path):
+    bob.leave()
+    server.manifests["bob"].clear()
+    new = Chat(server, "bob", tmp_path, "new")
+    with pytest.raises(IdentityChanged) as refused:
+        alice.say("is that you?")
+    assert "/trust bob" in str(refused.value)
+    assert (alice.device.mark("bob"), len(server.messages)) == ("!", 1)
+    old = alice.do(alice.device.fingerprint("alice"))
+    assert alice.do(alice.device.fingerprint("bob")) == new.do(new.device.fingerprint("alice"))
+    assert old != alice.do(alice.device.fingerprint("bob"))
+    new.say("it is me")
+    assert "unknown_device" in alice.codes
+    alice.do(alice.device.trust("bob", server.now))
+    server.settle()
+    assert alice.texts[-1] == "it is me"  # the key that was refused was sent again
+    alice.say("welcome back")
+    assert new.texts[-1] == "welcome back"
+    assert alice.device.mark("bob") == "~"
+    assert alice.read(server.messages[0]).mark == "~"
+
+
+# It stays blocked when the client starts anew, though nothing new is said of it.
+def test_a_changed_identity_is_remembered(server, message, alice, bob, tmp_path):
+    bob.leave()
+    kept = server.manifests["bob"][:]
+    server.manifests["bob"].clear()
+    Chat(server, "bob", tmp_path, "new")
+    alice.device.pushed({"event": "keys_changed", "users": ["bob"]})
+    with pytest.raises(IdentityChanged):
+        alice.say("is that you?")
+    alice.leave()
+    alice.come()
+    assert alice.device.mark("bob") == "!"
+    server.manifests["bob"] = kept
+    alice.say("the identity that was pinned may have it")
+    assert alice.device.mark("bob") == "~"
+
+
+# Another identity as one's own is the loudest alarm of all.
+def test_another_identity_as_ones_own(server, message, alice, tmp_path):
+    server.manifests["alice"].clear()
+    Chat(server, "alice", tmp_path, "thief")
+    alice.attend()
+    with pytest.raises(IdentityLost):
+        alice.say("who am I?")
+
+
+# A message by this very device that it never sent shows that a copy of its keys is in use.
+def test_a_copy_of_the_keys_in_use(server, message, alice, bob):
+    with alice.store.transaction():
+        before = alice.store.get("outbound", "den")
+    alice.say("said by the copy")
+    with alice.store.transaction():
+        alice.store.put("outbound", "den", before)  # as in a store that was put back
+    with pytest.raises(OwnDeviceCopied):
+        alice.read(server.messages[1])
+
+
+# A server that says without end that members come and go is told no, and has learned nothing.
+def test_a_roster_that_never_settles(server, alice, bob):
+    server.refuse["say"] = ["roster_changed"] * 99
+    with pytest.raises(Exception, match="try again"):
+        alice.say("hello")
+    assert not alice.device._outbox.numbers()
+
+
+def _said(chat, server, session_room, envelope_room, room, **change):
+    """Return a message of a device that lies: in whose session, for which room, shown in which."""
+    chat.do(chat.device._sender._share(session_room, [], server.now))
+    content = Content(t="text", body="hi")
+    envelope = chat.device._sender._envelope(envelope_room, "x", content, 1)
+    with chat.store.transaction():
+        enc = chat.device._keys.encrypt(session_room, change.pop("pack", pack)(envelope))
+    about = {"user": chat.user, "device": chat.device.me.device, "id": 77}
+    return {"event": "message", "room": room, "enc": {**enc, **change}, **about}
+
+
+# A session is for one room, and so is what is said in it: both have to be the one that is shown.
+@pytest.mark.parametrize(("envelope_room", "room"), [("hall", "hall"), ("hall", "den")])
+def test_a_session_of_another_room(server, alice, envelope_room, room):
+    message = _said(alice, server, "den", envelope_room, room)
+    assert alice.read(message).refusal.code == "wrong_room"
+
+
+# What a later version may do is not guessed at.
+def test_an_unknown_algorithm(server, alice):
+    message = _said(alice, server, "den", "den", "den", alg="megolm.v2")
+    assert alice.read(message).refusal.code == "unknown_algorithm"
+
+
+# What is inside a message has one shape, to the last byte of its padding.
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda envelope: pack(envelope)[:-1],
+        lambda envelope: pack(envelope) + bytes(256),
+        lambda envelope: pack(envelope)[:-1] + b"x",
+        lambda envelope: b"",
+        lambda envelope: b"\xff" * 256,
+        lambda envelope: pack(envelope).replace(b"hi", b"\xff\xfe"),
+        lambda envelope: pack(envelope.model_copy(update={"body": None})),
+        lambda envelope: pack(envelope.model_copy(update={"t": "file"})),
+        lambda envelope: pack(envelope).replace(b'"v":1', b'"v":2'),
+        lambda envelope: pack(envelope).replace(b'"ts":1', b'"tz":1'),
+    ],
+)
+def test_malformed_envelopes(server, alice, change):
+    message = _said(alice, server, "den", "den", "den", pack=change)
+    assert alice.read(message).refusal.code == "malformed"
+
+
+# A key says which session it is of, and from where on.
+@pytest.mark.parametrize("change", [{"sid": "A" * 43}, {"index": 5}, {"is_exported": False}])
+def test_a_key_under_the_name_of_another_session(server, message, alice, bob, change):
+    key = {**alice.device._keys.export()[0]["content"], **change}
+    alice.do(alice.device._write([_room_key(bob, key)], server.now))
+    server.settle()
+    assert "malformed" in bob.codes
+    assert bob.read(message).body == "hello bob"
+
+
+# A signature of one kind is none of another, though its payload would fit.
+def test_a_signature_of_another_kind(server, alice, bob):
+    key = next(iter(server.keys[bob.address].values()))
+    claimed = OneTimeKeyPayload.model_validate_json(key["payload"])
+    payload = claimed.model_copy(update={"kid": "f:AAAA"}).dump()
+    signed = bob.device._olm.sign(Kind.ONE_TIME_KEY, payload)
+    with pytest.raises(BadSignature), alice.store.transaction():
+        alice.device._olm.begin(bob.device.me, signed)
+
+
+# Who lies in their own message about who they are is not believed, though the server helps them.
+def test_an_insider_writes_in_the_name_of_another(server, message, alice, bob, tmp_path):
+    carol = Chat(server, "carol", tmp_path)
+    content = Content(t="text", body="I resign")
+    envelope = carol.device._sender._envelope("den", "x", content, 1)
+    with alice.store.transaction():
+        enc = alice.device._keys.encrypt("den", pack(envelope))
+    as_carol = {"id": 77, "user": "carol", "device": carol.device.me.device, "enc": enc}
+    assert bob.read({**message, **as_carol}).refusal.code == "wrong_sender"
+    assert bob.read({**message, "id": 77, "enc": enc}).refusal.code == "wrong_sender"

@@ -1,0 +1,250 @@
+"""What devices say to each other by way of a server that may put anything into a mailbox."""
+
+import json
+
+import pytest
+
+from app.encryption.payloads import Party, parse
+from app.encryption.postbox import Letter
+from app.encryption.refusals import EncryptionRefusal, Malformed
+from tests.encryption.fakes import HOUR, Chat
+
+
+# Whatever comes as an item of the mailbox, of every kind, costs one line, and the next is read.
+@pytest.mark.parametrize("user", ["alice", "nobody"])
+def test_malformed_bodies(server, alice, bob, user):
+    device = alice.device.me
+    whole = {
+        "alg": "olm.v1",
+        "sender": {"user": user, "device": device.device},
+        "curve25519": device.curve25519,
+        "type": 0,
+        "ct": "AAAA",
+    }
+    bodies = ["", "null", "[]", "{", "5", '"x"', "[" * 5_000, json.dumps({**whole, "more": 1})]
+    changes = [
+        {"alg": "olm.v9"},
+        {"sender": {"user": "x\u202e", "device": "y"}},
+        {"curve25519": "A" * 42},
+        {"curve25519": device.curve25519 + "="},
+        {"type": 7},
+        {"type": -1},
+        {"type": True},
+        {"ct": None},
+        {"ct": "é"},
+        {"ct": "A" * 70_000},
+        {"type": 1},
+        {},
+    ]
+    bodies += [json.dumps({**whole, **change}) for change in changes]
+    for body in bodies:
+        server.mail("bob", bob.device.me.device, body, alice)
+    bob.fetch()
+    assert not server.mailboxes[bob.address]
+    alice.say("and this is read")
+    assert bob.texts == ["and this is read"]
+    assert not server.mailboxes[bob.address]
+    assert {"malformed", "wedged_session"} >= {code for code in bob.codes if code != "no_keys"}
+
+
+# Whatever else stands where an item should stand is passed over, and nothing is lost behind it.
+def test_malformed_items(server, alice, bob):
+    honest = server._td_fetch
+
+    def lie(chat, after, limit):
+        items = [None, 5, {}, {"n": 0, "body": ""}, {"n": "1"}, {"n": 1 << 70, "body": "x"}]
+        return {"items": [*items, *honest(chat, after, limit)["items"]]}
+
+    server._td_fetch = lie
+    alice.say("hello")
+    assert bob.texts == ["hello"]
+
+
+# What devices say inside is as suspect as what the server says.
+@pytest.mark.parametrize("kind", ["room_key", "approved", "verify", "renew"])
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"room":"den"}', "x" * 20_000])
+def test_malformed_contents(server, message, alice, bob, kind, content):
+    alice.do(alice.device._write([Letter(bob.device.me, kind, content)], server.now))
+    server.settle()
+    alice.say("still there?")
+    assert bob.texts[-1] == "still there?"
+
+
+# An item that comes again, or out of order, is taken once.
+def test_replayed_items(server, alice, bob):
+    honest = server._td_ack
+    server._td_ack = lambda chat, upto: {}
+    server._td_fetch = lambda chat, after, limit: {"items": server.mailboxes[chat.address]}
+    alice.say("hello")
+    position = bob.store.get("position", "mailbox")
+    bob.fetch()
+    bob.fetch()
+    assert bob.store.get("position", "mailbox") == position
+    assert bob.codes == []
+    server._td_ack = honest
+    bob.fetch()
+    assert not server.mailboxes[bob.address]
+
+
+# A key that a device wrote for one device is not taken by another.
+def test_an_item_for_another_device(server, message, alice, bob, tmp_path):
+    olm, me = alice.device._olm, bob.device.me
+    other = me.model_copy(update={"device": "aaaaaaaa"})
+    with alice.store.transaction():
+        body = olm.encrypt(other, "renew", "")
+    server.mail("bob", me.device, body, alice)
+    server.settle()
+    assert "wrong_recipient" in bob.codes
+
+
+# A device speaks for itself: not for another user, and not for another device.
+@pytest.mark.parametrize(
+    "change", [{"user": "carol"}, {"device": "aaaaaaaa"}, {"ed25519": "A" * 43}]
+)
+def test_an_item_in_the_name_of_another(server, message, alice, bob, tmp_path, change):
+    carol = Chat(server, "carol", tmp_path)
+    bob.do(bob.device.fingerprint("carol"))
+    me = bob.device.me
+    alice.device._olm._me = alice.device.me.model_copy(update=change)
+    if "user" in change:
+        device = {"device": carol.device.me.device, "ed25519": carol.device.me.ed25519}
+        alice.device._olm._me = alice.device._olm._me.model_copy(update=device)
+    with alice.store.transaction():
+        body = alice.device._olm.encrypt(me, "renew", "")
+    server.mail("bob", me.device, body, alice)
+    server.settle()
+    assert set(bob.codes) & {"wrong_sender", "unknown_device"}
+
+
+# The outside of an item says the same as its inside.
+def test_an_item_with_another_sender_outside(server, message, alice, bob, tmp_path):
+    with alice.store.transaction():
+        body = alice.device._olm.encrypt(bob.device.me, "renew", "")
+    outside = {**json.loads(body), "sender": {"user": "bob", "device": bob.device.me.device}}
+    server.mail("bob", bob.device.me.device, json.dumps(outside), alice)
+    server.settle()
+    assert "wrong_sender" in bob.codes
+
+
+# A session between devices that broke is replaced, once an hour, and the lost key is sent again.
+def test_a_wedged_session_is_renewed(server, message, alice, bob):
+    server.now += 8 * 24 * HOUR
+    with bob.store.transaction():
+        bob.store.delete("olm", alice.device.me.curve25519)  # as if it had been lost
+    account = bob.store.get("account")
+    for body in ("a", "b"):
+        alice.say(body)
+    assert bob.texts[-2:] == ["a", "b"] or bob.store.get("account") != account
+    assert bob.codes.count("wedged_session") >= 1
+    claims = server.asked.count("keys.claim")
+    for _ in range(5):
+        junk = {"alg": "olm.v1", "sender": {"user": "alice", "device": alice.device.me.device}}
+        junk |= {"curve25519": alice.device.me.curve25519, "type": 1, "ct": "AAAA"}
+        server.mail("bob", bob.device.me.device, json.dumps(junk), alice)
+        bob.fetch()
+    assert server.asked.count("keys.claim") == claims
+
+
+# What is sent again is what the device was entitled to: nothing from before it was accepted.
+def test_a_key_is_sent_again_from_where_it_was_given(server, alice, bob, tmp_path):
+    alice.say("before carol")
+    server.change_members("den", add="carol")
+    carol = Chat(server, "carol", tmp_path)
+    alice.do(alice.device.accept("den", ["carol"]))
+    honest, server.mail = server.mail, lambda *args: None  # the server loses it
+    alice.say("with carol")
+    server.mail = honest
+    assert carol.texts == []
+    carol.do(carol.device.fingerprint("alice"))
+    carol.do(carol.device._deliver(carol.do(_renewed(carol, alice)), server.now))
+    server.settle()
+    assert carol.texts == ["with carol"]
+    assert carol.read(server.messages[0]).refusal is not None
+
+
+def _renewed(chat, other):
+    return chat.device._postbox.renew(other.user, other.device.me.device, chat.server.now)
+
+
+# Nothing that a server answers makes a client stop with anything but a refusal.
+@pytest.mark.parametrize("op", ["keys.query", "keys.claim", "keys.changes", "td.fetch", "td.send"])
+@pytest.mark.parametrize("part", [None, 5, "x", [], {}, [None], {"bob": None}])
+def test_malformed_answers(server, alice, bob, op, part):
+    server.lies[op] = lambda answer, chat: dict.fromkeys(answer, part)
+    for _ in range(2):
+        try:
+            alice.leave()
+            alice.come()
+            alice.say("hello")
+        except EncryptionRefusal:
+            pass
+    del server.lies[op]
+    server.now += HOUR
+    alice.leave()
+    alice.come()
+    bob.fetch()
+    alice.say("and on it goes")
+    assert bob.texts[-1] == "and on it goes"
+
+
+# A first message that a fallback key would open twice is opened once.
+def test_a_first_message_that_comes_again(server, alice, bob):
+    server.keys[bob.address].clear()
+    alice.do(alice.device.say("den", "hello", server.now))
+    (item,) = server.mailboxes[bob.address]
+    server.mail("bob", bob.device.me.device, item["body"], alice)
+    server.settle()
+    assert bob.texts == ["hello"]
+    assert bob.codes == ["wedged_session"]
+
+
+# Two texts are never one key, nor two names one person: each has one form.
+@pytest.mark.parametrize(
+    "key", ["A" * 42 + "B", "A" * 43 + "=", "A" * 42, "A" * 44, "A" * 42 + "-"]
+)
+def test_keys_in_another_form(key):
+    party = {"user": "alice", "device": "aaaaaaaa", "ed25519": "A" * 43}
+    assert parse(Party, json.dumps(party), "a party").user == "alice"
+    with pytest.raises(Malformed):
+        parse(Party, json.dumps({**party, "ed25519": key}), "a party")
+
+
+@pytest.mark.parametrize("user", ["Alice", "ａｌｉｃｅ", "", "a b", "x\u202e", "a" * 33])
+def test_names_in_another_form(user):
+    party = {"user": user, "device": "aaaaaaaa", "ed25519": "A" * 43}
+    with pytest.raises(Malformed):
+        parse(Party, json.dumps(party), "a party")
+
+
+# Nor does anything that it tells unasked.
+@pytest.mark.parametrize("event", ["message", "private", "roster", "keys_changed", "td", "news", 5])
+@pytest.mark.parametrize("part", [None, 5, "a b", [], {}, [None], ["a b"]])
+def test_malformed_events(server, message, bob, event, part):
+    said = {
+        **dict.fromkeys(("room", "id", "user", "users", "device", "body"), part),
+        "event": event,
+    }
+    bob.read({**said, "enc": message["enc"]})
+    for enc in (None, part, {"alg": part, "sid": part, "ct": part}):
+        bob.read({**said, "enc": enc})
+    if bob.device.pushed(said):
+        bob.do(bob.device.attend(server.now))
+    assert bob.read(message).body == "hello bob"
+
+
+# Names come in the form in which they are shown, too.
+def test_names_as_they_are_shown(server, message, alice, bob):
+    assert bob.read({**message, "room": "Den", "user": "Alice"}).body == "hello bob"
+    bob.device.pushed({"event": "keys_changed", "users": ["Alice"]})
+    server.asked.clear()
+    bob.say("anything new?", "Den")
+    assert "keys.query" in server.asked
+
+
+# Who asks for keys again and again gets them once an hour.
+def test_keys_are_sent_again_once_an_hour(server, message, alice, bob):
+    server.asked.clear()
+    for _ in range(3):
+        bob.do(bob.device._write([Letter(alice.device.me, "renew", "")], server.now))
+        server.settle()
+    assert server.asked.count("td.send") == 3 + 1
