@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: help run install test check bench fuzz lock clean
+.PHONY: help run install test check bench fuzz mutants lock clean
 
 help: ## Show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -28,6 +28,9 @@ bench: $(VENV)/installed ## Measure the server and the peers that are installed;
 
 fuzz: $(VENV)/installed-dev ## Feed the wires 100,000 inputs each, other ones each time; ARGS=-x
 	$(BIN)/python -m pytest --hypothesis-profile=fuzz tests/test_fuzz.py $(ARGS)
+
+mutants: $(VENV)/installed-dev ## Take each check out of the code, and see a test turn red; ARGS=WORD
+	$(BIN)/python -m tests.mutants $(ARGS)
 
 lock: $(VENV)/installed-dev ## Write the requirements files anew from pyproject.toml
 	$(BIN)/python -m pip install --quiet uv
