@@ -314,6 +314,13 @@ class Device:
         """Revoke a device of our user. Raises NoSuchDevice, NotApproved, Untrusted."""
         yield from self._own.revoke(device)
 
+    def begin_anew(self) -> Flow[None]:
+        """Make another identity, when no approved device is left: everybody else has to trust it.
+
+        Raises ServerRefused.
+        """
+        yield from self._own.begin_anew()
+
     def export_keys(self, passphrase: str, cost: Cost = COST) -> bytes:
         """Return a file with the keys of all that this device can read. Raises ValueError."""
         return export_keys(self._keys, self.me.user, passphrase, cost)

@@ -26,7 +26,7 @@ from app.encryption.payloads import (
 )
 from app.encryption.people import Peer, peer_of
 from app.encryption.postbox import Letter
-from app.encryption.refusals import NoSuchDevice, NotApproved
+from app.encryption.refusals import IdentityChanged, NoSuchDevice, NotApproved
 from app.encryption.signing import Kind, public_key, sign_as_user
 
 if TYPE_CHECKING:
@@ -112,16 +112,33 @@ class OwnDevices:
     def _found(self) -> Flow[None]:
         """Make the identity of our user: stored first, then shown to the server."""
         row = self._store.get("identity")
-        if row is None:
-            row = {"seed": encode(Ed25519PrivateKey.generate().private_bytes_raw())}
-            with self._store.transaction():
-                self._store.put("identity", "", row)
+        seed = str(row["seed"]) if row else self._make_identity()
         try:
-            yield from self._publish(row["seed"], 1, (_listed(self.me),))
+            yield from self._publish(seed, 1, (_listed(self.me),))
         except ServerRefused as refusal:
             if refusal.code != "manifest_conflict":
                 raise
             yield from self._give_up_identity()
+
+    def _make_identity(self) -> str:
+        seed = encode(Ed25519PrivateKey.generate().private_bytes_raw())
+        with self._store.transaction():
+            self._store.put("identity", "", {"seed": seed})
+        return seed
+
+    def begin_anew(self) -> Flow[None]:
+        """Make another identity of our user, with this device alone: all others are lost.
+
+        Everybody else sees a changed identity, and sends nothing until they trust it.
+        """
+        yield from self._directory.devices(self.me.user)
+        pin = self._people.find(self.me.user)
+        seq = pin.shown.seq + 1 if pin else 1
+        try:
+            yield from self._publish(self._make_identity(), seq, (_listed(self.me),))
+        except IdentityChanged:
+            self._people.trust(self.me.user)
+        yield from self.settle()
 
     def _give_up_identity(self) -> Flow[None]:
         """Wait for approval: another device of ours made an identity at the same time."""

@@ -94,6 +94,11 @@ class Pin:
         return [peer_of(self.manifest.user, device) for device in self.manifest.devices]
 
     @property
+    def shown(self) -> ManifestPayload:
+        """The manifest that the server shows now."""
+        return read_manifest(self.manifest.user, self.changed) if self.changed else self.manifest
+
+    @property
     def mark(self) -> str:
         """How the name is marked."""
         if self.changed or self.is_failed:
@@ -202,8 +207,7 @@ class People:
 
     def aik_shown(self, user: str) -> str:
         """Return the identity to compare: the one that `trust` would accept. Raises NoKeys."""
-        pin = self.pin_of(user)
-        return read_manifest(user, pin.changed).aik if pin.changed else pin.manifest.aik
+        return self.pin_of(user).shown.aik
 
     def trust(self, user: str) -> None:
         """Accept the identity that the server shows now, as at first sight. Raises NoKeys."""

@@ -11,6 +11,7 @@ from app.encryption.postbox import Letter
 from app.encryption.refusals import (
     ApprovalFailed,
     IdentityChanged,
+    IdentityLost,
     KeyFileRefused,
     Malformed,
     NoKeys,
@@ -415,3 +416,33 @@ def test_another_device_of_the_same_person_interferes(server, alice, bob, phone)
     _confirm(alice, bob)
     _confirm(bob, alice)
     assert bob.device.mark("alice") == "✓"
+
+
+# Who has lost all devices begins anew: others are warned, and talk again once they trust it.
+def test_beginning_anew(server, alice, bob, phone):
+    bob.say("to the lost one")
+    alice.leave()
+    phone.do(phone.device.begin_anew())
+    server.settle()
+    assert phone.device.is_approved
+    assert phone.notices[-1].code == "approved"
+    with pytest.raises(IdentityChanged):
+        bob.say("is that you?")
+    bob.do(bob.device.trust("alice", server.now))
+    bob.say("welcome back")
+    phone.say("thank you")
+    assert (phone.texts[0], bob.texts[-1]) == ("welcome back", "thank you")
+
+
+# Who finds another identity in the place of theirs can put theirs back there, as a new one.
+def test_beginning_anew_after_a_theft(server, alice, bob, tmp_path):
+    server.manifests["alice"].clear()
+    thief = Chat(server, "alice", tmp_path, "thief")
+    alice.attend()
+    with pytest.raises(IdentityLost):
+        alice.say("who am I?")
+    alice.do(alice.device.begin_anew())
+    alice.say("it is me again")
+    server.settle()
+    with pytest.raises((IdentityLost, NotApproved)):
+        thief.say("no, me")
