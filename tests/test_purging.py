@@ -1,12 +1,17 @@
 """Purging: what was removed is nowhere any more, and everybody sees when, and nothing of what."""
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
+from shutil import copy
 from threading import Thread
 
 import pytest
 
-from app.settings import REMOVED_AT_ONCE
+from app.settings import ID_MAX, REMOVED_AT_ONCE
+from app.store.database import migrating_engine
+from app.store.purging import Target, remove_some
 from tests.program import Program
 from tests.server_process import ServerProcess
 from tests.transfers import request
@@ -132,6 +137,20 @@ def test_of_a_message(operator: Program, room: _Room) -> None:
         assert operator.refused("purge", **vague) == "bad_arguments"
     assert operator.refused("purge", user="nobody") == "no_such_user"
     assert room.history() == [second]
+
+
+# However much was said after it, one message is removed in one piece: nobody waits for a search.
+def test_an_old_message(new_database: Path, tmp_path: Path) -> None:
+    path = tmp_path / "greenroom.db"
+    copy(new_database, path)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        said = "INSERT INTO messages (room_id, user_id, is_action, body, said_at) VALUES"
+        connection.executemany(f"{said} (1, 1, 0, 'a', 0)", [()] * (REMOVED_AT_ONCE + 1))
+    engine = migrating_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        removed, rest_id = remove_some(connection, Target(message_id=1), 0, ID_MAX, 0)
+    engine.dispose()
+    assert ([each.messages for each in removed], rest_id) == ([1], 0)
 
 
 # A retry of what was purged is answered as ever, and brings nothing back.

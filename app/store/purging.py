@@ -76,6 +76,8 @@ def _first_of_page(
 ) -> int | None:
     """Return the id from which on to look at those up to an id; None when none is new enough."""
     page = select(Message.id, Message.said_at).where(Message.id > after_id, Message.id <= up_to_id)
+    if target.message_id is not None:
+        page = page.where(Message.id == target.message_id)  # found at once, however old it is
     if target.room_id is not None:
         page = page.where(Message.room_id == target.room_id)
     rows = page.order_by(Message.id.desc()).limit(REMOVED_AT_ONCE).subquery()
