@@ -3,8 +3,10 @@
 import http.client
 import json
 import re
+import socket
 from collections import defaultdict
-from contextlib import closing
+from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.net.exposition import may_read
-from tests.client import wait_until
+from tests.client import WAIT_SECONDS_MAX, wait_until
 from tests.server_process import ROOT, ServerProcess
 
 SERVER_SETTINGS = {"METRICS_TOKEN": "s3cret-tökén"}
@@ -49,6 +51,25 @@ def _families(server: ServerProcess) -> dict[str, tuple[str, str]]:
     return {
         name: (kinds[name], what) for name, what in re.findall(r"^# HELP (\S+) (.*)$", text, re.M)
     }
+
+
+# Hundreds of requests in one write keep nobody waiting: others have their turn between any two.
+def test_requests_in_a_row(server: ServerProcess, new_name) -> None:
+    chatter, requests = server.program().register(new_name("chatter")), 300
+    with socket.create_connection(("127.0.0.1", server.port), timeout=WAIT_SECONDS_MAX) as scraper:
+        scraper.sendall(b"HEAD /metrics HTTP/1.1\n\n")
+        assert scraper.recv(65536).startswith(b"HTTP/1.1 200 OK")
+        scraper.sendall(b"HEAD /metrics HTTP/1.1\n\n" * requests)
+        chatter.call("ping")
+        scraper.shutdown(socket.SHUT_WR)
+        scraper.setblocking(False)
+        answers = b""
+        with suppress(BlockingIOError):
+            answers = scraper.recv(1 << 20)
+        assert answers.count(b"200 OK") < requests
+        scraper.settimeout(WAIT_SECONDS_MAX)
+        answers += b"".join(iter(partial(scraper.recv, 1 << 20), b""))
+    assert answers.count(b"200 OK") == requests
 
 
 # A program on this machine may read what was counted, in the form that Prometheus knows.

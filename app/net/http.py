@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import gevent
 import structlog
+from gevent.lock import Semaphore
 from gevent.pywsgi import Input, WSGIHandler, WSGIServer
 
 from app.net import exposition, transfer
@@ -52,6 +53,7 @@ class Http(WSGIServer):
         """Serve what there is at an address, which is told in the environment of requests."""
         self._service = service
         self._metrics_token = metrics_token
+        self._measuring = Semaphore()  # it takes some ms: one page between the turns of all others
         self.requests_under_way = 0
         names = {"SERVER_NAME": address[0], "SERVER_PORT": str(address[1])}
         super().__init__(
@@ -105,7 +107,9 @@ class Http(WSGIServer):
         if not exposition.may_read(request, self._metrics_token):
             text = f"{exposition.FORBIDDEN}\n".encode()
             return _say(request, start_response, "403 Forbidden", text)
-        page = exposition.page(self._service.status)
+        with self._measuring:
+            gevent.sleep(HTTP_TURN_SECONDS)  # or many who ask at once keep everybody waiting
+            page = exposition.page(self._service.status)
         return _say(request, start_response, "200 OK", page, exposition.CONTENT_TYPE)
 
 
@@ -192,6 +196,7 @@ class _Handler(WSGIHandler):
     def handle_one_response(self) -> None:
         self.server.requests_under_way += 1
         try:
+            gevent.sleep(HTTP_TURN_SECONDS)  # hundreds of requests may have come in one read
             super().handle_one_response()
         finally:
             self.server.requests_under_way -= 1
