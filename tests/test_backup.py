@@ -175,7 +175,18 @@ def test_an_older_backup(folder: Path, run_here) -> None:
     assert run_here(folder, "createuser", "new", "--password", "secret").exit_code == 0
 
 
-# What is no backup, is damaged, or is of a newer Greenroom is refused, and nothing is changed.
+def _run(*statements: str):
+    """Return what changes a database as somebody might who wants a hand in what it does."""
+
+    def harm(path: Path) -> None:
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            connection.executescript(";".join(statements))
+
+    return harm
+
+
+# What is no backup, is damaged or tampered with, or is of a newer Greenroom is refused, and nothing
+# is changed.
 @pytest.mark.parametrize(
     ("harm", "sentence"),
     [
@@ -184,13 +195,22 @@ def test_an_older_backup(folder: Path, run_here) -> None:
         (lambda path: path.write_bytes(b""), "is empty"),
         (lambda path: path.write_bytes(path.read_bytes()[:-40_000]), "malformed"),
         (
-            lambda path: sqlite3.connect(path, isolation_level=None).execute(
-                "UPDATE alembic_version SET version_num = '9999'"
-            ),
+            _run("UPDATE alembic_version SET version_num = '9999'"),
             "is of a newer Greenroom (revision 9999); restore it with that version",
         ),
+        (
+            _run(
+                "CREATE TRIGGER t AFTER INSERT ON messages BEGIN UPDATE users SET is_admin = 1; END"
+            ),
+            "has a trigger, which no Greenroom makes",
+        ),
+        (
+            _run("ALTER TABLE audit RENAME TO a", "CREATE VIEW audit AS SELECT * FROM a"),
+            "has a view, which no Greenroom makes",
+        ),
+        (_run("DROP TABLE server_sanctions"), "lacks server_sanctions.by_id"),
     ],
-    ids=["gone", "no database", "empty", "cut off", "newer"],
+    ids=["gone", "no database", "empty", "cut off", "newer", "trigger", "view", "table gone"],
 )
 def test_restore_refuses(folder: Path, run_here, harm, sentence: str) -> None:
     path, database = folder / "a.db", folder / "var" / "greenroom.db"

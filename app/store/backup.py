@@ -7,6 +7,7 @@ for damage before it has its name. Going back to one leaves no trace of two hist
   3. Who asks for what came after a message that is lost is told that it is not complete.
   4. All tokens end, unless they are to be kept: those revoked since the copy would work again.
   5. The audit says so.
+  6. It has what a Greenroom makes, and nothing that would act by itself: no trigger, no view.
 """
 
 import os
@@ -27,7 +28,7 @@ from app.settings import (
 from app.store.audit import OPERATOR
 from app.store.database import is_sqlite, sqlite_path
 from app.store.lock import DatabaseLock, open_private
-from app.store.models import SCHEMA_REVISION
+from app.store.models import SCHEMA_REVISION, Base
 from app.store.opening import log_path, revision_of
 
 Progress = Callable[[int, int], None]  # so much of so much is done
@@ -80,8 +81,10 @@ def restore(
         open(new_path, "xb", opener=open_private).close()
         revision = _check(backup_path)
         _copy(backup_path, new_path, progress)
+        _check_is_passive(new_path, backup_path)
         if revision != SCHEMA_REVISION:
             _migrate(new_path)
+        _check_is_whole(new_path, backup_path)
         restored = _adapt(new_path, backup_path, now, keeps_tokens=keeps_tokens)
         kept = _put_in_place(new_path, path)
         lock.mark_ready()
@@ -131,6 +134,34 @@ def _check(path: Path) -> str:
             f"{path} is of a newer Greenroom (revision {revision}); restore it with that version"
         )
     return revision
+
+
+def _check_is_passive(path: Path, backup_path: Path) -> None:
+    """Check that nothing in a copy acts by itself, and could change what is written later.
+
+    Raises StartRefused.
+    """
+    query = "SELECT type FROM sqlite_master WHERE type NOT IN ('table', 'index')"
+    with closing(sqlite3.connect(path)) as connection:
+        found = connection.execute(query).fetchone()
+    if found is not None:
+        raise StartRefused(
+            f"{backup_path} has a {found[0]}, which no Greenroom makes; take another backup"
+        )
+
+
+def _check_is_whole(path: Path, backup_path: Path) -> None:
+    """Check that a copy has every table and column. Raises StartRefused."""
+    with closing(sqlite3.connect(path)) as connection:
+        for table in Base.metadata.sorted_tables:
+            query = "SELECT name FROM pragma_table_info(?)"
+            there = {name for (name,) in connection.execute(query, (table.name,))}
+            missing = sorted(set(table.columns.keys()) - there)
+            if missing:
+                raise StartRefused(
+                    f"{backup_path} lacks {table.name}.{missing[0]}, which each Greenroom makes; "
+                    "take another backup"
+                )
 
 
 def _migrate(path: Path) -> None:
@@ -183,6 +214,8 @@ def _put_in_place(new_path: Path, path: Path) -> Path | None:
     if path.exists():
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         kept = path.with_name(f"{path.name}.before-restore.{stamp}")
+        if kept.exists():  # it was renamed a moment ago
+            raise StartRefused(f"{kept} is there already; try again in a second")
         path.rename(kept)
         if log_path(path).exists():
             log_path(path).rename(log_path(kept))
