@@ -403,6 +403,22 @@ def test_waiting_without_rank(place: Place) -> None:
     assert not bob.client.is_closing
 
 
+# Nor do they purge or delete anything: what they asked for, and had to wait for, is off.
+def test_waiting_to_remove(place: Place) -> None:
+    alice, bob = place.register("alice"), place.register("bob")
+    place.do(bob, commands.Join("den"), commands.Say("stays"))
+    alice.user.is_admin = True
+    with place.service._purging._purging, place.service.rooms.deciding(bob.rooms["den"]):
+        acts = (operations.Purge(room="den"), operations.RoomDelete("den"))
+        removing = [gevent.spawn(_refused, place, alice, each) for each in acts]
+        while bob.rooms["den"].holds < 2:
+            gevent.sleep(0)
+        place.act(operations.ServerBan("alice"))
+    gevent.joinall(removing)
+    assert [each.value for each in removing] == ["sent_out"] * 2
+    assert [said.body for said in bob.rooms["den"].recent] == ["stays"]
+
+
 def _refused(place: Place, session: Session, command: Command) -> str:
     """Return the code with which a command is refused."""
     with pytest.raises(Refusal) as refused:

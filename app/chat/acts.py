@@ -33,8 +33,10 @@ class Acts:
     ) -> None:
         """Commit what a session does. Switches.
 
-        Raises NotStored, and what `change` raises; then nothing has happened.
+        Raises NotStored, Refusal when it may not act so any more, and what `change` raises; then
+        nothing has happened.
         """
+        session.check_is_admin()  # still: it had to read, or to wait for its turn
         act = audit.Act(self._clock(), session.speaker.name, action, target, room, reason)
 
         def work(connection: Connection) -> None:

@@ -154,6 +154,7 @@ class Purging:
         purge = self._purge_of(session, command)
         tally = _Tally(f"{purge.act}: " if purge.act else "")
         with self._purging:
+            session.check_is_admin()  # still: the purges before it may have taken minutes
             self._begin(purge, tally)
             for file_id in self._database.read(lambda each: store.files(each, purge.target)):
                 self._transfers.discard(file_id)
@@ -233,6 +234,7 @@ class Purging:
     def _remove_between(self, purge: _Purge, tally: _Tally, after_id: int, up_to_id: int) -> None:
         now = self._clock()
         while up_to_id > after_id:
+            purge.session.check_is_admin()
 
             def work(connection: Connection, up_to_id: int = up_to_id) -> tuple[list[Removed], int]:
                 removed, rest_id = store.remove_some(

@@ -144,7 +144,7 @@ class Sanctions:
         """Wait for the turn of an act, and check that the session may do it. Switches."""
         with self._deciding:
             target = self._target(target_text)
-            session.check_is_here()  # and is no banned admin, who waited
+            session.check_is_admin()  # still: it had to wait for its turn
             self._check_rank(session, target)
             yield _Case(session.speaker, target, self._clock())
 
@@ -159,8 +159,6 @@ class Sanctions:
         """Raise Refusal when an act would hit who decides it, or somebody not below them."""
         if session.is_operator:
             return
-        if not session.speaker.is_admin:  # any more: it had to wait for its turn
-            raise Forbidden("only admins may do that", code="not_allowed")
         hit = {each.user for each in self._sessions_of(target) if each.user}
         if session.user in hit or target.key == session.speaker.id:
             raise NotPossible("you can't do that to yourself", code="yourself")

@@ -170,6 +170,12 @@ class Session:
         if self.client.is_closing:
             raise NotPossible("you were sent away meanwhile", code="sent_out")
 
+    def check_is_admin(self) -> None:
+        """Raise Refusal when it was ended meanwhile, or its user is no admin any more."""
+        self.check_is_here()
+        if not self.speaker.is_admin:
+            raise Forbidden("only admins may do that", code="not_allowed")
+
     def check_may_speak(self, now: int) -> None:
         """Raise Refusal when nothing it says may be shown to anybody, in whatever room."""
         self.check_is_here()
