@@ -159,6 +159,19 @@ def while_verifying(
     return arrange
 
 
+# Logins wait for their turn before they read anything: a flood of them holds up no history or join.
+def test_a_flood_of_logins(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    house.register("bob")
+    reads, read = [], house.database.read
+    monkeypatch.setattr(house.database, "read", lambda work: (reads.append(work), read(work))[1])
+    with house.service.accounts._hasher._turns.turn(FakeClient()):
+        flood = [gevent.spawn(house.log_in, "bob") for _ in range(3)]
+        gevent.idle()
+        assert not reads
+    gevent.joinall(flood, raise_error=True)
+    assert reads
+
+
 # A changed password ends all tokens: also one that the old password is just asking for.
 def test_no_token_for_a_password_that_was_changed(
     house: House, while_verifying: Callable[..., None]

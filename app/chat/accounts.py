@@ -120,9 +120,14 @@ class Accounts:
             name = None
         keys = [f"address {origin(session.client.address)}", f"name {name.key if name else ''}"]
         self._check_throttle(keys)
-        account, ignored = self._database.read(lambda connection: _load(connection, name))
-        password_hash = account.password_hash if account else None
-        is_right, new_hash = self._hasher.verify(session.client, command.password, password_hash)
+        account: Account | None = None
+
+        def stored() -> str | None:
+            nonlocal account
+            account, _ = self._database.read(lambda connection: _load(connection, name))
+            return account.password_hash if account else None
+
+        is_right, new_hash = self._hasher.verify(session.client, command.password, stored)
         self._check_throttle(keys)  # again: many may have guessed at once
         if account is None or not is_right:
             raise self._login_failure(session, keys, _WRONG)
@@ -156,7 +161,9 @@ class Accounts:
         self._check_throttle(keys)
         account = self.find(user.name)
         new_password = checked(command.new)
-        is_right, _ = self._hasher.verify(session.client, command.old, account.password_hash)
+        is_right, _ = self._hasher.verify(
+            session.client, command.old, lambda: account.password_hash
+        )
         self._check_throttle(keys)  # again: many may have guessed at once
         if not is_right or not self._replace_hash(
             account, self._hasher.hash(session.client, new_password), revokes_tokens=True

@@ -7,7 +7,7 @@ waits for a turn.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from gevent.threadpool import ThreadPool
 from passlib.context import CryptContext
@@ -19,8 +19,6 @@ from app.settings import PASSWORD_BYTES_MAX
 
 if TYPE_CHECKING:
     from app.chat.session import Client
-
-Result = TypeVar("Result")
 
 # RFC 9106 and OWASP: the least memory that is recommended with two passes.
 _context = CryptContext(
@@ -74,26 +72,27 @@ class Hasher:
 
     def hash(self, client: Client, password: str) -> str:
         """Return the hash of a checked password. Switches. Raises Unavailable when busy."""
-        return self._run(client, hash_password, password)
+        with self._turns.turn(client):
+            password_hash: str = self._pool.apply(hash_password, (password,))
+        return password_hash
 
     def verify(
-        self, client: Client, password: str, password_hash: str | None
+        self, client: Client, password: str, stored: Callable[[], str | None]
     ) -> tuple[bool, str | None]:
         """Say whether the password is right, and the hash to store instead, if any.
 
-        No hash, an odd hash and an odd password are all simply wrong. Switches. Raises
-        Unavailable when busy.
+        `stored` returns the hash that it has to match. It is asked when it is the client's turn,
+        lest all others wait for the database behind those who wait here. No hash, an odd hash and
+        an odd password are all simply wrong. Switches. Raises Unavailable when busy.
         """
-        try:
-            normal = checked(password)
-        except BadLine:
-            normal, password_hash = "", None
-        return self._run(client, _verify, normal, password_hash)
-
-    def _run(self, client: Client, work: Callable[..., Result], *arguments: object) -> Result:
         with self._turns.turn(client):
-            result: Result = self._pool.apply(work, arguments)
-        return result
+            password_hash = stored()
+            try:
+                normal = checked(password)
+            except BadLine:
+                normal, password_hash = "", None
+            verdict: tuple[bool, str | None] = self._pool.apply(_verify, (normal, password_hash))
+        return verdict
 
     def close(self) -> None:
         """End the thread; nobody waits for it any more."""
