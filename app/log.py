@@ -1,8 +1,8 @@
 """The log: one record a line on standard error, escaped; never a body, a password or a key.
 
-What clients can cause as often as they like, like a failed login, has an `address` in its record.
-Of each such event only so many are written a minute, by address and in all, lest anybody fill the
-disk. The next one that is written says how many were not: `unwritten`.
+Of each event only so many are written a minute, lest anybody fill the disk. What clients can cause
+as often as they like, like a failed login, has an `address` in its record, and is counted by that
+as well. The next one that is written says how many were not: `unwritten`.
 """
 
 import io
@@ -46,20 +46,18 @@ class Thinner:
         self, _logger: object, _method: str, record: structlog.typing.EventDict
     ) -> structlog.typing.EventDict:
         """Return the record. Raises DropEvent when it is one too many."""
-        if "address" not in record:
-            return record
         now = self._clock()
         if now >= self._ends_at:
             self._ends_at = now + 60
             self._records.clear()
-        event, address = record["event"], origin(record["address"])
-        if (
-            self._records[event, ""] >= LOG_RECORDS_A_MINUTE_MAX
-            or self._records[event, address] >= LOG_RECORDS_A_MINUTE_AND_ADDRESS_MAX
-        ):
+        event = record["event"]
+        counted = {(event, ""): LOG_RECORDS_A_MINUTE_MAX}
+        if "address" in record:
+            counted[event, origin(record["address"])] = LOG_RECORDS_A_MINUTE_AND_ADDRESS_MAX
+        if any(self._records[key] >= most for key, most in counted.items()):
             self._unwritten[event] += 1
             raise structlog.DropEvent
-        self._records.update([(event, ""), (event, address)])
+        self._records.update(counted.keys())
         if event in self._unwritten:
             record["unwritten"] = self._unwritten.pop(event)
         return record
