@@ -174,6 +174,17 @@ def test_audit(run: Run, new_name) -> None:
     assert run("audit", "--count", "0").exit_code == 2
 
 
+# Whatever stands in a database, what is printed of it moves no cursor, and makes no column.
+def test_audit_of_a_tampered_database(run_here, tmp_path: Path, new_database: Path) -> None:
+    (tmp_path / "var").mkdir(mode=0o700)
+    path = Path(shutil.copy(new_database, tmp_path / "var"))
+    with closing(sqlite3.connect(path)) as connection, connection:
+        forged = (0, "\x1b[2Jeve", "ban\tall", "\u202e", "", "\r\n")
+        connection.execute("INSERT INTO audit VALUES (NULL, ?, ?, ?, ?, ?, ?)", forged)
+    shown = run_here(tmp_path, "audit").stdout
+    assert shown == "1970-01-01 00:00\t\ufffd[2Jeve\tban all\t\ufffd\t\t\ufffd\ufffd\n"
+
+
 # A database that is not there, or not of this version, can't be read, and stays as it is.
 def test_audit_of_no_database(run_here, tmp_path: Path, new_database: Path) -> None:
     path = tmp_path / "var" / "greenroom.db"

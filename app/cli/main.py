@@ -50,7 +50,9 @@ class _Group(click.Group):
         try:
             return super().invoke(context)
         except GreenroomError as error:
-            raise click.ClickException(str(error)) from error
+            from app.names import harmless
+
+            raise click.ClickException(harmless(str(error))) from error
 
 
 class _ServerCommand(click.Command):

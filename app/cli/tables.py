@@ -26,16 +26,22 @@ def print_rows(rows: Iterable[Row], columns: Columns, *, as_json: bool) -> None:
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table for people at a terminal, and tab-separated lines for programs."""
+    """Print a table for people at a terminal, and tab-separated lines for programs.
+
+    What stands in a database that was tampered with moves no cursor, and makes no column.
+    """
+    from app.names import harmless
+
+    plain = ([harmless(cell).replace("\t", " ") for cell in row] for row in rows)
     if not sys.stdout.isatty():
-        for row in rows:
+        for row in plain:
             click.echo("\t".join(row))
         return
     from rich.console import Console
     from rich.table import Table
 
     table = Table(*header)
-    for row in rows:
+    for row in plain:
         table.add_row(*row)
     Console(markup=False, highlight=False).print(table)
 
