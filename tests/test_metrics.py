@@ -81,6 +81,8 @@ def test_this_machine(server: ServerProcess) -> None:
 
 # Whoever comes through a proxy is not of this machine, and needs the token, which no log holds.
 def test_the_token(server: ServerProcess) -> None:
+    for header in ("Forwarded", "X-Forwarded-Proto", "CF-Connecting-IP", "Via"):
+        assert _ask(server, **{header: "192.0.2.7"})[0] == 403
     status, _, text = _ask(server, X_Forwarded_For="192.0.2.7")
     assert (status, text.count("\n")) == (403, 1)
     assert "GREENROOM_METRICS_TOKEN" in text

@@ -27,7 +27,16 @@ FORBIDDEN = (
     "metrics are for this machine alone; from another one, set GREENROOM_METRICS_TOKEN at the "
     "server, and send: Authorization: Bearer TOKEN"
 )
-_PASSED_ON = ("HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR", "HTTP_X_REAL_IP", "HTTP_VIA")
+# Headers that proxies add: any of X-Forwarded-For, -Host, -Proto ..., whichever they were told to.
+_PASSED_ON = (
+    "HTTP_FORWARDED",
+    "HTTP_X_FORWARDED_",
+    "HTTP_X_REAL_IP",
+    "HTTP_X_CLIENT_IP",
+    "HTTP_TRUE_CLIENT_IP",
+    "HTTP_CF_CONNECTING_IP",
+    "HTTP_VIA",
+)
 
 
 def may_read(request: Mapping[str, str], token: str) -> bool:
@@ -35,7 +44,7 @@ def may_read(request: Mapping[str, str], token: str) -> bool:
     scheme, _, given = request.get("HTTP_AUTHORIZATION", "").partition(" ")
     if token and scheme.lower() == "bearer":
         return hmac.compare_digest(given.strip().encode("latin-1"), token.encode())
-    passed_on = any(name in request for name in _PASSED_ON)
+    passed_on = any(name.startswith(_PASSED_ON) for name in request)
     return read_address(request["REMOTE_ADDR"]).is_loopback and not passed_on
 
 
