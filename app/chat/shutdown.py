@@ -62,14 +62,16 @@ class Shutdown:
         self._forget_plan()
 
     def _cancel(self, session: Session) -> None:
-        if self._countdown is None or self.is_due.is_set():
-            raise NotPossible("no shutdown is planned", code="not_planned")
+        self._check_is_planned()
         self._acts.write(session, "stay")
-        if self.is_due.is_set():
-            raise NotPossible("it is too late: the server shuts down", code="not_planned")
+        self._check_is_planned()  # still: it may have begun meanwhile
         self._forget_plan()
         tell_everybody(self._sessions, "The server does not shut down after all.")
         session.client.show(events.Done("The server does not shut down."))
+
+    def _check_is_planned(self) -> None:
+        if self._countdown is None or self.is_due.is_set():
+            raise NotPossible("no shutdown is planned", code="not_planned")
 
     def _forget_plan(self) -> None:
         if self._countdown is not None:
