@@ -1,4 +1,8 @@
-"""Acts of admins and of the operator: each is committed together with its record in the audit."""
+"""Acts of moderation and administration: each is committed together with its record in the audit.
+
+This is the one way to do what the audit has to know of, and nothing is half done: when the write
+fails, neither the act nor its record is there.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,8 @@ if TYPE_CHECKING:
     from app.chat.session import Clock, Session
     from app.store.database import Database
 
+Change = Callable[["Connection"], None]
+
 
 class Acts:
     """Writes acts."""
@@ -26,22 +32,25 @@ class Acts:
         session: Session,
         action: str,
         target: str = "",
-        change: Callable[[Connection], None] | None = None,
+        change: Change | None = None,
         *,
         room: str = "",
         reason: str = "",
-    ) -> None:
-        """Commit what a session does. Switches.
+        by_role: bool = False,
+    ) -> int:
+        """Commit what a session does, and return the id of its record. Switches.
 
-        Raises NotStored, Refusal when it may not act so any more, and what `change` raises; then
-        nothing has happened.
+        Only admins may do it; but `by_role` it is for those with a role in the room, who were
+        found to have it in the room's own turn. Raises NotStored, Refusal when it may not be done
+        any more, and what `change` raises; then nothing has happened.
         """
-        session.check_is_admin()  # still: it had to read, or to wait for its turn
+        if not by_role:
+            session.check_is_admin()  # still: it had to read, or to wait for its turn
         act = audit.Act(self._clock(), session.speaker.name, action, target, room, reason)
 
-        def work(connection: Connection) -> None:
+        def work(connection: Connection) -> int:
             if change is not None:
                 change(connection)
-            audit.record(connection, act)
+            return audit.record(connection, act)
 
-        self._database.write(work)
+        return self._database.write(work)

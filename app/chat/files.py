@@ -19,14 +19,12 @@ from app.chat.tickets import DownloadTicket, UploadTicket
 from app.errors import BadLine, Forbidden, NotPossible, TooLarge
 from app.names import harmless, parse_file_name
 from app.settings import FILE_CHUNK_BYTES, FILE_IN_LINES_BYTES_MAX, FILES_LISTED_MAX
-from app.store import audit
 from app.store import files as store
 from app.store.files import NewFile, StoredFile
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
     from app.chat.accounts import Accounts
+    from app.chat.acts import Acts
     from app.chat.delivery import Delivery
     from app.chat.journal import Journal
     from app.chat.room import Room
@@ -69,6 +67,7 @@ class Files:
         database: Database,
         journal: Journal,
         clock: Clock,
+        acts: Acts,
         transfers: Transfers,
         tickets: Tickets,
         accounts: Accounts,
@@ -77,6 +76,7 @@ class Files:
         self._database = database
         self._journal = journal
         self._clock = clock
+        self._acts = acts
         self._transfers = transfers
         self._tickets = tickets
         self._accounts = accounts
@@ -154,7 +154,7 @@ class Files:
     def _withdraw_as_moderator(
         self, session: Session, shared: records.SharedFile, room: Room | None
     ) -> None:
-        user, now = session.speaker, self._clock()
+        user = session.speaker
         refusal = Forbidden(
             f"only {shared.user}, or a moderator, may remove {shared.name}", code="not_allowed"
         )
@@ -165,13 +165,15 @@ class Files:
                 raise _no_such_file(shared.id)
             if not room.role_of(user.id, is_admin=user.is_admin):
                 raise refusal
-            act = audit.Act(now, user.name, "unshare", shared.user, room.name, shared.name)
-
-            def work(connection: Connection) -> None:
-                store.withdraw(connection, shared.id)
-                audit.record(connection, act)
-
-            self._database.write(work)
+            self._acts.write(
+                session,
+                "unshare",
+                shared.user,
+                lambda connection: store.withdraw(connection, shared.id),
+                room=room.name,
+                reason=shared.name,
+                by_role=True,
+            )
 
     def receive(self, token: str, size: int | None, read: Read) -> records.SharedFile:
         """Take in and share a file that comes over HTTP, of that size if it was told. Switches.

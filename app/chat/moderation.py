@@ -8,7 +8,7 @@ against what the one before it left.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,7 +19,6 @@ from app.chat.rooms import Rooms, Shown
 from app.chat.tickets import Tickets
 from app.errors import Code, Forbidden, NotPossible
 from app.names import harmless
-from app.store import audit
 from app.store import rooms as store
 from app.store.rooms import SanctionKind
 
@@ -27,11 +26,9 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from app.chat.accounts import Accounts
+    from app.chat.acts import Acts, Change
     from app.chat.session import Clock, Session, User
     from app.store.accounts import Account
-    from app.store.database import Database
-
-Change = Callable[["Connection"], None]
 
 _About = (
     commands.Kick
@@ -80,14 +77,14 @@ class Moderation:
 
     def __init__(
         self,
-        database: Database,
+        acts: Acts,
         journal: Journal,
         clock: Clock,
         accounts: Accounts,
         rooms: Rooms,
         tickets: Tickets,
     ) -> None:
-        self._database = database
+        self._acts = acts
         self._journal = journal
         self._clock = clock
         self._accounts = accounts
@@ -170,13 +167,14 @@ class Moderation:
                     f"only its moderators may set the topic of {room.name}", code="not_allowed"
                 )
             topic = harmless(command.text)
-            act = audit.Act(self._clock(), user.name, "topic", "", room.name, topic)
-
-            def work(connection: Connection) -> None:
-                store.set_topic(connection, room.id, topic)
-                audit.record(connection, act)
-
-            self._database.write(work)
+            self._acts.write(
+                session,
+                "topic",
+                change=lambda connection: store.set_topic(connection, room.id, topic),
+                room=room.name,
+                reason=topic,
+                by_role=True,
+            )
             room.topic = topic
             self._journal.append(Shown(session, room, events.TopicSet(room.name, user.name, topic)))
 
@@ -237,14 +235,15 @@ class Moderation:
 
     def _write(self, case: _Case, action: str, reason: str, change: Change | None = None) -> None:
         """Commit a decision and its record together. Switches. Raises NotStored."""
-        act = audit.Act(case.now, case.by.name, action, case.target.name, case.room.name, reason)
-
-        def work(connection: Connection) -> None:
-            if change is not None:
-                change(connection)
-            audit.record(connection, act)
-
-        self._database.write(work)
+        self._acts.write(
+            case.session,
+            action,
+            case.target.name,
+            change,
+            room=case.room.name,
+            reason=reason,
+            by_role=True,
+        )
 
     def _show(self, case: _Case, fact: events.RoomEvent) -> None:
         self._journal.append(Shown(case.session, case.room, fact))

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from app.chat.accounts import Accounts
+    from app.chat.acts import Acts
     from app.chat.delivery import Delivery
     from app.chat.journal import Journal
     from app.chat.room import Room
@@ -137,6 +138,7 @@ class Purging:
         database: Database,
         journal: Journal,
         clock: Clock,
+        acts: Acts,
         accounts: Accounts,
         rooms: Rooms,
         transfers: Transfers,
@@ -144,6 +146,7 @@ class Purging:
         self._database = database
         self._journal = journal
         self._clock = clock
+        self._acts = acts
         self._accounts = accounts
         self._rooms = rooms
         self._transfers = transfers
@@ -155,7 +158,9 @@ class Purging:
         tally = _Tally(f"{purge.act}: " if purge.act else "")
         with self._purging:
             session.check_is_admin()  # still: the purges before it may have taken minutes
-            self._begin(purge, tally)
+            tally.record_id = self._acts.write(
+                session, "purge", purge.user, room=purge.room, reason=tally.text()
+            )
             for file_id in self._database.read(lambda each: store.files(each, purge.target)):
                 self._transfers.discard(file_id)
                 tally.files += 1
@@ -213,11 +218,6 @@ class Purging:
         if room is None:
             raise NotPossible(f"there is no room {name}", code="no_such_room")
         return room
-
-    def _begin(self, purge: _Purge, tally: _Tally) -> None:
-        by, text = purge.session.speaker.name, tally.text()
-        act = audit.Act(self._clock(), by, "purge", purge.user, purge.room, text)
-        tally.record_id = self._database.write(lambda connection: audit.record(connection, act))
 
     def _remove_stored(self, purge: _Purge, tally: _Tally) -> int:
         """Remove what is stored, until little is left; return up to which id it was looked at."""

@@ -17,13 +17,13 @@ from app import events, operations, records
 from app.errors import BadLine, NotPossible, Unavailable
 from app.names import parse_name
 from app.settings import REAP_SECONDS, RETENTION_DAYS_MAX, ROOM_REAP_SECONDS, ROOMS_LISTED_MAX
-from app.store import audit
 from app.store import retention as store
 from app.store.retention import Old
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from app.chat.acts import Acts
     from app.chat.journal import Journal
     from app.chat.rooms import Rooms
     from app.chat.session import Clock, Session
@@ -45,6 +45,7 @@ class Retention:
         database: Database,
         journal: Journal,
         clock: Clock,
+        acts: Acts,
         rooms: Rooms,
         transfers: Transfers,
         settings: Settings,
@@ -52,6 +53,7 @@ class Retention:
         self._database = database
         self._journal = journal
         self._clock = clock
+        self._acts = acts
         self._rooms = rooms
         self._transfers = transfers
         self._days = settings.retention_days
@@ -67,14 +69,13 @@ class Retention:
         room = self._database.read(lambda connection: store.find(connection, key))
         if room is None:
             raise NotPossible(f"there is no room {command.room}", code="no_such_room")
-        by = session.speaker.name
-        act = audit.Act(self._clock(), by, "retention", "", room.name, command.keep)
-
-        def work(connection: Connection) -> None:
-            store.set_days(connection, room.id, days)
-            audit.record(connection, act)
-
-        self._database.write(work)
+        self._acts.write(
+            session,
+            "retention",
+            change=lambda connection: store.set_days(connection, room.id, days),
+            room=room.name,
+            reason=command.keep,
+        )
         self._has_work.set()
         kept = self._days if days is None else days
         how_long = f"for {kept} day{'' if kept == 1 else 's'}" if kept else "for ever"

@@ -20,21 +20,17 @@ from app.errors import Code, Forbidden, NotPossible, Unavailable
 from app.names import harmless
 from app.networks import parse_network, read_address
 from app.settings import SERVER_SANCTIONS_MAX
-from app.store import audit
 from app.store import sanctions as store
 from app.times import format_span
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
     from app.chat.accounts import Accounts
+    from app.chat.acts import Acts, Change
     from app.chat.in_force import InForce
-    from app.chat.session import Clock, Session, User, Visitor
+    from app.chat.session import Clock, Session, Visitor
     from app.chat.tickets import Tickets
-    from app.store.database import Database
     from app.store.rooms import SanctionKind
 
-Change = Callable[["Connection"], None]
 End = Callable[["Session", events.Event], None]  # shows a session its last event, and ends it
 
 _A_USER = "@"  # before a name that could be an address
@@ -43,7 +39,7 @@ _A_USER = "@"  # before a name that could be an address
 class _Case(NamedTuple):
     """An act to be done: by whom, about whom, when."""
 
-    by: User
+    session: Session
     target: Target
     now: int
 
@@ -60,7 +56,7 @@ class Sanctions:
 
     def __init__(
         self,
-        database: Database,
+        acts: Acts,
         clock: Clock,
         accounts: Accounts,
         in_force: InForce,
@@ -69,7 +65,7 @@ class Sanctions:
         end: End,
     ) -> None:
         """End sessions with `end`, which never switches."""
-        self._database = database
+        self._acts = acts
         self._clock = clock
         self._accounts = accounts
         self._in_force = in_force
@@ -146,7 +142,7 @@ class Sanctions:
             target = self._target(target_text)
             session.check_is_admin()  # still: it had to wait for its turn
             self._check_rank(session, target)
-            yield _Case(session.speaker, target, self._clock())
+            yield _Case(session, target, self._clock())
 
     def _target(self, text: str) -> Target:
         """Return whom a text means. Switches. Raises Refusal."""
@@ -187,11 +183,11 @@ class Sanctions:
         target, reason = case.target, harmless(reason)
         until = None if seconds is None else case.now + seconds * 1000
         new = store.NewServerSanction(
-            kind, *_ids(target), case.by.account_id, reason, case.now, until
+            kind, *_ids(target), case.session.speaker.account_id, reason, case.now, until
         )
         self._write(case, f"server {kind}", reason, lambda connection: store.put(connection, new))
         user, network = target.account.name if target.account else "", new.network or ""
-        made = records.ServerSanction(user, case.by.name, reason, until, network)
+        made = records.ServerSanction(user, case.session.speaker.name, reason, until, network)
         self._in_force.put(kind, target, made, case.now)
         return made
 
@@ -227,14 +223,7 @@ class Sanctions:
 
     def _write(self, case: _Case, action: str, reason: str, change: Change | None = None) -> None:
         """Commit an act and its record together. Switches. Raises NotStored."""
-        act = audit.Act(case.now, case.by.name, action, case.target.name, "", reason)
-
-        def work(connection: Connection) -> None:
-            if change is not None:
-                change(connection)
-            audit.record(connection, act)
-
-        self._database.write(work)
+        self._acts.write(case.session, action, case.target.name, change, reason=reason)
 
     @staticmethod
     def _tell(session: Session, sentence: str) -> None:

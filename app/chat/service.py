@@ -63,18 +63,21 @@ class Service:
         self._messages = Messages(database, self.journal, clock)
         self._private = Private(database, self.journal, clock, self.accounts)
         tickets = Tickets(clock)
-        self._moderation = Moderation(
-            database, self.journal, clock, self.accounts, self.rooms, tickets
-        )
+        acts = Acts(database, clock)
+        self._moderation = Moderation(acts, self.journal, clock, self.accounts, self.rooms, tickets)
         self._transfers = Transfers(database, self.journal, clock, settings)
         self.files = Files(
-            database, self.journal, clock, self._transfers, tickets, self.accounts, self.rooms
+            database,
+            self.journal,
+            clock,
+            acts,
+            self._transfers,
+            tickets,
+            self.accounts,
+            self.rooms,
         )
         present = Present(self.sessions, self.visitors)
-        self.sanctions = Sanctions(
-            database, clock, self.accounts, in_force, tickets, present, self.end
-        )
-        acts = Acts(database, clock)
+        self.sanctions = Sanctions(acts, clock, self.accounts, in_force, tickets, present, self.end)
         self._administration = Administration(
             database, clock, acts, self._hasher, self.accounts, self.sessions, self.end
         )
@@ -83,10 +86,10 @@ class Service:
         )
         self.shutdown = Shutdown(acts, self.sessions)
         self._purging = Purging(
-            database, self.journal, clock, self.accounts, self.rooms, self._transfers
+            database, self.journal, clock, acts, self.accounts, self.rooms, self._transfers
         )
         self._retention = Retention(
-            database, self.journal, clock, self.rooms, self._transfers, settings
+            database, self.journal, clock, acts, self.rooms, self._transfers, settings
         )
         self.status = Status(
             database,
