@@ -161,8 +161,7 @@ def test_a_server_that_does_not_answer(
     "arguments", [("who",), ("announce", "hello"), ("shutdown",), ("shutdown", "--cancel")]
 )
 def test_nothing_to_ask(run_here, tmp_path: Path, arguments: tuple[str, ...]) -> None:
-    path = tmp_path / "var" / "control.sock"
-    sentence = f"no server runs here: nothing listens at {path}"
+    sentence = f"no server runs on {tmp_path / 'var'}; start one: manage.py runserver"
     assert _says(run_here, tmp_path, *arguments) == sentence
     assert list(tmp_path.iterdir()) == []
 

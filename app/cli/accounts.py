@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from app.cli.asking import operator, pages
+from app.cli.asking import do, operator, pages
 from app.cli.tables import Columns, json_option, minute_of, print_rows
 
 if TYPE_CHECKING:
@@ -65,21 +65,21 @@ def create(name: str, password: str | None, admin: bool) -> None:
 @_password_option
 def passwd(name: str, password: str | None) -> None:
     """Set an account's password, and end all its sessions and tokens."""
-    _do("user.password", user=name, password=_typed(password))
+    do("user.password", user=name, password=_typed(password))
 
 
 @users.command(epilog="Example: manage.py users disable bob")
 @click.argument("name")
 def disable(name: str) -> None:
     """End all sessions of an account, and let it log in no more."""
-    _do("user.disable", user=name)
+    do("user.disable", user=name)
 
 
 @users.command(epilog="Example: manage.py users enable bob")
 @click.argument("name")
 def enable(name: str) -> None:
     """Let a disabled account log in again."""
-    _do("user.enable", user=name)
+    do("user.enable", user=name)
 
 
 @users.command(epilog="Example: manage.py users admin alice --revoke")
@@ -87,19 +87,14 @@ def enable(name: str) -> None:
 @click.option("--revoke", is_flag=True, help="Make it an admin no more.")
 def admin(name: str, revoke: bool) -> None:
     """Make an account an admin, at once: it may moderate everywhere."""
-    _do("user.admin", user=name, is_admin=not revoke)
+    do("user.admin", user=name, is_admin=not revoke)
 
 
 def _create(name: str, password: str | None, *, is_admin: bool) -> None:
     from app.names import parse_name
 
     parse_name(name)  # before anybody types a password
-    _do("user.create", user=name, password=_typed(password), is_admin=is_admin)
-
-
-def _do(op: str, **fields: Any) -> None:
-    with operator() as ask:
-        click.echo(ask(op, **fields)["sentence"])
+    do("user.create", user=name, password=_typed(password), is_admin=is_admin)
 
 
 def _typed(password: str | None) -> str:

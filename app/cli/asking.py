@@ -57,15 +57,27 @@ def operator() -> Iterator[Ask]:
     os.umask(0o077)
     settings = settings_with()
     connection = running_server(settings)
+    with _asking(connection) if connection else _local_operator(settings) as ask:
+        yield ask
+
+
+@contextmanager
+def running() -> Iterator[Ask]:
+    """Ask the server that runs; that none does, or what it refuses, becomes one line."""
+    settings = settings_with()
+    connection = running_server(settings)
     if connection is None:
-        with _local_operator(settings) as ask:
-            yield ask
-        return
-    try:
-        with refusals():
-            yield connection.exchange
-    finally:
-        connection.close()
+        raise click.ClickException(
+            f"no server runs on {settings.data_dir}; start one: manage.py runserver"
+        )
+    with _asking(connection) as ask:
+        yield ask
+
+
+def do(op: str, **fields: Any) -> None:
+    """Ask for something as the operator, and print the sentence that is the answer."""
+    with operator() as ask:
+        click.echo(ask(op, **fields)["sentence"])
 
 
 def running_server(settings: Settings) -> Connection | None:
@@ -95,28 +107,12 @@ def pages(ask: Ask, op: str, items: str, cursor: str) -> Iterator[dict[str, Any]
 
 
 @contextmanager
-def running() -> Iterator[Ask]:
-    """Ask the server that runs; that none does, or what it refuses, becomes one line."""
-    settings = settings_with()
-    connection = running_server(settings)
-    if connection is None:
-        raise click.ClickException(
-            f"no server runs here: nothing listens at {settings.control_path}"
-        )
-    try:
-        with refusals():
-            yield connection.exchange
-    finally:
-        connection.close()
-
-
-@contextmanager
-def refusals() -> Iterator[None]:
-    """Make what a server refuses one line, and a server that is gone another."""
+def _asking(connection: Connection) -> Iterator[Ask]:
+    """Ask over a connection. What is refused becomes one line, a server that is gone another."""
     from app.client.connection import CallRefused, ConnectionLost
 
     try:
-        yield
+        yield connection.exchange
     except CallRefused as refusal:
         if refusal.code == "unknown_command":
             raise click.ClickException(
@@ -125,6 +121,8 @@ def refusals() -> Iterator[None]:
         raise click.ClickException(str(refusal)) from refusal
     except ConnectionLost as error:
         raise click.ClickException(f"the server did not answer: {error}") from error
+    finally:
+        connection.close()
 
 
 @contextmanager

@@ -5,16 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 import click
 
 from app.cli.asking import reading, settings_with
 from app.cli.output import new_file, progress_bar
 from app.cli.spans import SPAN
-
-if TYPE_CHECKING:
-    pass
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 

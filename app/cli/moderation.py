@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import click
 
-from app.cli.asking import operator
-from app.cli.tables import print_table
+from app.cli.asking import do, operator
+from app.cli.tables import Columns, json_option, minute_of, print_rows
 
 _ROOM = click.option("--room", help="Only in this room; without it, on the whole server.")
 _TARGET = click.argument("target")
 _REASON = click.argument("reason", nargs=-1)
 _SPAN_AND_REASON = click.argument("words", nargs=-1, metavar="[30m|2h|7d] [REASON]...")
+
+_DONE = {"ban": "banned", "mute": "muted"}
+_COLUMNS: Columns = {
+    "who": lambda row: row["user"] or row["network"],
+    "is": lambda row: _DONE[row["kind"]],
+    "until (UTC)": lambda row: minute_of(row["until"]) if row["until"] else "for good",
+    "by": lambda row: row["by"],
+    "why": lambda row: row["reason"],
+}
 
 
 @click.command(epilog="Example: manage.py kick bob enough for today")
@@ -65,33 +72,23 @@ def unmute(target: str, room: str | None) -> None:
 
 @click.command(epilog="Example: manage.py bans --room lobby")
 @_ROOM
-@click.option("--json", "is_json", is_flag=True, help="As the answer of the NDJSON wire has it.")
-def bans(room: str | None, is_json: bool) -> None:
+@json_option
+def bans(room: str | None, as_json: bool) -> None:
     """Show who is banned or muted, until when, by whom and why."""
     with operator() as ask:
         answer = ask("server.bans") if room is None else ask("bans", room=room)
-    if is_json:
-        click.echo(json.dumps({kind: answer[kind] for kind in ("bans", "mutes")}))
-        return
-    rows = [*_rows("banned", answer["bans"]), *_rows("muted", answer["mutes"])]
-    print_table(("who", "is", "until (UTC)", "by", "why"), rows)
-
-
-def _rows(what: str, sanctions: Iterable[dict[str, Any]]) -> Iterable[tuple[str, ...]]:
-    for each in sanctions:
-        who = each["user"] or each["network"]
-        until = each["until"][:16].replace("T", " ") if each["until"] else "for good"
-        yield who, what, until, each["by"], each["reason"]
+    rows = [{"kind": kind, **each} for kind in _DONE for each in answer[f"{kind}s"]]
+    print_rows(rows, _COLUMNS, as_json=as_json)
 
 
 def _act(op: str, done: str, target: str, room: str | None, **fields: object) -> None:
     """Ask for an act, in a room or on the whole server, and say what was done."""
+    if room is None:
+        do(f"server.{op}", target=target, **fields)
+        return
     with operator() as ask:
-        if room is None:
-            click.echo(ask(f"server.{op}", target=target, **fields)["sentence"])
-        else:
-            ask(op, user=target, room=room, **fields)
-            click.echo(f"{target} was {done} {room}.")
+        ask(op, user=target, room=room, **fields)
+    click.echo(f"{target} was {done} {room}.")
 
 
 def _span_and_reason(words: Sequence[str]) -> dict[str, object]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import click
 
-from app.cli.asking import operator, pages
+from app.cli.asking import do, operator, pages
 from app.cli.tables import Columns, json_option, minute_of, print_rows
 
 _COLUMNS: Columns = {
@@ -38,7 +37,7 @@ def list_rooms(as_json: bool) -> None:
 @click.option("--owner", required=True, help="Whose it is: every room is somebody's.")
 def create(room: str, owner: str) -> None:
     """Make a room."""
-    _do("room.create", room=room, owner=owner)
+    do("room.create", room=room, owner=owner)
 
 
 @rooms.command(epilog="Example: manage.py rooms delete lobby moved to garden")
@@ -46,7 +45,7 @@ def create(room: str, owner: str) -> None:
 @click.argument("reason", nargs=-1)
 def delete(room: str, reason: Sequence[str]) -> None:
     """Send everybody out of a room, and remove all of it; the reason is shown to them."""
-    _do("room.delete", room=room, reason=" ".join(reason))
+    do("room.delete", room=room, reason=" ".join(reason))
 
 
 @rooms.command(epilog="Example: manage.py rooms rename lobby garden")
@@ -54,7 +53,7 @@ def delete(room: str, reason: Sequence[str]) -> None:
 @click.argument("name")
 def rename(room: str, name: str) -> None:
     """Give a room another name; who is there stays there."""
-    _do("room.rename", room=room, name=name)
+    do("room.rename", room=room, name=name)
 
 
 @rooms.command("set-owner", epilog="Example: manage.py rooms set-owner lobby bob")
@@ -62,9 +61,4 @@ def rename(room: str, name: str) -> None:
 @click.argument("user")
 def set_owner(room: str, user: str) -> None:
     """Make somebody the owner of a room, in place of who owns it."""
-    _do("room.owner", room=room, user=user)
-
-
-def _do(op: str, **fields: Any) -> None:
-    with operator() as ask:
-        click.echo(ask(op, **fields)["sentence"])
+    do("room.owner", room=room, user=user)

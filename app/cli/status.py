@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from app.cli.asking import Ask, refusals, running_server, settings_with
+from app.cli.asking import running
+from app.cli.tables import json_option
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -24,20 +25,18 @@ _GRAVE = {"not_stored", "slow_disk", "disk_nearly_full", "hub_stall"}  # everybo
 _BARS = " ▁▂▃▄▅▆▇█"
 
 
-@click.command()
-@click.option("--json", "as_json", is_flag=True, help="All of it, for programs.")
+@click.command(epilog="Example: manage.py status --json | jq '.concerns[].name'")
+@json_option
 def status(as_json: bool) -> None:
     """Show how the running server is, and what is wrong with it first.
 
     Rates and delays are of the last minute.
-
-    Example: manage.py status --json | jq '.concerns[].name'
     """
-    with _server() as ask:
+    with running() as ask:
         answer = ask("status")
     if as_json:
         figures = {name: value for name, value in answer.items() if name not in ("id", "ok")}
-        click.echo(json.dumps(figures, indent=1))
+        click.echo(json.dumps(figures))
     elif sys.stdout.isatty():
         from rich.console import Console
 
@@ -49,41 +48,22 @@ def status(as_json: bool) -> None:
             click.echo("\t".join(row))
 
 
-@click.command()
+@click.command(epilog="Example: manage.py top")
 def top() -> None:
-    """Watch the running server; q ends it.
-
-    Example: manage.py top
-    """
+    """Watch the running server; q ends it."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise click.ClickException("top needs a terminal; without one: manage.py status --json")
     from rich.console import Console
     from rich.live import Live
 
     rates: deque[float] = deque(maxlen=_HISTORY)
-    with _server() as ask, _keys() as is_quit_typed, Live(console=Console(), screen=True) as live:
+    with running() as ask, _keys() as is_quit_typed, Live(console=Console(), screen=True) as live:
         while True:
             answer = ask("status")
             rates.append(answer["minute"]["deliveries_per_second_recent"])
             live.update(_page(answer, rates), refresh=True)
             if is_quit_typed(_REFRESH_SECONDS):
                 return
-
-
-@contextmanager
-def _server() -> Iterator[Ask]:
-    """Ask the running server. Raises click's error, of one line, when there is none."""
-    settings = settings_with()
-    connection = running_server(settings)
-    if connection is None:
-        raise click.ClickException(
-            f"no server runs on {settings.data_dir}; start one: manage.py runserver"
-        )
-    try:
-        with refusals():
-            yield connection.exchange
-    finally:
-        connection.close()
 
 
 @contextmanager

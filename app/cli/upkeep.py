@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from app.cli.asking import operator, reading, running_server, settings_with
+from app.cli.asking import do, operator, reading, running_server, settings_with
 from app.cli.spans import SPAN
-from app.cli.tables import print_table
+from app.cli.tables import Columns, json_option, print_rows
 
 if TYPE_CHECKING:
     from app.settings import Settings
+
+_COLUMNS: Columns = {
+    "room": lambda row: row["name"] or "(other rooms)",
+    "days kept": lambda row: row["days"] or "for ever",
+}
 
 
 @click.command(epilog="Example: manage.py purge --user bob --room lobby --since 1h")
@@ -33,9 +38,7 @@ def purge(
     if sys.stdin.isatty() and not yes:
         count = _count(user, room, since, message)
         click.confirm(f"Remove {count} messages for good?", abort=True)
-    with operator() as ask:
-        answer = ask("purge", user=user, room=room, seconds=since, message=message)
-    click.echo(answer["sentence"])
+    do("purge", user=user, room=room, seconds=since, message=message)
 
 
 def _count(user: str | None, room: str | None, seconds: int | None, message: int | None) -> int:
@@ -59,23 +62,21 @@ def _count(user: str | None, room: str | None, seconds: int | None, message: int
 @click.option("--days", type=click.IntRange(1), help="Keep what is said there for so long.")
 @click.option("--forever", is_flag=True, help="Keep it for ever.")
 @click.option("--default", is_flag=True, help="Keep it as long as GREENROOM_RETENTION_DAYS says.")
-def retention(room: str, days: int | None, forever: bool, default: bool) -> None:
+@json_option
+def retention(room: str, days: int | None, forever: bool, default: bool, as_json: bool) -> None:
     """Set for how long a room's messages and files are kept; alone, show it for all rooms."""
     given = [str(days)] * (days is not None) + ["forever"] * forever + ["default"] * default
     if len(given) != bool(room):
         raise click.UsageError("give a room and one of --days, --forever, --default; or nothing")
-    with operator() as ask:
-        answer = ask("retention", room=room, keep="".join(given))
     if room:
-        click.echo(answer["sentence"])
-    else:
-        _show_retention(answer)
-
-
-def _show_retention(answer: dict[str, Any]) -> None:
-    kept = {"(other rooms)": answer["days"]}
-    kept |= {each["name"]: each["days"] for each in answer["rooms"]}
-    print_table(("room", "days kept"), [(name, str(kept[name] or "for ever")) for name in kept])
+        do("retention", room=room, keep="".join(given))
+        return
+    with operator() as ask:
+        answer = ask("retention")
+    rooms = [{"name": None, "days": answer["days"]}, *answer["rooms"]]
+    print_rows(rooms, _COLUMNS, as_json=as_json)
+    if answer["has_more"]:
+        click.echo("There are more: manage.py rooms list has all of them.", err=True)
 
 
 @click.command(epilog="Example: manage.py vacuum")
@@ -95,8 +96,7 @@ def vacuum() -> None:
         return
     if connection is not None:
         connection.close()
-    with operator() as ask:
-        click.echo(ask("vacuum")["sentence"])
+    do("vacuum")
 
 
 def _vacuum_alone(settings: Settings) -> None:
