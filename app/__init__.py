@@ -12,8 +12,8 @@ Read it in this order:
 
     settings.py     every setting and bound, with its unit
     names.py        names and text: normalise, compare, make harmless
-    addresses.py    addresses as people write them
-    networks.py     networks of them, likewise
+    addresses.py    where to listen, as people write it
+    networks.py     addresses of peers, and networks of them
     times.py        times and spans as people write them
     sizes.py        sizes as people read them
     errors.py       every refusal, with its stable code

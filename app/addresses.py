@@ -1,6 +1,5 @@
-"""Addresses: `[HOST:]PORT` as people write it, paths of Unix sockets, and who counts as one."""
+"""Addresses to listen at and to reach: `[HOST:]PORT` as people write it, paths of Unix sockets."""
 
-import ipaddress
 import os
 import re
 from collections.abc import Iterator
@@ -35,19 +34,3 @@ def short_path(path: Path) -> Iterator[str]:
         yield f"/proc/self/fd/{folder}/{path.name}"
     finally:
         os.close(folder)
-
-
-def origin(address: str) -> str:
-    """Return what limits by address count as one: an IPv4 address, or a /64 of IPv6.
-
-    Whoever has one address of a /64 has them all. What is no address is returned as it is.
-    """
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(parsed, ipaddress.IPv4Address):
-        return address
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    return str(ipaddress.ip_network((int(parsed) >> 64 << 64, 64)))

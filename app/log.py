@@ -16,7 +16,7 @@ from typing import TextIO, cast
 
 import structlog
 
-from app.addresses import origin
+from app.networks import origin
 from app.settings import LOG_RECORDS_A_MINUTE_AND_ADDRESS_MAX, LOG_RECORDS_A_MINUTE_MAX
 
 

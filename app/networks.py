@@ -1,4 +1,4 @@
-"""Networks of addresses as people write them: an address, or a prefix as CIDR has it.
+"""Addresses of peers: what they are, whose are counted as one, and networks as people write them.
 
 One address of IPv6 stands for its /64: so many has whoever has one, and could come from another
 each time. What comes as IPv4 in IPv6 is IPv4.
@@ -23,6 +23,20 @@ def read_address(text: str) -> Address:
     address = ip_address(text)
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return mapped or address
+
+
+def origin(text: str) -> str:
+    """Return what limits by address count as one: an IPv4 address, or a /64 of IPv6.
+
+    What is no address is returned as it is.
+    """
+    try:
+        address = read_address(text)
+    except ValueError:
+        return text
+    if isinstance(address, IPv4Address):
+        return str(address)
+    return str(ip_network((int(address), _CUSTOMER_BITS), strict=False))
 
 
 def parse_network(text: str) -> Network | None:

@@ -8,8 +8,9 @@ import pytest
 from click.testing import CliRunner, Result
 from pydantic import SecretStr
 
-from app.addresses import origin, parse_address
+from app.addresses import parse_address
 from app.cli import main
+from app.networks import origin
 from app.settings import Settings
 
 DEFAULTS = {

@@ -32,7 +32,7 @@ _COMMON = {
 }
 _MAY_IMPORT = {
     **dict.fromkeys(_COMMON, _COMMON),
-    "log": {"addresses", "settings"},
+    "log": {"networks", "settings"},
     "store": {"store"} | _COMMON,
     "chat": {"chat", "store"} | _COMMON,
     "wire": {"wire"} | _COMMON,

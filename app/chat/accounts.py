@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import structlog
 
 from app import commands, events
-from app.addresses import origin
 from app.chat.limits import Throttle
 from app.chat.passwords import Hasher, checked
 from app.chat.session import Client, Session, User
 from app.chat.tokens import Tokens
 from app.errors import BadNameError, Forbidden, LoginRefused, NotPossible
 from app.names import Name, parse_name
+from app.networks import origin
 from app.settings import LOGIN_FAILURES_MAX, Settings
 from app.store import accounts as store
 from app.store import tokens as tokens_store

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from gevent.event import AsyncResult
 
-from app.addresses import origin
 from app.errors import Unavailable
+from app.networks import origin
 
 if TYPE_CHECKING:
     from app.chat.session import Client

@@ -13,7 +13,6 @@ import structlog
 from gevent.socket import socket
 
 from app import events, metrics
-from app.addresses import origin
 from app.errors import StartRefused
 from app.net.connection import Connection
 from app.net.http import Http
@@ -21,7 +20,7 @@ from app.net.listener import Listener
 from app.net.protocols import Protocol, look, recognise_now
 from app.net.sockets import TlsSocket, format_address, never_blocking
 from app.net.tls import HTTP, NO_HANDSHAKE
-from app.networks import read_address
+from app.networks import origin, read_address
 from app.settings import (
     DRAIN_POLL_SECONDS,
     DRAIN_SECONDS_MAX,
