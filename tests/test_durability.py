@@ -10,7 +10,7 @@ from tests.client import Client
 from tests.server_process import ServerProcess
 
 KILLS = 20
-SENDERS = 10
+SENDERS = 4
 LINES_EACH = 300
 READERS = 3
 
