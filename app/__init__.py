@@ -32,6 +32,7 @@ Read it in this order:
         session.py      who is speaking, and where; what the service needs of a connection
         service.py      which module does what a command asks
         journal.py      orders, commits in batches, releases
+        entries.py      who comes to rooms and goes, and what is shown there, on the way through it
         delivery.py     a released batch on its way to its readers
         room.py         one live room
         rooms.py        entering rooms and leaving them

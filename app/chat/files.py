@@ -13,8 +13,8 @@ from io import BytesIO
 from typing import TYPE_CHECKING
 
 from app import commands, events, records
+from app.chat.entries import Shown
 from app.chat.journal import Entry
-from app.chat.rooms import Shown
 from app.chat.tickets import DownloadTicket, UploadTicket
 from app.errors import BadLine, Forbidden, NotPossible, TooLarge
 from app.names import harmless, parse_file_name

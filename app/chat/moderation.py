@@ -13,9 +13,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from app import commands, events, records
+from app.chat.entries import Shown
 from app.chat.journal import Journal
 from app.chat.room import Room
-from app.chat.rooms import Rooms, Shown
+from app.chat.rooms import Rooms
 from app.chat.tickets import Tickets
 from app.errors import Code, Forbidden, NotPossible
 from app.names import harmless

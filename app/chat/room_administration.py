@@ -16,7 +16,8 @@ from gevent.lock import RLock
 
 from app import events, operations
 from app.chat.accounts import name_taken
-from app.chat.rooms import Rooms, Shown
+from app.chat.entries import Shown
+from app.chat.rooms import Rooms
 from app.errors import NotPossible
 from app.names import harmless, parse_name
 from app.settings import PAGE_ITEMS_MAX

@@ -6,16 +6,16 @@ A room becomes live when somebody enters it, and is forgotten when the last one 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from gevent.lock import RLock
 
 from app import commands, events, records
-from app.chat.journal import Entry, Journal
+from app.chat.entries import Arrival, Closure, Departure, Renaming, Replay
+from app.chat.journal import Journal
 from app.chat.room import Room, newest_that_fit
 from app.errors import Forbidden, NotPossible
 from app.names import Name, parse_name
@@ -33,134 +33,9 @@ from app.store.accounts import NameTakenError
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from app.chat.delivery import Delivery
     from app.chat.session import Clock, Session, User
     from app.settings import Settings
     from app.store.database import Database
-
-
-_Replay = Callable[[Room], tuple[Sequence[events.Said], bool]]  # messages; whether they are all
-
-
-class Shown(Entry):
-    """Everybody in the room is shown an event."""
-
-    __slots__ = ("event", "room")
-
-    def __init__(self, sender: Session | None, room: Room, event: events.RoomEvent) -> None:
-        super().__init__(sender)
-        self.room = room
-        self.event = event
-
-    def release(self, delivery: Delivery) -> None:
-        """See Entry."""
-        delivery.show(self.room, self.event)
-
-
-class _Arrival(Entry):
-    """A session enters a room; those who are there are told if it is its user's first."""
-
-    __slots__ = ("entered", "is_first", "replay", "room", "session")
-
-    def __init__(
-        self,
-        session: Session,
-        room: Room,
-        entered: events.Entered,
-        replay: _Replay,
-        *,
-        is_first: bool,
-    ) -> None:
-        super().__init__(session)
-        self.session = session
-        self.room = room
-        self.entered = entered
-        self.replay = replay
-        self.is_first = is_first
-
-    def release(self, delivery: Delivery) -> None:
-        """See Entry."""
-        session, room, entered = self.session, self.room, self.entered
-        if self.is_first:
-            delivery.show(room, events.Joined(entered.room, session.speaker.name))
-        messages, entered.is_complete = self.replay(room)
-        entered.last_id = room.recent[-1].id if room.recent else 0
-        entered.messages = [said for said in messages if said.user not in session.ignored]
-        delivery.catch_up(session)
-        session.client.show(entered)
-        delivery.enter(room, session)
-
-
-class _Departure(Entry):
-    """Sessions stop hearing a room; they may be told why, and those who stay may be shown it."""
-
-    __slots__ = ("event", "room", "rooms", "sessions", "told")
-
-    def __init__(
-        self,
-        rooms: Rooms,
-        room: Room,
-        sessions: Sequence[Session],
-        *,
-        sender: Session,
-        told: events.Event | None,
-        event: events.RoomEvent | None,
-    ) -> None:
-        super().__init__(sender)
-        self.rooms = rooms
-        self.room = room
-        self.sessions = sessions
-        self.told = told
-        self.event = event
-
-    def release(self, delivery: Delivery) -> None:
-        """See Entry."""
-        for session in self.sessions:
-            delivery.leave(self.room, session)
-            if self.told is not None:
-                session.client.show(self.told)
-        if self.event is not None:
-            delivery.show(self.room, self.event)
-        self.room.visits -= len(self.sessions)
-        self.rooms.forget_if_deserted(self.room)
-
-
-class _Renaming(Entry):
-    """A room has another name from now on; what was said before is said there."""
-
-    __slots__ = ("event", "room")
-
-    def __init__(self, sender: Session, room: Room, event: events.Renamed) -> None:
-        super().__init__(sender)
-        self.room = room
-        self.event = event
-
-    def release(self, delivery: Delivery) -> None:
-        """See Entry. Copies, since the delivery may yet have to show the messages as they were."""
-        room, name = self.room, self.event.name
-        room.recent = deque((replace(said, room=name) for said in room.recent), room.recent.maxlen)
-        delivery.show(room, self.event)
-
-
-class _Closure(Entry):
-    """All sessions stop hearing a room, after they were shown why."""
-
-    __slots__ = ("event", "room", "sessions")
-
-    def __init__(
-        self, sender: Session, room: Room, sessions: Sequence[Session], event: events.Deleted
-    ) -> None:
-        super().__init__(sender)
-        self.room = room
-        self.sessions = sessions
-        self.event = event
-
-    def release(self, delivery: Delivery) -> None:
-        """See Entry."""
-        delivery.show(self.room, self.event)
-        for session in self.sessions:
-            delivery.leave(self.room, session)
-        self.room.visits -= len(self.sessions)
 
 
 class Rooms:
@@ -205,7 +80,7 @@ class Rooms:
                 self.leave(session, commands.Leave())
             self._enter(session, room, replay)
 
-    def _enter(self, session: Session, room: Room, replay: _Replay) -> None:
+    def _enter(self, session: Session, room: Room, replay: Replay) -> None:
         user = session.speaker
         is_first = user not in room.present
         room.present[user] = room.present.get(user, 0) + 1
@@ -213,9 +88,9 @@ class Rooms:
         session.rooms[room.key] = room
         users = sorted((person.name for person in room.present), key=str.casefold)
         entered = events.Entered(room.name, room.topic, users, (), self._clock())
-        self._journal.append(_Arrival(session, room, entered, replay, is_first=is_first))
+        self._journal.append(Arrival(session, room, entered, replay, is_first=is_first))
 
-    def _replay_since(self, room: Room, since: int | None) -> _Replay:
+    def _replay_since(self, room: Room, since: int | None) -> Replay:
         """Return what tells, at the moment of entering, which messages to replay.
 
         After `since` it is all of them, if that is possible: from memory, or what was read here
@@ -269,7 +144,9 @@ class Rooms:
         is_last = room.drop(session)
         event = how(room.name, session.speaker.name) if is_last else None
         self._journal.append(
-            _Departure(self, room, [session], sender=session, told=told, event=event)
+            Departure(
+                self.forget_if_deserted, room, [session], sender=session, told=told, event=event
+            )
         )
 
     def send_out(
@@ -280,7 +157,9 @@ class Rooms:
         for session in sessions:
             room.drop(session)
         told = events.SentOut(fact)
-        self._journal.append(_Departure(self, room, sessions, sender=sender, told=told, event=fact))
+        self._journal.append(
+            Departure(self.forget_if_deserted, room, sessions, sender=sender, told=told, event=fact)
+        )
 
     def rename(self, session: Session, room: Room, name: Name) -> None:
         """Let a room have another name, which was written, and show everybody so."""
@@ -293,7 +172,7 @@ class Rooms:
         self._live[room.key] = room
         for each in sessions:
             each.rooms[room.key] = room
-        self._journal.append(_Renaming(session, room, fact))
+        self._journal.append(Renaming(session, room, fact))
 
     def close(self, session: Session, room: Room, reason: str) -> None:
         """Let a room be gone, as was written, and show everybody who was there why."""
@@ -303,7 +182,7 @@ class Rooms:
             room.drop(each)
         room.is_gone = True
         del self._live[room.key]
-        self._journal.append(_Closure(session, room, sessions, fact))
+        self._journal.append(Closure(session, room, sessions, fact))
 
     def people_in(self, name: Name) -> int:
         """Return how many are in the room of that name."""
