@@ -9,7 +9,7 @@ import pytest
 
 from app.settings import CONTROL_CONNECTIONS_MAX, RESERVED_DESCRIPTORS
 from tests.client import Client, wait_until
-from tests.server_process import ServerProcess, manage
+from tests.server_process import ServerProcess
 
 FULL = "the server is full; try again later"
 TOO_MANY_OPERATORS = "too many of you are here; try again later"
@@ -27,8 +27,8 @@ def _answer(server: ServerProcess, request: bytes, tls: ssl.SSLContext | None = 
 
 # Whoever comes to a full server is told so in what they speak, and closed: people, programs, what
 # speaks HTTP, and each of them inside TLS too. Who is there already notices nothing.
-def test_a_full_server_tells_everybody(start_server, tmp_path: Path) -> None:
-    assert manage(tmp_path, "selfsigned").returncode == 0
+def test_a_full_server_tells_everybody(start_server, run_here, tmp_path: Path) -> None:
+    assert run_here(tmp_path, "selfsigned").exit_code == 0
     folder = tmp_path / "var"
     files = {"TLS_CERT": folder / "tls-cert.pem", "TLS_KEY": folder / "tls-key.pem"}
     server = start_server(CONNECTIONS_MAX=1, **files)
@@ -54,7 +54,7 @@ def _is_full(client: Client) -> bool:
 # With few descriptors, newcomers are told that the server is full before it has none left itself
 # (CVE-2017-7652). Who is there goes on talking, logging in and sending files, an operator is
 # answered; and when there is room again, newcomers are let in.
-def test_few_descriptors(start_server) -> None:
+def test_few_descriptors(start_server, run_here) -> None:
     server = start_server(open_files_max=OPEN_FILES_MAX)
     alice = server.connect().register("alice").join("room")
     crowd = [server.connect() for _ in range(NEWCOMERS)]
@@ -67,7 +67,7 @@ def test_few_descriptors(start_server) -> None:
     for client in (alice, let_in[0]):
         client.expect_line("alice shares note.txt .*")
         client.expect_lines("alice: all well?")
-    assert "alice" in manage(server.folder, "users", "list").stdout
+    assert "alice" in run_here(server.folder, "users", "list").stdout
     assert CANT_ACCEPT not in server.log
     for client in crowd:
         client.close()

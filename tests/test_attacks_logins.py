@@ -10,7 +10,7 @@ from app.operations import COMMANDS
 from app.shapes import Addressee, Command, Count, Level, Path, Rest, Shape, Span, Word
 from tests.client import Client
 from tests.fakes import FakeClient
-from tests.server_process import ServerProcess, manage
+from tests.server_process import ServerProcess
 
 WRONG = "Error: wrong name or password"
 MINE = "correct horse"  # a password that nobody types by chance
@@ -112,11 +112,11 @@ def _guess(server: ServerProcess, name: str) -> bytes:
 
 
 # A name that nobody has is refused as one that somebody has, to the letter (CVE-2018-15473).
-def test_guessing_who_exists(server: ServerProcess, new_name) -> None:
+def test_guessing_who_exists(server: ServerProcess, run_here, new_name) -> None:
     known, disabled = new_name("known"), new_name("disabled")
     for name in (known, disabled):
         server.connect().register(name, MINE).close()
-    assert manage(server.folder, "users", "disable", disabled).returncode == 0
+    assert run_here(server.folder, "users", "disable", disabled).exit_code == 0
     answer = _guess(server, known)
     assert answer.count(WRONG.encode()) == 3
     for name in (disabled, known.upper(), new_name("unknown"), "b@d", "бob", "x" * 33, "\x1b[2J"):

@@ -13,7 +13,7 @@ from tests.program import Program
 from tests.server_process import ServerProcess
 from tests.transfers import ask_url, begin_put, begun_files, request, share, status_of
 
-ROUNDS = 200
+ROUNDS = 60
 SERVER_SETTINGS = {"DURABILITY": "normal"}  # it commits four times a round
 BANNED = "you are banned from this server (go away)"
 ADDRESS_BANNED = r"your address is banned from this server until \d{4}-\d\d-\d\d \d\d:\d\d UTC"

@@ -12,7 +12,7 @@ from tests.server_process import ServerProcess
 KILLS = 20
 SENDERS = 4
 LINES_EACH = 300
-READERS = 3
+READERS = 2
 
 _SAID = re.compile(r"(?:\[\d\d:\d\d\] )?(sender\d+: \d+-\d+-\d+)")
 

@@ -12,7 +12,6 @@ from app.operations import COMMANDS
 from app.wire.ndjson_requests import parse_request
 from app.wire.ndjson_schema import ANSWERS, schema
 from tests.program import check
-from tests.server_process import manage
 
 COMMITTED = Path(__file__).parents[1] / "docs" / "protocol.schema.json"
 
@@ -45,8 +44,8 @@ def test_the_committed_schema_is_up_to_date() -> None:
 
 
 # manage.py prints it, letter for letter.
-def test_it_can_be_printed(tmp_path: Path) -> None:
-    assert manage(tmp_path, "schema").stdout == COMMITTED.read_text()
+def test_it_can_be_printed(run_here, tmp_path: Path) -> None:
+    assert run_here(tmp_path, "schema").stdout == COMMITTED.read_text()
 
 
 # It is a schema by its own standard, and has nothing that is not pointed at.
