@@ -15,7 +15,7 @@ Read it in this order:
     addresses.py    where to listen, as people write it
     networks.py     addresses of peers, and networks of them
     times.py        times and spans as people write them
-    sizes.py        sizes as people read them
+    sizes.py        sizes and counts as people say them
     errors.py       every refusal, with its stable code
     shapes.py       what a command is; the one table that parser, usage and /help are made from
     commands.py  operations.py      what users may ask; what admins and the operator may

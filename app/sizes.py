@@ -1,4 +1,4 @@
-"""Sizes as people say them."""
+"""Sizes and counts as people say them."""
 
 
 def format_size(size: float | None) -> str:
@@ -10,3 +10,8 @@ def format_size(size: float | None) -> str:
         value, units = value / 1000, units[1:]
     digits = 1 if value < 9.95 and value % 1 else 0
     return f"{value:.{digits}f} {units[0]}"
+
+
+def format_count(number: int, what: str) -> str:
+    """Return how many there are: 1 message, 2 messages."""
+    return f"{number} {what}{'' if number == 1 else 's'}"

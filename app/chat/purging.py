@@ -20,6 +20,7 @@ from app.chat.journal import WrittenEntry
 from app.errors import BadLine, NotPossible, Unavailable
 from app.names import parse_name
 from app.settings import CHECKPOINT_TRIES_MAX, CHECKPOINT_WAIT_MILLISECONDS, ID_MAX, REMOVED_AT_ONCE
+from app.sizes import format_count
 from app.store import audit, messages, retention, vacuum
 from app.store import purging as store
 from app.store.purging import Removed, Target
@@ -78,7 +79,7 @@ class _Tally:
     def text(self, messages: int | None = None) -> str:
         """Return the numbers as the audit has them, of so many messages, or of those counted."""
         count = self.messages if messages is None else messages
-        return f"{self._about}{_plural(count, 'message')}, {_plural(self.files, 'file')}"
+        return f"{self._about}{format_count(count, 'message')}, {format_count(self.files, 'file')}"
 
 
 class _LastPiece(WrittenEntry):
@@ -165,11 +166,8 @@ class Purging:
                 self._transfers.discard(file_id)
                 tally.files += 1
             self._finish(purge, tally, self._remove_stored(purge, tally))
-        session.client.show(
-            events.Done(
-                f"Removed {_plural(tally.messages, 'message')} and {_plural(tally.files, 'file')}."
-            )
-        )
+        removed = format_count(tally.messages, "message"), format_count(tally.files, "file")
+        session.client.show(events.Done(f"Removed {' and '.join(removed)}."))
 
     def vacuum(self, session: Session, _command: operations.Vacuum) -> None:
         """Give what was removed back to the disk."""
@@ -179,11 +177,12 @@ class Purging:
                 code="other_database",
             )
         pages = 0
-        while given_back := self._database.write_a_piece(vacuum.give_back_some):
-            pages += given_back
+        while some := self._database.write_a_piece(vacuum.give_back_some):
+            pages += some
         for _ in range(CHECKPOINT_TRIES_MAX):
             if self._database.empty_log():
-                session.client.show(events.Done(f"Gave {_plural(pages, 'page')} back to the disk."))
+                given_back = format_count(pages, "page")
+                session.client.show(events.Done(f"Gave {given_back} back to the disk."))
                 return
             gevent.sleep(CHECKPOINT_WAIT_MILLISECONDS / 1000)
         raise Unavailable(
@@ -264,7 +263,3 @@ def _sum(one: Removed, other: Removed) -> Removed:
         min(one.first_id, other.first_id),
         max(one.last_id, other.last_id),
     )
-
-
-def _plural(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -17,6 +17,7 @@ from app import events, operations, records
 from app.errors import BadLine, NotPossible, Unavailable
 from app.names import parse_name
 from app.settings import REAP_SECONDS, RETENTION_DAYS_MAX, ROOM_REAP_SECONDS, ROOMS_LISTED_MAX
+from app.sizes import format_count
 from app.store import retention as store
 from app.store.retention import Old
 
@@ -78,7 +79,7 @@ class Retention:
         )
         self._has_work.set()
         kept = self._days if days is None else days
-        how_long = f"for {kept} day{'' if kept == 1 else 's'}" if kept else "for ever"
+        how_long = f"for {format_count(kept, 'day')}" if kept else "for ever"
         session.client.show(events.Done(f"Messages of {room.name} are kept {how_long}."))
 
     def _listed(self) -> events.RetentionListed:

@@ -20,6 +20,7 @@ from app.errors import Code, Forbidden, NotPossible, Unavailable
 from app.names import harmless
 from app.networks import parse_network, read_address
 from app.settings import SERVER_SANCTIONS_MAX
+from app.sizes import format_count
 from app.store import sanctions as store
 from app.times import format_span
 
@@ -219,7 +220,7 @@ class Sanctions:
             for visitor in list(self._present.visitors):
                 if _is_in(visitor.address, target):
                     visitor.cut()
-        return f"{len(sessions)} session{'' if len(sessions) == 1 else 's'} ended"
+        return f"{format_count(len(sessions), 'session')} ended"
 
     def _write(self, case: _Case, action: str, reason: str, change: Change | None = None) -> None:
         """Commit an act and its record together. Switches. Raises NotStored."""

@@ -36,8 +36,10 @@ def purge(
     `manage.py vacuum` leaves no trace of them in the database's files either.
     """
     if sys.stdin.isatty() and not yes:
+        from app.sizes import format_count
+
         count = _count(user, room, since, message)
-        click.confirm(f"Remove {count} messages for good?", abort=True)
+        click.confirm(f"Remove {format_count(count, 'message')} for good?", abort=True)
     do("purge", user=user, room=room, seconds=since, message=message)
 
 

@@ -14,7 +14,7 @@ from app.errors import BadLine
 from app.events import Event
 from app.names import harmless
 from app.operations import COMMANDS
-from app.sizes import format_size
+from app.sizes import format_count, format_size
 from app.times import format_seconds, format_span, format_uptime, minute, minute_since
 from app.wire.text_commands import find_command, summary, usage
 
@@ -245,12 +245,8 @@ def _sessions(event: events.SessionsListed) -> Iterable[str]:
         yield "There are no more sessions."
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
-
-
 def _kept(days: int) -> str:
-    return f"for {_count(days, 'day')}" if days else "for ever"
+    return f"for {format_count(days, 'day')}" if days else "for ever"
 
 
 def _retention(event: events.RetentionListed) -> Iterable[str]:
@@ -322,7 +318,7 @@ _SHOWN: dict[type[Event], Callable[[Any], str | Iterable[str]]] = {
     events.Promoted: lambda event: f"{_done_to(event, 'made a moderator')}.",
     events.Demoted: lambda event: f"{_done_to(event, 'made a moderator no more')}.",
     events.TopicSet: lambda event: f"{event.user} set the topic: {event.topic}",
-    events.Purged: lambda event: f"{event.user} removed {_count(event.messages, 'message')}.",
+    events.Purged: lambda event: f"{event.user} removed {format_count(event.messages, 'message')}.",
     events.Connected: _connected,
     events.LoggedIn: _logged_in,
     events.Entered: _entered,
