@@ -18,10 +18,9 @@ from gevent.lock import RLock
 from app import events, operations
 from app.chat.journal import WrittenEntry
 from app.errors import BadLine, NotPossible, Unavailable
-from app.names import parse_name
 from app.settings import CHECKPOINT_TRIES_MAX, CHECKPOINT_WAIT_MILLISECONDS, ID_MAX, REMOVED_AT_ONCE
 from app.sizes import format_count
-from app.store import audit, messages, retention, vacuum
+from app.store import audit, messages, vacuum
 from app.store import purging as store
 from app.store.purging import Removed, Target
 from app.times import format_span
@@ -197,7 +196,7 @@ class Purging:
                 "say whose messages, of which room, or the id of one message", code="bad_arguments"
             )
         user = self._accounts.find(command.user) if command.user else None
-        room = self._room(command.room) if command.room else None
+        room = self._rooms.find(command.room) if command.room else None
         seconds = command.seconds
         since_at = self._clock() - seconds * 1000 if seconds else 0
         target = Target(
@@ -210,13 +209,6 @@ class Purging:
             room.name if room else "",
             f"the last {format_span(seconds)}" if seconds else "",
         )
-
-    def _room(self, name: str) -> retention.RoomRetention:
-        key = parse_name(name).key
-        room = self._database.read(lambda connection: retention.find(connection, key))
-        if room is None:
-            raise NotPossible(f"there is no room {name}", code="no_such_room")
-        return room
 
     def _remove_stored(self, purge: _Purge, tally: _Tally) -> int:
         """Remove what is stored, until little is left; return up to which id it was looked at."""

@@ -14,8 +14,7 @@ import structlog
 from gevent.event import Event as Signal
 
 from app import events, operations, records
-from app.errors import BadLine, NotPossible, Unavailable
-from app.names import parse_name
+from app.errors import BadLine, Unavailable
 from app.settings import REAP_SECONDS, RETENTION_DAYS_MAX, ROOM_REAP_SECONDS, ROOMS_LISTED_MAX
 from app.sizes import format_count
 from app.store import retention as store
@@ -66,10 +65,7 @@ class Retention:
         if not command.room:
             session.client.show_at_leisure(self._listed())
             return
-        key, days = parse_name(command.room).key, _parse_days(command.keep)
-        room = self._database.read(lambda connection: store.find(connection, key))
-        if room is None:
-            raise NotPossible(f"there is no room {command.room}", code="no_such_room")
+        days, room = _parse_days(command.keep), self._rooms.find(command.room)
         self._acts.write(
             session,
             "retention",

@@ -26,7 +26,7 @@ from app.settings import (
     ROOMS_LISTED_MAX,
     SINCE_MESSAGES_MAX,
 )
-from app.store import messages
+from app.store import messages, retention
 from app.store import rooms as store
 from app.store.accounts import NameTakenError
 
@@ -183,6 +183,14 @@ class Rooms:
         room.is_gone = True
         del self._live[room.key]
         self._journal.append(Closure(session, room, sessions, fact))
+
+    def find(self, name: str) -> retention.RoomRetention:
+        """Return what is kept of the room of that name, live or not. Switches. Raises Refusal."""
+        key = parse_name(name).key
+        room = self._database.read(lambda connection: retention.find(connection, key))
+        if room is None:
+            raise NotPossible(f"there is no room {name}", code="no_such_room")
+        return room
 
     def people_in(self, name: Name) -> int:
         """Return how many are in the room of that name."""
