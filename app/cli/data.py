@@ -59,7 +59,7 @@ def _export(room_name: str, form: str, since: int | None, file: BinaryIO) -> Non
     file.flush()
 
 
-@click.command(epilog="Example: manage.py backup /var/backups/greenroom-monday.db")
+@click.command(epilog="Example: manage.py backup /var/backups/greenroom/monday.db")
 @click.argument("file", type=_FILE)
 def backup(file: Path) -> None:
     """Copy the database, as it is at this moment, to a file: beside a server or without one.
@@ -74,7 +74,7 @@ def backup(file: Path) -> None:
     click.echo(f"{file} has all of it: {file.stat().st_size:,} bytes.")
 
 
-@click.command(epilog="Example: manage.py restore /var/backups/greenroom-monday.db")
+@click.command(epilog="Example: manage.py restore /var/backups/greenroom/monday.db")
 @click.argument("file", type=_FILE)
 @click.option("--keep-tokens", is_flag=True, help="Let programs log in with the tokens they had.")
 def restore(file: Path, keep_tokens: bool) -> None:
