@@ -372,6 +372,9 @@ def test_no_database(run_here, tmp_path: Path) -> None:
         _refuses(result, f"there is no database at {path}; manage.py runserver makes one")
     assert list(tmp_path.iterdir()) == []
     assert run_here(tmp_path, "createuser", "alice", "--password", "secret").exit_code == 0
+    path.write_bytes(b"")
+    result = run_here(tmp_path, "backup", str(tmp_path / "copy.db"))
+    _refuses(result, f"there is no database at {path}")
 
 
 # A database that can't be read is said so in one line, as to another user of the machine.

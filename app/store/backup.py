@@ -57,7 +57,7 @@ def back_up(url: str, copy_path: Path, progress: Progress) -> None:
         raise StartRefused("this database is PostgreSQL's; back it up with: pg_dump -Fc DATABASE")
     path = sqlite_path(url)
     try:
-        if not path.exists():
+        if not path.exists() or not path.stat().st_size:  # emptied, it would make an empty copy
             raise StartRefused(f"there is no database at {path}")
         _copy(path, copy_path, progress)
     except OSError as error:
