@@ -51,6 +51,7 @@ class Minute:
     deliveries_per_second_recent: float
     commit_p50_seconds: float | None
     commit_p99_seconds: float | None
+    commit_max_seconds: float | None
     delivery_p99_seconds: float | None
     hub_delay_max_seconds: float
     logins_per_second: float

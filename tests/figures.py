@@ -27,6 +27,7 @@ MINUTE = Minute(
     deliveries_per_second_recent=350.5,
     commit_p50_seconds=0.0021,
     commit_p99_seconds=0.0081,
+    commit_max_seconds=0.05,
     delivery_p99_seconds=0.012,
     hub_delay_max_seconds=0.011,
     logins_per_second=0.1,

@@ -54,7 +54,7 @@ def test_every_way_is_shut(
     outside.expect_nothing_more()
 
     sentence = operator.call("server.ban", target=name.upper(), reason="go away")["sentence"]
-    assert sentence == f"{name} is banned from this server; 3 sessions ended."
+    assert sentence == f"{name} is banned from this server for good; 3 sessions ended."
     for session in (bob, outside):
         assert session.expect_end() == f"Error: {BANNED}\r\n"
     assert json.loads(bot.receive_end())["error"] == "banned"

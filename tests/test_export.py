@@ -65,7 +65,7 @@ def test_to_a_file(server: ServerProcess, alice: Program, run_here, tmp_path: Pa
     result = run_here(server.folder, *command)
     assert (result.exit_code, result.stderr) == (
         1,
-        f"Error: {path} is there already; choose another name\n",
+        f"Error: {path} is there already; --force replaces it\n",
     )
     assert path.read_text() == "mine"
     assert run_here(server.folder, *command, "--force").exit_code == 0

@@ -349,6 +349,48 @@ def test_help(run_here, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+# On a slip of a time nobody is banned for good and nothing ends at once: it is said how times look.
+def test_a_slip_of_a_time(server: ServerProcess, run_here, new_name) -> None:
+    name = new_name("bob")
+    run_here(server.folder, "createuser", name, "--password", "secret")
+    for word in ("2x", "30", "5min"):
+        result = run_here(server.folder, "ban", name, word, "spam")
+        _refuses(result, f"{word} is no time span: try 30m, 2h or 7d")
+    result = run_here(server.folder, "mute", name, "2nd", "time")
+    _says(result, f"{name} is muted on this server for good.")
+    result = run_here(server.folder, "shutdown", "5m", "new", "disk")
+    assert result.exit_code == 2
+    assert result.stderr.endswith("Error: did you mean --in 5m? Without --in it is at once\n")
+    server.connect().log_in(name)
+
+
+# In a folder without a database, the wrong one most likely, none is made; but for a first account.
+def test_no_database(run_here, tmp_path: Path) -> None:
+    path = tmp_path / "var" / "greenroom.db"
+    for words in (("users", "list"), ("ban", "bob"), ("vacuum",), ("export", "lobby")):
+        result = run_here(tmp_path, *words)
+        _refuses(result, f"there is no database at {path}; manage.py runserver makes one")
+    assert list(tmp_path.iterdir()) == []
+    assert run_here(tmp_path, "createuser", "alice", "--password", "secret").exit_code == 0
+    path.write_bytes(b"")
+    result = run_here(tmp_path, "backup", str(tmp_path / "copy.db"))
+    _refuses(result, f"there is no database at {path}")
+
+
+# A database that can't be read is said so in one line, as to another user of the machine.
+@pytest.mark.parametrize("words", [("export", "lobby"), ("backup", "copy.db")])
+def test_an_unreadable_database(
+    run_here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "a file" / "greenroom.db"
+    path.parent.write_text("")
+    result = run_here(tmp_path, *words, database_url=f"sqlite:///{path}")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: ")
+    assert str(path) in result.stderr
+
+
 # --help comes at once: it loads nothing that takes long to load.
 def test_help_is_quick(tmp_path: Path) -> None:
     slow = {"sqlalchemy", "gevent", "rich", "pydantic", "alembic", "passlib"}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from app import events, operations, records
 from app.chat.accounts import name_taken
 from app.chat.passwords import Hasher, checked
-from app.errors import Forbidden, NotPossible
+from app.errors import BadLine, Forbidden, NotPossible
 from app.names import harmless, parse_name
 from app.settings import PAGE_ITEMS_MAX, REPLAY_BYTES_MAX
 from app.store import accounts as store
@@ -53,7 +53,9 @@ class Administration:
 
     def announce(self, session: Session, command: operations.Announce) -> None:
         """Say something to everybody who is logged in."""
-        text = harmless(command.text)
+        text = harmless(command.text).strip()
+        if not text:
+            raise BadLine("say what is to be announced", code="bad_arguments")
         self._acts.write(session, "announce", reason=text)
         session.client.show(events.Done("It was said to everybody."))
         tell_everybody(self._sessions, f"Announcement: {text}")

@@ -46,6 +46,7 @@ def _not_stored(load: Load, minute: Minute) -> Iterator[str]:
 
 def _slow_disk(load: Load, minute: Minute) -> Iterator[str]:
     stuck, p99 = load.commit_under_way_seconds, minute.commit_p99_seconds
+    most = minute.commit_max_seconds
     if stuck >= COMMIT_STUCK_SECONDS:
         yield (
             f"A commit has been under way for {format_seconds(stuck)}: the disk hangs, or another "
@@ -56,6 +57,12 @@ def _slow_disk(load: Load, minute: Minute) -> Iterator[str]:
             f"The disk is slow: one commit in a hundred took {format_seconds(p99)} or more, and "
             "every message waits for one. See what else uses the disk (iostat -x 1), or move the "
             "database to a faster one."
+        )
+    elif most is not None and most >= COMMIT_STUCK_SECONDS:  # one among very many fast ones
+        yield (
+            f"A commit took up to {format_seconds(most)} in the last minute: the disk hung, or "
+            "another process held the database, and every message waited. If it happens again, "
+            "see what it is (iostat -x 1; fuser on the database)."
         )
     if load.disk_seconds_ago >= DISK_SILENT_SECONDS:
         yield (

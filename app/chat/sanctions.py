@@ -254,4 +254,4 @@ def _ids(target: Target) -> tuple[int | None, str | None]:
 
 
 def _for(seconds: int | None) -> str:
-    return "" if seconds is None else f" for {format_span(seconds)}"
+    return " for good" if seconds is None else f" for {format_span(seconds)}"

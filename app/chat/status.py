@@ -116,6 +116,7 @@ class Status:
             deliveries_per_second_recent=recent.per_second("greenroom_deliveries_total"),
             commit_p50_seconds=growth.quantile("greenroom_commit_seconds", 0.5),
             commit_p99_seconds=growth.quantile("greenroom_commit_seconds", 0.99),
+            commit_max_seconds=growth.quantile("greenroom_commit_seconds", 1),
             delivery_p99_seconds=growth.quantile("greenroom_delivery_seconds", 0.99),
             hub_delay_max_seconds=round(self.last_minute.worst_delay(now), 4),
             logins_per_second=growth.per_second("greenroom_logins_total", "ok"),

@@ -94,7 +94,9 @@ def _create(name: str, password: str | None, *, is_admin: bool) -> None:
     from app.names import parse_name
 
     parse_name(name)  # before anybody types a password
-    do("user.create", user=name, password=_typed(password), is_admin=is_admin)
+    fields = {"user": name, "password": _typed(password), "is_admin": is_admin}
+    with operator(makes_database=True) as ask:
+        click.echo(ask("user.create", **fields)["sentence"])
 
 
 def _typed(password: str | None) -> str:

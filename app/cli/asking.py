@@ -49,14 +49,17 @@ def settings_with(**flags: str | bool | None) -> Settings:
 
 
 @contextmanager
-def operator() -> Iterator[Ask]:
+def operator(*, makes_database: bool = False) -> Iterator[Ask]:
     """Ask the server that runs; or, when none does, work on its database here, as it would.
 
-    What is refused becomes one line, and so does a server that can't be asked.
+    What is refused becomes one line, and so does a server that can't be asked. Where no database
+    is, most likely the folder is the wrong one: none is made then, unless `makes_database`.
     """
     os.umask(0o077)
     settings = settings_with()
     connection = running_server(settings)
+    if connection is None and not makes_database:
+        check_database(settings)
     with _asking(connection) if connection else _local_operator(settings) as ask:
         yield ask
 
@@ -80,6 +83,16 @@ def do(op: str, **fields: Any) -> None:
         click.echo(ask(op, **fields)["sentence"])
 
 
+def check_database(settings: Settings) -> None:
+    """Check that the settings lead to a database. Raises click's error, of one line."""
+    from app.store.database import is_sqlite, sqlite_path
+
+    if is_sqlite(settings.url) and not sqlite_path(settings.url).exists():
+        raise click.ClickException(
+            f"there is no database at {sqlite_path(settings.url)}; manage.py runserver makes one"
+        )
+
+
 def running_server(settings: Settings) -> Connection | None:
     """Return a connection to the server of the settings; None when there is none.
 
@@ -92,6 +105,11 @@ def running_server(settings: Settings) -> Connection | None:
     except ConnectionLost as error:
         if isinstance(error.__cause__, _NOBODY_THERE):
             return None
+        if isinstance(error.__cause__, PermissionError):
+            raise click.ClickException(
+                f"{settings.control_path} is for the user that the server runs as; be that one: "
+                "sudo -u USER"
+            ) from error
         raise click.ClickException(str(error)) from error
 
 
@@ -134,7 +152,8 @@ def _local_operator(settings: Settings) -> Iterator[Ask]:
     except DatabaseInUse as error:
         raise click.ClickException(
             f"a server has the database, but {settings.control_path} is not its control socket; "
-            "use the settings that it was started with, on its machine"
+            "use the settings that it was started with, on its machine; or it has only just been "
+            "started: try again"
         ) from error
     try:
         yield local.ask

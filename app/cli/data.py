@@ -29,7 +29,12 @@ def export(room: str, form: str, output: Path | None, since: int | None, force: 
     file it has name, size and sum. It works beside a server as well as without one.
     """
     if output is None:
-        _export(room, form, since, sys.stdout.buffer)
+        try:
+            _export(room, form, since, sys.stdout.buffer)
+        except BrokenPipeError:
+            raise  # whoever reads has enough: click ends without a word
+        except OSError as error:
+            raise click.ClickException(f"can't write all of it: {error.strerror}") from error
         return
     with new_file(output, is_forced=force) as part, part.open("wb") as file:
         _export(room, form, since, file)
@@ -54,7 +59,7 @@ def _export(room_name: str, form: str, since: int | None, file: BinaryIO) -> Non
     file.flush()
 
 
-@click.command(epilog="Example: manage.py backup /var/backups/greenroom-monday.db")
+@click.command(epilog="Example: manage.py backup /var/backups/greenroom/monday.db")
 @click.argument("file", type=_FILE)
 def backup(file: Path) -> None:
     """Copy the database, as it is at this moment, to a file: beside a server or without one.
@@ -69,7 +74,7 @@ def backup(file: Path) -> None:
     click.echo(f"{file} has all of it: {file.stat().st_size:,} bytes.")
 
 
-@click.command(epilog="Example: manage.py restore /var/backups/greenroom-monday.db")
+@click.command(epilog="Example: manage.py restore /var/backups/greenroom/monday.db")
 @click.argument("file", type=_FILE)
 @click.option("--keep-tokens", is_flag=True, help="Let programs log in with the tokens they had.")
 def restore(file: Path, keep_tokens: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import click
 
@@ -43,6 +44,16 @@ def announce(text: Sequence[str]) -> None:
 @click.option("--cancel", is_flag=True, help="Stay, whatever was planned.")
 def shutdown(reason: Sequence[str], seconds: int | None, cancel: bool) -> None:
     """Stop the server, as SIGTERM does, and tell everybody before; a later plan replaces one."""
+    _check_reason(reason)
     with running() as ask:
         answer = ask("shutdown", seconds=seconds, reason=" ".join(reason), cancel=cancel)
         click.echo(answer["sentence"])
+
+
+def _check_reason(reason: Sequence[str]) -> None:
+    """Refuse `shutdown 5m`, which would be at once. Raises click's error."""
+    from app.times import parse_span
+
+    with suppress(ValueError):  # so long a time is a reason
+        if reason and parse_span(reason[0]) is not None:
+            raise click.UsageError(f"did you mean --in {reason[0]}? Without --in it is at once")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import click
@@ -12,6 +13,7 @@ from app.cli.tables import Columns, json_option, minute_of, print_rows
 _ROOM = click.option("--room", help="Only in this room; without it, on the whole server.")
 _TARGET = click.argument("target")
 _REASON = click.argument("reason", nargs=-1)
+_LIKE_A_SPAN = re.compile(r"[0-9]+(\w|mins?|hours?|days?|weeks?|months?)?")
 _SPAN_AND_REASON = click.argument("words", nargs=-1, metavar="[30m|2h|7d] [REASON]...")
 
 _DONE = {"ban": "banned", "mute": "muted"}
@@ -100,5 +102,7 @@ def _span_and_reason(words: Sequence[str]) -> dict[str, object]:
     except ValueError as error:
         raise click.ClickException(str(error)) from error
     if seconds is None:
+        if words and _LIKE_A_SPAN.fullmatch(words[0]):  # or it would be for good, on a slip
+            raise click.ClickException(f"{words[0]} is no time span: try 30m, 2h or 7d")
         return {"reason": " ".join(words)}
     return {"seconds": seconds, "reason": " ".join(words[1:])}

@@ -11,10 +11,11 @@ import click
 
 
 @contextmanager
-def new_file(path: Path, *, is_forced: bool = False) -> Iterator[Path]:
+def new_file(path: Path, *, is_forced: bool | None = None) -> Iterator[Path]:
     """Yield an empty file to be filled, which has its name when all of it is on the disk.
 
-    Raises click's error when there is one of that name, unless forced, or it can't be made.
+    Raises click's error when it can't be made, or there is one of that name, unless forced; with
+    None, its command has no --force.
     """
     _check_free(path, is_forced=is_forced)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -44,9 +45,10 @@ def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def _check_free(path: Path, *, is_forced: bool) -> None:
+def _check_free(path: Path, *, is_forced: bool | None) -> None:
     if path.exists() and not is_forced:
-        raise click.ClickException(f"{path} is there already; choose another name")
+        remedy = "choose another name" if is_forced is None else "--force replaces it"
+        raise click.ClickException(f"{path} is there already; {remedy}")
 
 
 def _sync(path: Path) -> None:

@@ -109,6 +109,7 @@ def _rows(answer: Answer) -> Sequence[tuple[str, str]]:
             "commit, p50 and p99",
             f"{seconds(minute['commit_p50_seconds'])}, {seconds(minute['commit_p99_seconds'])}",
         ),
+        ("commit, most", seconds(minute["commit_max_seconds"])),
         ("commit under way", seconds(now["commit_under_way_seconds"])),
         ("hub delay, most", seconds(minute["hub_delay_max_seconds"])),
         ("journal", f"{now['journal_entries']:,} lines, {size(now['journal_bytes'])}"),

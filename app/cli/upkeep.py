@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from app.cli.asking import do, operator, reading, running_server, settings_with
+from app.cli.asking import (
+    check_database,
+    do,
+    operator,
+    reading,
+    running_server,
+    settings_with,
+)
 from app.cli.spans import SPAN
 from app.cli.tables import Columns, json_option, print_rows
 
@@ -105,6 +112,7 @@ def _vacuum_alone(settings: Settings) -> None:
     from app.store.opening import open_database
     from app.store.vacuum import rewrite
 
+    check_database(settings)
     lock = open_database(settings.url, lambda sentence: click.echo(sentence, err=True))
     try:
         before, after = rewrite(settings.url)

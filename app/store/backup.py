@@ -56,10 +56,12 @@ def back_up(url: str, copy_path: Path, progress: Progress) -> None:
     if not is_sqlite(url):
         raise StartRefused("this database is PostgreSQL's; back it up with: pg_dump -Fc DATABASE")
     path = sqlite_path(url)
-    if not path.exists():
-        raise StartRefused(f"there is no database at {path}")
     try:
+        if not path.exists() or not path.stat().st_size:  # emptied, it would make an empty copy
+            raise StartRefused(f"there is no database at {path}")
         _copy(path, copy_path, progress)
+    except OSError as error:
+        raise StartRefused(f"{path} can't be read ({error.strerror})") from error
     except sqlite3.Error as error:
         raise StartRefused(f"can't copy {path}: {error}") from error
 

@@ -19,7 +19,7 @@ import structlog
 from gevent.threadpool import ThreadPool
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from app import metrics
 from app.errors import NotStored, StartRefused
@@ -238,6 +238,8 @@ def _empty_log(connection: Connection) -> bool:
     driver.execute(f"PRAGMA busy_timeout = {CHECKPOINT_WAIT_MILLISECONDS}")
     try:
         (is_busy, _, _) = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    except sqlite3.Error as error:  # a full disk, as it is told of any other statement
+        raise DBAPIError(None, None, error) from error
     finally:
         driver.execute(f"PRAGMA busy_timeout = {DATABASE_BUSY_SECONDS_MAX * 1_000}")
     return not is_busy

@@ -49,7 +49,11 @@ def check_readable(url: str) -> None:
         _check_postgresql(url)
         return
     path = sqlite_path(url)
-    if not _size_bytes(path):
+    try:
+        size_bytes = _size_bytes(path)
+    except OSError as error:
+        raise StartRefused(f"{path} can't be read ({error.strerror})") from error
+    if not size_bytes:
         raise StartRefused(f"there is no database at {path}; manage.py runserver makes one")
     try:
         connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
