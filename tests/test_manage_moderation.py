@@ -47,9 +47,11 @@ def test_the_whole_server(run: Run, new_name) -> None:
         f"{name} is banned {everywhere} for 2h; 0 sessions ended."
     )
     assert _said(run("ban", "2001:db8::1")) == (
-        f"2001:db8::/64 is banned {everywhere}; 0 sessions ended."
+        f"2001:db8::/64 is banned {everywhere} for good; 0 sessions ended."
     )
-    assert _said(run("mute", "203.0.113.9/24", "caps")) == "203.0.113.0/24 is muted on this server."
+    assert _said(run("mute", "203.0.113.9/24", "caps")) == (
+        "203.0.113.0/24 is muted on this server for good."
+    )
     rows = [line.split("\t") for line in _said(run("bans")).split("\n")]
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d", rows[0].pop(2))
     assert rows == [

@@ -110,7 +110,8 @@ def test_a_database_that_can_not_be_used(
 ) -> None:
     spoil(database)
     before = _contents(database.parent)
-    assert _refusal(run_here(tmp_path, "users", "list")).startswith(f"{database} {why}")
+    refusal = _refusal(run_here(tmp_path, "createuser", "alice", "--password", "secret"))
+    assert refusal.startswith(f"{database} {why}")
     assert _contents(database.parent) == before
 
 
@@ -157,7 +158,8 @@ def test_an_address_that_can_not_be_had(tmp_path: Path, host: str) -> None:
     ],
 )
 def test_a_database_that_can_not_be(tmp_path, run_here, setting: str, value: str, why: str) -> None:
-    assert _refusal(run_here(tmp_path, "users", "list", **{setting: value})).startswith(why)
+    arguments = ("createuser", "alice", "--password", "secret")
+    assert _refusal(run_here(tmp_path, *arguments, **{setting: value})).startswith(why)
 
 
 # The operator is told how to connect; from then on, a signal is heard.
