@@ -53,7 +53,7 @@ Read it in this order:
                                                                             the queries
         purging.py  retention.py  vacuum.py     removing, in small pieces
         exporting.py  backup.py                 taking it elsewhere, and back
-        lock.py  opening.py  migration.py                 opening the database at start
+        disk.py  lock.py  opening.py  migration.py                 opening the database at start
     net/            sockets and greenlets
         protocols.py    what a newcomer speaks, by its first bytes
         sockets.py  tls.py  selfsigned.py     plain sockets and TLS; certificates

@@ -9,6 +9,7 @@ from pydantic import PlainSerializer, WithJsonSchema
 
 from app.settings import SPAN_SECONDS_MAX
 
+DAY_MILLISECONDS = 86_400_000
 _UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 _SPAN = re.compile(r"([0-9]+)([dhms])")
 _DIGITS_MAX = 9  # more are no span that anybody means, and slow to read

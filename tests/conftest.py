@@ -88,6 +88,19 @@ def run_here() -> Iterator[Callable[..., Result]]:
     sys.setswitchinterval(interval)
 
 
+@pytest.fixture(params=["alone", "beside a server"])
+def run(
+    request: pytest.FixtureRequest, run_here, tmp_path: Path, new_database: Path
+) -> Callable[..., Result]:
+    """Return what runs a command, on a folder of its own or on that of a running server."""
+    if request.param == "alone":
+        _give_database(tmp_path, new_database)
+        folder = tmp_path
+    else:
+        folder = request.getfixturevalue("server").folder
+    return lambda *arguments, **options: run_here(folder, *arguments, **options)
+
+
 _numbers = itertools.count(1)  # so that each test has names of its own on a server that many share
 
 

@@ -21,18 +21,6 @@ from tests.server_process import ROOT, ServerProcess, environment, manage
 Run = Callable[..., Result]
 
 
-@pytest.fixture(params=["alone", "beside a server"])
-def run(request: pytest.FixtureRequest, run_here, tmp_path: Path, new_database: Path) -> Run:
-    """Return what runs a command, on a folder of its own or on that of a running server."""
-    if request.param == "alone":
-        (tmp_path / "var").mkdir()
-        shutil.copy(new_database, tmp_path / "var")
-        folder = tmp_path
-    else:
-        folder = request.getfixturevalue("server").folder
-    return lambda *arguments, **options: run_here(folder, *arguments, **options)
-
-
 def _says(result: Result, sentence: str) -> None:
     """Check that a command has done its work, and says so in one line."""
     assert (result.exit_code, result.stdout, result.stderr) == (0, f"{sentence}\n", "")

@@ -2,28 +2,13 @@
 
 import json
 import re
-import shutil
 from collections.abc import Callable
-from pathlib import Path
 
-import pytest
 from click.testing import Result
 
 from tests.server_process import ServerProcess
 
 Run = Callable[..., Result]
-
-
-@pytest.fixture(params=["alone", "beside a server"])
-def run(request: pytest.FixtureRequest, run_here, tmp_path: Path, new_database: Path) -> Run:
-    """Return what runs a command, on a folder of its own or on that of a running server."""
-    if request.param == "alone":
-        (tmp_path / "var").mkdir()
-        shutil.copy(new_database, tmp_path / "var")
-        folder = tmp_path
-    else:
-        folder = request.getfixturevalue("server").folder
-    return lambda *arguments: run_here(folder, *arguments)
 
 
 def _said(result: Result) -> str:

@@ -105,12 +105,7 @@ class Administration:
     def set_admin(self, session: Session, command: operations.UserAdmin) -> None:
         """Make an account an admin, or one no more, in its open sessions as well."""
         account, is_admin = self._account(session, command.user), command.is_admin
-        self._acts.write(
-            session,
-            "admin" if is_admin else "unadmin",
-            account.name,
-            lambda connection: store.change(connection, account.id, is_admin=is_admin),
-        )
+        self._change(session, account, "admin" if is_admin else "unadmin", is_admin=is_admin)
         self._accounts.note_admin(account.id, is_admin=is_admin)
         what = "is an admin now" if is_admin else "is no admin any more"
         session.client.show(events.Done(f"{account.name} {what}."))
@@ -118,24 +113,14 @@ class Administration:
     def disable(self, session: Session, command: operations.UserDisable) -> None:
         """End all sessions of an account, and let it log in no more."""
         account = self._account(session, command.user)
-        self._acts.write(
-            session,
-            "disable",
-            account.name,
-            lambda connection: store.change(connection, account.id, is_disabled=True),
-        )
+        self._change(session, account, "disable", is_disabled=True)
         self._end_sessions(account, events.Refused("disabled", "your account was disabled"))
         session.client.show(events.Done(f"{account.name} can't log in any more."))
 
     def enable(self, session: Session, command: operations.UserEnable) -> None:
         """Let a disabled account log in again."""
         account = self._account(session, command.user)
-        self._acts.write(
-            session,
-            "enable",
-            account.name,
-            lambda connection: store.change(connection, account.id, is_disabled=False),
-        )
+        self._change(session, account, "enable", is_disabled=False)
         session.client.show(events.Done(f"{account.name} can log in again."))
 
     def list_sessions(self, session: Session, command: operations.Sessions) -> None:
@@ -145,6 +130,14 @@ class Administration:
         newest = max((each.number for each in self._sessions), default=0)
         has_more = bool(shown) and shown[-1].number < newest
         session.client.show_at_leisure(events.SessionsListed(shown, has_more))
+
+    def _change(self, session: Session, account: Account, action: str, **values: object) -> None:
+        """Set columns of an account, as an act. Switches. Raises NotStored."""
+
+        def change(connection: Connection) -> None:
+            store.change(connection, account.id, **values)
+
+        self._acts.write(session, action, account.name, change)
 
     def _end_sessions(self, account: Account, last_words: events.Event) -> None:
         for each in self._accounts.note_change(account.id):

@@ -22,6 +22,7 @@ from app.errors import TooLarge, Unavailable
 from app.settings import FILE_REAP_SECONDS
 from app.store import files as store
 from app.store.files import NewFile, QuotaExceededError
+from app.times import DAY_MILLISECONDS
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from app.store.database import Database, Work
 
 Result = TypeVar("Result")
-
-_DAY_MILLISECONDS = 86_400_000
 
 log = structlog.get_logger()
 
@@ -188,7 +187,7 @@ class Transfers:
 
     def reap(self) -> None:
         """Remove what is too old, and what was left behind. Switches. Raises Unavailable."""
-        made_before = self._clock() - self._days_max * _DAY_MILLISECONDS
+        made_before = self._clock() - self._days_max * DAY_MILLISECONDS
         due = self._database.read(lambda connection: store.due(connection, made_before))
         for file_id in due:
             self.discard(file_id)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import click
 
+from app.store.disk import sync
+
 
 @contextmanager
 def new_file(path: Path, *, is_forced: bool | None = None) -> Iterator[Path]:
@@ -23,10 +25,10 @@ def new_file(path: Path, *, is_forced: bool | None = None) -> Iterator[Path]:
         os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         try:
             yield part
-            _sync(part)
+            sync(part)
             _check_free(path, is_forced=is_forced)
             part.replace(path)
-            _sync(path.parent)
+            sync(path.parent)
         finally:
             part.unlink(missing_ok=True)
     except OSError as error:
@@ -49,11 +51,3 @@ def _check_free(path: Path, *, is_forced: bool | None) -> None:
     if path.exists() and not is_forced:
         remedy = "choose another name" if is_forced is None else "--force replaces it"
         raise click.ClickException(f"{path} is there already; {remedy}")
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

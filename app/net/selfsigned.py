@@ -2,7 +2,6 @@
 
 import datetime
 import ipaddress
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from app.errors import StartRefused
 from app.settings import SELFSIGNED_DAYS
+from app.store.disk import open_private
 
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 _CLOCK_SKEW = datetime.timedelta(hours=1)  # between this machine and those who look at it
@@ -55,15 +55,11 @@ def write_files(contents: dict[Path, bytes], *, is_forced: bool) -> None:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             new = path.with_name(f"{path.name}.new")
             new.unlink(missing_ok=True)
-            with open(new, "xb", opener=_open_private) as file:
+            with open(new, "xb", opener=open_private) as file:
                 file.write(content)
             new.rename(path)
     except OSError as error:
         raise StartRefused(f"can't write {error.filename}: {error.strerror}") from error
-
-
-def _open_private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 def _general_name(host: str) -> x509.GeneralName:

@@ -10,7 +10,6 @@ for damage before it has its name. Going back to one leaves no trace of two hist
   6. It has what a Greenroom makes, and nothing that would act by itself: no trigger, no view.
 """
 
-import os
 import sqlite3
 import time
 from collections.abc import Callable
@@ -27,9 +26,10 @@ from app.settings import (
 )
 from app.store.audit import OPERATOR
 from app.store.database import is_sqlite, sqlite_path
-from app.store.lock import DatabaseLock, open_private
+from app.store.disk import log_path, open_private, sync
+from app.store.lock import DatabaseLock
 from app.store.models import SCHEMA_REVISION, Base
-from app.store.opening import log_path, revision_of
+from app.store.opening import revision_of
 
 Progress = Callable[[int, int], None]  # so much of so much is done
 
@@ -211,7 +211,7 @@ def _put_in_place(new_path: Path, path: Path) -> Path | None:
 
     In between, there is none, and a server that is started then says so.
     """
-    _sync(new_path)
+    sync(new_path)
     kept = None
     if path.exists():
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
@@ -224,18 +224,10 @@ def _put_in_place(new_path: Path, path: Path) -> Path | None:
     for suffix in ("-wal", "-shm"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
     new_path.rename(path)
-    _sync(path.parent)
+    sync(path.parent)
     return kept
 
 
 def _remove(path: Path) -> None:
     for suffix in ("", "-wal", "-shm", "-journal"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

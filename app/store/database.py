@@ -29,6 +29,7 @@ from app.settings import (
     READER_THREADS,
 )
 from app.store import postgresql
+from app.store.disk import log_path, size_bytes
 
 log = structlog.get_logger()
 
@@ -248,9 +249,8 @@ def _empty_log(connection: Connection) -> bool:
 def _look_at_files(path: Path | None) -> Outcome[FilesOnDisk]:
     if path is None:
         return FilesOnDisk(), None
-    wal_path = path.with_name(f"{path.name}-wal")
     try:
-        wal_bytes = wal_path.stat().st_size if wal_path.exists() else 0
+        wal_bytes = size_bytes(log_path(path))
         free_bytes = shutil.disk_usage(path.parent).free
         return FilesOnDisk(path.stat().st_size, wal_bytes, free_bytes), None
     except OSError as error:

@@ -1,7 +1,6 @@
 """One server, or one migration, at a time on a database: the right ends with its process."""
 
 import fcntl
-import os
 from pathlib import Path
 from typing import TextIO
 
@@ -11,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.errors import DatabaseInUse, StartRefused
 from app.store import postgresql
 from app.store.database import first_line, is_sqlite, reading_engine, sqlite_path
+from app.store.disk import open_private
 
 _READY = "ready"  # what the lock file says once the database beside it was made
 
@@ -73,8 +73,3 @@ class DatabaseLock:
         if self._connection:
             self._connection.close()
             self._connection.engine.dispose()
-
-
-def open_private(path: str, flags: int) -> int:
-    """Open a file that only its owner may read, for `open(opener=...)`."""
-    return os.open(path, flags, 0o600)

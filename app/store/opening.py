@@ -17,7 +17,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.errors import StartRefused
 from app.settings import DATABASE_CHECK_SECONDS_MAX
 from app.store.database import first_line, is_sqlite, reading_engine, sqlite_path
-from app.store.lock import DatabaseLock, open_private
+from app.store.disk import log_path, open_private, size_bytes
+from app.store.lock import DatabaseLock
 from app.store.models import SCHEMA_REVISION
 
 Note = Callable[[str], None]
@@ -50,10 +51,10 @@ def check_readable(url: str) -> None:
         return
     path = sqlite_path(url)
     try:
-        size_bytes = _size_bytes(path)
+        is_there = size_bytes(path) > 0
     except OSError as error:
         raise StartRefused(f"{path} can't be read ({error.strerror})") from error
-    if not size_bytes:
+    if not is_there:
         raise StartRefused(f"there is no database at {path}; manage.py runserver makes one")
     try:
         connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
@@ -72,7 +73,7 @@ def check_readable(url: str) -> None:
 
 def _open_sqlite(url: str, lock: DatabaseLock, note: Note) -> None:
     path = sqlite_path(url)
-    log_bytes, database_bytes = _size_bytes(log_path(path)), _size_bytes(path)
+    log_bytes, database_bytes = size_bytes(log_path(path)), size_bytes(path)
     if not database_bytes and (log_bytes or (path.exists() and lock.was_ready)):
         raise StartRefused(
             f"{path} is empty or gone, though it held data; restore it from a backup, or remove "
@@ -82,18 +83,6 @@ def _open_sqlite(url: str, lock: DatabaseLock, note: Note) -> None:
     if revision != SCHEMA_REVISION:
         _migrate(url, path, revision, note)
     lock.mark_ready()
-
-
-def log_path(path: Path) -> Path:
-    """Return where a database's write-ahead log is."""
-    return path.with_name(path.name + "-wal")
-
-
-def _size_bytes(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
 
 
 def _examine(path: Path, note: Note) -> str | None:

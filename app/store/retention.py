@@ -22,8 +22,8 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from app.settings import ID_MAX, REMOVED_AT_ONCE, SPENT_TXN_DAYS
 from app.store.models import File, Message, Moderator, Room, Sanction, SpentTxn, User
+from app.times import DAY_MILLISECONDS
 
-DAY_MILLISECONDS = 86_400_000
 FOR_EVER = 0  # days
 
 _COLUMNS: dict[str, InstrumentedAttribute[int | None]] = {
