@@ -6,7 +6,7 @@ A `Session` is one login at work; a `User` is the account behind one or several 
 from __future__ import annotations
 
 from collections.abc import Callable, Set
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from gevent.event import Event as Signal
 
@@ -114,11 +114,19 @@ OPERATOR = User(0, audit.OPERATOR, set())
 OPERATOR.is_admin = True
 
 
+class Device(NamedTuple):
+    """A device of a user's, which has keys to encrypt with: its row, and what others call it."""
+
+    id: int
+    device_id: str
+
+
 class Session:
     """One client, from connect to close; `user` is None until somebody logs in on it."""
 
     __slots__ = (
         "client",
+        "device",
         "hears",
         "ignored",
         "login_failures",
@@ -135,6 +143,7 @@ class Session:
         self.client = client
         self.number = number  # by which admins tell sessions apart
         self.user: User | None = None
+        self.device: Device | None = None  # for which it speaks, once it has said so
         self.rooms: dict[str, Room] = {}  # where it speaks, by key
         self.hears: set[Room] = set()  # where it listens: follows when the journal got there
         self.tag = ""  # what the wire wants back with the answer to what is asked now

@@ -16,7 +16,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA_REVISION = "0004"  # the newest migration; a test compares it with migrations/
+SCHEMA_REVISION = "0005"  # the newest migration; a test compares it with migrations/
 
 # SQLite counts row ids only in a column declared INTEGER; they are 64 bits wide all the same.
 _Identifier = BigInteger().with_variant(Integer, "sqlite")
@@ -237,6 +237,110 @@ class FileChunk(Base):
     file_id: Mapped[int] = mapped_column(_Identifier, ForeignKey("files.id"), primary_key=True)
     place: Mapped[int] = mapped_column(Integer, primary_key=True)
     data: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+# What end-to-end encryption needs of us. All of it is public, or ciphertext: docs/encryption.md.
+
+
+class Device(Base):
+    """A device of a user, as it describes itself; `device_id` is what others call it.
+
+    It is approved when the user's newest manifest lists it, and revoked when an earlier one did.
+    One that was never on any may be removed; no other device gets its `id`.
+    """
+
+    __tablename__ = "devices"
+    __table_args__ = (UniqueConstraint("user_id", "device_id"), {"sqlite_autoincrement": True})
+
+    id: Mapped[Identifier]
+    user_id: Mapped[UserId]
+    device_id: Mapped[str]
+    ed25519: Mapped[UniqueText]
+    curve25519: Mapped[UniqueText]
+    payload: Mapped[str]
+    sig: Mapped[str]
+    made_at: Mapped[Milliseconds]
+    seen_at: Mapped[Milliseconds]
+    approved_at: Mapped[int | None] = mapped_column(BigInteger)
+    revoked_at: Mapped[int | None] = mapped_column(BigInteger)
+
+
+DeviceId = Annotated[int, mapped_column(_Identifier, ForeignKey("devices.id"))]
+
+
+class Manifest(Base):
+    """A list of a user's devices, signed by the user's identity key; the newest one holds."""
+
+    __tablename__ = "manifests"
+
+    user_id: Mapped[UserId] = mapped_column(primary_key=True)
+    seq: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    aik: Mapped[str]
+    payload: Mapped[str]
+    sig: Mapped[str]
+    made_at: Mapped[Milliseconds]
+
+
+class OneTimeKey(Base):
+    """A key to begin one conversation with; a claimed one stays a while, to be refused again."""
+
+    __tablename__ = "one_time_keys"
+    __table_args__ = (
+        UniqueConstraint("device_id", "kid"),
+        Index(None, "device_id", "id", **_only_where("claimed_at IS NULL")),
+        Index(None, "claimed_at", **_only_where("claimed_at IS NOT NULL")),
+    )
+
+    id: Mapped[Identifier]
+    device_id: Mapped[DeviceId]
+    kid: Mapped[str]
+    payload: Mapped[str]
+    sig: Mapped[str]
+    claimed_at: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class FallbackKey(Base):
+    """The key that is handed out, as often as it takes, when a device has no other left."""
+
+    __tablename__ = "fallback_keys"
+
+    device_id: Mapped[DeviceId] = mapped_column(primary_key=True)
+    kid: Mapped[str]
+    payload: Mapped[str]
+    sig: Mapped[str]
+    is_used: Mapped[bool] = mapped_column(default=False)
+
+
+class ToDevice(Base):
+    """What a device says to another, which we can't read; without a body, it was taken.
+
+    Its sender calls it by `txn` and its place in what was sent so: a retry adds nothing.
+    """
+
+    __tablename__ = "to_device"
+    __table_args__ = (
+        UniqueConstraint("sender_id", "txn", "place"),
+        Index(None, "recipient_id", "id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[Identifier]
+    recipient_id: Mapped[DeviceId]
+    sender_id: Mapped[DeviceId]
+    txn: Mapped[str]
+    place: Mapped[int] = mapped_column(Integer)
+    body: Mapped[str | None] = mapped_column(Text)
+    sent_at: Mapped[Milliseconds] = mapped_column(index=True)
+
+
+class DeviceChange(Base):
+    """Whose list of devices changed; ids rise, and the oldest are removed."""
+
+    __tablename__ = "device_changes"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[Identifier]
+    user_id: Mapped[UserId]
 
 
 class AuditRecord(Base):
