@@ -19,6 +19,8 @@ Read it in this order:
     errors.py       every refusal, with its stable code
     shapes.py       what a command is; the one table that parser, usage and /help are made from
     commands.py  operations.py      what users may ask; what admins and the operator may
+    device_operations.py  device_events.py      what programs that encrypt ask; what they are told
+    signed.py  signatures.py        what devices sign for others to see; whether they did
     events.py       what happened, and what a session is told
     records.py      what lists have of each account, room and session
     metrics.py  last_minute.py      what is counted and timed; how it grew
@@ -41,6 +43,7 @@ Read it in this order:
         messages.py  moderation.py  private.py
         accounts.py  tokens.py  passwords.py  turns.py  limits.py
         purging.py  retention.py        what is removed for good, now or when its time is over
+        devices.py  device_keys.py  device_mail.py      what clients that encrypt leave for others
         status.py  concerns.py          how the server is; what is wrong, and what to do
         sanctions.py  in_force.py       whom they keep out of the whole server, or silent on it
         acts.py  administration.py  room_administration.py  shutdown.py
@@ -51,6 +54,7 @@ Read it in this order:
         postgresql.py   what is different there
         messages.py  rooms.py  files.py  accounts.py  tokens.py  sanctions.py  audit.py
                                                                             the queries
+        devices.py  device_keys.py  device_mail.py      likewise, of clients that encrypt
         purging.py  retention.py  vacuum.py     removing, in small pieces
         exporting.py  backup.py                 taking it elsewhere, and back
         disk.py  lock.py  opening.py  migration.py                 opening the database at start

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from app.errors import Code
+from app.signed import Signed
 from app.times import Milliseconds, minute
 
 
@@ -115,3 +117,39 @@ class RoomRetention:
 
     name: str
     days: int
+
+
+@dataclass(frozen=True, slots=True)
+class UserDevices:
+    """A user's list of devices, None when there is none, and what devices say of themselves."""
+
+    manifest: Signed | None
+    devices: Sequence[Signed]
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedKey:
+    """A key to begin a conversation with a device."""
+
+    user: str
+    device: str
+    key: Signed
+
+
+@dataclass(frozen=True, slots=True)
+class OutOfReach:
+    """A device for which nothing could be done, and why."""
+
+    user: str
+    device: str
+    error: Code
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceMail:
+    """What a device of a user said to the reader's; `n` rises from item to item."""
+
+    n: int
+    user: str
+    device: str
+    body: str

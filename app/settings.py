@@ -66,6 +66,39 @@ TICKETS_MAX = 10_000  # of all users: some 5 MB
 TRANSFERS_A_USER_MAX = 16  # under way at once
 TRANSFERS_MAX = 128  # of all users: with the chunk that each holds, some 32 MiB
 
+# End-to-end encryption: devices, their keys, and what they say to each other.
+LONG_LINE_BYTES_MAX = 64 << 10  # of what encrypts, once it put its device: keys for 30 devices
+DEVICE_PAYLOAD_CHARS_MAX = 1_024  # what a device says of itself: some 350
+MANIFEST_PAYLOAD_CHARS_MAX = 4_096  # 20 devices: some 3,000
+KEY_PAYLOAD_CHARS_MAX = 512  # some 200
+SIGNATURE_CHARS_MAX = 100  # 86 in the one form that is right
+SIGNATURES_IN_A_ROW_MAX = 10  # before everybody else gets a turn: some 2 ms
+DEVICES_EVER_MAX = 1_000  # of one user, revoked ones included: their ids are never used again
+DEVICES_WAITING_MAX = 50  # of one user, for approval; beyond it, the one unseen for longest goes
+NEW_DEVICES_AN_HOUR_MAX = 60  # of one user: nobody has more machines in a lifetime
+MANIFESTS_AN_HOUR_MAX = 60  # of one user: each is told to all who know them
+MANIFESTS_KEPT_MAX = 1_000  # of one user: some 4 MB
+ONE_TIME_KEYS_AT_ONCE_MAX = 100  # of one upload: twice what a client holds ready
+ONE_TIME_KEYS_A_DEVICE_MAX = 500  # that nobody claimed: ten times as many
+ONE_TIME_KEYS_LOW = 10  # when its device is told to bring more
+KEY_UPLOADS_AN_HOUR_MAX = 60  # of one user: a client needs one to start, and one for 40 claims
+CLAIMED_KEY_DAYS = 30  # for which it is known that a key was claimed, and can't be offered again
+CLAIMS_AT_ONCE_MAX = 100  # devices of one request
+CLAIMS_AN_HOUR_AND_DEVICE_MAX = 30  # by one user, of one device: each of theirs once, and again
+KEY_QUERY_USERS_MAX = 100  # of one request
+KEY_QUERIES_A_MINUTE_MAX = 600  # of one user: a client in 100 rooms asks some 100 when it starts
+KEY_QUERY_CHARS_MAX = 384 << 10  # of an answer's payloads: even as JSON less than may be unread
+USERS_WATCHED_MAX = 1_000  # whose changes a session is told; beyond it, everybody's: some 100 KB
+DEVICE_CHANGES_MAX = 1_000  # remembered for those who come back; the rest ask for everybody anew
+DEVICE_MAIL_AT_ONCE_MAX = 100  # items of one request
+DEVICE_MAIL_CHARS_MAX = 32 << 10  # of all bodies of one request, if it has several
+DEVICE_MAIL_BODY_CHARS_MAX = 48 << 10  # of one: 32 KiB, encrypted and as base64
+DEVICE_MAIL_SENDS_A_MINUTE_MAX = 300  # of one user: the first messages in 100 rooms
+DEVICE_MAILBOX_ITEMS_MAX = 1_000  # that wait for one device: some 2 MB
+DEVICE_MAIL_FETCHED_MAX = 100  # items of one answer
+DEVICE_MAIL_FETCHED_CHARS_MAX = 256 << 10  # of their bodies: a quarter of what may be unread
+DEVICE_MAIL_DAYS_MAX = 30  # in which a device takes what it is told, or never
+
 # What is removed for good, and what is kept. A piece is a transaction: what a message waits for.
 REMOVED_AT_ONCE = 500  # messages that a piece of it looks at: some 2 ms of the writer's time
 REAP_SECONDS = 3_600  # between looks for messages whose time is over, and for deleted rooms
@@ -82,8 +115,11 @@ BACKUP_PAGES_AT_ONCE = 1_024  # of 4 KiB, between looks at the clock and the pro
 MESSAGE_IDS_SKIPPED = 10_000_000_000  # some 300 messages a second for a year
 FILE_IDS_SKIPPED = 100_000
 TOKEN_IDS_SKIPPED = 100_000
+DEVICE_MAIL_IDS_SKIPPED = 10_000_000_000
+DEVICE_CHANGE_IDS_SKIPPED = 100_000_000
 
 # Connections.
+TURN_SECONDS = 1e-6  # for others between steps: of 0 the hub makes 1,000 before it polls sockets
 ACCEPT_BACKLOG = 1_024  # that the kernel holds until they are accepted
 ACCEPTED_IN_A_ROW_MAX = 8  # before everybody else gets a turn: some 2 ms
 ACCEPT_RETRY_SECONDS = 0.1  # when the system can't give us one more
@@ -113,7 +149,6 @@ TLS_RECORD_BYTES_MAX = 16_384  # of data in a record (RFC 8446, 5.1)
 TLS_HANDSHAKE_SECONDS_MAX = 5  # some round trips to the moon; also at a byte a second
 SELFSIGNED_DAYS = 365  # that a certificate of `manage.py selfsigned` holds
 HTTP_REQUEST_SECONDS_MAX = 10  # of waiting for a request, and then of reading its headers
-HTTP_TURN_SECONDS = 1e-6  # between reads: of 0 the hub makes a thousand before it looks at sockets
 HTTP_STALL_SECONDS_MAX = 30  # in which a peer sends, or takes, nothing of a body
 
 # The log, of what clients can cause as often as they like.

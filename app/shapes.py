@@ -98,6 +98,7 @@ Secret = Annotated[str, Rest("[PASSWORD]", is_needed=True)]  # left out, it is a
 MessageId = Annotated[int | None, Ge(0), Le(ID_MAX)]
 # The same once more: the same message, said again. SQLite would cut one at a NUL.
 Txn = Annotated[str, StringConstraints(max_length=TXN_CHARS_MAX, pattern="^[ -~]*$")]
+NewTxn = Annotated[Txn, MinLen(1)]
 Label = Annotated[str, MaxLen(REASON_CHARS_MAX)]
 FilePath = Annotated[str, Path("NAME")]
 FileUser = Annotated[str, Addressee()]
@@ -119,11 +120,15 @@ class Command:
     """A request of one session, for those of `least` level and above.
 
     Programs ask for it by its `op`, if they can at all: by its word, where nothing else is said.
-    The operator may ask for what users may not, and of the rest for what `suits_operator`.
+    People type it, unless it is for programs alone. One that `may_be_long` comes in a line longer
+    than others, of a session that has a device. The operator may ask for what users may not, and of
+    the rest for what `suits_operator`.
     """
 
     word: ClassVar[str]
     op: ClassVar[str | None] = ""
+    is_typed: ClassVar[bool] = True
+    may_be_long: ClassVar[bool] = False
     least: ClassVar[Level] = Level.USER
     suits_operator: ClassVar[bool] = False
 

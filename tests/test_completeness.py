@@ -10,7 +10,7 @@ from unittest.mock import Mock
 import pytest
 from pydantic.fields import FieldInfo
 
-from app import commands, events, operations, records
+from app import commands, device_events, device_operations, events, operations, records
 from app.chat.service import Service
 from app.client import client
 from app.errors import Code
@@ -19,6 +19,7 @@ from app.operations import COMMANDS
 from app.records import Person, RoomSummary, Sanction, ServerSanction
 from app.settings import MessageRate, Settings
 from app.shapes import Command, InRoom, Level
+from app.signed import Signed
 from app.wire import ndjson_events
 from app.wire.text_commands import summary, usage
 from app.wire.text_events import render
@@ -81,10 +82,19 @@ HELLO_SHA256 = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824
 _FILE = records.SharedFile(1, "hello.txt", 5, HELLO_SHA256, "alice", None, AT)
 _RECORD = records.RoomRecord("lobby", "bob", 2, "Tea at five", AT, None)
 _CONNECTION = records.Connection(2, "bob", "127.0.0.1", "text", ["lobby"], 0, AT)
+_SIGNED = Signed(payload="{}", sig="abc")
 _HELLO = events.Said("lobby", "alice", "hello", AT)
+
+
+def _is_below(kind: object, base: type) -> bool:
+    return isinstance(kind, type) and issubclass(kind, base) and kind is not base
+
 
 # What stands for others, or is shown to programs alone.
 FOR_PEOPLE = {events.FilePrinted}  # no op is answered with it
+FOR_PROGRAMS = {kind for kind in vars(device_events).values() if _is_below(kind, Event)} - {
+    events.Answer
+}  # nobody who types has a device
 # What no conversation shows, since it is of the machine that it runs on: tests/test_status.py.
 OF_THE_MACHINE = {events.StatusShown}
 ABSTRACT = {events.RoomEvent, events.Answer, events.Stored, InRoom}
@@ -154,6 +164,18 @@ SAMPLES: list[Event] = [
     events.RetentionListed(0, [records.RoomRetention("lobby", 30)], has_more=False),
     events.StatusShown([BOB_IS_SLOW], "0.1.0", 273_600, True, LOAD, MINUTE),
     events.StatusShown([], "0.1.0", 273_600, True, LOAD, MINUTE),
+    device_events.DeviceKnown(),
+    device_events.KeysKept(50, fallback_unused=True),
+    device_events.DevicesShown({"bob": records.UserDevices(_SIGNED, [_SIGNED])}),
+    device_events.DevicesShown({"nobody": records.UserDevices(None, [])}),
+    device_events.KeysHandedOut([records.ClaimedKey("bob", "abcdefgh", _SIGNED)], []),
+    device_events.KeysHandedOut([], [records.OutOfReach("bob", "abcdefgh", "no_keys")]),
+    device_events.DeviceChangesListed(["bob"], 17),
+    device_events.DeviceMailSent([]),
+    device_events.DeviceMailShown([records.DeviceMail(9, "bob", "abcdefgh", "...")], False),
+    device_events.DeviceMailCame(),
+    device_events.KeysLow(),
+    device_events.DevicesChanged(["bob"]),
     events.HelpShown("kick", Level.USER),
     events.Done("Welcome back."),
     events.Noticed("The server is shutting down. Goodbye."),
@@ -162,11 +184,9 @@ SAMPLES: list[Event] = [
 ]
 
 
-def _is_below(kind: object, base: type) -> bool:
-    return isinstance(kind, type) and issubclass(kind, base) and kind is not base
-
-
 def _lines(event: Event) -> list[str]:
+    if type(event) in FOR_PROGRAMS:
+        return []
     return render(event).decode().removesuffix("\r\n").split("\r\n")
 
 
@@ -178,7 +198,7 @@ def test_every_command_has_a_handler() -> None:
 
 # Each command is in the table, by its own word.
 def test_every_command_is_in_the_table() -> None:
-    defined = {**vars(commands), **vars(operations)}.values()
+    defined = (vars(commands) | vars(operations) | vars(device_operations)).values()
     kinds = {kind for kind in defined if _is_below(kind, Command)}
     kinds -= ABSTRACT
     assert set(COMMANDS.values()) == kinds
@@ -188,7 +208,7 @@ def test_every_command_is_in_the_table() -> None:
 # Each command is typed in some conversation, stands in /help, and is described to strangers.
 @pytest.mark.parametrize(
     "kind",
-    [kind for kind in COMMANDS.values() if kind.least < Level.OPERATOR],
+    [kind for kind in COMMANDS.values() if kind.is_typed and kind.least < Level.OPERATOR],
     ids=lambda kind: kind.word,
 )
 def test_every_command_is_shown_and_described(kind: type[Command]) -> None:
@@ -199,7 +219,8 @@ def test_every_command_is_shown_and_described(kind: type[Command]) -> None:
 
 # Each event has a sample here.
 def test_every_event_has_a_sample() -> None:
-    kinds = {kind for kind in vars(events).values() if _is_below(kind, Event)}
+    defined = (vars(events) | vars(device_events)).values()
+    kinds = {kind for kind in defined if _is_below(kind, Event)}
     assert {type(sample) for sample in SAMPLES} == kinds - ABSTRACT
 
 

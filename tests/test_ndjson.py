@@ -25,6 +25,14 @@ ANY_FIELDS = {  # what a request of each kind needs; the others need nothing
     "new": "x",
     "owner": "bob",
     "password": "x",
+    "payload": "{}",
+    "sig": "x",
+    "otk": [],
+    "users": [],
+    "targets": [],
+    "txn": "x",
+    "msgs": [],
+    "upto": 0,
 }
 
 

@@ -15,6 +15,8 @@ FUNCTION_LINES_MAX = 70
 _COMMON = {
     "addresses",
     "commands",
+    "device_events",
+    "device_operations",
     "errors",
     "events",
     "figures",
@@ -28,6 +30,8 @@ _COMMON = {
     "records",
     "settings",
     "shapes",
+    "signatures",
+    "signed",
     "times",
 }
 _MAY_IMPORT = {
@@ -38,7 +42,7 @@ _MAY_IMPORT = {
     "wire": {"wire"} | _COMMON,
     "net": {"net", "wire", "chat", "store", "log"} | _COMMON,
     "client": {"client"} | _COMMON,
-    "encryption": {"encryption", "errors", "names"},
+    "encryption": {"encryption", "errors", "names", "signatures", "signed"},
     "terminal": {"terminal", "client", "encryption", "wire"} | _COMMON,
     "cli": {"cli", "net", "chat", "store", "wire", "terminal", "client"} | _COMMON,
     "__init__": set(),
@@ -53,10 +57,10 @@ _BELONGS_TO = {
     "prometheus_client": {"metrics", "net"},
     "rich": {"cli"},
     "click": {"cli", "net", "terminal"},
-    "cryptography": {"net", "encryption"},
+    "cryptography": {"net", "encryption", "signatures"},
     "vodozemac": {"encryption"},
     "ssl": {"net", "client", "terminal"},
-    "pydantic": {"settings", "times", "shapes", "wire", "cli", "terminal", "encryption"},
+    "pydantic": {"settings", "times", "shapes", "signed", "wire", "cli", "terminal", "encryption"},
     "prompt_toolkit": {"terminal"},
     "passlib": {"chat"},
 }

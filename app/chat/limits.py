@@ -46,6 +46,13 @@ class Throttle:
         bucket = self._buckets.get(key)
         return bucket.wait_seconds(now) if bucket else 0.0
 
+    def take(self, key: str, now: float) -> bool:
+        """Count an act against the key, unless it must wait; whether it need not."""
+        if self.wait_seconds(key, now) > 0:
+            return False
+        self.note(key, now)
+        return True
+
     def note(self, key: str, now: float) -> None:
         """Count an act against the key."""
         if not self._acts_max:

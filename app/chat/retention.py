@@ -1,4 +1,5 @@
-"""Retention: messages and files whose time is over go by themselves, and so do deleted rooms.
+"""Retention: messages and files whose time is over go by themselves, and so do deleted rooms; so
+do keys that were claimed and mail of devices.
 
 A greenlet looks for them now and then, and removes them in small pieces, with rests in between: a
 room of a million messages is gone after a while, and nobody waits for it.
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -17,6 +19,7 @@ from app import events, operations, records
 from app.errors import BadLine, Unavailable
 from app.settings import REAP_SECONDS, RETENTION_DAYS_MAX, ROOM_REAP_SECONDS, ROOMS_LISTED_MAX
 from app.sizes import format_count
+from app.store import device_keys, device_mail
 from app.store import retention as store
 from app.store.retention import Old
 
@@ -118,6 +121,12 @@ class Retention:
             yield from self._remove_room(room)
         if self._database.read(lambda each: store.has_old_txns(each, now)):
             self._database.write(lambda each: store.forget_txns(each, now))
+        for forget_some in (device_keys.forget_some, device_mail.forget_some):
+            yield from self._forget(partial(forget_some, now=now))
+
+    def _forget(self, forget_some: Callable[[Connection], bool]) -> Iterator[None]:
+        while self._database.write_a_piece(forget_some):
+            yield
 
     def _remove(self, old: Old) -> Iterator[None]:
         """Remove old messages, and let their room, if it is live, forget them."""

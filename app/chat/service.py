@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import gevent
 
-from app import commands, events, metrics, operations
+from app import commands, device_operations, events, metrics, operations
 from app.chat.accounts import Accounts
 from app.chat.acts import Acts
 from app.chat.administration import Administration
+from app.chat.device_keys import DeviceKeys
+from app.chat.device_mail import DeviceMail
+from app.chat.devices import Devices
 from app.chat.files import Files
 from app.chat.in_force import InForce
 from app.chat.journal import Journal, Write
@@ -84,6 +87,9 @@ class Service:
         self._room_administration = RoomAdministration(
             database, self.journal, clock, acts, self.accounts, self.rooms, tickets
         )
+        self._devices = Devices(database, clock, self.accounts, self.sessions)
+        self._device_keys = DeviceKeys(database, clock, self._devices)
+        self._device_mail = DeviceMail(database, clock, self._devices)
         self.shutdown = Shutdown(acts, self.sessions)
         self._purging = Purging(
             database, self.journal, clock, acts, self.accounts, self.rooms, self._transfers
@@ -167,6 +173,7 @@ class Service:
             operations.Retention: self._retention.show_or_set,
             operations.Vacuum: self._purging.vacuum,
             operations.Status: self.status.show,
+            **_device_handlers(self._devices, self._device_keys, self._device_mail),
             commands.Ping: _ping,
             commands.Help: _help,
             commands.Quit: _quit,
@@ -253,6 +260,22 @@ class Service:
             raise
         metrics.LOGINS.labels("ok").inc()
         self._private.show_mail(session)
+
+
+def _device_handlers(
+    devices: Devices, keys: DeviceKeys, mail: DeviceMail
+) -> Mapping[type[Command], Handler]:
+    return {
+        device_operations.DevicePut: devices.put,
+        device_operations.ManifestPut: devices.put_manifest,
+        device_operations.KeysQuery: devices.query,
+        device_operations.KeysChanges: devices.changes,
+        device_operations.KeysPut: keys.put,
+        device_operations.KeysClaim: keys.claim,
+        device_operations.DeviceSend: mail.send,
+        device_operations.DeviceFetch: mail.fetch,
+        device_operations.DeviceAck: mail.let_go,
+    }
 
 
 def _not_for(session: Session, kind: type[Command]) -> Refusal:

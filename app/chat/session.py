@@ -119,6 +119,7 @@ class Device(NamedTuple):
 
     id: int
     device_id: str
+    ed25519: str
 
 
 class Session:
@@ -137,6 +138,7 @@ class Session:
         "tag",
         "unreleased",
         "user",
+        "watched",
     )
 
     def __init__(self, client: Client, number: int = 0) -> None:
@@ -144,6 +146,8 @@ class Session:
         self.number = number  # by which admins tell sessions apart
         self.user: User | None = None
         self.device: Device | None = None  # for which it speaks, once it has said so
+        # Keys of the users whose devices it has asked for; None stands for everybody.
+        self.watched: Set[str] | None = frozenset()
         self.rooms: dict[str, Room] = {}  # where it speaks, by key
         self.hears: set[Room] = set()  # where it listens: follows when the journal got there
         self.tag = ""  # what the wire wants back with the answer to what is asked now
@@ -173,6 +177,13 @@ class Session:
         if self.user is None:
             raise NotPossible("log in first: /login NAME, or /register NAME", code="login_required")
         return self.user
+
+    @property
+    def device_or_refuse(self) -> Device:
+        """The device that the session speaks for. Raises NotPossible when there is none."""
+        if self.device is None:
+            raise no_device()
+        return self.device
 
     def check_is_here(self) -> None:
         """Raise NotPossible when it was ended meanwhile: of what it asked, nothing happens."""
@@ -204,3 +215,10 @@ class Session:
         if not self.rooms:
             raise NotPossible("join a room first: /join ROOM", code="no_room")
         raise NotPossible("you are in several rooms; say in which one", code="which_room")
+
+
+def no_device() -> NotPossible:
+    """Return the refusal of what only a device can ask."""
+    return NotPossible(
+        "say first for which device you speak, with keys.device.put", code="no_device"
+    )

@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from app.encryption.payloads import DeviceKeys, decode, encode
 from app.encryption.refusals import ApprovalFailed
-from app.encryption.signing import context
+from app.signatures import context
+from app.signed import DeviceKeys, decode, encode
 
 _CODE_BYTES = 15  # 24 characters of 5 bits
 _GROUP_CHARS = 4

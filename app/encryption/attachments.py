@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from app.encryption.payloads import FILE_TYPE_CHARS_MAX, FileReference, decode, encode
+from app.encryption.payloads import FILE_TYPE_CHARS_MAX, FileReference
 from app.encryption.refusals import FileDamaged
-from app.encryption.signing import context
 from app.errors import BadNameError
 from app.names import harmless, parse_file_name
+from app.signatures import context
+from app.signed import decode, encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -29,7 +29,6 @@ from app.encryption.owndevices import OwnDevices
 from app.encryption.payloads import (
     Content,
     Control,
-    DevicePayload,
     FileReference,
     MessageKind,
     RoomKeyContent,
@@ -49,6 +48,7 @@ from app.encryption.sealing import COST, Cost
 from app.encryption.sending import Sender
 from app.encryption.verification import Verifications, Verified, fingerprint
 from app.names import harmless
+from app.signed import DevicePayload
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from app.encryption.flows import Ask, Flow, Json, ServerRefused
-from app.encryption.payloads import DevicePayload, Signed, parse, parse_answer, user_key
+from app.encryption.payloads import parse, parse_answer, user_key
 from app.encryption.refusals import (
     IdentityLost,
     Malformed,
@@ -17,7 +17,9 @@ from app.encryption.refusals import (
     Untrusted,
     WrongOwner,
 )
-from app.encryption.signing import Kind, public_key, verify
+from app.encryption.signing import public_key, verify
+from app.signatures import Kind
+from app.signed import DevicePayload, Signed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

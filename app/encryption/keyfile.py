@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from app.encryption.payloads import Key, RoomKeyContent, Shape, parse
+from app.encryption.payloads import RoomKeyContent, parse
 from app.encryption.people import Peer
 from app.encryption.refusals import KeyFileRefused, Malformed, SessionConflict
 from app.encryption.sealing import COST, Cost, seal, unseal
+from app.signed import Key, Shape
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,13 +15,8 @@ from app.encryption.payloads import (
     Address,
     Control,
     ControlKind,
-    DeviceKeys,
     OlmBody,
-    OneTimeKeyPayload,
     Party,
-    Signed,
-    decode,
-    encode,
     parse,
 )
 from app.encryption.people import Peer, peer_of
@@ -31,7 +26,17 @@ from app.encryption.refusals import (
     WrongOwner,
     WrongRecipient,
 )
-from app.encryption.signing import Kind, open_signed, sign_as_device
+from app.encryption.signing import open_signed, sign_as_device
+from app.signatures import Kind
+from app.signed import (
+    FALLBACK,
+    ONE_TIME,
+    DeviceKeys,
+    OneTimeKeyPayload,
+    Signed,
+    decode,
+    encode,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,7 +47,6 @@ BINDING_ERRORS = (ValueError, OverflowError, TypeError)  # it has no error of it
 ONE_TIME_KEYS = 50  # that the server holds for us when all is well
 ONE_TIME_KEYS_OPEN_MAX = 4_000  # made and never used; the library forgets the oldest at 5,000
 _SESSIONS_A_PEER_MAX = 5  # both may begin one at the same time, and some are lost
-_ONE_TIME, _FALLBACK = "o:", "f:"  # before ids of the library, which are the same for both
 
 
 class Olm:
@@ -109,8 +113,8 @@ class Olm:
         """Return the fields of `keys.otk.put`: the same ones until they are marked as published."""
         row = self._row()
         account = self._load(row)
-        one_time = _named(_ONE_TIME, account.one_time_keys)
-        fallback = _named(_FALLBACK, _fallback_keys(account))
+        one_time = _named(ONE_TIME, account.one_time_keys)
+        fallback = _named(FALLBACK, _fallback_keys(account))
         return {
             "otk": [_offer(account, row, Kind.ONE_TIME_KEY, *named) for named in one_time],
             "fallback": next(
@@ -138,7 +142,7 @@ class Olm:
         """
         what = "a one-time key"
         claimed = parse(OneTimeKeyPayload, signed.payload, what)
-        kind = Kind.FALLBACK_KEY if claimed.kid.startswith(_FALLBACK) else Kind.ONE_TIME_KEY
+        kind = Kind.FALLBACK_KEY if claimed.kid.startswith(FALLBACK) else Kind.ONE_TIME_KEY
         open_signed(OneTimeKeyPayload, signed, kind, peer.ed25519, what=what, user=peer.user)
         if (claimed.user, claimed.device) != (peer.user, peer.device):
             raise WrongOwner(what=what, user=peer.user)

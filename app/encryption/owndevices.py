@@ -15,19 +15,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from app.encryption import approval
 from app.encryption.flows import Ask, Flow, Json, ServerRefused
 from app.encryption.olm import ONE_TIME_KEYS
-from app.encryption.payloads import (
-    ApprovedContent,
-    DeviceKeys,
-    DevicePayload,
-    ManifestPayload,
-    Signed,
-    encode,
-    parse,
-)
+from app.encryption.payloads import ApprovedContent, parse
 from app.encryption.people import Peer, peer_of
 from app.encryption.postbox import Letter
 from app.encryption.refusals import IdentityChanged, NoSuchDevice, NotApproved
-from app.encryption.signing import Kind, public_key, sign_as_user
+from app.encryption.signing import public_key, sign_as_user
+from app.signatures import Kind
+from app.signed import DeviceKeys, DevicePayload, ManifestPayload, Signed, encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,11 +84,12 @@ class OwnDevices:
     # This one.
 
     def register(self) -> Flow[None]:
-        """Make this device known, and its user's identity if there is none."""
-        if self._store.get("position", "registered") is None:
-            yield Ask("keys.device.put", self._device_payload().model_dump())
-            with self._store.transaction():
-                self._store.put("position", "registered", {"at": self.me.device})
+        """Make this device known, and its user's identity if there is none.
+
+        After each login: it says too for which device the connection speaks. It is the same to the
+        letter each time.
+        """
+        yield Ask("keys.device.put", self._device_payload().model_dump())
         self._directory.doubt([self.me.user])
         yield from self._directory.refresh([self.me.user])
         if self._people.find(self.me.user) is None:

@@ -1,23 +1,20 @@
-"""The shapes of everything that is signed, encrypted or sent between clients. Pure.
+"""The shapes of everything that is encrypted or sent between clients. Pure.
 
-A payload travels as a JSON string, and signatures cover that very string: nothing depends on how
-somebody else would have written the same object. What has another shape is Malformed.
+They are made like those of what is signed (app/signed.py). What has another shape is Malformed.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, Field
 
 from app.encryption.refusals import Malformed
 from app.errors import BadNameError
 from app.names import parse_name
+from app.signed import AnyShape, DeviceId, Key, Shape, Short, UserKey, check_name, read_payload
 
-DEVICES_A_USER_MAX = 20  # a person's machines over the years; each costs a key at each rotation
 BODY_BYTES_MAX = 16 << 10  # of a text; what a line of the wire holds is up to the server
 FILE_NAME_CHARS_MAX = 1_024
 FILE_TYPE_CHARS_MAX = 100
@@ -25,37 +22,9 @@ CONTROL_BYTES_MAX = 32 << 10  # of a message from device to device
 SESSION_KEY_CHARS_MAX = 512
 
 
-def encode(data: bytes) -> str:
-    """Return bytes as unpadded base64, the only form in which keys are compared."""
-    return base64.b64encode(data).decode().rstrip("=")
-
-
-def decode(text: str) -> bytes:
-    """Read unpadded base64 in its one form. Raises ValueError: two texts are never one key."""
-    try:
-        data = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
-    except binascii.Error as error:
-        raise ValueError(str(error)) from error
-    if encode(data) != text:
-        raise ValueError("not canonical base64")
-    return data
-
-
-def _check_name(text: str) -> str:
-    if user_key(text) != text:
-        raise ValueError("not the form in which names are compared")
-    return text
-
-
 def _check_room(text: str) -> str:
     for name in text.removeprefix("@").split(",") if text.startswith("@") else [text]:
-        _check_name(name)
-    return text
-
-
-def _check_key(text: str) -> str:
-    if len(decode(text)) != 32:
-        raise ValueError("not 32 bytes")
+        check_name(name)
     return text
 
 
@@ -80,24 +49,7 @@ def room_key_of(name: str) -> str:
     return private_room(one, other or one)
 
 
-UserKey = Annotated[str, AfterValidator(_check_name)]
 RoomKey = Annotated[str, Field(max_length=80), AfterValidator(_check_room)]
-DeviceId = Annotated[str, Field(pattern="^[a-z2-7]{8}$")]
-Key = Annotated[str, AfterValidator(_check_key)]
-Short = Annotated[str, Field(min_length=1, max_length=64)]
-
-
-class Shape(BaseModel):
-    """What all shapes have in common: nothing is coerced, added or changed."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-
-    def dump(self) -> str:
-        """Return the string that travels."""
-        return self.model_dump_json(exclude_none=True)
-
-
-AnyShape = TypeVar("AnyShape", bound=Shape)
 
 
 def parse(shape: type[AnyShape], text: object, what: str) -> AnyShape:
@@ -105,8 +57,8 @@ def parse(shape: type[AnyShape], text: object, what: str) -> AnyShape:
     if not isinstance(text, str):
         raise Malformed(what=what)
     try:
-        return shape.model_validate_json(text)
-    except (ValidationError, Malformed) as error:
+        return read_payload(shape, text)
+    except ValueError as error:
         raise Malformed(what=what) from error
 
 
@@ -116,13 +68,6 @@ def parse_answer(shape: type[AnyShape], answer: object, what: str) -> AnyShape:
         return parse(shape, json.dumps(answer), what)
     except (TypeError, ValueError, RecursionError) as error:
         raise Malformed(what=what) from error
-
-
-class Signed(Shape):
-    """A payload, and the signature over it."""
-
-    payload: str = Field(max_length=16 << 10)
-    sig: str = Field(max_length=100)
 
 
 class Address(Shape):
@@ -139,40 +84,6 @@ class Party(Address):
     """A device, and the key that it signs with."""
 
     ed25519: Key
-
-
-class DeviceKeys(Shape):
-    """A device as its user's manifest lists it."""
-
-    id: DeviceId
-    ed25519: Key
-    curve25519: Key
-
-
-class DevicePayload(Shape):
-    """What a device says of itself, signed by itself; `approval` proves who knows its code."""
-
-    user: UserKey
-    device: DeviceKeys
-    approval: Key
-
-
-class ManifestPayload(Shape):
-    """The devices of a user, signed by the user's identity key (AIK)."""
-
-    user: UserKey
-    aik: Key
-    seq: int = Field(ge=1, lt=1 << 53)
-    devices: tuple[DeviceKeys, ...] = Field(max_length=DEVICES_A_USER_MAX)
-
-
-class OneTimeKeyPayload(Shape):
-    """A key to begin one conversation with, signed by its device."""
-
-    user: UserKey
-    device: DeviceId
-    kid: Short
-    key: Key
 
 
 class OlmBody(Shape):

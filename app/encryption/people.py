@@ -11,14 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from app.encryption.payloads import (
-    DeviceKeys,
-    Key,
-    ManifestPayload,
-    Party,
-    Signed,
-    parse,
-)
+from app.encryption.payloads import Party, parse
 from app.encryption.refusals import (
     BadSignature,
     IdentityChanged,
@@ -30,7 +23,9 @@ from app.encryption.refusals import (
     UnknownDevice,
     WrongOwner,
 )
-from app.encryption.signing import Kind, verify
+from app.encryption.signing import verify
+from app.signatures import Kind
+from app.signed import DeviceKeys, Key, ManifestPayload, Signed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from app.encryption.payloads import Shape, UserKey, parse_answer, user_key
+from app.encryption.payloads import parse_answer, user_key
 from app.encryption.refusals import Downgraded, NotAMember, NotEncrypted
+from app.signed import Shape, UserKey
 
 if TYPE_CHECKING:
     from app.encryption.store import Json, KeyStore

@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from app.encryption.payloads import AnyShape, Signed, decode, encode, parse
+from app.encryption.payloads import parse
 from app.encryption.refusals import BadSignature
+from app.signatures import Kind, context, is_signed
+from app.signed import AnyShape, Signed, decode, encode
 
 if TYPE_CHECKING:
     from vodozemac import Account
-
-PREFIX = "greenroom-e2ee/v1/"  # before the name of whatever is signed, hashed or authenticated
-
-
-class Kind(StrEnum):
-    """What can be signed."""
-
-    DEVICE = "device"
-    MANIFEST = "manifest"
-    ONE_TIME_KEY = "one-time-key"
-    FALLBACK_KEY = "fallback-key"
-
-
-def context(name: str) -> bytes:
-    """Return what precedes the data in everything that is signed or authenticated."""
-    return f"{PREFIX}{name}\0".encode()
 
 
 def sign_as_device(account: Account, kind: Kind, payload: str) -> Signed:
@@ -51,11 +35,8 @@ def public_key(seed: str) -> str:
 
 def verify(signed: Signed, kind: Kind, ed25519: str, *, what: str, user: str) -> None:
     """Check a signature. Raises BadSignature, which names what of whom it was."""
-    try:
-        key = Ed25519PublicKey.from_public_bytes(decode(ed25519))
-        key.verify(decode(signed.sig), context(kind) + signed.payload.encode())
-    except (InvalidSignature, ValueError) as error:
-        raise BadSignature(what=what, user=user) from error
+    if not is_signed(signed, kind, ed25519):
+        raise BadSignature(what=what, user=user)
 
 
 def open_signed(

@@ -24,10 +24,11 @@ from typing import TYPE_CHECKING
 from vodozemac import Curve25519PublicKey, Sas
 
 from app.encryption.olm import BINDING_ERRORS
-from app.encryption.payloads import VerifyContent, VerifyStep, decode, encode
+from app.encryption.payloads import VerifyContent, VerifyStep
 from app.encryption.postbox import Letter
 from app.encryption.refusals import NothingToVerify, VerificationFailed
-from app.encryption.signing import PREFIX, context
+from app.signatures import PREFIX, context
+from app.signed import decode, encode
 
 if TYPE_CHECKING:
     from vodozemac import EstablishedSas

@@ -27,8 +27,8 @@ from app.settings import (
     DISCARD_SECONDS_MAX,
     HTTP_REQUEST_SECONDS_MAX,
     HTTP_STALL_SECONDS_MAX,
-    HTTP_TURN_SECONDS,
     RECEIVE_BYTES_MAX,
+    TURN_SECONDS,
 )
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class Http(WSGIServer):
             text = f"{exposition.FORBIDDEN}\n".encode()
             return _say(request, start_response, "403 Forbidden", text)
         with self._measuring:
-            gevent.sleep(HTTP_TURN_SECONDS)  # or many who ask at once keep everybody waiting
+            gevent.sleep(TURN_SECONDS)  # or many who ask at once keep everybody waiting
             page = exposition.page(self._service.status)
         return _say(request, start_response, "200 OK", page, exposition.CONTENT_TYPE)
 
@@ -165,7 +165,7 @@ class _Input(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        gevent.sleep(HTTP_TURN_SECONDS)
+        gevent.sleep(TURN_SECONDS)
         return self._socket.recv_into(buffer)
 
 
@@ -196,7 +196,7 @@ class _Handler(WSGIHandler):
     def handle_one_response(self) -> None:
         self.server.requests_under_way += 1
         try:
-            gevent.sleep(HTTP_TURN_SECONDS)  # hundreds of requests may have come in one read
+            gevent.sleep(TURN_SECONDS)  # hundreds of requests may have come in one read
             super().handle_one_response()
         finally:
             self.server.requests_under_way -= 1

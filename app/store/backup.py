@@ -7,7 +7,9 @@ for damage before it has its name. Going back to one leaves no trace of two hist
   3. Who asks for what came after a message that is lost is told that it is not complete.
   4. All tokens end, unless they are to be kept: those revoked since the copy would work again.
   5. The audit says so.
-  6. It has what a Greenroom makes, and nothing that would act by itself: no trigger, no view.
+  6. No key of a device is handed out twice, and no mail of one has an earlier number: the keys are
+     gone, which clients bring anew, and who asks whose devices changed asks for everybody anew.
+  7. It has what a Greenroom makes, and nothing that would act by itself: no trigger, no view.
 """
 
 import sqlite3
@@ -20,6 +22,8 @@ from typing import NamedTuple
 from app.errors import StartRefused
 from app.settings import (
     BACKUP_PAGES_AT_ONCE,
+    DEVICE_CHANGE_IDS_SKIPPED,
+    DEVICE_MAIL_IDS_SKIPPED,
     FILE_IDS_SKIPPED,
     MESSAGE_IDS_SKIPPED,
     TOKEN_IDS_SKIPPED,
@@ -37,6 +41,8 @@ _IDS_SKIPPED = {
     "messages": MESSAGE_IDS_SKIPPED,
     "files": FILE_IDS_SKIPPED,
     "tokens": TOKEN_IDS_SKIPPED,
+    "to_device": DEVICE_MAIL_IDS_SKIPPED,
+    "device_changes": DEVICE_CHANGE_IDS_SKIPPED,
 }
 
 
@@ -187,6 +193,8 @@ def _adapt(path: Path, backup_path: Path, now: int, *, keeps_tokens: bool) -> Re
         )
         files = connection.execute("DELETE FROM files WHERE sha256 IS NULL").rowcount
         tokens = 0 if keeps_tokens else connection.execute("DELETE FROM tokens").rowcount
+        for table in ("one_time_keys", "fallback_keys", "device_changes"):
+            connection.execute(f"DELETE FROM {table}")  # noqa: S608 (names of ours)
         (messages,) = connection.execute("SELECT count(*) FROM messages").fetchone()
         connection.execute(
             "INSERT INTO audit (done_at, actor, action, target, room, reason)"

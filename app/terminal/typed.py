@@ -20,9 +20,11 @@ _OTHERWISE_HERE = {
     "history": "Get what was said before all that is here.",
 }
 # Some come before there is a screen; some are for people whose terminal is not a program, or for
-# the operator alone.
+# the operator alone; some nobody types.
 _NOT_HERE = {"login", "register"} | {
-    word for word, kind in COMMANDS.items() if kind.op is None or kind.least is Level.OPERATOR
+    word
+    for word, kind in COMMANDS.items()
+    if kind.op is None or kind.least is Level.OPERATOR or not kind.is_typed
 }
 _UNKNOWN = "unknown command /{}. Try /help."
 _NO_ROOM = "join a room first: /join ROOM"

@@ -12,7 +12,7 @@ class LineSplitter:
 
     def __init__(self, line_bytes_max: int) -> None:
         """Refuse lines over so many bytes, their ends not counted."""
-        self._line_bytes_max = line_bytes_max
+        self.line_bytes_max = line_bytes_max
         self._begun = b""  # of the line whose end has not come
         self._is_refusing = False  # what comes belongs to a line that was refused
 
@@ -27,8 +27,8 @@ class LineSplitter:
                 self._is_refusing = False
                 continue
             line = line.removesuffix(b"\r")
-            yield line if len(line) <= self._line_bytes_max else None
-        if self._is_refusing or len(self._begun) > self._line_bytes_max + 1:
+            yield line if len(line) <= self.line_bytes_max else None
+        if self._is_refusing or len(self._begun) > self.line_bytes_max + 1:
             if not self._is_refusing:
                 self._is_refusing = True
                 yield None

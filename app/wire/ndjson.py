@@ -3,15 +3,18 @@
 One JSON object a line each way. Every request gets one answer, with its id; requests are read one
 at a time, each when what the one before it asked was done. Only what is said is answered later,
 when it is stored, so that a program can say a thousand things in one go.
+
+Some requests may be long, of who has logged in and put a device: before that, nobody makes us hold
+more than a short line.
 """
 
 from collections.abc import Iterator
 
-from app import events
+from app import device_events, events
 from app.commands import Emote, Say, Tell
 from app.errors import BadLine, Refusal
 from app.events import Event
-from app.settings import ROOMS_A_SESSION_MAX
+from app.settings import LONG_LINE_BYTES_MAX, ROOMS_A_SESSION_MAX
 from app.shapes import Command
 from app.wire.lines import LineSplitter
 from app.wire.ndjson_events import render, render_answer, render_done
@@ -53,6 +56,8 @@ class NdjsonWire:
             return render(event)
         if isinstance(event, (events.Stored, events.Refused)) and event.tag:
             return render_answer(event, event.tag)  # late, perhaps; or soon, under the same id
+        if isinstance(event, device_events.DeviceKnown):
+            self._lines.line_bytes_max = max(self._line_bytes_max, LONG_LINE_BYTES_MAX)
         self._owes_answer = False
         return render_answer(event, self.tag)
 
@@ -70,14 +75,18 @@ class NdjsonWire:
         self._owes_answer = True
         try:
             if line is None:
-                raise BadLine(
-                    f"a line has at most {self._line_bytes_max} bytes; yours was not used",
-                    code="line_too_long",
-                )
+                raise self._too_long(self._lines.line_bytes_max)
             request = parse_object(line)
             self.tag = parse_id(request)
             command = parse_request(request)
+            if len(line) > self._line_bytes_max and not command.may_be_long:
+                raise self._too_long(self._line_bytes_max)
         except Refusal as refusal:
             return refusal
         self._owes_answer = not isinstance(command, _ANSWERED_WHEN_STORED)
         return command
+
+    @staticmethod
+    def _too_long(line_bytes_max: int) -> BadLine:
+        sentence = f"a line has at most {line_bytes_max} bytes; yours was not used"
+        return BadLine(sentence, code="line_too_long")

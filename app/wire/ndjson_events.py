@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from app import events
+from app import device_events, events
 from app.events import Answer, Event
 from app.names import harmless
 from app.operations import COMMANDS
@@ -37,6 +37,9 @@ EVENT_NAMES: Mapping[type[Event], str] = {
     events.FileShared: "file",
     events.FileSent: "file",
     events.Noticed: "notice",
+    device_events.DeviceMailCame: "td",
+    device_events.KeysLow: "keys_low",
+    device_events.DevicesChanged: "keys_changed",
 }
 # Fields that are there for other wires, or are shown as lines of their own.
 HIDDEN: Mapping[type[Event], set[str]] = {
@@ -108,6 +111,6 @@ def _ops(word: str, level: Level) -> dict[str, str]:
 
 ADAPTERS: Mapping[type[Event], TypeAdapter[Any]] = {
     kind: TypeAdapter(kind)
-    for kind in vars(events).values()
+    for kind in (vars(events) | vars(device_events)).values()
     if isinstance(kind, type) and issubclass(kind, Event)
 }

@@ -8,7 +8,7 @@ to the letter: nothing may be missing, and nothing may be there besides.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args
 
-from app import commands, events, operations
+from app import commands, device_events, device_operations, events, operations
 from app.errors import Code
 from app.events import Answer, Event
 from app.shapes import Command
@@ -67,6 +67,12 @@ ANSWERS: Mapping[type[Command], tuple[type[Answer] | None, ...]] = {
     operations.Purge: (events.Done,),
     operations.Retention: (events.RetentionListed, events.Done),
     operations.Vacuum: (events.Done,),
+    device_operations.KeysPut: (device_events.KeysKept,),
+    device_operations.KeysQuery: (device_events.DevicesShown,),
+    device_operations.KeysClaim: (device_events.KeysHandedOut,),
+    device_operations.KeysChanges: (device_events.DeviceChangesListed,),
+    device_operations.DeviceSend: (device_events.DeviceMailSent,),
+    device_operations.DeviceFetch: (device_events.DeviceMailShown,),
 }
 _HELP: Schema = {
     "properties": {"ops": {"type": "object", "additionalProperties": {"type": "string"}}}
@@ -77,7 +83,8 @@ def schema() -> Schema:
     """Return the schema."""
     parts: Schema = {}  # what fields are made of
     requests = {
-        f"request_{op}": _untitled(model.model_json_schema()) for op, model in REQUESTS.items()
+        f"request_{op}": _taken_apart(model.model_json_schema(), parts)
+        for op, model in REQUESTS.items()
     }
     lines = {f"answer_{op}": _answer(ANSWERS.get(kind, (None,)), parts) for op, kind in OPS.items()}
     lines["refusal"] = _refusal()
@@ -131,13 +138,17 @@ def _shape(kind: type[Event], parts: Schema) -> Schema:
     """Return the schema of what is shown of an event; what its fields are made of goes to parts."""
     if kind is events.HelpShown:
         return _HELP
-    shape = _untitled(
-        ADAPTERS[kind].json_schema(mode="serialization", ref_template="#/$defs/{model}")
-    )
-    for name, part in shape.pop("$defs", {}).items():
-        parts[name] = _closed({}, part)
+    shape = _taken_apart(ADAPTERS[kind].json_schema(mode="serialization"), parts)
     for name in HIDDEN.get(kind, ()):
         del shape["properties"][name]
+    return shape
+
+
+def _taken_apart(shape: Schema, parts: Schema) -> Schema:
+    """Return a schema without titles; what its fields are made of goes to parts."""
+    shape = _untitled(shape)
+    for name, part in shape.pop("$defs", {}).items():
+        parts[name] = _closed({}, part)
     return shape
 
 

@@ -57,7 +57,7 @@ def find_command(word: str) -> type[Command]:
     """Return the command of that word, with or without its slash. Raises BadLine."""
     word = word.removeprefix("/")
     kind = COMMANDS.get(word.lower())
-    if kind is None or kind.least is Level.OPERATOR:
+    if kind is None or not kind.is_typed or kind.least is Level.OPERATOR:
         raise BadLine(f"unknown command /{word}. Try /help.", code="unknown_command")
     return kind
 

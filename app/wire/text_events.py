@@ -297,7 +297,7 @@ def _help(event: events.HelpShown) -> Iterable[str]:
             yield f"  {summary(kind)}"
         return
     for kind in COMMANDS.values():
-        if kind.is_for(event.level):
+        if kind.is_typed and kind.is_for(event.level):
             yield f"{usage(kind)}: {summary(kind)}"
 
 

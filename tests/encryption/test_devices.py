@@ -5,7 +5,7 @@ import re
 import pytest
 
 from app.encryption import Device, KeyStore, approval
-from app.encryption.payloads import ApprovedContent, DeviceKeys
+from app.encryption.payloads import ApprovedContent
 from app.encryption.people import peer_of
 from app.encryption.postbox import Letter
 from app.encryption.refusals import (
@@ -20,6 +20,7 @@ from app.encryption.refusals import (
     NothingToVerify,
 )
 from app.encryption.verification import Verified, _letter
+from app.signed import DeviceKeys
 from tests.encryption.fakes import CHEAP, PASSPHRASE, Chat
 
 

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from app.encryption.envelope import pack
-from app.encryption.payloads import Content, OneTimeKeyPayload, private_room
+from app.encryption.payloads import Content, private_room
 from app.encryption.postbox import Letter
 from app.encryption.refusals import (
     BadSignature,
@@ -20,7 +20,9 @@ from app.encryption.refusals import (
     OwnDeviceCopied,
     WrongOwner,
 )
-from app.encryption.signing import Kind, sign_as_user
+from app.encryption.signing import sign_as_user
+from app.signatures import Kind
+from app.signed import OneTimeKeyPayload
 from tests.encryption.fakes import Chat
 
 

@@ -1,0 +1,157 @@
+"""Keys to begin conversations with: each is handed out once, whoever asks for it at the same time.
+
+They are claimed in the thread that writes, in one transaction a request: no two get the same one.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import gevent
+
+from app import device_events, device_operations
+from app.chat.devices import (
+    address_of,
+    bad_payload,
+    bad_signature,
+    check_rate,
+    rate_limited,
+    read_own,
+    too_many,
+)
+from app.chat.limits import Throttle
+from app.chat.session import no_device
+from app.errors import Code, NotPossible, Refusal
+from app.records import ClaimedKey, OutOfReach
+from app.settings import (
+    CLAIMS_AN_HOUR_AND_DEVICE_MAX,
+    CLAIMS_AT_ONCE_MAX,
+    KEY_UPLOADS_AN_HOUR_MAX,
+    ONE_TIME_KEYS_A_DEVICE_MAX,
+    ONE_TIME_KEYS_AT_ONCE_MAX,
+    ONE_TIME_KEYS_LOW,
+    SIGNATURES_IN_A_ROW_MAX,
+    TURN_SECONDS,
+)
+from app.signatures import Kind, is_signed
+from app.signed import FALLBACK, ONE_TIME, OneTimeKeyPayload, Signed
+from app.store import device_keys as store
+from app.store import devices as devices_store
+from app.store.device_keys import Claim, KeyConflictError, Stock, TooManyKeysError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sqlalchemy import Connection
+
+    from app.chat.devices import Devices
+    from app.chat.session import Clock, Device, Session
+    from app.device_operations import OfferedKey
+    from app.store.database import Database
+    from app.store.devices import Address
+
+
+class DeviceKeys:
+    """The keys of all devices."""
+
+    def __init__(self, database: Database, clock: Clock, devices: Devices) -> None:
+        self._database = database
+        self._clock = clock
+        self._devices = devices
+        self._uploads = Throttle(KEY_UPLOADS_AN_HOUR_MAX, seconds=3_600)
+        self._claims = Throttle(CLAIMS_AN_HOUR_AND_DEVICE_MAX, seconds=3_600)
+
+    def put(self, session: Session, command: device_operations.KeysPut) -> None:
+        """Keep keys of a session's device, and say how many there are. Switches. Raises Refusal."""
+        device = session.device_or_refuse
+        if len(command.otk) > ONE_TIME_KEYS_AT_ONCE_MAX:
+            raise too_many(f"leave at most {ONE_TIME_KEYS_AT_ONCE_MAX} keys at once")
+        keys = {key.kid: key for key in command.otk}
+        if any(keys[key.kid] != key for key in command.otk):
+            raise _conflict()
+        if keys or command.fallback:
+            check_rate(self._uploads, session)
+            _check_keys(session, device, keys.values(), command.fallback)
+
+        def work(connection: Connection) -> Stock | None:
+            if not devices_store.is_active(connection, device.id):
+                return None
+            return store.put(connection, device.id, keys, command.fallback)
+
+        try:
+            stock = self._database.write(work)
+        except KeyConflictError as error:
+            raise _conflict() from error
+        except TooManyKeysError as error:
+            raise too_many(
+                f"{ONE_TIME_KEYS_A_DEVICE_MAX} keys of a device are kept; wait until some are used"
+            ) from error
+        if stock is None:
+            raise no_device()
+        session.client.show(device_events.KeysKept(*stock))
+
+    def claim(self, session: Session, command: device_operations.KeysClaim) -> None:
+        """Hand out a key of each device that has any. Switches. Raises Refusal."""
+        session.device_or_refuse  # noqa: B018 (refuse without one)
+        if len(command.targets) > CLAIMS_AT_ONCE_MAX:
+            raise too_many(f"claim keys of at most {CLAIMS_AT_ONCE_MAX} devices at once")
+        targets = {address_of(target): target for target in command.targets}
+        within = [address for address in targets if self._may_claim(session, address)]
+        if targets and not within:
+            raise rate_limited()
+        now = self._clock()
+        claims = self._database.write(lambda connection: store.claim(connection, within, now))
+        keys, failed = [], []
+        for address, target in targets.items():
+            error = _failure(claims.get(address), is_within=address in within)
+            if error:
+                failed.append(OutOfReach(target.user, target.device, error))
+            elif key := claims[address].key:
+                keys.append(ClaimedKey(target.user, target.device, key))
+        for claim in claims.values():
+            if claim.left < ONE_TIME_KEYS_LOW:
+                self._devices.tell(claim.device, device_events.KeysLow())
+        session.client.show_at_leisure(device_events.KeysHandedOut(keys, failed))
+
+    def _may_claim(self, session: Session, address: Address) -> bool:
+        """Count a claim of one device by one user; whether they are not too many."""
+        return self._claims.take(" ".join((str(session.speaker.id), *address)), time.monotonic())
+
+
+def _failure(claim: Claim | None, *, is_within: bool) -> Code | None:
+    """Return why there is no key of a device, if there is none."""
+    if not is_within:
+        return "rate_limited"
+    if claim is None:
+        return "no_such_device"
+    return "no_keys" if claim.key is None else None
+
+
+def _check_keys(
+    session: Session, device: Device, keys: Iterable[OfferedKey], fallback: OfferedKey | None
+) -> None:
+    """Look at what a device signed, a few at a time: others get turns. Switches. Raises Refusal."""
+    for number, key in enumerate(keys, 1):
+        _check_key(session, device, key, Kind.ONE_TIME_KEY, ONE_TIME)
+        if number % SIGNATURES_IN_A_ROW_MAX == 0:
+            gevent.sleep(TURN_SECONDS)
+    if fallback is not None:
+        _check_key(session, device, fallback, Kind.FALLBACK_KEY, FALLBACK)
+
+
+def _check_key(session: Session, device: Device, key: OfferedKey, kind: Kind, prefix: str) -> None:
+    said = Signed(payload=key.payload, sig=key.sig)
+    offered = read_own(session, OneTimeKeyPayload, said)
+    if (offered.device, offered.kid) != (device.device_id, key.kid):
+        raise bad_payload()
+    if not key.kid.startswith(prefix):
+        raise bad_payload()
+    if not is_signed(said, kind, device.ed25519):
+        raise bad_signature()
+
+
+def _conflict() -> Refusal:
+    return NotPossible(
+        "another key is known under one of those ids; make new keys", code="otk_conflict"
+    )

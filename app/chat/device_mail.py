@@ -1,0 +1,117 @@
+"""Mailboxes of devices: what they say to each other, which we carry and can't read.
+
+An item is in its mailbox, on the disk, before its sender is told so; it stays until its reader lets
+go of it, or its time is over. Said again under its `txn` it is not there twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, NamedTuple
+
+from app import device_events, device_operations
+from app.chat.devices import address_of, check_rate, too_many
+from app.chat.limits import Throttle
+from app.chat.session import no_device
+from app.errors import Code, TooLarge
+from app.records import OutOfReach
+from app.settings import (
+    DEVICE_MAIL_AT_ONCE_MAX,
+    DEVICE_MAIL_BODY_CHARS_MAX,
+    DEVICE_MAIL_CHARS_MAX,
+    DEVICE_MAIL_SENDS_A_MINUTE_MAX,
+)
+from app.store import device_mail as store
+from app.store import devices as devices_store
+from app.store.device_mail import Item
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from app.chat.devices import Devices
+    from app.chat.session import Clock, Session
+    from app.device_operations import Letter
+    from app.store.database import Database
+    from app.store.devices import DeviceRow
+
+
+class _Sent(NamedTuple):
+    """Who has mail now, and which places of the request failed."""
+
+    recipients: Collection[DeviceRow]
+    failed: dict[int, Code]
+
+
+class DeviceMail:
+    """The mailboxes of all devices."""
+
+    def __init__(self, database: Database, clock: Clock, devices: Devices) -> None:
+        self._database = database
+        self._clock = clock
+        self._devices = devices
+        self._sends = Throttle(DEVICE_MAIL_SENDS_A_MINUTE_MAX, seconds=60)
+
+    def send(self, session: Session, command: device_operations.DeviceSend) -> None:
+        """Put items into mailboxes, and tell their readers. Switches. Raises Refusal."""
+        sender, letters = session.device_or_refuse, command.msgs
+        _check_size(letters)
+        check_rate(self._sends, session)
+        now = self._clock()
+
+        def work(connection: Connection) -> _Sent | None:
+            if not devices_store.is_active(connection, sender.id):
+                return None
+            found = devices_store.active(connection, map(address_of, letters))
+            rows = [found.get(address_of(letter)) for letter in letters]
+            items = [
+                Item(place, row.id, letters[place].body) for place, row in enumerate(rows) if row
+            ]
+            got, full = store.put(connection, sender.id, command.txn, items, now)
+            failed: dict[int, Code] = {}
+            for place, row in enumerate(rows):
+                if row is None:
+                    failed[place] = "no_such_device"
+                elif place in full:
+                    failed[place] = "mailbox_full"
+            return _Sent([row for row in found.values() if row.id in got], failed)
+
+        sent = self._database.write(work)
+        if sent is None:
+            raise no_device()
+        for recipient in sent.recipients:
+            self._devices.tell(recipient, device_events.DeviceMailCame())
+        session.client.show(
+            device_events.DeviceMailSent(
+                [
+                    OutOfReach(letters[place].user, letters[place].device, error)
+                    for place, error in sent.failed.items()
+                ]
+            )
+        )
+
+    def fetch(self, session: Session, command: device_operations.DeviceFetch) -> None:
+        """Show what is in a device's mailbox. Switches. Raises Refusal.
+
+        Where an answer would be too long, the device is told that there is more, as if it came now.
+        """
+        device = session.device_or_refuse
+        items, has_more = self._database.read(
+            lambda connection: store.fetch(connection, device.id, command.after, command.limit)
+        )
+        session.client.show_at_leisure(device_events.DeviceMailShown(items, has_more))
+        if has_more and len(items) < command.limit:
+            session.client.show(device_events.DeviceMailCame())
+
+    def let_go(self, session: Session, command: device_operations.DeviceAck) -> None:
+        """Empty a device's mailbox up to a position. Switches. Raises Refusal."""
+        device = session.device_or_refuse
+        self._database.write(lambda connection: store.take(connection, device.id, command.upto))
+
+
+def _check_size(letters: list[Letter]) -> None:
+    """Raise Refusal when that is more than one request may bring."""
+    if len(letters) > DEVICE_MAIL_AT_ONCE_MAX:
+        raise too_many(f"send at most {DEVICE_MAIL_AT_ONCE_MAX} items at once")
+    chars_max = DEVICE_MAIL_CHARS_MAX if len(letters) > 1 else DEVICE_MAIL_BODY_CHARS_MAX
+    if sum(len(letter.body) for letter in letters) > chars_max:
+        raise TooLarge(f"bodies may have {chars_max} characters together; send fewer at once")

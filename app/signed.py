@@ -1,0 +1,123 @@
+"""The shapes of what devices sign for others to see: who they are, and their keys. Pure.
+
+A payload travels as a JSON string, and signatures cover that very string: nothing depends on how
+somebody else would have written the same object. Clients believe nothing else; the server looks at
+them to keep junk out.
+"""
+
+import base64
+import binascii
+from typing import Annotated, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from app.errors import BadNameError
+from app.names import parse_name
+
+DEVICES_A_USER_MAX = 20  # a person's machines over the years; each costs a key at each rotation
+DEVICE_ID_CHARS = 8
+ONE_TIME, FALLBACK = "o:", "f:"  # before ids of keys: the library has the same ones for both
+
+
+def encode(data: bytes) -> str:
+    """Return bytes as unpadded base64, the only form in which keys are compared."""
+    return base64.b64encode(data).decode().rstrip("=")
+
+
+def decode(text: str) -> bytes:
+    """Read unpadded base64 in its one form. Raises ValueError: two texts are never one key."""
+    try:
+        data = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except binascii.Error as error:
+        raise ValueError(str(error)) from error
+    if encode(data) != text:
+        raise ValueError("not canonical base64")
+    return data
+
+
+def check_name(text: str) -> str:
+    """Return a name that is in the form in which names are compared. Raises ValueError."""
+    try:
+        key = parse_name(text).key
+    except BadNameError as error:
+        raise ValueError(str(error)) from error
+    if key != text:
+        raise ValueError("not the form in which names are compared")
+    return text
+
+
+def _check_key(text: str) -> str:
+    if len(decode(text)) != 32:
+        raise ValueError("not 32 bytes")
+    return text
+
+
+UserKey = Annotated[str, AfterValidator(check_name)]
+DeviceId = Annotated[str, Field(pattern=f"^[a-z2-7]{{{DEVICE_ID_CHARS}}}$")]
+Key = Annotated[str, AfterValidator(_check_key)]
+Short = Annotated[str, Field(min_length=1, max_length=64)]
+
+
+class Shape(BaseModel):
+    """What all shapes have in common: nothing is coerced, added or changed."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    def dump(self) -> str:
+        """Return the string that travels."""
+        return self.model_dump_json(exclude_none=True)
+
+
+AnyShape = TypeVar("AnyShape", bound=Shape)
+
+
+def read_payload(shape: type[AnyShape], payload: str) -> AnyShape:
+    """Read what was signed. Raises ValueError when it has another shape."""
+    return shape.model_validate_json(payload)
+
+
+class Signed(Shape):
+    """A payload, and the signature over it."""
+
+    payload: str = Field(max_length=16 << 10)
+    sig: str = Field(max_length=100)
+
+
+class DeviceKeys(Shape):
+    """A device as its user's manifest lists it."""
+
+    id: DeviceId
+    ed25519: Key
+    curve25519: Key
+
+
+class Owned(Shape):
+    """What a user signs, or a device of theirs: it says whose it is."""
+
+    user: UserKey
+
+
+AnyOwned = TypeVar("AnyOwned", bound=Owned)
+
+
+class DevicePayload(Owned):
+    """What a device says of itself, signed by itself; `approval` proves who knows its code."""
+
+    device: DeviceKeys
+    approval: Key
+
+
+class ManifestPayload(Owned):
+    """The devices of a user, signed by the user's identity key (AIK)."""
+
+    aik: Key
+    seq: int = Field(ge=1, lt=1 << 53)
+    devices: tuple[DeviceKeys, ...] = Field(max_length=DEVICES_A_USER_MAX)
+
+
+class OneTimeKeyPayload(Owned):
+    """A key to begin one conversation with, signed by its device."""
+
+    device: DeviceId
+    kid: Short
+    key: Key
