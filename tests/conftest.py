@@ -15,6 +15,7 @@ from app.cli import main
 from app.store.migration import migrate
 from tests.client import Client
 from tests.server_process import ServerProcess, environment
+from tests.signing import Device
 
 hypothesis.settings.register_profile("tests", deadline=None, derandomize=True)
 hypothesis.settings.register_profile(
@@ -118,3 +119,15 @@ def pair(server: ServerProcess, new_name: Callable[[str], str]) -> tuple[Client,
     reader = server.connect().register(new_name("reader")).join(room)
     writer.expect_lines(f"{reader.name} has joined the room.")
     return writer, reader
+
+
+@pytest.fixture
+def new_device(server: ServerProcess, new_name) -> Callable[..., Device]:
+    """Return what makes a device of a new user, or of one that has one already."""
+
+    def make(user: str = "") -> Device:
+        program = server.program()
+        program = program.log_in(user) if user else program.register(new_name("user"))
+        return Device(program).put()
+
+    return make
