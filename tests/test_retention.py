@@ -169,6 +169,38 @@ def test_a_deleted_room(new_world) -> None:
     assert left == dict.fromkeys(TABLES, 0) | {"rooms": 1, "messages": 1}
 
 
+# What devices took goes after a week, what they did not take after a month, and so do claimed keys.
+def test_what_devices_left(new_world) -> None:
+    world = new_world()
+    world.session("alice")
+    world.write(
+        "INSERT INTO devices (user_id, device_id, ed25519, curve25519, payload, sig, made_at,"
+        " seen_at) VALUES (1, 'aaaaaaaa', 'x', 'y', '{}', 'x', 1, 1)"
+    )
+    for body in ("'waits'", "NULL"):
+        world.write(
+            "INSERT INTO to_device (recipient_id, sender_id, txn, place, body, sent_at)"
+            f" VALUES (1, 1, {body} IS NULL, 0, {body}, {world.now})"
+        )
+    for kid, claimed_at in (("claimed", world.now), ("free", "NULL")):
+        world.write(
+            "INSERT INTO one_time_keys (device_id, kid, payload, sig, claimed_at)"
+            f" VALUES (1, '{kid}', '{{}}', 'x', {claimed_at})"
+        )
+    left = []
+    for days in (6, 2, 21, 2):
+        world.now += days * DAY
+        world.reap()
+        bodies = world.read("SELECT body FROM to_device ORDER BY id")
+        left.append((bodies, world.read("SELECT kid FROM one_time_keys ORDER BY id")))
+    assert left == [
+        (["waits", None], ["claimed", "free"]),
+        (["waits"], ["claimed", "free"]),
+        (["waits"], ["claimed", "free"]),
+        ([], ["free"]),
+    ]
+
+
 # For how long is a number of days or a word; anything else is refused, and nothing changes.
 @pytest.mark.parametrize("keep", ["", "0", "3651", "-1", "1.5", "soon", "1" * 5000, "٣"])
 def test_refusals(new_world, keep: str) -> None:

@@ -238,7 +238,7 @@ def rate_limited() -> Refusal:
 def bad_payload() -> Refusal:
     """Return the refusal of what was signed, but is not what it should be."""
     return BadLine(
-        "the payload is not in the form of docs/encryption.md, or is not your own",
+        "the payload has not the form of docs/encryption.md, or is not your own",
         code="bad_device_payload",
     )
 
