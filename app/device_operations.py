@@ -17,7 +17,7 @@ from app.settings import (
     SIGNATURE_CHARS_MAX,
 )
 from app.shapes import Command, NewTxn, command
-from app.signed import DEVICE_ID_CHARS, Shape, Short
+from app.signed import DeviceId, KeyId, Opaque, Shape
 
 Signature = Annotated[str, MaxLen(SIGNATURE_CHARS_MAX)]
 Position = Annotated[int, Ge(0), Le(ID_MAX)]
@@ -26,7 +26,7 @@ Position = Annotated[int, Ge(0), Le(ID_MAX)]
 class OfferedKey(Shape):
     """A one-time or fallback key, signed by its device."""
 
-    kid: Short
+    kid: KeyId
     payload: Annotated[str, MaxLen(KEY_PAYLOAD_CHARS_MAX)]
     sig: Signature
 
@@ -35,13 +35,13 @@ class Target(Shape):
     """A device of a user."""
 
     user: str
-    device: Annotated[str, MaxLen(DEVICE_ID_CHARS)]
+    device: DeviceId
 
 
 class Letter(Target):
     """What is said to a device."""
 
-    body: str
+    body: Opaque
 
 
 @command

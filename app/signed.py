@@ -15,7 +15,6 @@ from app.errors import BadNameError
 from app.names import parse_name
 
 DEVICES_A_USER_MAX = 20  # a person's machines over the years; each costs a key at each rotation
-DEVICE_ID_CHARS = 8
 ONE_TIME, FALLBACK = "o:", "f:"  # before ids of keys: the library has the same ones for both
 
 
@@ -53,9 +52,11 @@ def _check_key(text: str) -> str:
 
 
 UserKey = Annotated[str, AfterValidator(check_name)]
-DeviceId = Annotated[str, Field(pattern=f"^[a-z2-7]{{{DEVICE_ID_CHARS}}}$")]
+DeviceId = Annotated[str, Field(pattern="^[a-z2-7]{8}$")]
 Key = Annotated[str, AfterValidator(_check_key)]
 Short = Annotated[str, Field(min_length=1, max_length=64)]
+KeyId = Annotated[str, Field(pattern="^[of]:[!-~]{1,62}$")]  # see ONE_TIME, FALLBACK
+Opaque = Annotated[str, Field(pattern=r"^[^\x00]*$")]  # databases can't hold a NUL
 
 
 class Shape(BaseModel):

@@ -210,7 +210,9 @@ def test_junk_in_requests(alice: Device, op: str, right: dict) -> None:
         if isinstance(value, list) and isinstance(value[0], dict):
             inner = value[0]
             others += [[{**inner, field: other}] for field in inner for other in (None, 1, [])]
-            others += [[{**inner, "more": 1}], [{**inner, "kid": ""}], "x"]
+            texts = set(inner) & {"kid", "device", "body"}
+            others += [[{**inner, field: "\0"}] for field in texts]
+            others += [[{**inner, "more": 1}], [{**inner, "kid": "o:"}], "x"]
         if name == "txn":
             others += ["", "\0", "é", 1, None]
         wrong += [{**right, name: other} for other in others]

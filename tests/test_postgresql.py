@@ -20,6 +20,7 @@ from tests.client import Client, at_once, wait_until
 from tests.postgresql import Postgresql, engine_of
 from tests.program import Program
 from tests.server_process import ROOT, ServerProcess
+from tests.signing import Device, manifest, new_aik
 from tests.test_transcripts import FOLDER, play
 from tests.transfers import ask_url, digest, request, share
 
@@ -202,6 +203,30 @@ def test_files(server: ServerProcess, pair: tuple[Client, Client], url: str) -> 
             return connection.exec_driver_sql("SELECT count(*) FROM file_chunks").scalar_one()
 
     wait_until(lambda: not left(), "all of it is removed")
+
+
+# Devices, their keys and their mailboxes are the same here, and what can't be held is refused.
+def test_devices(server: ServerProcess, programs: list[Program]) -> None:
+    alice, bob = (Device(program).put() for program in programs[:2])
+    aik = new_aik()
+    for seq, devices in enumerate(([alice], [alice]), 1):
+        listed = manifest(aik, alice.user, seq, *devices)
+        alice.program.call("keys.manifest.put", **listed)
+    assert bob.program.call("keys.changes", since=None)["next"] == 2
+    users = bob.program.call("keys.query", users=[alice.user])["users"]
+    assert users == {alice.user: {"manifest": listed, "devices": [alice.described]}}
+    assert alice.offer(2, fallback=True)["otk_count"] == 2
+    claimed = [bob.claim(alice)["keys"][0]["key"]["sig"] for _ in range(4)]
+    assert len(set(claimed)) == 3
+    for _ in range(2):
+        assert bob.send("1", (alice, "one"), (alice, "two")) == []
+    assert alice.bodies() == ["one", "two"]
+    alice.program.call("td.ack", upto=alice.fetch()[0]["n"])
+    assert alice.bodies() == ["two"]
+    letter = {**alice.address, "body": "\0"}
+    assert bob.program.refused("td.send", txn="2", msgs=[letter]) == "bad_arguments"
+    alice.program.call("keys.manifest.put", **manifest(aik, alice.user, 3))
+    assert alice.program.refused("td.fetch") == "no_device"
 
 
 # While a server has the database, no other one and no migration does; manage.py works beside it.
