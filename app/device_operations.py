@@ -17,7 +17,7 @@ from app.settings import (
     SIGNATURE_CHARS_MAX,
 )
 from app.shapes import Command, NewTxn, command
-from app.signed import DeviceId, KeyId, Opaque, Shape
+from app.signed import DeviceId, KeyId, Line, Shape
 
 Signature = Annotated[str, MaxLen(SIGNATURE_CHARS_MAX)]
 Position = Annotated[int, Ge(0), Le(ID_MAX)]
@@ -27,7 +27,7 @@ class OfferedKey(Shape):
     """A one-time or fallback key, signed by its device."""
 
     kid: KeyId
-    payload: Annotated[str, MaxLen(KEY_PAYLOAD_CHARS_MAX)]
+    payload: Annotated[Line, MaxLen(KEY_PAYLOAD_CHARS_MAX)]
     sig: Signature
 
 
@@ -41,7 +41,7 @@ class Target(Shape):
 class Letter(Target):
     """What is said to a device."""
 
-    body: Opaque
+    body: Line
 
 
 @command
@@ -50,7 +50,7 @@ class DevicePut(Command):
 
     word = "keys.device.put"
     is_typed = False
-    payload: Annotated[str, MaxLen(DEVICE_PAYLOAD_CHARS_MAX)]
+    payload: Annotated[Line, MaxLen(DEVICE_PAYLOAD_CHARS_MAX)]
     sig: Signature
 
 
@@ -61,7 +61,7 @@ class ManifestPut(Command):
     word = "keys.manifest.put"
     is_typed = False
     may_be_long = True
-    payload: Annotated[str, MaxLen(MANIFEST_PAYLOAD_CHARS_MAX)]
+    payload: Annotated[Line, MaxLen(MANIFEST_PAYLOAD_CHARS_MAX)]
     sig: Signature
 
 

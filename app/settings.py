@@ -69,10 +69,10 @@ TRANSFERS_MAX = 128  # of all users: with the chunk that each holds, some 32 MiB
 # End-to-end encryption: devices, their keys, and what they say to each other.
 LONG_LINE_BYTES_MAX = 64 << 10  # of what encrypts, once it put its device: keys for 30 devices
 DEVICE_PAYLOAD_CHARS_MAX = 1_024  # what a device says of itself: some 350
-MANIFEST_PAYLOAD_CHARS_MAX = 4_096  # 20 devices: some 3,000
+MANIFEST_PAYLOAD_CHARS_MAX = 3_500  # 20 devices: some 3,000; an answer has up to 100 of them
 KEY_PAYLOAD_CHARS_MAX = 512  # some 200
 SIGNATURE_CHARS_MAX = 100  # 86 in the one form that is right
-SIGNATURES_IN_A_ROW_MAX = 10  # before everybody else gets a turn: some 2 ms
+SIGNATURES_IN_A_ROW_MAX = 10  # before everybody else gets a turn: some 1 ms
 DEVICES_EVER_MAX = 1_000  # of one user, revoked ones included: their ids are never used again
 DEVICES_WAITING_MAX = 50  # of one user, for approval; beyond it, the one unseen for longest goes
 NEW_DEVICES_AN_HOUR_MAX = 60  # of one user: nobody has more machines in a lifetime
@@ -96,7 +96,7 @@ DEVICE_MAIL_BODY_CHARS_MAX = 48 << 10  # of one: 32 KiB, encrypted and as base64
 DEVICE_MAIL_SENDS_A_MINUTE_MAX = 300  # of one user: the first messages in 100 rooms
 DEVICE_MAILBOX_ITEMS_MAX = 1_000  # that wait for one device: some 2 MB
 DEVICE_MAIL_FETCHED_MAX = 100  # items of one answer
-DEVICE_MAIL_FETCHED_CHARS_MAX = 256 << 10  # of their bodies: a quarter of what may be unread
+DEVICE_MAIL_FETCHED_BYTES_MAX = 256 << 10  # of their bodies: even as JSON less than may be unread
 DEVICE_MAIL_DAYS_MAX = 30  # in which a device takes what it is told, or never
 
 # What is removed for good, and what is kept. A piece is a transaction: what a message waits for.

@@ -56,7 +56,7 @@ DeviceId = Annotated[str, Field(pattern="^[a-z2-7]{8}$")]
 Key = Annotated[str, AfterValidator(_check_key)]
 Short = Annotated[str, Field(min_length=1, max_length=64)]
 KeyId = Annotated[str, Field(pattern="^[of]:[!-~]{1,62}$")]  # see ONE_TIME, FALLBACK
-Opaque = Annotated[str, Field(pattern=r"^[^\x00]*$")]  # databases can't hold a NUL
+Line = Annotated[str, Field(pattern=r"^[^\x00-\x1f]*$")]  # as JSON it is not much longer
 
 
 class Shape(BaseModel):

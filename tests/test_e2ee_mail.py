@@ -95,6 +95,16 @@ def test_large_mail(alice: Device, bob: Device) -> None:
     assert bob.program.refused("td.send", txn="many", msgs=msgs) == "too_many"
 
 
+# It is bytes that count there: letters that take four of them do not make an answer longer.
+def test_large_mail_in_emoji(alice: Device, bob: Device) -> None:
+    for number in range(5):
+        msgs = [{**alice.address, "body": "\U0001f600" * 16_000}]
+        request = {"id": f"e{number}", "op": "td.send", "txn": f"e{number}", "msgs": msgs}
+        bob.program.type(json.dumps(request, ensure_ascii=False))
+        assert bob.program.answer(request["id"])["failed"] == []
+    assert len(alice.fetch()) == 4
+
+
 # A user sends so often in a minute.
 def test_mail_is_limited(alice: Device) -> None:
     asked = [
@@ -210,7 +220,7 @@ def test_junk_in_requests(alice: Device, op: str, right: dict) -> None:
         if isinstance(value, list) and isinstance(value[0], dict):
             inner = value[0]
             others += [[{**inner, field: other}] for field in inner for other in (None, 1, [])]
-            texts = set(inner) & {"kid", "device", "body"}
+            texts = set(inner) & {"kid", "device", "body", "payload"}
             others += [[{**inner, field: "\0"}] for field in texts]
             others += [[{**inner, "more": 1}], [{**inner, "kid": "o:"}], "x"]
         if name == "txn":

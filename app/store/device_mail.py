@@ -11,7 +11,7 @@ from sqlalchemy import Connection, delete, func, insert, or_, select, update
 from app.records import DeviceMail
 from app.settings import (
     DEVICE_MAIL_DAYS_MAX,
-    DEVICE_MAIL_FETCHED_CHARS_MAX,
+    DEVICE_MAIL_FETCHED_BYTES_MAX,
     DEVICE_MAILBOX_ITEMS_MAX,
     REMOVED_AT_ONCE,
     SPENT_TXN_DAYS,
@@ -74,11 +74,11 @@ def fetch(
         .limit(limit + 1)
     )
     items: list[DeviceMail] = []
-    chars = 0
+    size_bytes = 0
     with connection.execute(query) as rows:
         for n, user, device, body in rows:
-            chars += len(body or "")
-            if len(items) == limit or (items and chars > DEVICE_MAIL_FETCHED_CHARS_MAX):
+            size_bytes += len((body or "").encode())
+            if len(items) == limit or (items and size_bytes > DEVICE_MAIL_FETCHED_BYTES_MAX):
                 return items, True
             items.append(DeviceMail(n, user, device, body or ""))
     return items, False
