@@ -132,10 +132,10 @@ class Devices:
                 code="manifest_conflict",
             )
         self._revocations += bool(revoked)
-        for each in user.sessions:
+        for each in self._sessions:
             if each.device is not None and each.device.id in revoked:
                 each.device = None
-        self._tell_changed(session, manifest.user)
+        self._tell_changed(user.id, manifest.user)
 
     def tell(self, device: DeviceRow, event: Event) -> None:
         """Tell something to the sessions of a device. Never switches."""
@@ -144,13 +144,12 @@ class Devices:
             if session.device is not None and session.device.id == device.id:
                 session.client.show(event)
 
-    def _tell_changed(self, publisher: Session, key: str) -> None:
+    def _tell_changed(self, user_id: int, key: str) -> None:
         """Tell those who may know an old list that there is another one. Never switches."""
-        user, changed = publisher.user, device_events.DevicesChanged([key])
+        changed = device_events.DevicesChanged([key])
         for session in [*self._sessions]:
             is_watching = session.watched is None or key in session.watched
-            is_own = session.user is user and session.device is not None
-            if is_watching or is_own:
+            if is_watching or (session.device is not None and session.speaker.id == user_id):
                 session.client.show(changed)
 
     def query(self, session: Session, command: device_operations.KeysQuery) -> None:
