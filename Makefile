@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: help run install test check bench fuzz mutants lock clean
+.PHONY: help run install test check bench fuzz mutants failpoints power-loss lock clean
 
 help: ## Show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -31,6 +31,12 @@ fuzz: $(VENV)/installed-dev ## Feed the wires 100,000 inputs each, other ones ea
 
 mutants: $(VENV)/installed-dev ## Take each check out of the code, and see a test turn red; ARGS=WORD
 	$(BIN)/python -m tests.mutants $(ARGS)
+
+failpoints: $(VENV)/installed-dev ## Kill a server 50 times at every stage; ARGS="--each N --seed S"
+	$(BIN)/python -m tests.failpoints $(ARGS)
+
+power-loss: $(VENV)/installed-dev ## Cut the power 1,000 times; ARGS="--cuts N --seed S"
+	$(BIN)/python -m tests.power_loss $(ARGS)
 
 lock: $(VENV)/installed-dev ## Write the requirements files anew from pyproject.toml
 	$(BIN)/python -m pip install --quiet uv

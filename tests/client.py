@@ -97,6 +97,19 @@ class Client:
         before, _, self.received = self.received.partition(wanted)
         return before
 
+    def hears(self, wanted: bytes) -> bool:
+        """Read until some bytes came, or the server is gone; say whether they came."""
+        while wanted not in self.received:
+            try:
+                data = self._socket.recv(65536)
+            except ConnectionResetError:
+                data = b""
+            if not data:
+                return False
+            self.received += data
+            self.everything += data
+        return True
+
     def expect(self, text: str) -> str:
         """Read up to and including a text, and return what came before it."""
         return self.receive_through(text.encode()).decode()

@@ -21,6 +21,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
+from tests.prepared import run
+
 ROOT = Path(__file__).parents[1]
 _REQUEST_BYTES_MAX = 1 << 16  # arguments and environment of a server
 
@@ -124,9 +126,7 @@ def _keep(request: dict, output: int, error: int, report: int) -> None:
     os.environ.clear()
     os.environ.update(request["environment"])
 
-    from app.cli import main
-
-    main(request["arguments"], prog_name="manage.py")  # raises SystemExit, as at the top
+    run(request["arguments"])  # raises SystemExit, as at the top
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ class Program(Client):
         super().__init__(port, line_end="\n", **options)
         self.events: deque[Line] = deque()
         self._ids = itertools.count(1)
-        self._requests: dict[object, Line] = {}
+        self.requests: dict[object, Line] = {}
         self._checked_bytes = 0
 
     def send(self, data: bytes) -> None:
@@ -56,7 +56,7 @@ class Program(Client):
             try:
                 request = json.loads(line)
                 if request.get("id") is not None:
-                    self._requests[request["id"]] = request
+                    self.requests[request["id"]] = request
             except (ValueError, AttributeError, TypeError, RecursionError):
                 continue  # it is no request, and will be told so
         super().send(data)
@@ -142,5 +142,5 @@ class Program(Client):
         end = self.everything.rfind(b"\n") + 1
         for line in bytes(self.everything[self._checked_bytes : end]).splitlines():
             read = json.loads(line)
-            check_sent(read, self._requests.get(read.get("id")))
+            check_sent(read, self.requests.get(read.get("id")))
         self._checked_bytes = end

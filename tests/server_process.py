@@ -17,6 +17,7 @@ import pytest
 from tests import forked
 from tests.client import Client
 from tests.forked import Forked, Origin
+from tests.prepared import PREPARED_BY
 from tests.program import Program
 
 ROOT = Path(__file__).parents[1]
@@ -65,8 +66,11 @@ def manage(folder: Path, *arguments: str, stdin: str = "", **settings: object):
 class ServerProcess:
     """A server that can be stopped, killed and started again on the same folder and port."""
 
-    def __init__(self, folder: Path, *, open_files_max: int = 0, **settings: object) -> None:
+    def __init__(
+        self, folder: Path, *, open_files_max: int = 0, prepared_by: str = "", **settings: object
+    ) -> None:
         self.folder = folder
+        self._prepared_by = prepared_by  # see tests/prepared.py
         limit = ["sh", "-c", 'ulimit -n "$0" && exec "$@"', str(open_files_max)]
         self._prefix = limit if open_files_max else []
         self.settings = settings
@@ -75,12 +79,24 @@ class ServerProcess:
         self._clients: list[Client] = []
 
     def start(self) -> None:
+        self.launch()
+        first_line = self.process.stdout.readline()  # comes when it listens, or ends without
+        match = re.search(r"listens on \S+:(\d+)\.", first_line)
+        assert match, f"the server did not start: {self.log}"
+        self.port = int(match[1])
+
+    def launch(self) -> None:
+        """Start it, and don't wait until it listens."""
         self.log_path = self.folder / "server.log"
         arguments, given = ["runserver", str(self.port)], environment(self.folder, **self.settings)
+        program = [ROOT / "manage.py"]
+        if self._prepared_by:
+            given[PREPARED_BY] = self._prepared_by
+            program = ["-m", "tests.prepared"]
         with self.log_path.open("a") as log:
             if self._prefix or ROOT != forked.ROOT or not _CAN_FORK:
                 self.process = subprocess.Popen(
-                    [*self._prefix, sys.executable, ROOT / "manage.py", *arguments],
+                    [*self._prefix, sys.executable, *program, *arguments],
                     env=given,
                     cwd=ROOT,
                     stdout=subprocess.PIPE,
@@ -89,10 +105,6 @@ class ServerProcess:
                 )
             else:
                 self.process = _origin().start(arguments, given, log)
-        first_line = self.process.stdout.readline()  # comes when it listens, or ends without
-        match = re.search(r"listens on \S+:(\d+)\.", first_line)
-        assert match, f"the server did not start: {self.log}"
-        self.port = int(match[1])
 
     @property
     def log(self) -> str:

@@ -5,15 +5,19 @@ import shutil
 import signal
 import socket
 import sqlite3
+import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from click.testing import Result
 
+from app.store import opening
 from tests.server_process import ROOT, ServerProcess, manage
 
 
@@ -218,3 +222,16 @@ def test_without_dependencies() -> None:
     assert run.stderr == (
         "Greenroom is not installed here; run: make install && .venv/bin/python manage.py\n"
     )
+
+
+# A start that was killed when it had copied an older database, and comes again within the second,
+# finds the copy's name taken, and goes on.
+def test_a_copy_of_the_same_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, moment = tmp_path / "greenroom.db", time.gmtime(0)
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("CREATE TABLE kept (word)")
+    monkeypatch.setattr(time, "gmtime", lambda: moment)
+    first, second = (opening._back_up(path, "0001") for _ in range(2))
+    assert first == second == tmp_path / "greenroom.db.0001.19700101T000000Z"
+    assert stat.S_IMODE(first.stat().st_mode) == 0o600
+    assert sorted(tmp_path.iterdir()) == [path, first]

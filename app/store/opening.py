@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.errors import StartRefused
 from app.settings import DATABASE_CHECK_SECONDS_MAX
 from app.store.database import first_line, is_sqlite, reading_engine, sqlite_path
-from app.store.disk import log_path, open_private, size_bytes
+from app.store.disk import log_path, open_private, size_bytes, sync
 from app.store.lock import DatabaseLock
 from app.store.models import SCHEMA_REVISION
 
@@ -143,15 +143,21 @@ def _migrate(url: str, path: Path, revision: str | None, note: Note) -> None:
 
 
 def _back_up(path: Path, revision: str) -> Path:
+    """Copy a database beside itself; under its name when it is whole and on the disk."""
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     copy_path = path.with_name(f"{path.name}.{revision}.{stamp}")
-    open(copy_path, "xb", opener=open_private).close()
-    source, copy = sqlite3.connect(path), sqlite3.connect(copy_path)
+    part = path.with_name(f"{path.name}.{revision}.part")
+    part.unlink(missing_ok=True)  # of a start that was killed
+    open(part, "xb", opener=open_private).close()
+    source, copy = sqlite3.connect(path), sqlite3.connect(part)
     try:
         source.backup(copy)
     finally:
         source.close()
         copy.close()
+    sync(part)
+    part.replace(copy_path)  # one of the same second holds the same: nothing was migrated since
+    sync(path.parent)
     return copy_path
 
 

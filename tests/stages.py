@@ -1,0 +1,206 @@
+"""The stages at which a server can be made to kill itself, as `kill -9` would in that very moment.
+
+The product has no hook for it. A process that is prepared by `install` (see tests/prepared.py) has
+some of the product's own functions wrapped, and listens to SQLAlchemy's events. Which stage is
+armed, and at which passing of it the process ends, is written in a file beside its data: `arm`.
+"""
+
+import os
+import signal
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+PREPARED_BY = "tests.stages:install"
+
+# Each stage, and what the test does to pass it: see tests/failpoints.py.
+STAGES = {
+    "receive": "talk",  # bytes were read from a socket
+    "append": "talk",  # a message is in the journal
+    "begin": "talk",  # a transaction of messages has begun
+    "insert": "talk",  # they are inserted
+    "before commit": "talk",
+    "after commit": "talk",  # in the writer's thread
+    "release": "talk",  # in the journal: nothing of the batch was sent
+    "mid fan-out": "talk",  # one reader of a room was sent the batch, the others not
+    "before answers": "talk",  # all readers were, and nobody has an answer
+    "file begun": "share",  # a file has its number
+    "upload chunk": "share",  # a chunk is inserted
+    "chunk kept": "share",  # and committed
+    "file whole": "share",  # what says that a file is there is committed, and nobody knows
+    "ban recorded": "ban",  # inserted, with its record
+    "ban written": "ban",  # committed, and not in force
+    "copied before migration": "migrate",
+    "migration step": "migrate",  # between its statements
+    "before migration's commit": "migrate",
+    "migrated": "migrate",  # committed, and the server does not know
+}
+
+
+def _plan_path(folder: Path) -> Path:
+    return folder / "failpoint"
+
+
+def arm(folder: Path, stage: str, passing: int) -> None:
+    """Let the server in a folder end at so manieth a passing of a stage from now on."""
+    assert stage in STAGES
+    part = folder / "failpoint.part"
+    part.write_text(f"{passing} {stage}")
+    part.replace(_plan_path(folder))  # it is read whole, or not at all
+
+
+def disarm(folder: Path) -> None:
+    """Let the servers in a folder live."""
+    _plan_path(folder).unlink(missing_ok=True)
+
+
+class _Failpoints:
+    """Ends the process at the stage that is armed."""
+
+    def __init__(self, plan_path: Path) -> None:
+        self._plan_path = plan_path
+        self._passings: Counter[str] = Counter()
+        self.inserting: object = None  # the connection with messages that are not committed
+        self.is_migrating = False
+
+    def reach(self, stage: str) -> None:
+        """Pass a stage, if it can be."""
+        try:
+            passing, _, armed = self._plan_path.read_text().partition(" ")
+        except FileNotFoundError:
+            return
+        if stage == armed:
+            self._passings[stage] += 1
+            if self._passings[stage] >= int(passing):
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+def install() -> None:
+    """Wrap what is passed at each stage."""
+    points = _Failpoints(_plan_path(Path(os.environ["GREENROOM_DATA_DIR"]).parent))
+    _install_for_messages(points)
+    _install_for_transactions(points)
+    _install_for_files_and_acts(points)
+    _install_for_migrations(points)
+
+
+def _before(points: _Failpoints, owner: Any, name: str, stage: str) -> None:
+    original = getattr(owner, name)
+
+    @wraps(original)
+    def wrapper(*arguments: Any, **options: Any) -> Any:
+        points.reach(stage)
+        return original(*arguments, **options)
+
+    setattr(owner, name, wrapper)
+
+
+def _after(points: _Failpoints, owner: Any, name: str, stage: str) -> None:
+    original = getattr(owner, name)
+
+    @wraps(original)
+    def wrapper(*arguments: Any, **options: Any) -> Any:
+        result = original(*arguments, **options)
+        points.reach(stage)
+        return result
+
+    setattr(owner, name, wrapper)
+
+
+def _install_for_messages(points: _Failpoints) -> None:
+    from app.chat import delivery
+    from app.chat.journal import Journal
+    from app.net.connection import Connection
+    from app.wire.ndjson import NdjsonWire
+    from app.wire.text import TextWire
+
+    _before(points, TextWire, "feed", "receive")
+    _before(points, NdjsonWire, "feed", "receive")
+    _after(points, Journal, "append", "append")
+    _before(points, delivery.Delivery, "send", "release")
+    _stop_among_readers(points, delivery._Page)
+    show = Connection.show
+
+    def show_last(self: Connection, *shown: Any) -> None:
+        if type(shown[0]).__name__ == "Stored":
+            points.reach("before answers")
+        show(self, *shown)
+
+    Connection.show = show_last  # type: ignore[method-assign]
+
+
+def _stop_among_readers(points: _Failpoints, page: Any) -> None:
+    sends: Callable[..., Iterator[object]] = page.sends
+
+    def some_sends(self: Any) -> Iterator[object]:
+        for place, each in enumerate(sends(self)):
+            if place:
+                points.reach("mid fan-out")
+            yield each
+
+    page.sends = some_sends
+
+
+def _install_for_transactions(points: _Failpoints) -> None:
+    from sqlalchemy import Engine, event
+    from sqlalchemy.engine.default import DefaultDialect
+
+    from app.store import messages
+
+    store, commit = messages.store, DefaultDialect.do_commit
+
+    def store_batch(connection: Any, batch: Any) -> Any:
+        points.reach("begin")
+        points.inserting = connection.connection.dbapi_connection
+        return store(connection, batch)
+
+    def do_commit(self: Any, connection: Any) -> None:
+        has_messages = points.inserting is connection.dbapi_connection
+        points.inserting = None if has_messages else points.inserting
+        if points.is_migrating:
+            points.reach("before migration's commit")
+        elif has_messages:
+            points.reach("before commit")
+        commit(self, connection)
+        if has_messages:
+            points.reach("after commit")
+
+    messages.store = store_batch
+    DefaultDialect.do_commit = do_commit  # type: ignore[method-assign]
+
+    @event.listens_for(Engine, "after_cursor_execute")
+    def _executed(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if points.is_migrating and not statement.startswith(("PRAGMA", "SELECT")):
+            points.reach("migration step")
+        elif statement.startswith("INSERT INTO messages"):
+            points.reach("insert")
+
+
+def _install_for_files_and_acts(points: _Failpoints) -> None:
+    from app.chat.acts import Acts
+    from app.chat.transfers import Incoming
+    from app.store import audit, files
+
+    _before(points, Incoming, "reserve", "file begun")
+    _after(points, files, "add_chunk", "upload chunk")
+    _after(points, Incoming, "add", "chunk kept")
+    _after(points, Incoming, "complete", "file whole")
+    _after(points, audit, "record", "ban recorded")
+    _after(points, Acts, "write", "ban written")
+
+
+def _install_for_migrations(points: _Failpoints) -> None:
+    from app.store import migration, opening
+
+    migrate = migration.migrate
+
+    def migrate_step_by_step(url: str) -> None:
+        points.is_migrating = True
+        migrate(url)
+        points.is_migrating = False
+
+    migration.migrate = migrate_step_by_step
+    _after(points, opening, "_back_up", "copied before migration")
+    _after(points, migration, "migrate", "migrated")
