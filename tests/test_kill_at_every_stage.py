@@ -1,7 +1,6 @@
 """A server that is killed, at whatever stage, has kept all that it promised: see failpoints.py."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
