@@ -7,7 +7,7 @@ import pytest
 from tests.disk_recorder import sqlite_library
 from tests.power_loss import History, cut_often
 
-CUTS = 40
+CUTS = 30
 
 pytestmark = pytest.mark.skipif(
     sqlite_library() is None, reason="the file functions of Python's SQLite can't be replaced here"
