@@ -58,13 +58,12 @@ def fill_log(database: Path) -> None:
     os._exit(0)  # as if killed: closing would empty the log
 
 
-def recover(server: Server, core: int, files: Path) -> float:
-    """Return the seconds from exec to the first login answered, on a copy of the files."""
+def recover(server: Server, core: int, files: Path, *suffixes: str) -> float:
+    """Return the seconds from exec to the first login answered, on a copy of some of the files."""
     with tempfile.TemporaryDirectory(prefix="greenroom-bench-") as name:
         folder = Path(name)
-        for path in files.glob("greenroom.db*"):
-            if not path.name.endswith("-shm"):
-                shutil.copy(path, folder)
+        for suffix in suffixes:
+            shutil.copy(files / f"greenroom.db{suffix}", folder)
         os.sync()  # what was copied is not for the server to write
         began = time.monotonic()
         with (
@@ -77,15 +76,20 @@ def recover(server: Server, core: int, files: Path) -> float:
     return seconds
 
 
-def measure(server: Server, core: int, runs: int) -> list[float]:
-    """Return the seconds of each run. Raises BenchError."""
+def measure(server: Server, core: int, runs: int) -> tuple[list[float], list[float]]:
+    """Return the seconds of each run, and of as many without a log. Raises BenchError."""
     with tempfile.TemporaryDirectory(prefix="greenroom-bench-") as name:
         folder = Path(name)
         make_room(server, core, folder)
         subprocess.run(
             [sys.executable, __file__, "--fill", str(folder / "greenroom.db")], check=True
         )
-        return [recover(server, core, folder) for _ in range(runs)]
+        pairs = [
+            (recover(server, core, folder, "", "-wal"), recover(server, core, folder, ""))
+            for _ in range(runs)
+        ]
+    with_log, without = zip(*pairs, strict=True)
+    return list(with_log), list(without)
 
 
 def main() -> int | str:
@@ -100,13 +104,14 @@ def main() -> int | str:
     os.sched_setaffinity(0, cores.generator)
     try:
         with alone(Console(stderr=True).print):
-            seconds = measure(server, cores.server, options.runs)
+            seconds, without = measure(server, cores.server, options.runs)
     except (BenchError, OSError, subprocess.SubprocessError, KeyboardInterrupt) as error:
         return f"no figures: {str(error) or 'interrupted'}"
     console.print(
         f"serving after a kill with a log of {LOG_BYTES / 1e6:.0f} MB: median"
         f" {median(seconds):.2f} s, worst {max(seconds):.2f} s of {len(seconds)};"
-        f" the bar is a median of {MEDIAN_SECONDS_MAX:.0f} s"
+        f" without a log {median(without):.2f} s; the bar is a median of"
+        f" {MEDIAN_SECONDS_MAX:.0f} s"
     )
     for name, text in describe([server], cores).items():
         console.print(f"{name}: {text}", markup=False, highlight=False)
