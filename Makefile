@@ -24,7 +24,7 @@ check: $(VENV)/installed-dev ## Lint and types
 	$(BIN)/mypy
 
 bench: $(VENV)/installed ## Measure the server and the peers that are installed; ARGS=--help
-	$(BIN)/python bench/fanout.py $(ARGS)
+	$(BIN)/python bench $(ARGS)
 
 fuzz: $(VENV)/installed-dev ## Feed the wires 100,000 inputs each, other ones each time; ARGS=-x
 	$(BIN)/python -m pytest --hypothesis-profile=fuzz tests/test_fuzz.py $(ARGS)

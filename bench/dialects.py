@@ -13,9 +13,9 @@ STAMP = re.compile(rb"\^(\d{19})")
 PASSWORD = "greenroom-4-the-bench"  # of accounts that live for one run, on loopback
 
 
-def body(number: int) -> bytes:
-    """Return a message body of BODY_BYTES that carries `number`, a sequence number or a time."""
-    return (b"%s%019d" % (MARKER, number)).ljust(BODY_BYTES, b".")
+def body(number: int, size_bytes: int = BODY_BYTES) -> bytes:
+    """Return a message body that carries `number`, a sequence number or a time."""
+    return (b"%s%019d" % (MARKER, number)).ljust(size_bytes, b".")
 
 
 def numbers(data: bytes) -> list[int]:
@@ -35,6 +35,7 @@ class Dialect(Protocol):
 
     echoes: bool  # whether speakers get their own messages
     speaks_apart: bool  # whether a connection that reads a room cannot speak
+    greets_before_tls: bool  # whether the server has the first word, before the handshake
     refusal: bytes  # starts the server's complaints
 
     def hello(self, name: str) -> Exchange:
@@ -59,6 +60,7 @@ class Greenroom:
 
     echoes = True
     speaks_apart = False
+    greets_before_tls = False
     refusal = b"Error: "
 
     def hello(self, name: str) -> Exchange:
@@ -87,6 +89,7 @@ class Ndjson:
 
     echoes = True
     speaks_apart = False
+    greets_before_tls = False
     refusal = b'"ok":false'
 
     def hello(self, name: str) -> Exchange:
@@ -112,12 +115,18 @@ class Ndjson:
         """Speak; the answer that says that it is stored is read and not counted."""
         return b'{"op":"say","room":"%s","body":"%s"}\n' % (room.encode(), body)
 
+    def page(self, room: str, before_id: int, count: int) -> Exchange:
+        """Ask for a page of history; its `last_id` is what comes last of it."""
+        request = f'{{"op":"history","room":"{room}","before":{before_id},"count":{count}}}\n'
+        return Exchange(request.encode(), b'"last_id":')
+
 
 class Redis:
     """RESP2, raw. A subscribed connection may not publish, so speakers have a second one."""
 
     echoes = True
     speaks_apart = True
+    greets_before_tls = False
     refusal = b"-ERR"
 
     def hello(self, name: str) -> Exchange:
@@ -142,6 +151,7 @@ class Nats:
 
     echoes = True
     speaks_apart = False
+    greets_before_tls = True
     refusal = b"-ERR"
 
     def hello(self, name: str) -> Exchange:
@@ -166,6 +176,7 @@ class Irc:
 
     echoes = False
     speaks_apart = False
+    greets_before_tls = False
     refusal = b"ERROR "
 
     def hello(self, name: str) -> Exchange:
@@ -190,6 +201,7 @@ class Relay:
 
     echoes = True
     speaks_apart = False
+    greets_before_tls = False
     refusal = b"Error: "
 
     def hello(self, name: str) -> Exchange:

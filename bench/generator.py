@@ -6,9 +6,11 @@ a dialect, and no server. Whatever waits here has a deadline, and raises BenchEr
 
 import select
 import socket
+import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from dialects import MARKER, Dialect, Exchange
 from process import HOST, BenchError
@@ -23,12 +25,27 @@ SETTLE_SECONDS_MAX = 60
 HEARD_BYTES = 128  # kept of what was read: longer than any answer that is looked for
 
 
+class Door(NamedTuple):
+    """How clients come in: what they speak, and whether over TLS."""
+
+    dialect: Dialect
+    tls: ssl.SSLContext | None = None
+
+
+def unchecked_tls() -> ssl.SSLContext:
+    """Return what speaks TLS with a server whose certificate nobody vouches for."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
 @dataclass(slots=True, eq=False)
 class Client:
     """A connection. It speaks through itself, or through another where readers may not speak."""
 
     name: str
     socket: socket.socket
+    dialect: Dialect
     awaited: bytes = b""  # what the answer to its question holds; empty: nothing was asked
     heard: bytes = b""  # the end of what was read while waiting for the answer
     partial_line: bytes = b""  # the end of what was read, up to which its reader has used it
@@ -41,7 +58,7 @@ class Client:
         """Send all of a short request. Raises BenchError when the server has stopped reading."""
         try:
             sent = self.socket.send(data)
-        except BlockingIOError:
+        except (BlockingIOError, ssl.SSLWantWriteError):
             sent = 0
         except ConnectionError as error:
             raise BenchError(f"{self.name} was cut: {error}") from None
@@ -52,11 +69,12 @@ class Client:
 class Crowd:
     """All clients of one run of a server. Use as a context manager: it closes them."""
 
-    def __init__(self, dialect: Dialect, port: int) -> None:
-        self.dialect = dialect
+    def __init__(self, door: Door, port: int) -> None:
+        self.dialect = door.dialect
         self.epoll = select.epoll()  # before any client: select() takes descriptors below 1,024
         self.clients: dict[int, Client] = {}
         self.unanswered = 0
+        self._door = door
         self._port = port
 
     def __enter__(self) -> "Crowd":
@@ -67,12 +85,15 @@ class Crowd:
             client.socket.close()
         self.epoll.close()
 
-    def connect(self, name: str) -> Client:
-        """Return a new, silent client."""
+    def connect(self, name: str, door: Door | None = None) -> Client:
+        """Return a new, silent client, that came in by the crowd's door or another."""
+        dialect, tls = door or self._door
         connection = socket.create_connection((HOST, self._port), CONNECT_SECONDS_MAX)
-        connection.setblocking(False)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        client = Client(name, connection)
+        if tls is not None:
+            connection = _secured(connection, tls, dialect)
+        connection.setblocking(False)
+        client = Client(name, connection, dialect)
         self.clients[connection.fileno()] = client
         self.epoll.register(connection, select.EPOLLIN)
         return client
@@ -82,21 +103,23 @@ class Crowd:
         del self.clients[client.socket.fileno()]
         client.socket.close()
 
-    def log_in(self, names: Iterable[str], hello: Callable[[str], Exchange]) -> list[Client]:
+    def log_in(
+        self, names: Iterable[str], hello: Callable[[str], Exchange], door: Door | None = None
+    ) -> list[Client]:
         """Connect a client for each name and log it in; return them in order."""
-        return self._ask_each((self.connect(name), hello(name)) for name in names)
+        return self._ask_each((self.connect(name, door), hello(name)) for name in names)
 
     def join(self, members: Iterable[Client], room: str) -> None:
         """Let the members into the room; returns when each was told so."""
-        self._ask_each((member, self.dialect.join(room)) for member in members)
+        self._ask_each((member, member.dialect.join(room)) for member in members)
 
     def leave(self, members: Iterable[Client], room: str) -> None:
         """Let the members out of the room; returns when each was told so."""
-        self._ask_each((member, self.dialect.leave(room)) for member in members)
+        self._ask_each((member, member.dialect.leave(room)) for member in members)
 
     def speaker(self, member: Client) -> Client:
         """Return the client through which the member speaks, connected when it needs one."""
-        if self.dialect.speaks_apart and member.speaker is member:
+        if member.dialect.speaks_apart and member.speaker is member:
             member.speaker = self.connect(member.name)
         return member.speaker
 
@@ -131,6 +154,13 @@ class Crowd:
             messages += sum(data.count(MARKER) for data in read)
         raise BenchError(f"still noise {SETTLE_SECONDS_MAX} s after the last request")
 
+    def rest(self, seconds: float) -> None:
+        """Do nothing but read for so long."""
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            for _ in self.receive(left):
+                pass
+
     def receive(self, seconds_max: float) -> Iterator[tuple[Client, bytes]]:
         """Wait for something to read, and yield what came, a client at a time.
 
@@ -162,6 +192,8 @@ class Crowd:
     def _read(self, client: Client) -> bytes:
         try:
             data = client.socket.recv(READ_BYTES)
+        except ssl.SSLWantReadError:  # a part of a record, or none of our business
+            return b""
         except ConnectionError as error:
             raise BenchError(f"{client.name} was cut: {error}") from None
         if not data:
@@ -175,7 +207,16 @@ class Crowd:
             client.awaited = b""
             client.heard = b""
             self.unanswered -= 1
-        elif self.dialect.refusal in read:
+        elif client.dialect.refusal in read:
             raise BenchError(f"{client.name} was refused: {read[-HEARD_BYTES:]!r}")
         else:
             client.heard = read[-HEARD_BYTES:]
+
+
+def _secured(connection: socket.socket, tls: ssl.SSLContext, dialect: Dialect) -> ssl.SSLSocket:
+    """Shake hands, and return the socket that speaks TLS. What is read is read a record at once:
+    nothing is left in it that epoll would not tell of.
+    """
+    if dialect.greets_before_tls:
+        connection.recv(READ_BYTES)
+    return tls.wrap_socket(connection)

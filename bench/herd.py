@@ -1,38 +1,31 @@
 """A herd: thousands of programs come back at once to a server that was killed while they talked.
 
-    python bench/herd.py --clients 2000 --rooms 20
-
 They log in by token and join their room with `since`, the id of the last message that they saw.
 Measured is the time from the moment when the server accepts again until each is logged in, has
 joined, and has read all that it missed. Then what each has seen, before and after, is held against
 the database: nothing may be missing, nothing there twice, nothing out of order.
 """
 
-import argparse
-import hashlib
 import json
-import os
 import selectors
-import signal
 import socket
 import sqlite3
-import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
-from statistics import quantiles
+from statistics import median, quantiles
 
-from rich.console import Console
-
+from accounts import DATABASE, make_accounts, token_of
 from dialects import Ndjson
-from fanout import count
-from machine import Cores, alone, describe, raise_descriptor_limit
-from peers import Server, greenroom
-from process import HOST, BenchError
+from loads import Figures
+from peers import Server
+from process import HOST, BenchError, ServerProcess
+from scale import Scale
 
+ROOMS = 20
 CONNECT_SECONDS_MAX = 30
 READ_BYTES = 262_144
 PHASE_SECONDS_MAX = 120
@@ -46,7 +39,6 @@ class Program:
 
     def __init__(self, number: int, room: str) -> None:
         self.name = f"p{number}"
-        self.token = f"token-of-{number}"
         self.room = room
         self.seen: list[int] = []
         self.is_back = False
@@ -61,7 +53,7 @@ class Program:
         self.socket.setblocking(False)
         since = self.seen[-1] if self.seen else 0
         join = json.dumps({"op": "join", "room": self.room, "since": since})
-        self.socket.send(_dialect.login(self.token).request + join.encode() + b"\n")
+        self.socket.send(_dialect.login(token_of(self.name)).request + join.encode() + b"\n")
         self.socket.send(b'{"op":"ping"}\n')
         return self.socket
 
@@ -134,63 +126,23 @@ class Herd:
             self.read(0.05)
 
 
-def main() -> int | str:
-    """Play it; return what sys.exit takes."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument("--clients", type=count, default=2_000)
-    parser.add_argument("--rooms", type=count, default=20)
-    parser.add_argument("--rounds", type=count, default=1)
-    arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # through every finally
-    cores = Cores.divided()
-    os.sched_setaffinity(0, cores.generator)
-    server, console = greenroom("full"), Console(highlight=False)
-    try:
-        raise_descriptor_limit()
-        with alone(say=console.print):
-            for _ in range(arguments.rounds):
-                for line in play(server, cores.server, arguments.clients, arguments.rooms):
-                    console.print(line)
-    except (BenchError, OSError, KeyboardInterrupt) as error:
-        return f"no figures: {str(error) or 'interrupted'}"
-    for name, value in describe([server], cores).items():
-        console.print(f"{name}: {value}")
-    return 0
-
-
-def play(server: Server, core: int, clients: int, rooms: int) -> Iterator[str]:
+def come_back(server: Server, core: int, scale: Scale) -> Figures:
     """Let the herd talk, kill the server, start it again, and let all come back."""
-    programs = [Program(number, f"room{number % rooms}") for number in range(clients)]
-    speakers, absent = programs[:rooms], programs[clients // 2 :]
+    programs = [Program(number, f"room{number % ROOMS}") for number in range(scale.herd)]
     herd = Herd(programs)
     with tempfile.TemporaryDirectory(prefix="greenroom-bench-") as name:
         folder = Path(name)
         with server.started(core, folder) as process:
-            port = process.accepting_port()
-            _wait_until_served(port)
-            _make_accounts(folder / "greenroom.db", programs)
-            herd.connect(programs, port)
-            herd.read_until(lambda: all(each.is_back for each in programs), "all are in")
-            herd.hang_up(absent)
-            _talk(herd, speakers, MISSED_BEFORE * rooms)
-            seen = sum(len(each.seen) for each in speakers)
-            for number in range(IN_FLIGHT_MAX):
-                speakers[number % rooms].say(number)
-            herd.read_until(
-                lambda: sum(len(each.seen) for each in speakers) > seen, "one of those is seen"
-            )
-            process.kill()
-        herd.read_until(lambda: not any(each.socket for each in programs), "all know that it died")
+            _talk_until_killed(process, folder, herd)
         killed_at = time.monotonic()
         with server.started(core, folder) as process:
             port = process.accepting_port()
             accepting_at = time.monotonic()
             herd.connect(programs, port)
             herd.read_until(lambda: all(each.is_back for each in programs), "all are back")
-            back = [each.answered_at - accepting_at for each in programs]
             cpu_seconds = process.cpu_seconds()
-            _talk(herd, speakers, rooms)
-            stored = _stored(folder / "greenroom.db")
+            _talk(herd, programs[:ROOMS], ROOMS)
+            stored = _stored(folder)
             herd.read_until(
                 lambda: all(len(each.seen) >= len(stored[each.room]) for each in programs),
                 "all have seen all",
@@ -200,13 +152,34 @@ def play(server: Server, core: int, clients: int, rooms: int) -> Iterator[str]:
     for program in programs:
         if program.seen != stored[program.room]:
             raise BenchError(f"{program.name} saw {program.seen}, of {stored[program.room]}")
-    cuts = quantiles(back, n=100)
-    yield (
-        f"{clients} programs in {rooms} rooms, {sum(map(len, stored.values()))} messages:"
-        f" all back and complete {max(back):.2f} s after the port accepts again (p50"
-        f" {cuts[49]:.2f}, p99 {cuts[98]:.2f}), {accepting_at - killed_at:.2f} s after the restart;"
-        f" {cpu_seconds:.2f} s of the server's CPU. Nothing missed, nothing twice."
-    )
+    back = sorted(each.answered_at - accepting_at for each in programs)
+    return {
+        "back_p50_seconds": median(back),
+        "back_p99_seconds": quantiles(back, n=100)[98],
+        "back_last_seconds": back[-1],
+        "restart_seconds": accepting_at - killed_at,
+        "server_cpu_seconds": cpu_seconds,
+        "programs": len(programs),
+    }
+
+
+def _talk_until_killed(process: ServerProcess, folder: Path, herd: Herd) -> None:
+    """Let all talk, and half of them leave; kill the server while messages are under way."""
+    programs = herd.programs
+    speakers, absent = programs[:ROOMS], programs[len(programs) // 2 :]
+    port = process.accepting_port()
+    _wait_until_served(port)
+    make_accounts(folder, [program.name for program in programs])
+    herd.connect(programs, port)
+    herd.read_until(lambda: all(each.is_back for each in programs), "all are in")
+    herd.hang_up(absent)
+    _talk(herd, speakers, MISSED_BEFORE * ROOMS)
+    seen = sum(len(each.seen) for each in speakers)
+    for number in range(IN_FLIGHT_MAX):
+        speakers[number % ROOMS].say(number)
+    herd.read_until(lambda: sum(len(each.seen) for each in speakers) > seen, "one of those is seen")
+    process.kill()
+    herd.read_until(lambda: not any(each.socket for each in programs), "all know that it died")
 
 
 def _wait_until_served(port: int) -> None:
@@ -214,24 +187,6 @@ def _wait_until_served(port: int) -> None:
     with socket.create_connection((HOST, port), CONNECT_SECONDS_MAX) as connection:
         connection.send(b'{"op":"ping"}\n')
         connection.recv(READ_BYTES)
-
-
-def _make_accounts(database: Path, programs: Sequence[Program]) -> None:
-    """Write accounts with tokens, beside the server: to hash 2,000 passwords takes a minute."""
-    now_ms = time.time_ns() // 1_000_000
-    with closing(sqlite3.connect(database)) as connection, connection:
-        for number, program in enumerate(programs, 1):
-            connection.execute(
-                "INSERT INTO users (id, name, key, skeleton, password_hash, is_admin, is_disabled,"
-                " private_seen_id, created_at) VALUES (?, ?, ?, ?, '', FALSE, FALSE, 0, ?)",
-                (number, program.name, program.name, program.name, now_ms),
-            )
-            digest = hashlib.sha256(program.token.encode()).digest()
-            connection.execute(
-                "INSERT INTO tokens (user_id, digest, label, made_at, used_at)"
-                " VALUES (?, ?, 'herd', ?, ?)",
-                (number, digest, now_ms, now_ms),
-            )
 
 
 def _talk(herd: Herd, speakers: Sequence[Program], messages: int) -> None:
@@ -245,17 +200,13 @@ def _talk(herd: Herd, speakers: Sequence[Program], messages: int) -> None:
     )
 
 
-def _stored(database: Path) -> dict[str, list[int]]:
+def _stored(folder: Path) -> dict[str, list[int]]:
     """Return the ids of each room's messages, in their order."""
     stored: defaultdict[str, list[int]] = defaultdict(list)
-    with closing(sqlite3.connect(database)) as connection:
+    with closing(sqlite3.connect(folder / DATABASE)) as connection:
         for room, message_id in connection.execute(
             "SELECT rooms.name, messages.id FROM messages JOIN rooms ON rooms.id = room_id"
             " ORDER BY messages.id"
         ):
             stored[room].append(message_id)
     return stored
-
-
-if __name__ == "__main__":
-    sys.exit(main())

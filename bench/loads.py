@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from statistics import quantiles
 from typing import Protocol
 
-from dialects import MARKER, body, numbers
+from dialects import BODY_BYTES, MARKER, body, numbers
 from generator import Client, Crowd
 from process import BenchError
 
@@ -126,6 +126,7 @@ class Steady:
         readers_per_message: int,
         messages_per_second: int,
         messages: int,
+        body_bytes: int = BODY_BYTES,
     ) -> None:
         """`turns` says who speaks in which room, over and over until `messages` are sent."""
         self.deliveries = messages * readers_per_message
@@ -134,6 +135,7 @@ class Steady:
         self._readers_per_message = readers_per_message
         self._interval_ns = NS_PER_SECOND // messages_per_second
         self._messages = messages
+        self._body_bytes = body_bytes
         self._start_ns = 0
         self._latencies_ns: list[int] = []
         self._lateness_ns: list[int] = []
@@ -172,7 +174,7 @@ class Steady:
             self._read(-late_ns / NS_PER_SECOND)
             return
         speaker, room = self._turns[sent % len(self._turns)]
-        speaker.send(self._crowd.dialect.say(room, body(time.monotonic_ns())))
+        speaker.send(speaker.dialect.say(room, body(time.monotonic_ns(), self._body_bytes)))
         self._lateness_ns.append(late_ns)
 
     def finish(self) -> None:

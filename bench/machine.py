@@ -8,7 +8,9 @@ import fcntl
 import os
 import platform
 import resource
+import signal
 import sqlite3
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -50,6 +52,19 @@ class Cores:
     def __str__(self) -> str:
         others = ", ".join(str(cpu) for cpu in sorted(self.generator))
         return f"servers on CPU {self.server}, the generator on {others}"
+
+
+def measured(play: Callable[[Cores], int]) -> int | str:
+    """Run what measures, alone on a machine whose cores are divided; return what sys.exit takes."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # through every finally
+    cores = Cores.divided()
+    os.sched_setaffinity(0, cores.generator)
+    try:
+        raise_descriptor_limit()
+        with alone(say=lambda text: print(text, file=sys.stderr)):
+            return play(cores)
+    except (BenchError, OSError, KeyboardInterrupt) as error:
+        return f"no figures: {str(error) or 'interrupted'}"
 
 
 @contextlib.contextmanager

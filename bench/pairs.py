@@ -1,71 +1,106 @@
-"""Two servers next to each other: what one costs a delivery, in parts of what the other does.
+"""Two servers next to each other: what one's figures are, in parts of the other's; what moved.
 
 The machine is noisier than most differences that are looked for. So what is compared is played
 right after each other, again and again. The ratio is the median of the pairs', without those in
-which others had the server's core for too long, unless all are such. Beside it stands how the best
-of each compare: whatever else runs makes a delivery dearer, and never cheaper.
+which others had the server's core for too long, unless all are such. It has moved when that can't
+be chance (where the true median lies, with 95 % confidence, all is on one side of 1) and is worth a
+word (MOVED_MIN). Beside it stands how the best of each compare: whatever else runs makes a delivery
+dearer, and never cheaper.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import comb
 from statistics import median
-from typing import NamedTuple
 
-from rich.console import Console
-from rich.table import Table
+from loads import Figures
+from report import DIAGNOSTIC
+from results import CORE_LOST_SHARE_MAX, MORE_IS_BETTER, Result
 
-from report import CORE_LOST_SHARE_MAX, Result
+CHANCE_MAX = 0.05  # that the true median lies outside of the interval
+MOVED_MIN = 0.05  # of the ratio from 1: less than that comes from where the memory happens to lie
+NOISE, BETTER, WORSE, TOO_FEW = "", "better", "worse", "too few pairs"
 
 
-class Pair(NamedTuple):
-    """What a delivery cost each of the two, in microseconds of CPU; what of the core was lost."""
+@dataclass(frozen=True)
+class Movement:
+    """One figure of one scene, in all pairs that are used."""
 
-    first_us: float
-    second_us: float
-    lost_share: float
+    scene: str
+    figure: str
+    before: Sequence[float]
+    after: Sequence[float]
+    pairs_played: int
+
+    @property
+    def ratios(self) -> list[float]:
+        """How many times the first one's figure the second one's is, in each pair; sorted."""
+        return sorted(two / one for one, two in zip(self.before, self.after, strict=True))
 
     @property
     def ratio(self) -> float:
-        """How many times the first one's cost the second one's is."""
-        return self.second_us / self.first_us
+        """The median of the pairs'."""
+        return median(self.ratios)
+
+    @property
+    def ratio_at_best(self) -> float:
+        """The best of the one over the best of the other."""
+        best = max if self.figure in MORE_IS_BETTER else min
+        return best(self.after) / best(self.before)
+
+    @property
+    def verdict(self) -> str:
+        """Whether it moved, and whereto."""
+        interval = median_interval(self.ratios)
+        if interval is None:
+            return TOO_FEW
+        low, high = interval
+        if low <= 1 <= high or abs(self.ratio - 1) < MOVED_MIN:
+            return NOISE
+        return BETTER if (self.ratio > 1) == (self.figure in MORE_IS_BETTER) else WORSE
 
 
-def show(results: Sequence[Result], first: str, second: str, machine: Mapping[str, str]) -> None:
-    """Print for each scene the medians of both, of the pairs' ratios, and how far those spread."""
-    console = Console()
-    table = Table("scene", f"{first}\nCPU us", f"{second}\nCPU us", "ratio")
-    for heading in ("of the pairs", "at best", "pairs"):
-        table.add_column(heading)
+def median_interval(values: Sequence[float]) -> tuple[float, float] | None:
+    """Return between which of the sorted values the true median lies, but for CHANCE_MAX.
+
+    Of n values it is below the k lowest as rarely as n coins show fewer than k heads; that needs no
+    word on how noise is spread. None when there are fewer than six values: then nothing is as rare.
+    """
+    count, left_out, chance = len(values), 0, 0.0
+    while count and (chance := chance + 2 * comb(count, left_out) / 2**count) <= CHANCE_MAX:
+        left_out += 1
+    return (values[left_out - 1], values[-left_out]) if left_out else None
+
+
+def movements(results: Sequence[Result], before: str, after: str) -> Iterator[Movement]:
+    """Yield what can be compared of what both servers have played in the same rounds."""
     for scene in dict.fromkeys(result.scene for result in results):
-        pairs = list(_pairs([each for each in results if each.scene == scene], first, second))
-        if pairs:
-            table.add_row(scene, *_cells(pairs))
-    console.print(table)
-    for name, value in machine.items():
-        console.print(f"{name}: {value}", highlight=False)
-    for result in results:
-        if result.failure:
-            console.print(f"{result.scene}, {result.server}: {result.failure}")
+        pairs = list(_pairs([each for each in results if each.scene == scene], before, after))
+        quiet = [pair for pair in pairs if _lost_share(pair) <= CORE_LOST_SHARE_MAX] or pairs
+        for name in _compared(quiet):
+            firsts, seconds = (
+                [figures[name] for figures in side] for side in zip(*quiet, strict=True)
+            )
+            yield Movement(scene, name, firsts, seconds, len(pairs))
 
 
-def _pairs(results: Iterable[Result], first: str, second: str) -> Iterator[Pair]:
-    """Yield what both have played in the same round."""
+def _pairs(results: Sequence[Result], one: str, two: str) -> Iterator[tuple[Figures, Figures]]:
     played = {(each.server, each.round): each.figures for each in results if each.figures}
     for number in sorted({number for _, number in played}):
-        if (first, number) in played and (second, number) in played:
-            both = played[first, number], played[second, number]
-            first_us, second_us = (figures["cpu_us_per_delivery"] for figures in both)
-            lost_share = max(figures["server_core_lost_share"] for figures in both)
-            yield Pair(first_us, second_us, lost_share)
+        if (one, number) in played and (two, number) in played:
+            yield played[one, number], played[two, number]
 
 
-def _cells(pairs: Sequence[Pair]) -> Iterator[str]:
-    """Yield what stands behind the scene."""
-    quiet = [pair for pair in pairs if pair.lost_share <= CORE_LOST_SHARE_MAX] or pairs
-    ratios = sorted(pair.ratio for pair in quiet)
-    best = min(pair.second_us for pair in pairs) / min(pair.first_us for pair in pairs)
-    yield f"{median(pair.first_us for pair in quiet):.3f}"
-    yield f"{median(pair.second_us for pair in quiet):.3f}"
-    yield f"{median(ratios):.3f}"
-    yield f"{ratios[0]:.2f} to {ratios[-1]:.2f}"
-    yield f"{best:.3f}"
-    yield f"{len(quiet)} of {len(pairs)}"
+def _lost_share(pair: tuple[Figures, Figures]) -> float:
+    return max(figures.get("server_core_lost_share", 0.0) for figures in pair)
+
+
+def _compared(pairs: Sequence[tuple[Figures, Figures]]) -> Iterator[str]:
+    """Yield the names of figures that say something: no sizes of the scene, and no paces."""
+    every = [figures for pair in pairs for figures in pair]
+    for name in every[0] if every else ():
+        values = [figures.get(name, 0.0) for figures in every]
+        is_pace = name == "deliveries_per_second" and "latency_p50_ms" in every[0]
+        is_given = len(set(values)) == 1
+        if min(values) > 0 and not (is_pace or is_given or name.endswith(DIAGNOSTIC)):
+            yield name

@@ -12,11 +12,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import dialects
-from generator import Crowd
+from generator import Crowd, Door, unchecked_tls
 from process import HOST, REPOSITORY, BenchError, ServerProcess, free_port, running
 
 GREENROOM = "greenroom"
@@ -34,6 +34,14 @@ maxclients {CONNECTIONS_MAX}
 client-output-buffer-limit pubsub 0 0 0
 """
 
+REDIS_TLS = """
+port 0
+tls-port {port}
+tls-cert-file {folder}/tls-cert.pem
+tls-key-file {folder}/tls-key.pem
+tls-auth-clients no
+"""
+
 NATS_CONFIGURATION = f"""
 host: "{HOST}"
 port: {{port}}
@@ -43,6 +51,13 @@ write_deadline: "60s"
 ping_interval: "1h"
 """
 
+NATS_TLS = """
+tls {{
+  cert_file: "{folder}/tls-cert.pem"
+  key_file: "{folder}/tls-key.pem"
+}}
+"""
+
 NGIRCD_CONFIGURATION = f"""
 [Global]
 Name = irc.bench.invalid
@@ -50,7 +65,7 @@ Info = bench
 AdminInfo1 = bench
 AdminEMail = bench@bench.invalid
 Listen = {HOST}
-Ports = {{port}}
+Ports = {{plain_port}}
 MotdPhrase = bench
 [Limits]
 MaxConnections = 0
@@ -65,11 +80,20 @@ Ident = no
 PAM = no
 IncludeDir = {{folder}}
 """
+NGIRCD_TLS = """
+[SSL]
+CertFile = {folder}/tls-cert.pem
+KeyFile = {folder}/tls-key.pem
+Ports = {port}
+"""
 
 
 @dataclass(frozen=True)
 class Server:
-    """One contender. `{port}`, `{folder}` and `{configuration}` are filled in when it starts."""
+    """One contender. `{port}`, `{folder}` and `{configuration}` are filled in when it starts.
+
+    `{plain_port}` is the same as `{port}`, but over TLS: then it is one that nobody asks for.
+    """
 
     name: str
     dialect: dialects.Dialect
@@ -78,12 +102,35 @@ class Server:
     version_command: tuple[str, ...] = ()
     configuration: str = ""
     environment: dict[str, str] = field(default_factory=dict)
+    tls_configuration: str = ""  # to be added to the configuration; with the next, how to speak TLS
+    tls_environment: dict[str, str] = field(default_factory=dict)
+    is_over_tls: bool = False
+    is_ours: bool = False  # this repository's, of whatever revision
     exits_with_0: bool = False  # on SIGTERM; what others do is their business
 
     @property
     def is_here(self) -> bool:
         """Whether it can be started."""
         return shutil.which(self.needs) is not None or Path(self.needs).is_file()
+
+    @property
+    def can_tls(self) -> bool:
+        """Whether `over_tls` has any meaning."""
+        return bool(self.tls_configuration or self.tls_environment)
+
+    def over_tls(self) -> "Server":
+        """Return the same server that speaks TLS at its port, under a certificate of its own."""
+        return replace(
+            self,
+            configuration=self.configuration + self.tls_configuration,
+            environment=self.environment | self.tls_environment,
+            is_over_tls=True,
+        )
+
+    @property
+    def door(self) -> Door:
+        """How its clients come in."""
+        return Door(self.dialect, unchecked_tls() if self.is_over_tls else None)
 
     @property
     def version(self) -> str:
@@ -103,10 +150,14 @@ class Server:
         """
         configuration = folder / "server.conf"
         port = free_port()
-        places = {"port": port, "folder": folder, "configuration": configuration}
+        plain_port = free_port() if self.is_over_tls else port
+        places = {"port": port, "plain_port": plain_port, "folder": folder}
+        places["configuration"] = configuration
         configuration.write_text(self.configuration.format_map(places))
         command = [part.format_map(places) for part in self.command]
         own = {key: value.format_map(places) for key, value in self.environment.items()}
+        if self.is_over_tls:
+            _make_certificate(folder)
         with running(command, _environment() | own, port, folder, core) as process:
             yield process
 
@@ -126,7 +177,7 @@ def served(server: Server, core: int) -> Iterator[tuple[ServerProcess, Crowd]]:
         tempfile.TemporaryDirectory(prefix="greenroom-bench-") as folder,
         server.started(core, Path(folder)) as process,
     ):
-        with Crowd(server.dialect, process.accepting_port()) as crowd:
+        with Crowd(server.door, process.accepting_port()) as crowd:
             yield process, crowd
         server.check_exit(process.stop())
 
@@ -136,14 +187,23 @@ def _environment() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if not key.startswith("GREENROOM_")}
 
 
-def greenroom(durability: str) -> Server:
-    """Return this repository's server, with the limits off that keep one address from flooding."""
+def _make_certificate(folder: Path) -> None:
+    """Write tls-cert.pem and tls-key.pem. Raises BenchError."""
+    command = [sys.executable, str(MANAGE), "selfsigned", "--directory", str(folder), "--force"]
+    made = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if made.returncode:
+        raise BenchError(f"no certificate: {made.stderr}")
+
+
+def greenroom(durability: str, name: str = GREENROOM, checkout: Path = REPOSITORY) -> Server:
+    """Return the server of a checkout, with the limits off that keep one address from flooding."""
+    manage = checkout / "manage.py"
     return Server(
-        name=GREENROOM,
+        name=name,
         dialect=dialects.Greenroom(),
-        needs=str(MANAGE),
-        command=(sys.executable, str(MANAGE), "runserver", f"{HOST}:{{port}}"),
-        version_command=("git", "-C", str(REPOSITORY), "describe", "--always", "--dirty"),
+        needs=str(manage),
+        command=(sys.executable, str(manage), "runserver", f"{HOST}:{{port}}"),
+        version_command=("git", "-C", str(checkout), "describe", "--always", "--dirty"),
         environment={
             "GREENROOM_DATA_DIR": "{folder}",
             "GREENROOM_DURABILITY": durability,
@@ -154,6 +214,11 @@ def greenroom(durability: str) -> Server:
             "GREENROOM_REGISTRATIONS_PER_IP_PER_HOUR": "0",
             "GREENROOM_CONNECTIONS_MAX": str(CONNECTIONS_MAX),
         },
+        tls_environment={
+            "GREENROOM_TLS_CERT": "{folder}/tls-cert.pem",
+            "GREENROOM_TLS_KEY": "{folder}/tls-key.pem",
+        },
+        is_ours=True,
         exits_with_0=True,
     )
 
@@ -166,6 +231,7 @@ PEERS = (
         version_command=("redis-server", "--version"),
         command=("redis-server", "{configuration}"),
         configuration=REDIS_CONFIGURATION,
+        tls_configuration=REDIS_TLS,
     ),
     Server(
         name="nats",
@@ -174,6 +240,7 @@ PEERS = (
         version_command=("nats-server", "--version"),
         command=("nats-server", "--config", "{configuration}"),
         configuration=NATS_CONFIGURATION,
+        tls_configuration=NATS_TLS,
     ),
     Server(
         name="ngircd",
@@ -182,6 +249,7 @@ PEERS = (
         version_command=("ngircd", "--version"),
         command=("ngircd", "--nodaemon", "--config", "{configuration}"),
         configuration=NGIRCD_CONFIGURATION,
+        tls_configuration=NGIRCD_TLS,
     ),
     Server(
         name=RELAY,

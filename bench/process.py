@@ -16,6 +16,7 @@ HOST = "127.0.0.1"
 REPOSITORY = Path(__file__).resolve().parents[1]
 START_SECONDS_MAX = 60  # from exec to an accepting port; a database of a million messages included
 STOP_SECONDS_MAX = 15  # from SIGTERM to exit, before SIGKILL
+LOG = "server.log"
 LOG_BYTES_SHOWN = 2_000  # of a server's log, when it did not start
 BYTES_PER_KIB = 1_024
 
@@ -27,12 +28,14 @@ class BenchError(Exception):
 class ServerProcess:
     """A running server. Use `running`, which stops it whatever happens."""
 
-    def __init__(self, process: subprocess.Popen[bytes], port: int, core: int, log: Path) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], port: int, core: int, folder: Path
+    ) -> None:
         self.pid = process.pid
         self.core = core
+        self.folder = folder
         self._port = port
         self._process = process
-        self._log = log
 
     def accepting_port(self) -> int:
         """Wait until the port accepts a connection, and return it. Raises BenchError."""
@@ -89,7 +92,7 @@ class ServerProcess:
         raise BenchError(f"no {field} in /proc/{self.pid}/status")
 
     def _last_words(self) -> str:
-        return self._log.read_bytes()[-LOG_BYTES_SHOWN:].decode(errors="replace").strip()
+        return (self.folder / LOG).read_bytes()[-LOG_BYTES_SHOWN:].decode(errors="replace").strip()
 
 
 @contextlib.contextmanager
@@ -98,11 +101,10 @@ def running(
 ) -> Iterator[ServerProcess]:
     """Start `command` in `folder`, pinned to `core`; kill it at the end if it still runs.
 
-    Its log is `folder`/server.log. The pin is set before exec, so that runtimes which count the
+    Its log is LOG there. The pin is set before exec, so that runtimes which count the
     CPUs at their start (Go) count one.
     """
-    log = folder / "server.log"
-    with log.open("ab") as output:
+    with (folder / LOG).open("ab") as output:
         process = subprocess.Popen(
             command,
             cwd=folder,
@@ -112,7 +114,7 @@ def running(
             stderr=output,
             preexec_fn=lambda: os.sched_setaffinity(0, {core}),
         )
-    server = ServerProcess(process, port, core, log)
+    server = ServerProcess(process, port, core, folder)
     try:
         yield server
     finally:

@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from dialects import BODY_BYTES
 from generator import Client, Crowd
 from loads import Burst, Figures, Load, Steady
 from meter import Meter, Usage
 from process import BenchError, ServerProcess
+from scale import Scale
 
 BURST_SPEAKERS = 10
 US_PER_SECOND = 1_000_000
@@ -65,6 +67,7 @@ class SteadyScene:
     speakers_per_room: int
     messages_per_second: int
     seconds: int
+    body_bytes: int = BODY_BYTES
 
     @property
     def members(self) -> int:
@@ -88,7 +91,7 @@ class SteadyScene:
         ]
         readers = self.room_size if crowd.dialect.echoes else self.room_size - 1
         messages = self.messages_per_second * self.seconds
-        return Steady(crowd, turns, readers, self.messages_per_second, messages)
+        return Steady(crowd, turns, readers, self.messages_per_second, messages, self.body_bytes)
 
 
 def play(scene: Scene, crowd: Crowd, members: Sequence[Client], server: ServerProcess) -> Figures:
@@ -123,14 +126,16 @@ def costs(usage: Usage, deliveries: int, server: ServerProcess) -> Figures:
     } | usage.shares()
 
 
-def shared_scenes(messages: int | None, seconds: int) -> list[Scene]:
-    """Return the scenes every server plays, in order.
-
-    `messages` is what each speaker of a burst sends; None: enough for some seconds.
-    """
+def shared_scenes(scale: Scale) -> list[Scene]:
+    """Return the scenes every server plays, in order."""
     return [
-        BurstScene("burst200", 200, messages or 20_000),
-        BurstScene("burst1000", 1_000, messages or 5_000),
-        SteadyScene("rooms", 100, 10, 1, 2_000, seconds),
-        SteadyScene("large", 1, 500, 10, 200, seconds),
+        BurstScene("burst200", 200, scale.burst_messages),
+        BurstScene("burst1000", 1_000, scale.burst_messages // 4),
+        SteadyScene("rooms", scale.rooms, 10, 1, 20 * scale.rooms, scale.seconds),
+        large_room("large", scale),
     ]
+
+
+def large_room(name: str, scale: Scale, body_bytes: int = BODY_BYTES) -> SteadyScene:
+    """Return the scene of ten who speak to very many."""
+    return SteadyScene(name, 1, scale.large, 10, 200, scale.seconds, body_bytes)
