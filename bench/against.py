@@ -27,7 +27,7 @@ from pairs import NOISE, TOO_FEW, Movement, movements
 from peers import Server, greenroom, served
 from playing import Note, Plan, play_solos
 from process import HOST, REPOSITORY, BenchError, ServerProcess
-from quantities import quantity
+from quantities import label, quantity
 from results import Result
 from scale import Scale
 from scenes import Scene, play
@@ -154,9 +154,9 @@ def show(
     """Print each figure of both, its ratio and how far that spreads, and last what moved."""
     before, after = (server.name for server in servers)
     compared = list(movements(results, before, after))
-    table = Table("scene", "figure", box=SIMPLE)
-    for heading in (before, after, "ratio", "of the pairs", "at best", "pairs", ""):
-        table.add_column(heading, justify="right", no_wrap=True)
+    table = Table("scene", "figure", box=SIMPLE, padding=0)
+    for heading in (before, after, "ratio", "of the\npairs", "pairs", "moved"):
+        table.add_column(heading, justify="right")
     for movement in compared:
         table.add_row(*_cells(movement))
     console.print(table)
@@ -169,12 +169,11 @@ def show(
 def _cells(movement: Movement) -> Iterator[str]:
     ratios = movement.ratios
     yield movement.scene
-    yield movement.figure.replace("_", " ")
+    yield label(movement.figure)
     yield quantity(movement.figure, median(movement.before))
     yield quantity(movement.figure, median(movement.after))
     yield f"{movement.ratio:.2f}"
-    yield f"{ratios[0]:.2f} to {ratios[-1]:.2f}"
-    yield f"{movement.ratio_at_best:.2f}"
+    yield f"{ratios[0]:.2f}-{ratios[-1]:.2f}"
     yield f"{len(ratios)} of {movement.pairs_played}"
     yield movement.verdict
 

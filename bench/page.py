@@ -1,12 +1,13 @@
 """Writes what a run says into the docs: the block of docs/performance.md, the picture, the JSON."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import picture
-from peers import GREENROOM
+from peers import GREENROOM, RELAY
 from process import REPOSITORY
-from quantities import quantity
+from quantities import label, quantity
 from report import other_figures
 from results import Report, Summary
 
@@ -39,6 +40,7 @@ def with_block(text: str, content: str) -> str:
 
 def block(report: Report) -> Iterator[str]:
     """Yield the lines of the block: picture, machine, command, the tables, and what to know."""
+    report = replace(report, summaries=[each for each in report.summaries if each.server != RELAY])
     yield "![Greenroom next to its peers: a bar a server for each scene](performance.svg)"
     yield ""
     yield f"`{report.command}`, on {report.made_at}."
@@ -65,7 +67,7 @@ def _cells(summary: Summary, report: Report) -> Iterator[str]:
     figures, best = summary.figures, report.best_peer(summary.scene)
     yield summary.scene
     yield TITLES.get(summary.server, summary.server)
-    yield quantity("", figures["deliveries_per_second"])
+    yield quantity("deliveries_per_second", figures["deliveries_per_second"])
     yield f"{figures['cpu_us_per_delivery']:.2f}"
     yield f"{figures['latency_p50_ms']:.2f}" if summary.is_steady else ""
     yield f"{figures['latency_p99_ms']:.2f}" if summary.is_steady else ""
@@ -79,7 +81,7 @@ def _others(report: Report) -> Iterator[str]:
     yield _row(["---"] * (len(report.servers) + 2))
     for scene, name, values in other_figures(report):
         cells = ("" if value is None else quantity(name, value) for value in values)
-        yield _row([scene, name.replace("_", " "), *cells])
+        yield _row([scene, label(name), *cells])
 
 
 def _row(cells: Iterable[str]) -> str:

@@ -4,8 +4,7 @@ The machine is noisier than most differences that are looked for. So what is com
 right after each other, again and again. The ratio is the median of the pairs', without those in
 which others had the server's core for too long, unless all are such. It has moved when that can't
 be chance (where the true median lies, with 95 % confidence, all is on one side of 1) and is worth a
-word (MOVED_MIN). Beside it stands how the best of each compare: whatever else runs makes a delivery
-dearer, and never cheaper.
+word (MOVED_MIN).
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,7 +18,7 @@ from results import CORE_LOST_SHARE_MAX, MORE_IS_BETTER, Result
 
 CHANCE_MAX = 0.05  # that the true median lies outside of the interval
 MOVED_MIN = 0.05  # of the ratio from 1: less than that comes from where the memory happens to lie
-NOISE, BETTER, WORSE, TOO_FEW = "", "better", "worse", "too few pairs"
+NOISE, BETTER, WORSE, TOO_FEW = "", "better", "worse", "too few"
 
 
 @dataclass(frozen=True)
@@ -41,12 +40,6 @@ class Movement:
     def ratio(self) -> float:
         """The median of the pairs'."""
         return median(self.ratios)
-
-    @property
-    def ratio_at_best(self) -> float:
-        """The best of the one over the best of the other."""
-        best = max if self.figure in MORE_IS_BETTER else min
-        return best(self.after) / best(self.before)
 
     @property
     def verdict(self) -> str:

@@ -5,6 +5,13 @@ BYTES_PER_MIB = 1 << 20
 BIG = 100  # from here on without decimals
 
 
+def label(name: str) -> str:
+    """Return what a figure is called beside its quantity, which has the unit."""
+    for ending in ("_bytes", "_share", "_per_second", "_ms", "_seconds"):
+        name = name.removesuffix(ending)
+    return name.replace("_", " ")
+
+
 def quantity(name: str, value: float) -> str:
     """Return a figure with its unit, as short as it can be read: `64.52 M/s`, `12.8 KiB`."""
     if name.endswith("_bytes"):

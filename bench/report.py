@@ -6,7 +6,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from quantities import quantity
+from quantities import label, quantity
 from results import Report, Summary
 
 HEADINGS = (
@@ -96,5 +96,5 @@ def _others(rows: list[tuple[str, str, list[float | None]]], servers: list[str])
             table.add_section()
         previous = scene
         cells = ("" if value is None else quantity(name, value) for value in values)
-        table.add_row(scene, name.replace("_", " "), *cells)
+        table.add_row(scene, label(name), *cells)
     return table

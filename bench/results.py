@@ -15,8 +15,6 @@ GENERATOR_SHARE_MAX = 0.8  # beyond it the generator may be what was measured
 SEND_LATENESS_MS_MAX = 5  # beyond it the pace was not the one that was asked for
 CORE_LOST_SHARE_MAX = 0.1  # of the time; beyond it somebody else's work is in the figures
 SPREAD_MAX = 0.2  # between rounds, of the median; beyond it there is no one figure
-# What servers are compared by: the first of these that a scene has. Less is better, but for one.
-DECISIVE = ("latency_p99_ratio", "rss_per_session_bytes")
 MORE_IS_BETTER = ("deliveries_per_second", "logins_per_second", "pages_per_second")
 
 
@@ -58,9 +56,8 @@ class Summary:
 
     @property
     def decisive(self) -> str:
-        """The figure to compare servers by."""
-        at_a_pace = "cpu_us_per_delivery" if self.is_steady else "deliveries_per_second"
-        return next((name for name in DECISIVE if name in self.figures), at_a_pace)
+        """The figure to compare servers by, where messages are delivered."""
+        return "cpu_us_per_delivery" if self.is_steady else "deliveries_per_second"
 
     def ratio(self, other: "Summary") -> float:
         """Return the decisive figure over the other's."""
@@ -68,8 +65,8 @@ class Summary:
 
     def spread(self) -> float:
         """Return how far the rounds lie apart in the decisive figure, in parts of the median."""
-        values = [figures[self.decisive] for figures in self.rounds if self.decisive in figures]
-        return (max(values) - min(values)) / median(values) if values else 0.0
+        values = [figures[self.decisive] for figures in self.rounds]
+        return (max(values) - min(values)) / median(values)
 
 
 @dataclass(frozen=True)
@@ -101,18 +98,19 @@ class Report:
             for summary in self.summaries
             if summary.scene == scene
             and summary.server not in (GREENROOM, RELAY)
-            and summary.decisive in summary.figures
+            and summary.is_delivery
         ]
         if not peers:
             return None
-        choose = max if peers[0].decisive in MORE_IS_BETTER else min
+        choose = min if peers[0].is_steady else max
         return choose(peers, key=lambda peer: peer.ratio(peers[0]))
 
     def notes(self) -> Iterator[str]:
         """Yield what one must know before one quotes a figure."""
         yield from self.remarks
         for summary in self.summaries:
-            yield from (f"{summary.scene}, {summary.server}: {note}" for note in _notes(summary))
+            if notes := "; ".join(_notes(summary)):
+                yield f"{summary.scene}, {summary.server}: {notes}"
 
     def save(self, path: Path) -> None:
         """Write everything, in JSON: medians and all rounds."""

@@ -19,14 +19,16 @@ from scale import Scale
 from scenes import large_room, play
 
 BODY_BYTES = 400  # 200 a second: some 85 KB/s that one reader does not read; IRC has lines of 512
-OUTBOX_BYTES_MAX = 1 << 18  # a quarter of what it is else: full within the scene
+OUTBOX_BYTES_MAX = 1 << 17  # an eighth of what it is else: full within the scene
+SECONDS_MAX = 6  # of one load; there are several
 THERE_SECONDS_MAX = 30
-CUT_SECONDS_MAX = 2.0  # from going on until it knows that it was cut
+CUT_SECONDS_MAX = 0.5  # from going on until it knows that it was cut
 
 
 def slow(server: Server, core: int, scale: Scale) -> Figures:
     """Return the figures with the reader stopped, and how they compare to those without."""
-    scene = large_room("slow", scale, BODY_BYTES)
+    seconds = min(scale.seconds, SECONDS_MAX)
+    scene = replace(large_room("slow", scale, BODY_BYTES), seconds=seconds)
     reading, stopped = list[Figures](), list[Figures]()
     limit = {"GREENROOM_OUTBOX_BYTES_MAX": str(OUTBOX_BYTES_MAX)}
     server = replace(server, environment=server.environment | limit)
