@@ -79,14 +79,15 @@ class TlsSocket(ssl.SSLSocket):
         """
         if self.timeout != 0:
             return super().send(data, flags, **timeout)
-        sent, data = 0, memoryview(data)
-        with suppress(ssl.SSLWantWriteError):
-            while sent < len(data):
-                self.begun_bytes = len(data[sent : sent + TLS_RECORD_BYTES_MAX])
-                sent += self.write(data[sent : sent + TLS_RECORD_BYTES_MAX])
-                self.begun_bytes = 0
-        if not sent:
-            raise BlockingIOError
+        sent, view = 0, memoryview(data)
+        try:
+            while sent < len(view):
+                sent += self.write(view[sent : sent + TLS_RECORD_BYTES_MAX])
+            self.begun_bytes = 0
+        except ssl.SSLWantWriteError:
+            self.begun_bytes = len(view[sent : sent + TLS_RECORD_BYTES_MAX])
+            if not sent:
+                raise BlockingIOError from None
         return sent
 
     def shutdown(self, how: int) -> None:
