@@ -141,7 +141,7 @@ def test_draws_each_figure(bench: Bench) -> None:
     assert "relay" not in texts
 
 
-# Only what is between the marks is replaced; the page says who lost, what failed and what is missed.
+# Only what is between the marks is replaced; the page says who lost, what failed and what missed.
 def test_writes_its_block_into_the_page(bench: Bench, tmp_path: Path) -> None:
     page = tmp_path / "performance.md"
     page.write_text(f"by hand\n{bench.page.BEGIN}\nold\n{bench.page.END}\nby hand too\n")

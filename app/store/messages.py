@@ -17,6 +17,7 @@ from sqlalchemy import (
     CompoundSelect,
     Connection,
     Insert,
+    Select,
     Text,
     bindparam,
     cast,
@@ -200,21 +201,33 @@ def _up_to(bytes_max: int | None, messages: Iterable[Said]) -> Iterator[Said]:
             return
 
 
-def mail(
-    connection: Connection, recipient_id: int, after_id: int, up_to_id: int, count: int
-) -> list[PrivatelySaid]:
-    """Return the first `count` private messages of those ids to a user, oldest first."""
+def _mail_query() -> Select[str, str, str, int, int]:
     sender, recipient = aliased(User), aliased(User)
-    query = (
+    return (
         select(sender.name, recipient.name, Message.body, Message.said_at, Message.id)
         .join(sender, sender.id == Message.user_id)
         .join(recipient, recipient.id == Message.recipient_id)
         .where(
-            Message.recipient_id == recipient_id,
-            Message.id > after_id,
-            Message.id <= up_to_id,
+            Message.recipient_id == bindparam("recipient_id"),
+            Message.id > bindparam("after_id"),
+            Message.id <= bindparam("up_to_id"),
         )
         .order_by(Message.id)
-        .limit(count)
+        .limit(bindparam("count"))
     )
-    return [PrivatelySaid(*row) for row in connection.execute(query)]
+
+
+_MAIL = _mail_query()  # each login asks: to put it together takes longer than to run it
+
+
+def mail(
+    connection: Connection, recipient_id: int, after_id: int, up_to_id: int, count: int
+) -> list[PrivatelySaid]:
+    """Return the first `count` private messages of those ids to a user, oldest first."""
+    bounds = {
+        "recipient_id": recipient_id,
+        "after_id": after_id,
+        "up_to_id": up_to_id,
+        "count": count,
+    }
+    return [PrivatelySaid(*row) for row in connection.execute(_MAIL, bounds)]
