@@ -1,8 +1,8 @@
 """How much Greenroom carries, and what a delivery costs, next to redis, NATS and ngIRCd.
 
-    python bench                          # everything, some ten minutes
+    python bench                          # everything, some thirteen minutes
     python bench --quick --only large     # a look
-    python bench --rounds 3 --publish     # and write docs/performance.md anew from it
+    python bench --publish                # and write docs/performance.md anew from it
     python bench --against main           # what moved since a revision of this repository
 
 Every server is started here, alone, on one core; the load comes from this process, on another.
@@ -18,34 +18,31 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from pathlib import Path
 
 from rich.console import Console
 
 import against
 import page
-from catalogue import ALL, SHARED, USUAL, USUAL_QUICK
+from catalogue import SHARED, USUAL, USUAL_QUICK
 from machine import Cores, describe, measured
+from options import PAIRS, PAIRS_QUICK, parse
 from peers import PEERS, Server, greenroom
 from playing import Plan, play_round
-from process import REPOSITORY
 from report import show
 from results import Report, Result, summarise
 from scale import FULL, QUICK
 
-PEER_NAMES = tuple(peer.name for peer in PEERS)
-LAST = REPOSITORY / "bench" / "last-run.json"
-PAIRS = 6  # with --against: fewer can't tell what moved from chance
-PAIRS_QUICK = 2
-
 
 def main() -> int | str:
     """Do what the command line asks for; return what sys.exit takes, 1 if a scene failed."""
-    arguments = parse(sys.argv[1:])
+    arguments = parse(sys.argv[1:], __doc__ or "")
     if arguments.against:
         return measured(partial(compare, arguments))
     if arguments.stored:
-        return finish(arguments, Report.load(arguments.stored))
+        try:
+            return finish(arguments, Report.load(arguments.stored))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            return f"{arguments.stored} is not what --json wrote: {error}"
     return measured(lambda cores: finish(arguments, compete(arguments, cores)))
 
 
@@ -114,52 +111,6 @@ def remarks(cores: Cores, asked: Sequence[Server], is_quick: bool) -> Iterator[s
         yield "one core for server and generator: every figure is lower than it would be alone"
     if is_quick:
         yield "a quick run, of small scenes: a look, and nothing to quote"
-
-
-def parse(words: Sequence[str]) -> argparse.Namespace:
-    """Return the options, checked."""
-    parser = argparse.ArgumentParser(
-        prog="python bench",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = parser.add_argument
-    add(
-        "--only",
-        nargs="+",
-        choices=ALL,
-        metavar="SCENE",
-        help=f"of {', '.join(ALL)}; not played unless asked for: {', '.join(ALL[len(USUAL) :])}",
-    )
-    add("--quick", action="store_true", help="small scenes: under two minutes")
-    add(
-        "--peers",
-        type=partial(chosen, known=PEER_NAMES),
-        default=PEER_NAMES,
-        help=f"all, none, or some of {','.join(PEER_NAMES)} (the relay is the generator's ceiling)",
-    )
-    add("--rounds", type=count, help=f"medians of so many; with --against pairs, {PAIRS} if unsaid")
-    add("--durability", choices=("full", "normal"), default="full", help="Greenroom's setting")
-    add("--against", metavar="REV", help=f"a revision, or one of {', '.join(against.KINDS)}")
-    add("--json", type=Path, default=LAST, help="where to write all figures of all rounds")
-    add("--publish", action="store_true", help="write docs/performance.md, .svg and .json")
-    add("--stored", type=Path, metavar="FILE", help="show what --json wrote; measure nothing")
-    return parser.parse_args(words)
-
-
-def chosen(text: str, known: Sequence[str]) -> tuple[str, ...]:
-    """Read `all`, `none` or names with commas between them; names come out in `known`'s order."""
-    names = {"all": set(known), "none": set()}.get(text, set(text.split(",")))
-    if unknown := names - set(known):
-        raise argparse.ArgumentTypeError(f"{', '.join(unknown)}: not one of {', '.join(known)}")
-    return tuple(name for name in known if name in names)
-
-
-def count(text: str) -> int:
-    """Read a whole number above 0."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text}: not a number above 0")
-    return int(text)
 
 
 if __name__ == "__main__":

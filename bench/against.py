@@ -91,7 +91,10 @@ def _git(*arguments: str) -> None:
 def play_pairs(plan: Plan, pairs: int, note: Note) -> None:
     """Play each scene on both so often; what is first in one pair is second in the next."""
     if plan.shared:
-        _play_shared(plan, pairs, note)
+        try:
+            _play_shared(plan, pairs, note)
+        except (BenchError, OSError) as error:  # what was played till then still counts
+            note(Result("pairs of servers", "both", 0, failure=str(error)))
     for number in range(pairs):
         play_solos(number, replace(plan, servers=_in_turn(plan.servers, number)), note)
 
