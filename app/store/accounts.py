@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from app import records
@@ -26,11 +26,19 @@ class NameTakenError(Exception):
 
 
 _COLUMNS = (User.id, User.name, User.password_hash, User.is_admin, User.is_disabled)
+# What each login asks, put together once: that takes longer than to run it.
+_FIND = select(*_COLUMNS).where(User.key == bindparam("key"))
+_SEEN_ID = select(User.private_seen_id).where(User.id == bindparam("user_id"))
+_IGNORED_NAMES = (
+    select(User.name)
+    .join(Ignored, Ignored.ignored_id == User.id)
+    .where(Ignored.user_id == bindparam("user_id"))
+)
 
 
 def find(connection: Connection, name: Name) -> Account | None:
     """Return the account of that name, in any spelling."""
-    row = connection.execute(select(*_COLUMNS).where(User.key == name.key)).first()
+    row = connection.execute(_FIND, {"key": name.key}).first()
     return Account(*row) if row else None
 
 
@@ -67,7 +75,7 @@ def has_hash(connection: Connection, user_id: int, password_hash: str) -> bool:
 
 def seen_id(connection: Connection, user_id: int) -> int:
     """Return up to which id the user was shown their private messages."""
-    return connection.execute(select(User.private_seen_id).where(User.id == user_id)).scalar_one()
+    return connection.execute(_SEEN_ID, {"user_id": user_id}).scalar_one()
 
 
 def page(connection: Connection, after_key: str, count: int) -> Sequence[records.Account]:
@@ -79,8 +87,7 @@ def page(connection: Connection, after_key: str, count: int) -> Sequence[records
 
 def ignored_names(connection: Connection, user_id: int) -> set[str]:
     """Return the names of those whom the user does not want to hear."""
-    query = select(User.name).join(Ignored, Ignored.ignored_id == User.id)
-    return set(connection.scalars(query.where(Ignored.user_id == user_id)))
+    return set(connection.scalars(_IGNORED_NAMES, {"user_id": user_id}))
 
 
 def ignore(connection: Connection, user_id: int, ignored_id: int) -> None:
