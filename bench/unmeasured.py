@@ -1,4 +1,4 @@
-"""Greenroom that counts, times and logs nothing: what `overhead.py` holds the real one against.
+"""Greenroom that counts, times and logs nothing: what the real one is held against.
 
 It is made so from outside. A setting for it would have to be carried by every part that counts, and
 would be one more way to run the server that nobody should. What is left is the calls themselves,
