@@ -140,8 +140,8 @@ def parse_file_name(text: str) -> str:
     It is in no folder, not hidden, not an option of a command, has nothing that can't be seen, and
     keeps its ending if it is too long. Raises BadNameError when nothing is left of it.
     """
-    base = re.split(r"[/\\]", unicodedata.normalize("NFC", text))[-1]
-    seen = "".join([c for c in base if c.isprintable()])
+    base = re.split(r"[/\\]", text)[-1]
+    seen = unicodedata.normalize("NFC", "".join([c for c in base if c.isprintable()]))
     stem, ending = splitext(harmless(seen).lstrip(".- ").rstrip(". "))
     room_bytes = FILE_NAME_BYTES_MAX - len(ending.encode())
     name = _cut(stem, room_bytes) + ending if room_bytes > 0 else _cut(stem, FILE_NAME_BYTES_MAX)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from app.names import BadNameError, harmless, parse_name, parse_password
+from app.names import BadNameError, harmless, parse_file_name, parse_name, parse_password
 from app.settings import NAME_CHARS_MAX
 
 # Letters of one script each, with cases, accents and several ways to be written.
@@ -195,3 +195,10 @@ def test_harmless_passes_what_people_write(text: str) -> None:
 def test_harmless_shortens_towers_and_blanks() -> None:
     assert harmless("Z" + "\u0301" * 500 + "!") == "Z" + "\u0301" * 8 + "!"
     assert harmless("a\u00a0b\u3000c\u2003d") == "a b c d"
+
+
+# A name of a file is the same name again, also where something between a letter and its accent was
+# taken out.
+def test_file_names_are_idempotent() -> None:
+    name = parse_file_name("A\u200b" + "\u0301" * 9 + ".txt")
+    assert name == parse_file_name(name) == unicodedata.normalize("NFC", name)
