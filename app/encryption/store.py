@@ -126,7 +126,7 @@ class KeyStore:
             if version == 0:
                 self._create(passphrase, cost)
             return str(self._database.execute("SELECT sealed FROM header").fetchone()[0])
-        except (sqlite3.Error, TypeError) as error:
+        except (sqlite3.Error, TypeError, UnicodeDecodeError) as error:  # SQLite quotes
             raise StoreUnusable(path=self._path, why=error) from error
 
     def _create(self, passphrase: str, cost: Cost) -> None:

@@ -233,3 +233,14 @@ def test_costs_out_of_bounds(monkeypatch, cost):
     sealed = seal(PASSPHRASE, b"data", "store", cost)
     with pytest.raises(ValueError, match="out of bounds"):
         unseal(PASSPHRASE, sealed, "store")
+
+
+# A file with bytes changed in what SQLite reads first is unusable, whatever they are: SQLite quotes
+# them in its error, and they may be no text.
+def test_damage_that_is_no_text(closed):
+    columns = b"(sealed TEXT NOT NULL)"
+    data = closed.read_bytes()
+    assert columns in data
+    closed.write_bytes(data.replace(columns, b"(sealed TEXT) \xf3".ljust(len(columns))))
+    with pytest.raises(StoreUnusable):
+        _open(closed)
