@@ -142,6 +142,13 @@ class _Visitor:
 class _Body(Input):
     """The body of a request. When it was refused, what still comes is read for a moment only."""
 
+    def read(self, length: int | None = None) -> bytes:
+        """Read, as the base does. Raises ConnectionError for what is no body: nobody reads on."""
+        try:
+            return super().read(length)
+        except ValueError as error:  # a chunk that does not say how long it is
+            raise ConnectionAbortedError("that is no HTTP") from error
+
     def _discard(self) -> None:
         is_awaited = self.socket is not None  # the client has sent nothing: it asked whether to
         try:
