@@ -26,8 +26,8 @@ check: $(VENV)/installed-dev ## Lint and types
 bench: $(VENV)/installed ## Measure the server and the peers that are installed; ARGS=--help
 	$(BIN)/python bench $(ARGS)
 
-fuzz: $(VENV)/installed-dev ## Feed the wires 100,000 inputs each, other ones each time; ARGS=-x
-	$(BIN)/python -m pytest --hypothesis-profile=fuzz tests/test_fuzz.py $(ARGS)
+fuzz: $(VENV)/installed-dev ## Try inputs that nobody would think of; ARGS="--minutes 10 --only machine"
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 mutants: $(VENV)/installed-dev ## Take each check out of the code, and see a test turn red; ARGS=WORD
 	$(BIN)/python -m tests.mutants $(ARGS)

@@ -18,9 +18,6 @@ from tests.server_process import ServerProcess, environment
 from tests.signing import Device
 
 hypothesis.settings.register_profile("tests", deadline=None, derandomize=True)
-hypothesis.settings.register_profile(
-    "fuzz", deadline=None, max_examples=100_000, suppress_health_check=list(hypothesis.HealthCheck)
-)
 hypothesis.settings.load_profile("tests")  # no test is about time, and each run is as the last one
 
 

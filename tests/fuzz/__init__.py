@@ -1,0 +1,17 @@
+"""Fuzzers: what no person would type, and what no two people would do at once, a million times.
+
+python -m tests.fuzz --minutes 10 [--seed S] [--only NAME]       or: make fuzz ARGS="--minutes 10"
+
+fuzzers.py      what a fuzzer is, and the list of them
+machine.py      people in a chat: each step is compared with the model
+    model.py  model_moderation.py  model_files.py  model_acts.py  model_base.py  state.py
+                                    the rules, as plain as can be: who hears what, who may what
+    asking.py       what is asked, and how it is typed
+    world.py        a service on a database, and clients of both wires, without sockets
+streams.py      bytes for the wires, names and texts, uploads
+sockets.py      bytes for HTTP, and lines for the operator's socket
+keys.py         bytes for the client's encryption
+hub.py          whether the hub was blocked meanwhile
+batches.py  run.py  __main__.py     one seed of one fuzzer; all of them for some minutes
+corpus/         what was found, and is tried each time; a folder a fuzzer
+"""

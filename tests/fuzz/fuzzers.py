@@ -1,0 +1,89 @@
+"""What a fuzzer of bytes is: a rule, a strategy for inputs, and what holds for each of them.
+
+An input is tried as it was drawn, and then with bytes of it lost, changed, doubled and put in: what
+is nearly right goes further than what is not. How it is changed follows from what it is, so that an
+input that fails, fails again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from hypothesis import strategies as st
+
+CORPUS = Path(__file__).parent / "corpus"
+VARIANTS = 24  # of each input: what is drawn costs a millisecond, a variant nothing
+_SEGMENT_BYTES_MAX = 200
+
+Check = Callable[[bytes, Sequence[int]], None]  # of an input, and where it is cut
+
+CUTS = st.lists(st.integers(1, _SEGMENT_BYTES_MAX), max_size=5)
+
+_inputs = 0
+
+
+def count_inputs(count: int = 1) -> None:
+    """Count what was tried."""
+    global _inputs
+    _inputs += count
+
+
+def inputs() -> int:
+    """Return how many inputs were tried in this process."""
+    return _inputs
+
+
+@dataclass(frozen=True)
+class Fuzzer:
+    """A fuzzer of bytes: `check` raises when what `rule` says does not hold."""
+
+    name: str
+    rule: str
+    drawn: st.SearchStrategy[bytes]
+    check: Check
+    junk: Sequence[bytes] = ()  # what is put in
+    around: Callable[[], AbstractContextManager[object]] = nullcontext
+    variants: int = VARIANTS
+
+    def try_all(self, data: bytes, cuts: Sequence[int]) -> None:
+        """Try an input, and its variants. Raises AssertionError, which has what failed."""
+        self.try_one(data, cuts)
+        random = Random(data)
+        for _ in range(self.variants):
+            self.try_one(vary(data, random, self.junk), cuts)
+
+    def try_one(self, data: bytes, cuts: Sequence[int]) -> None:
+        """Try one input."""
+        count_inputs()
+        try:
+            self.check(data, cuts)
+        except Exception as error:
+            raise AssertionError(f"{self.name}: {data!r} cut at {cuts}: {error!r}") from error
+
+    def corpus(self) -> list[bytes]:
+        """Return the inputs that are kept."""
+        return [path.read_bytes() for path in sorted((CORPUS / self.name).glob("*"))]
+
+
+def vary(data: bytes, random: Random, junk: Sequence[bytes]) -> bytes:
+    """Return data with a few changes."""
+    changed = bytearray(data)
+    for _ in range(random.randint(1, 3)):
+        place = random.randint(0, len(changed))
+        length = random.choice([0, 1, 1, 2, 4, 16])
+        match random.randint(0, 4):
+            case 0:
+                del changed[place : place + length]
+            case 1 if place < len(changed):
+                changed[place] ^= 1 << random.randint(0, 7)
+            case 2:
+                changed[place:place] = changed[place : place + length] * random.randint(1, 3)
+            case 3 if junk:
+                changed[place : place + random.choice([0, length])] = random.choice(junk)
+            case _:
+                changed[place : place + length] = random.randbytes(length)
+    return bytes(changed)

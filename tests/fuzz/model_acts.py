@@ -1,0 +1,336 @@
+"""The model's rules for admins and the operator: accounts, rooms, the whole server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from app import events, operations, records
+from app.errors import GreenroomError
+from app.events import Event
+from app.names import harmless
+from app.networks import parse_network
+from app.shapes import Command
+from app.times import span_in_words
+from tests.fuzz.model_base import Base
+from tests.fuzz.state import (
+    Account,
+    File,
+    Message,
+    Refused,
+    Seat,
+    ServerSanctions,
+    Ticket,
+    is_in,
+    name_of,
+    room_record,
+)
+
+Target = Account | str  # an account, or a network
+
+
+class Acts(Base):
+    """What admins and the operator decide."""
+
+    # The whole server.
+
+    def _announce(self, seat: Seat, command: operations.Announce) -> None:
+        text = harmless(command.text).strip()
+        if not text:
+            raise Refused("bad_arguments")
+        self.done(seat)
+        self._notice(f"Announcement: {text}")
+
+    def _notice(self, sentence: str) -> None:
+        for each in self.seats:
+            if each.account:
+                self.tell(each, events.Noticed(sentence))
+
+    def _status(self, seat: Seat, _command: operations.Status) -> None:
+        self.tell(seat, events.StatusShown([], "", 0, True, None, None))  # type: ignore[arg-type]
+
+    def _sessions(self, seat: Seat, command: operations.Sessions) -> None:
+        found = [
+            records.Connection(
+                each.number,
+                each.account.shown if each.account else None,
+                each.address,
+                each.wire,
+                sorted(room.shown for room in each.rooms),
+                0,
+                each.connected_at,
+            )
+            for each in self.seats
+            if each.number > command.after
+        ]
+        self.tell(seat, events.SessionsListed(found, has_more=False))
+
+    def _shutdown(self, seat: Seat, command: operations.Shutdown) -> None:
+        if command.cancel:
+            if not self.has_plan or self.is_due:
+                raise Refused("not_planned")
+            self.has_plan = False
+            self._notice("The server does not shut down after all.")
+            self.done(seat)
+            return
+        self.has_plan, reason = True, harmless(command.reason)
+        self.done(seat)
+        if command.seconds:
+            because = f": {reason}" if reason else "."
+            self._notice(f"The server shuts down in {span_in_words(command.seconds)}{because}")
+            return
+        self.is_due = True
+        if reason:
+            self._notice(f"The server shuts down now: {reason}")
+
+    def _vacuum(self, seat: Seat, _command: operations.Vacuum) -> None:
+        self.done(seat)
+
+    # Sanctions.
+
+    def _target(self, seat: Seat, text: str) -> Target:
+        """Return whom a text means, if the seat may act on them. Raises Refused."""
+        try:
+            network = None if text.startswith("@") else parse_network(text)
+        except GreenroomError:
+            raise Refused("bad_arguments") from None
+        target = str(network) if network is not None else self.find(text.removeprefix("@"))
+        if seat.is_operator:
+            return target
+        hit = {each.account for each in self._seats_of(target) if each.account}
+        if seat.account in hit or target is seat.account:
+            raise Refused("yourself")
+        if any(each.is_admin for each in {*hit, target} if isinstance(each, Account)):
+            raise Refused("not_allowed")
+        return target
+
+    def _seats_of(self, target: Target) -> list[Seat]:
+        if isinstance(target, Account):
+            return list(target.seats)
+        return [each for each in self.seats if is_in(each.address, target)]
+
+    def _revoke(self, target: Target, is_meant: Callable[[Ticket], bool] = bool) -> None:
+        """Take away what tickets a target has, or those of all who are there."""
+        owners = {seat.account for seat in self._seats_of(target)} | {target}
+        for path, ticket in list(self.tickets.items()):
+            if ticket.owner in owners and is_meant(ticket):
+                del self.tickets[path]
+
+    def _send_away(self, seat: Seat, seats: list[Seat], last_words: Event) -> None:
+        """End seats, say that it is done, and show so where they were."""
+        ended = self.end(seats, last_words)
+        self.done(seat)
+        for each in ended:
+            self._close(each)
+
+    def _serverkick(self, seat: Seat, command: operations.ServerKick) -> None:
+        target = self._target(seat, command.target)
+        seats = self._seats_of(target)
+        if not seats:
+            raise Refused("not_here")
+        self._revoke(target)
+        self._send_away(seat, seats, events.Refused("kicked", ""))
+
+    def _put(
+        self, seat: Seat, target: Target, kind: ServerSanctions, command: Command
+    ) -> records.ServerSanction:
+        until = None if command.seconds is None else self.now + command.seconds * 1000
+        is_account = isinstance(target, Account)
+        made = records.ServerSanction(
+            target.shown if is_account else "",
+            seat.name,
+            harmless(command.reason),
+            until,
+            "" if is_account else target,
+        )
+        kind.put(target, made)
+        return made
+
+    def _serverban(self, seat: Seat, command: operations.ServerBan) -> None:
+        target = self._target(seat, command.target)
+        self._put(seat, target, self.server_bans, command)
+        self._revoke(target)
+        self._send_away(seat, self._seats_of(target), events.Refused("banned", ""))
+
+    def _servermute(self, seat: Seat, command: operations.ServerMute) -> None:
+        target = self._target(seat, command.target)
+        made = self._put(seat, target, self.server_mutes, command)
+        self._revoke(target, lambda ticket: ticket.file is None)
+        for each in self._seats_of(target):
+            if each.account:
+                self.tell(each, events.Noticed(f"You are muted on this server{made.terms}."))
+        self.done(seat)
+
+    def _serverunban(self, seat: Seat, command: operations.ServerUnban) -> None:
+        target = self._target(seat, command.target)
+        if not self.server_bans.find(target, self.now):
+            raise Refused("no_ban")
+        del self.server_bans.by_key[target]
+        self.done(seat)
+
+    def _serverunmute(self, seat: Seat, command: operations.ServerUnmute) -> None:
+        target = self._target(seat, command.target)
+        if not self.server_mutes.find(target, self.now):
+            raise Refused("no_mute")
+        del self.server_mutes.by_key[target]
+        for each in self._seats_of(target):
+            left = self.server_mutes.longest(each.account, each.address, self.now)
+            if each.account and not left:
+                self.tell(each, events.Noticed("You may speak on this server again."))
+        self.done(seat)
+
+    def _serverbans(self, seat: Seat, _command: operations.ServerBans) -> None:
+        bans, mutes = self.server_bans.all(self.now), self.server_mutes.all(self.now)
+        self.tell(seat, events.ServerSanctionsListed(bans, mutes))
+
+    # Accounts.
+
+    def _account(self, seat: Seat, name: str) -> Account:
+        account = self.find(name)
+        if account is seat.account:
+            raise Refused("yourself")
+        if account.is_admin and not seat.is_operator:
+            raise Refused("not_allowed")
+        return account
+
+    def _disable(self, seat: Seat, command: operations.UserDisable) -> None:
+        account = self._account(seat, command.user)
+        account.is_disabled = True
+        self._send_away(seat, list(account.seats), events.Refused("disabled", ""))
+
+    def _enable(self, seat: Seat, command: operations.UserEnable) -> None:
+        self._account(seat, command.user).is_disabled = False
+        self.done(seat)
+
+    def _createuser(self, seat: Seat, command: operations.UserCreate) -> None:
+        name = name_of(command.user)
+        self.check_password(command.password)
+        self.make_account(name, command.password, is_admin=command.is_admin)
+        self.done(seat)
+
+    def _setpassword(self, seat: Seat, command: operations.UserPassword) -> None:
+        account = self._account(seat, command.user)
+        self.check_password(command.password)
+        self.set_password(account, command.password)
+        self._send_away(seat, list(account.seats), events.Refused("login_required", ""))
+
+    def _admin(self, seat: Seat, command: operations.UserAdmin) -> None:
+        self._account(seat, command.user).is_admin = command.is_admin
+        self.done(seat)
+
+    def _users(self, seat: Seat, command: operations.UserList) -> None:
+        after = name_of(command.after).key if command.after else ""
+        found = [
+            records.Account(each.shown, each.is_admin, each.is_disabled, each.made_at)
+            for key, each in sorted(self.accounts.items())
+            if key > after
+        ]
+        self.tell(seat, events.AccountsListed(found, has_more=False))
+
+    # Rooms.
+
+    def _roomlist(self, seat: Seat, command: operations.RoomList) -> None:
+        after = name_of(command.after).key if command.after else ""
+        found = [room_record(room) for key, room in sorted(self.rooms.items()) if key > after]
+        self.tell(seat, events.RoomRecordsListed(found, has_more=False))
+
+    def _roomcreate(self, seat: Seat, command: operations.RoomCreate) -> None:
+        self.make_room(name_of(command.room), self.find(command.owner))
+        self.done(seat)
+
+    def _roomowner(self, seat: Seat, command: operations.RoomOwner) -> None:
+        owner, room = self.find(command.user), self.any_room(command.room)
+        if room.owner is owner:
+            raise Refused("is_owner")
+        room.owner = owner
+        room.moderators.discard(owner)
+        for sanctions in (room.bans, room.mutes):
+            sanctions.pop(owner, None)
+        self.show(room, events.OwnerSet(room.shown, owner.shown, seat.name))
+        self.done(seat)
+
+    def _roomrename(self, seat: Seat, command: operations.RoomRename) -> None:
+        name, room = name_of(command.name), self.any_room(command.room)
+        self._check_is_free(name, [each.name for each in self.rooms.values() if each is not room])
+        fact = events.Renamed(room.shown, seat.name, name.shown)
+        del self.rooms[room.name.key]
+        room.name = name
+        self.rooms[name.key] = room
+        self.show(room, fact)
+        self.done(seat)
+
+    def _roomdelete(self, seat: Seat, command: operations.RoomDelete) -> None:
+        room = self.any_room(command.room)
+        self.show(room, events.Deleted(room.shown, seat.name, harmless(command.reason)))
+        for each in list(room.seats):
+            self.drop(each, room)
+        del self.rooms[room.name.key]
+        room.is_deleted = True
+        for path, ticket in list(self.tickets.items()):
+            if ticket.room is room:
+                del self.tickets[path]
+        self.done(seat)
+
+    def _retention(self, seat: Seat, command: operations.Retention) -> None:
+        if not command.room:
+            own = [room for _, room in sorted(self.rooms.items()) if room.days is not None]
+            rooms = [records.RoomRetention(room.shown, room.days or 0) for room in own]
+            self.tell(seat, events.RetentionListed(0, rooms, has_more=False))
+            return
+        word = command.keep.lower()
+        is_number = word.isascii() and word.isdigit() and word[0] != "0"
+        if word not in ("forever", "default") and not (is_number and int(word) <= 3_650):
+            raise Refused("bad_arguments")
+        room = self.any_room(command.room)
+        room.days = int(word) if is_number else {"forever": 0, "default": None}[word]
+        self.done(seat)
+
+    # Purging.
+
+    def _purge(self, seat: Seat, command: operations.Purge) -> None:
+        names = command.user or command.room
+        if (command.message is None) == (not names) or (command.seconds and not names):
+            raise Refused("bad_arguments")
+        user = self.find(command.user) if command.user else None
+        room = self.any_room(command.room) if command.room else None
+        since = self.now - command.seconds * 1000 if command.seconds else 0
+
+        def is_meant(each: Message) -> bool:
+            return (
+                each.at >= since
+                and user in (None, each.author)
+                and room in (None, each.room)
+                and command.message in (None, each.id)
+            )
+
+        def goes(file: File) -> bool:
+            return user in (None, file.owner) and room in (None, file.room)
+
+        for number, file in list(self.files.items()):
+            if names and goes(file) and file.shared.at >= since:
+                del self.files[number]
+        for each in self.rooms.values():
+            gone = [message for message in each.messages if is_meant(message)]
+            each.messages = [message for message in each.messages if message not in gone]
+            if gone:
+                author = user.shown if user else None
+                ids = (gone[0].id, gone[-1].id, len(gone))
+                self.show(each, events.Purged(each.shown, seat.name, author, *ids))
+        self._purge_mail(is_meant)
+        self.done(seat)
+
+    def _purge_mail(self, is_meant: Callable[[Message], bool]) -> None:
+        for account in self.accounts.values():
+            account.mail[:] = [
+                said
+                for said in account.mail
+                if not is_meant(
+                    Message(
+                        said.id,
+                        self.accounts[name_of(said.user).key],
+                        said.body,
+                        said.at,
+                        False,
+                        recipient=account,
+                    )
+                )
+            ]

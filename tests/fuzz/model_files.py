@@ -1,0 +1,141 @@
+"""The model's rules of files: who may share one and fetch it, and who is shown so."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+from app import commands, events, records
+from app.names import BadNameError, harmless, parse_file_name
+from tests.fuzz.model_base import Base
+from tests.fuzz.state import TICKET_MILLISECONDS, File, Refused, Room, Seat, Ticket, in_force
+
+FILE_BYTES_MAX = 8 << 20
+SERVER = "http://127.0.0.1:8888"
+
+
+class Files(Base):
+    """What is asked about files, and what comes over HTTP."""
+
+    def _right(self, seat: Seat, command: commands.Send | commands.Upload) -> Ticket:
+        """Return the right to share a file. Raises Refused."""
+        try:
+            name = parse_file_name(command.name)
+        except BadNameError:
+            raise Refused("bad_file_name") from None
+        recipient = self.find(command.user) if command.user else None
+        self.check_may_speak(seat)
+        room = None
+        if recipient is None:
+            room = self.room_of(seat, command.room)
+            self.check_may_speak(seat, room)
+        return Ticket(seat.me, self.now + TICKET_MILLISECONDS, name, None, room, recipient)
+
+    def _send(self, seat: Seat, command: commands.Send) -> None:
+        if command.size is not None and command.size > FILE_BYTES_MAX:
+            raise Refused("too_large")
+        ticket = self._right(seat, command)
+        ticket.size = command.size
+        self.offered = ticket
+        path = harmless(command.name)
+        self.tell(seat, events.UploadOffered("", ticket.name, ticket.expires_at, path, SERVER))
+
+    def _upload(self, seat: Seat, command: commands.Upload) -> None:
+        self._share(self._right(seat, command), command.data)
+
+    def _share(self, ticket: Ticket, data: bytes) -> None:
+        """Let a file be there. Raises Refused; it has used up an id all the same."""
+        self.file_ids += 1
+        room, owner, recipient = ticket.room, ticket.owner, ticket.recipient
+        if room is not None:
+            self.check_may_enter(room, owner)
+            if in_force(room.mutes, owner, self.now):
+                raise Refused("muted")
+        to = recipient.shown if recipient else None
+        digest = sha256(data).hexdigest()
+        shared = records.SharedFile(
+            self.file_ids, ticket.name, len(data), digest, owner.shown, to, self.now
+        )
+        self.files[shared.id] = File(shared, owner, data, room, recipient)
+        what = (shared.id, shared.name, shared.size, shared.sha256, self.now)
+        if room is not None:
+            self.show(room, events.FileShared(room.shown, owner.shown, *what), by=owner)
+            return
+        sent = events.FileSent(owner.shown, to or "", *what)
+        for account in {owner, recipient}:
+            for seat in account.seats if account else ():
+                if owner.shown not in account.ignored:
+                    self.tell(seat, sent)
+
+    def bring(self, path: str, data: bytes) -> str:
+        """Take in a file that comes over HTTP, and return the code of the refusal, or nothing."""
+        self.out.clear()
+        ticket = self.tickets.get(path)
+        if ticket is None or ticket.file or ticket.expires_at <= self.now:
+            return "no_such_transfer"
+        if ticket.size not in (None, len(data)):
+            return "wrong_size"
+        del self.tickets[path]
+        try:
+            self._share(ticket, data)
+        except Refused as refused:
+            return refused.code
+        return ""
+
+    def fetch(self, path: str) -> bytes | str:
+        """Return the file that is fetched over HTTP, or the code of the refusal."""
+        ticket = self.tickets.get(path)
+        if ticket is None or ticket.file is None or ticket.expires_at <= self.now:
+            return "no_such_transfer"
+        del self.tickets[path]
+        is_there = self.files.get(ticket.file.shared.id) is ticket.file
+        return ticket.file.data if is_there or not ticket.file.data else "no_such_file"
+
+    def _of(self, seat: Seat, file_id: int) -> File:
+        """Return a file that a seat may have. Raises Refused."""
+        file = self.files.get(file_id)
+        if file is None or not self._may_fetch(seat, file):
+            raise Refused("no_such_file")
+        return file
+
+    @staticmethod
+    def _may_fetch(seat: Seat, file: File) -> bool:
+        if file.room is not None:
+            return file.room in seat.rooms
+        return seat.account in (file.owner, file.recipient)
+
+    def _get(self, seat: Seat, command: commands.Get) -> None:
+        file = self._of(seat, command.file)
+        shared, expires_at = file.shared, self.now + TICKET_MILLISECONDS
+        self.offered = Ticket(seat.me, expires_at, room=file.room, file=file)
+        what = (shared.name, shared.size, shared.sha256, expires_at, SERVER)
+        self.tell(seat, events.DownloadOffered(shared.id, "", *what))
+
+    def _download(self, seat: Seat, command: commands.Download) -> None:
+        file = self._of(seat, command.file)
+        self.tell(seat, events.FilePrinted(file.shared, file.data))
+
+    def _files(self, seat: Seat, command: commands.Files) -> None:
+        room: Room | None = None
+        if seat.rooms or command.room:
+            room = self.room_of(seat, command.room)
+        found = [
+            file.shared
+            for _, file in sorted(self.files.items())
+            if (room is not None and file.room is room)
+            or (file.room is None and seat.account in (file.owner, file.recipient))
+        ]
+        self.tell(seat, events.FilesListed(found, has_more=False))
+
+    def is_in_limbo(self, file_id: int) -> bool:
+        """Whether a file is of a room that was deleted, and will be removed some time."""
+        file = self.files.get(file_id)
+        return file is not None and file.room is not None and file.room.is_deleted
+
+    def _unshare(self, seat: Seat, command: commands.Unshare) -> None:
+        file = self.files.get(command.file)
+        if file is None or not (file.owner is seat.me or self._may_fetch(seat, file)):
+            raise Refused("no_such_file")
+        if file.owner is not seat.me and (file.room is None or not file.room.role(seat.account)):
+            raise Refused("not_allowed")
+        del self.files[command.file]
+        self.done(seat)

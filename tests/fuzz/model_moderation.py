@@ -1,0 +1,98 @@
+"""The model's rules of moderation: who may do what to whom in a room, and who is shown it."""
+
+from __future__ import annotations
+
+from app import commands, events, records
+from app.names import harmless
+from app.records import Sanction
+from app.shapes import Command
+from tests.fuzz.model_base import Base
+from tests.fuzz.state import Account, Refused, Room, Seat, in_force
+
+_RANKS = ["", "moderator", "owner", "admin", "operator"]
+
+
+class Moderation(Base):
+    """What moderators decide."""
+
+    def _case(self, seat: Seat, command: Command, least: str = "moderator") -> tuple[Room, Account]:
+        """Return the room, and whom it is about. Raises Refused."""
+        room, target = self.room_of(seat, command.room), self.find(command.user)
+        rank = _RANKS.index(room.role(seat.account))
+        if rank < _RANKS.index(least):
+            raise Refused("not_allowed")
+        if target is seat.account:
+            raise Refused("yourself")
+        if rank <= _RANKS.index(room.role(target)):
+            raise Refused("not_allowed")
+        return room, target
+
+    def _send_out(self, room: Room, target: Account, fact: events.Kicked | events.Banned) -> None:
+        for seat in [each for each in room.seats if each.account is target]:
+            self.drop(seat, room)
+            self.tell(seat, events.SentOut(fact))
+        self.show(room, fact)
+        for path, ticket in list(self.tickets.items()):
+            if ticket.owner is target and ticket.room is room:
+                del self.tickets[path]
+
+    def _kick(self, seat: Seat, command: commands.Kick) -> None:
+        room, target = self._case(seat, command)
+        if target not in room.people:
+            raise Refused("not_here")
+        reason = harmless(command.reason)
+        self._send_out(room, target, events.Kicked(room.shown, target.shown, seat.name, reason))
+
+    def _sanction(self, seat: Seat, target: Account, command: Command) -> Sanction:
+        until = None if command.seconds is None else self.now + command.seconds * 1000
+        return records.Sanction(target.shown, seat.name, harmless(command.reason), until)
+
+    def _ban(self, seat: Seat, command: commands.Ban) -> None:
+        room, target = self._case(seat, command)
+        made = room.bans[target] = self._sanction(seat, target, command)
+        room.moderators.discard(target)
+        fact = events.Banned(room.shown, target.shown, seat.name, command.seconds, made.reason)
+        self._send_out(room, target, fact)
+
+    def _mute(self, seat: Seat, command: commands.Mute) -> None:
+        room, target = self._case(seat, command)
+        made = room.mutes[target] = self._sanction(seat, target, command)
+        self.show(
+            room, events.Muted(room.shown, target.shown, seat.name, command.seconds, made.reason)
+        )
+
+    def _unban(self, seat: Seat, command: commands.Unban) -> None:
+        room, target = self._case(seat, command)
+        if not in_force(room.bans, target, self.now):
+            raise Refused("no_ban")
+        del room.bans[target]
+        self.show(room, events.Unbanned(room.shown, target.shown, seat.name))
+
+    def _unmute(self, seat: Seat, command: commands.Unmute) -> None:
+        room, target = self._case(seat, command)
+        if not in_force(room.mutes, target, self.now):
+            raise Refused("no_mute")
+        del room.mutes[target]
+        self.show(room, events.Unmuted(room.shown, target.shown, seat.name))
+
+    def _bans(self, seat: Seat, command: commands.Bans) -> None:
+        room = self.room_of(seat, command.room)
+        bans, mutes = (
+            [each for each in sanctions.values() if not each.is_over(self.now)]
+            for sanctions in (room.bans, room.mutes)
+        )
+        self.tell(seat, events.SanctionsListed(room.shown, bans, mutes))
+
+    def _promote(self, seat: Seat, command: commands.Promote) -> None:
+        room, target = self._case(seat, command, "owner")
+        if target in room.moderators:
+            raise Refused("is_moderator")
+        room.moderators.add(target)
+        self.show(room, events.Promoted(room.shown, target.shown, seat.name))
+
+    def _demote(self, seat: Seat, command: commands.Demote) -> None:
+        room, target = self._case(seat, command, "owner")
+        if target not in room.moderators:
+            raise Refused("is_no_moderator")
+        room.moderators.discard(target)
+        self.show(room, events.Demoted(room.shown, target.shown, seat.name))
