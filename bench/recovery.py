@@ -68,7 +68,7 @@ def recover(server: Server, core: int, files: Path, *suffixes: str) -> float:
         began = time.monotonic()
         with (
             server.started(core, folder) as process,
-            Crowd(_greenroom, process.accepting_port()) as crowd,
+            Crowd(server.door, process.accepting_port()) as crowd,
         ):
             crowd.log_in(["visitor"], _greenroom.hello)
             seconds = time.monotonic() - began
