@@ -12,11 +12,12 @@ from sqlalchemy import (
     MetaData,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA_REVISION = "0005"  # the newest migration; a test compares it with migrations/
+SCHEMA_REVISION = "0006"  # the newest migration; a test compares it with migrations/
 
 # SQLite counts row ids only in a column declared INTEGER; they are 64 bits wide all the same.
 _Identifier = BigInteger().with_variant(Integer, "sqlite")
@@ -76,7 +77,9 @@ class Token(Base):
 class Room(Base):
     """A place, and who made it. One with `deleted_at` is gone, and what is left of it is reaped.
 
-    Its messages are kept for `retention_days`: NULL is as long as the server's default says.
+    Its messages are kept for `retention_days`: NULL is as long as the server's default says. Since
+    it has an `e2ee_from`, the id of its last message in the clear, it is encrypted, for good; then
+    `roster_rev` rises with each change of its members.
     """
 
     __tablename__ = "rooms"
@@ -90,6 +93,17 @@ class Room(Base):
     created_at: Mapped[Milliseconds]
     retention_days: Mapped[int | None]
     deleted_at: Mapped[int | None] = mapped_column(BigInteger)
+    e2ee_from: Mapped[int | None] = mapped_column(BigInteger)
+    roster_rev: Mapped[int] = mapped_column(BigInteger, server_default="0")
+
+
+class Member(Base):
+    """A user who belongs to an encrypted room, whether they are there or not."""
+
+    __tablename__ = "members"
+
+    room_id: Mapped[RoomId] = mapped_column(primary_key=True)
+    user_id: Mapped[UserId] = mapped_column(primary_key=True)
 
 
 class Moderator(Base):
@@ -160,7 +174,9 @@ def _only_where(condition: str) -> dict[str, Any]:
 class Message(Base):
     """A line said in a room, or to one recipient. Ids rise and are never used again.
 
-    `txn` is its user's own name for it: what was sent twice under one is stored once.
+    `txn` is its user's own name for it: what was sent twice under one is stored once. One with a
+    `sender_device`, which is what others call that device, is encrypted: its `body` is what a
+    program sent as `enc`, as JSON.
     """
 
     __tablename__ = "messages"
@@ -180,6 +196,7 @@ class Message(Base):
     body: Mapped[str]
     said_at: Mapped[Milliseconds]
     txn: Mapped[str | None] = mapped_column(Text)
+    sender_device: Mapped[str | None] = mapped_column(Text)
 
 
 class SpentTxn(Base):
@@ -208,7 +225,8 @@ class File(Base):
     """A file shared in a room, or with one recipient, if it has a `sha256`.
 
     Without, it is being sent, or removed, and what is left of it after a crash is removed. `size`
-    counts for its user's quota in any case. Ids are never used again.
+    counts for its user's quota in any case. Ids are never used again. One that its sender encrypted
+    (`e2ee`) has no name here.
     """
 
     __tablename__ = "files"
@@ -227,6 +245,7 @@ class File(Base):
     size: Mapped[int] = mapped_column(BigInteger)
     sha256: Mapped[bytes | None] = mapped_column(LargeBinary)
     made_at: Mapped[Milliseconds] = mapped_column(index=True)
+    e2ee: Mapped[bool] = mapped_column(server_default=false())
 
 
 class FileChunk(Base):
