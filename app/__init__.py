@@ -21,7 +21,7 @@ Read it in this order:
     commands.py  operations.py      what users may ask; what admins and the operator may
     device_operations.py  device_events.py      what programs that encrypt ask; what they are told
     signed.py  signatures.py        what devices sign for others to see; whether they did
-    events.py       what happened, and what a session is told
+    room_events.py  events.py       what happened in a room; what a session is told besides
     records.py      what lists have of each account, room and session
     metrics.py  last_minute.py      what is counted and timed; how it grew
     process.py  figures.py          what the kernel says of us; how the server is, in figures
@@ -38,6 +38,7 @@ Read it in this order:
         delivery.py     a released batch on its way to its readers
         room.py         one live room
         rooms.py        entering rooms and leaving them
+        rosters.py  encrypted_rooms.py      who belongs to encrypted ones; making one so
         files.py        who may share files and fetch them
         tickets.py  transfers.py        the right to do so; the bytes
         messages.py  moderation.py  private.py
@@ -52,7 +53,7 @@ Read it in this order:
         models.py       the tables
         database.py     engines; the thread that writes, the threads that read
         postgresql.py   what is different there
-        messages.py  rooms.py  files.py  accounts.py  tokens.py  sanctions.py  audit.py
+        messages.py  rooms.py  rosters.py  files.py  accounts.py  tokens.py  sanctions.py  audit.py
                                                                             the queries
         devices.py  device_keys.py  device_mail.py      likewise, of clients that encrypt
         purging.py  retention.py  vacuum.py     removing, in small pieces

@@ -14,6 +14,7 @@ from app.shapes import (
     Body,
     Command,
     Count,
+    Enc,
     FileId,
     FilePath,
     FileSize,
@@ -23,9 +24,12 @@ from app.shapes import (
     Level,
     MessageId,
     Note,
+    OfferedPath,
     Reason,
     Rest,
     RoomName,
+    RosterRev,
+    Said,
     Seconds,
     Secret,
     Txn,
@@ -79,8 +83,10 @@ class Say(InRoom):
     """Say something in the room; any line that does not begin with a slash does it."""
 
     word = "say"
-    body: Body
+    body: Said = ""
     txn: Txn = ""
+    enc: Enc | None = None  # instead of a body
+    if_rev: RosterRev = None  # of the room's roster, for which it is encrypted
 
 
 @command
@@ -98,8 +104,9 @@ class Tell(Command):
 
     word = "msg"
     user: UserName
-    body: Body
+    body: Said = ""
     txn: Txn = ""
+    enc: Enc | None = None  # instead of a body
 
 
 @command
@@ -238,14 +245,31 @@ class Demote(InRoom):
 
 
 @command
+class Encrypt(InRoom):
+    """Make the room encrypted, for good (its owner, or an admin); only manage.py chat reads it."""
+
+    word = "encrypt"
+    op = "room.encrypt"
+
+
+@command
+class Roster(InRoom):
+    """Show who belongs to the room, and is encrypted for if it is encrypted."""
+
+    word = "roster"
+    op = "room.roster"
+
+
+@command
 class Send(InRoom):
     """Share a file with the room, or with one user: shows what to run in another terminal."""
 
     word = "send"
     op = "file.offer"
-    name: FilePath
+    name: OfferedPath = ""
     user: FileUser = ""
     size: FileSize = None
+    e2ee: bool = False  # it comes encrypted, and without a name
 
 
 @command

@@ -18,6 +18,7 @@ typed: wires make it harmless like everything else that they show.
 from typing import Literal
 
 Code = Literal[
+    "already_e2ee",
     "already_logged_in",
     "already_there",
     "bad_arguments",
@@ -32,6 +33,7 @@ Code = Literal[
     "busy",
     "device_id_reused",
     "disabled",
+    "e2ee_required",
     "full",
     "internal",
     "is_moderator",
@@ -57,7 +59,9 @@ Code = Literal[
     "no_such_token",
     "no_such_transfer",
     "no_such_user",
+    "not_a_member",
     "not_allowed",
+    "not_e2ee",
     "not_here",
     "not_ignored",
     "not_planned",
@@ -69,6 +73,7 @@ Code = Literal[
     "over_quota",
     "rate_limited",
     "registration_closed",
+    "roster_changed",
     "sent_out",
     "shutting_down",
     "since_too_old",

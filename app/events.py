@@ -1,7 +1,8 @@
 """What happened: one class an event, named in the past tense. Plain data: names, no live objects.
 
-`RoomEvent`s are facts that everybody in a room is shown, in one order. The others are told to one
-session: `Answer`s to what it asked, the rest because it concerns it.
+`RoomEvent`s are facts that everybody in a room is shown, in one order; they are written down in
+app/room_events.py. The others are told to one session: `Answer`s to what it asked, the rest because
+it concerns it.
 """
 
 from collections.abc import Sequence
@@ -21,160 +22,64 @@ from app.records import (
     SharedFile,
     Token,
 )
-from app.shapes import Level
+from app.room_events import (
+    Banned,
+    Deleted,
+    Demoted,
+    Disconnected,
+    Encrypted,
+    Event,
+    FileShared,
+    Joined,
+    Kicked,
+    Left,
+    Message,
+    Muted,
+    OwnerSet,
+    Promoted,
+    Purged,
+    Renamed,
+    RoomEvent,
+    RosterChanged,
+    Said,
+    SaidEncrypted,
+    TopicSet,
+    Unbanned,
+    Unmuted,
+)
+from app.shapes import Enc, Level
 from app.times import Milliseconds
 
-
-@dataclass(slots=True)
-class Event:
-    """Something that a wire can show."""
-
-
-@dataclass(slots=True)
-class RoomEvent(Event):
-    """Something that everybody in `room` is shown; `user` did it, or it happened to them."""
-
-    room: str
-    user: str
+__all__ = [
+    "Banned",
+    "Deleted",
+    "Demoted",
+    "Disconnected",
+    "Encrypted",
+    "Event",
+    "FileShared",
+    "Joined",
+    "Kicked",
+    "Left",
+    "Message",
+    "Muted",
+    "OwnerSet",
+    "Promoted",
+    "Purged",
+    "Renamed",
+    "RoomEvent",
+    "RosterChanged",
+    "Said",
+    "SaidEncrypted",
+    "TopicSet",
+    "Unbanned",
+    "Unmuted",
+]
 
 
 @dataclass(slots=True)
 class Answer(Event):
     """What one session asked for, or that it is done."""
-
-
-# What members of a room see.
-
-
-@dataclass(slots=True)
-class Said(RoomEvent):
-    """A message, stored under `id` (0 until it is) at `at`."""
-
-    body: str
-    at: Milliseconds
-    is_action: bool = False
-    id: int = 0
-
-
-@dataclass(slots=True)
-class Joined(RoomEvent):
-    """The user's first session entered."""
-
-
-@dataclass(slots=True)
-class Left(RoomEvent):
-    """The user's last session left."""
-
-
-@dataclass(slots=True)
-class Disconnected(RoomEvent):
-    """The user's last session in the room ended."""
-
-
-@dataclass(slots=True)
-class Kicked(RoomEvent):
-    """A moderator sent the user out."""
-
-    by: str
-    reason: str
-
-
-@dataclass(slots=True)
-class Banned(RoomEvent):
-    """A moderator keeps the user out, for so many seconds or for good."""
-
-    by: str
-    seconds: int | None
-    reason: str
-
-
-@dataclass(slots=True)
-class Unbanned(RoomEvent):
-    """The user may enter again."""
-
-    by: str
-
-
-@dataclass(slots=True)
-class Muted(RoomEvent):
-    """The user may not speak, for so many seconds or for good."""
-
-    by: str
-    seconds: int | None
-    reason: str
-
-
-@dataclass(slots=True)
-class Unmuted(RoomEvent):
-    """The user may speak again."""
-
-    by: str
-
-
-@dataclass(slots=True)
-class Promoted(RoomEvent):
-    """The user is a moderator now."""
-
-    by: str
-
-
-@dataclass(slots=True)
-class Demoted(RoomEvent):
-    """The user is a moderator no more."""
-
-    by: str
-
-
-@dataclass(slots=True)
-class TopicSet(RoomEvent):
-    """The user set the topic."""
-
-    topic: str
-
-
-@dataclass(slots=True)
-class OwnerSet(RoomEvent):
-    """The user owns the room now."""
-
-    by: str
-
-
-@dataclass(slots=True)
-class Renamed(RoomEvent):
-    """The user gave the room another name; `room` is the old one."""
-
-    name: str
-
-
-@dataclass(slots=True)
-class Deleted(RoomEvent):
-    """The user removed the room, and nobody is in it any more."""
-
-    reason: str
-
-
-@dataclass(slots=True)
-class FileShared(RoomEvent):
-    """The user shared a file, which is kept as `id`."""
-
-    id: int
-    name: str
-    size: int
-    sha256: str
-    at: Milliseconds
-
-
-@dataclass(slots=True)
-class Purged(RoomEvent):
-    """The user removed so many messages for good: of `author`, or of all, between these ids."""
-
-    author: str | None
-    first_id: int
-    last_id: int
-    messages: int
-
-
-# What one session is told.
 
 
 @dataclass(slots=True)
@@ -204,10 +109,11 @@ class Entered(Answer):
     room: str
     topic: str
     users: Sequence[str]
-    messages: Sequence[Said]
+    messages: Sequence[Message]
     now: Milliseconds
     is_complete: bool = True
     last_id: int = 0
+    e2ee: bool = False
 
 
 @dataclass(slots=True)
@@ -236,6 +142,21 @@ class PrivatelySaid(Event):
 
 
 @dataclass(slots=True)
+class PrivatelySaidEncrypted(Event):
+    """A private message, stored as PrivatelySaid is, and encrypted as SaidEncrypted is."""
+
+    user: str
+    to: str
+    device: str
+    enc: Enc
+    at: Milliseconds
+    id: int = 0
+
+
+PrivateMessage = PrivatelySaid | PrivatelySaidEncrypted
+
+
+@dataclass(slots=True)
 class Stored(Answer):
     """The message that the session asked to store under `tag` is stored."""
 
@@ -257,7 +178,7 @@ class PrivatelySent(Answer):
 class MailShown(Event):
     """Private messages that came while the user was not here, oldest first."""
 
-    messages: Sequence[PrivatelySaid]
+    messages: Sequence[PrivateMessage]
     now: Milliseconds
 
 
@@ -270,7 +191,7 @@ class HistoryShown(Answer):
     """
 
     room: str
-    messages: Sequence[Said]
+    messages: Sequence[Message]
     has_more: bool
     before_id: int
     now: Milliseconds
@@ -283,6 +204,21 @@ class PeopleListed(Answer):
 
     room: str
     people: Sequence[Person]
+
+
+@dataclass(slots=True)
+class RosterShown(Answer):
+    """Who belongs to a room, by the keys of their names, as of revision `rev`.
+
+    `e2ee_from` is the id of its last message in the clear. If it is not encrypted, it has no
+    revisions, and whoever is there belongs to it.
+    """
+
+    room: str
+    rev: int
+    e2ee: bool
+    e2ee_from: int
+    members: Sequence[str]
 
 
 @dataclass(slots=True)

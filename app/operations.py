@@ -204,6 +204,7 @@ class RoomCreate(Command):
     least = Level.OPERATOR
     room: RoomName
     owner: UserName
+    e2ee: bool = False
 
 
 @command

@@ -28,6 +28,7 @@ class RoomRecord:
     topic: str
     made_at: Milliseconds
     retention_days: int | None
+    e2ee: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,10 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class SharedFile:
-    """A file; `recipient` is who alone may have it, if it is not its room's."""
+    """A file; `recipient` is who alone may have it, if it is not its room's.
+
+    What is called one that its sender encrypted, only devices know.
+    """
 
     id: int
     name: str
@@ -109,6 +113,7 @@ class SharedFile:
     user: str
     recipient: str | None
     at: Milliseconds
+    e2ee: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,9 @@ ROOMS_A_SESSION_MAX = 100  # that one program may be in
 ID_MAX = (1 << 63) - 1  # of a message, a token, a file: what the database can hold
 TXN_CHARS_MAX = 64  # a UUID, twice over
 REQUEST_ID_CHARS_MAX = 64  # likewise
+ENC_ALG_CHARS_MAX = 32  # of the name of what a message is encrypted with
+ENC_SESSION_CHARS_MAX = 64  # of the id of what it is encrypted in
+ENC_CIPHERTEXT_CHARS_MAX = 48 << 10  # base64 of 16 KiB of text, however its JSON escapes it
 TOKENS_A_USER_MAX = 50  # beyond it, the one that was used least lately goes
 TOKEN_USED_SECONDS = 86_400  # how exactly it is known when a token was used: no write a login
 MAILBOX_PAGE = 100  # private messages read at once when their addressee comes back
@@ -117,6 +120,7 @@ FILE_IDS_SKIPPED = 100_000
 TOKEN_IDS_SKIPPED = 100_000
 DEVICE_MAIL_IDS_SKIPPED = 10_000_000_000
 DEVICE_CHANGE_IDS_SKIPPED = 100_000_000
+ROSTER_REVS_SKIPPED = 1_000_000  # of each encrypted room: a change of members a minute, for a year
 
 # Connections.
 TURN_SECONDS = 1e-6  # for others between steps: of 0 the hub makes 1,000 before it polls sockets

@@ -6,9 +6,12 @@ from enum import IntEnum
 from typing import Annotated, ClassVar, TypeVar, dataclass_transform
 
 from annotated_types import Ge, GroupedMetadata, Le, MaxLen, MinLen
-from pydantic import StringConstraints
+from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from app.settings import (
+    ENC_ALG_CHARS_MAX,
+    ENC_CIPHERTEXT_CHARS_MAX,
+    ENC_SESSION_CHARS_MAX,
     FILE_PATH_CHARS_MAX,
     ID_MAX,
     REASON_CHARS_MAX,
@@ -96,14 +99,36 @@ Reason = Annotated[str, Rest("REASON", REASON_CHARS_MAX)]
 Seconds = Annotated[int | None, Span()]
 Secret = Annotated[str, Rest("[PASSWORD]", is_needed=True)]  # left out, it is asked for, unseen
 MessageId = Annotated[int | None, Ge(0), Le(ID_MAX)]
+RosterRev = Annotated[int | None, Ge(1), Le(ID_MAX)]
 # The same once more: the same message, said again. SQLite would cut one at a NUL.
 Txn = Annotated[str, StringConstraints(max_length=TXN_CHARS_MAX, pattern="^[ -~]*$")]
 NewTxn = Annotated[Txn, MinLen(1)]
 Label = Annotated[str, MaxLen(REASON_CHARS_MAX)]
+Said = Annotated[str, Rest("TEXT", is_needed=True), MinLen(1)]  # programs may send an Enc instead
+_ENC_WORD = "^[A-Za-z0-9+/=_.-]+$"
 FilePath = Annotated[str, Path("NAME")]
+OfferedPath = Annotated[str, Path("NAME", is_needed=True)]  # left out of what is encrypted
 FileUser = Annotated[str, Addressee()]
 FileSize = Annotated[int | None, Ge(0), Le(ID_MAX)]
 FileId = Annotated[int, Count("N", ID_MAX)]
+
+
+class Enc(BaseModel):
+    """What a device encrypted for others: with what, in which session of its own, and the text.
+
+    Nobody but those devices can read it, or has to: each part is a word of printable ASCII.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    alg: Annotated[str, StringConstraints(max_length=ENC_ALG_CHARS_MAX, pattern=_ENC_WORD)]
+    sid: Annotated[str, StringConstraints(max_length=ENC_SESSION_CHARS_MAX, pattern=_ENC_WORD)]
+    ct: Annotated[str, StringConstraints(max_length=ENC_CIPHERTEXT_CHARS_MAX, pattern=_ENC_WORD)]
+
+    @property
+    def size_bytes(self) -> int:
+        """How much text it is."""
+        return len(self.alg) + len(self.sid) + len(self.ct)
 
 
 class Level(IntEnum):

@@ -187,6 +187,7 @@ def test_programs(server: ServerProcess, pair: tuple[Client, Client], new_name) 
         "user": name,
         "recipient": None,
         "at": "",
+        "e2ee": False,
     }
     event = bot.event("file", room=alice.room)
     assert {key: event[key] for key in told if key in event}.items() <= told.items()

@@ -19,7 +19,7 @@ COMMITTED = Path(__file__).parents[1] / "docs" / "protocol.schema.json"
 WRONG = [
     {"op": "shout"},
     {"op": 3},
-    {"op": "say"},
+    {"op": "me"},
     {"op": "say", "body": ""},
     {"op": "say", "body": None},
     {"op": "say", "body": "x", "txn": "x" * 65},

@@ -28,6 +28,7 @@ _COMMON = {
     "networks",
     "operations",
     "records",
+    "room_events",
     "settings",
     "shapes",
     "signatures",

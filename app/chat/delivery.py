@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING
 import gevent
 
 from app import metrics
-from app.events import Answer, FileShared, RoomEvent, Said
+from app.events import Answer, FileShared, RoomEvent, Said, SaidEncrypted
 from app.settings import DELIVERIES_BETWEEN_YIELDS
 
 if TYPE_CHECKING:
     from app.chat.room import Room
     from app.chat.session import Render, Send, Session
+
+
+_HEARD = (Said, SaidEncrypted, FileShared)  # but not of those whom one ignores
 
 
 class _Page:
@@ -46,7 +49,7 @@ class _Page:
         return b"".join(
             line
             for line, event in zip(lines, self.events[start:], strict=True)
-            if not (isinstance(event, Said | FileShared) and event.user in session.ignored)
+            if not (isinstance(event, _HEARD) and event.user in session.ignored)
         )
 
     def sends(self) -> Iterator[tuple[Send, bytes]]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from app.chat.delivery import Delivery
     from app.chat.session import Session
 
-Replay = Callable[[Room], tuple[Sequence[events.Said], bool]]  # messages; whether they are all
+Replay = Callable[[Room], tuple[Sequence[events.Message], bool]]  # messages; whether they are all
 
 
 class Shown(Entry):

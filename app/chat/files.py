@@ -3,7 +3,7 @@
 A session asks in the chat, and is given an address that is good for one transfer. Who is sent out
 of a room loses at once what they could have done with files there: addresses that they were given,
 and transfers that are under way. A file is shown when all of it is stored, in its place among what
-else happens in the room.
+else happens in the room. Not so one that comes encrypted: the message that names it shows it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from app import commands, events, records
 from app.chat.entries import Shown
 from app.chat.journal import Entry
+from app.chat.room import not_encrypted
 from app.chat.tickets import DownloadTicket, UploadTicket
 from app.errors import BadLine, Forbidden, NotPossible, TooLarge
 from app.names import harmless, parse_file_name
@@ -86,16 +87,19 @@ class Files:
         """Offer a place for a file. Switches. Raises Refusal."""
         if command.size is not None:
             self._transfers.check_size(command.size)
-        ticket = self._upload_ticket(session, command, command.size)
+        _check_name(command)
+        ticket = self._upload_ticket(session, command, command.size, e2ee=command.e2ee)
         token = self._tickets.issue(ticket)
         path, server = harmless(command.name), session.client.server
         session.client.show(
-            events.UploadOffered(_url(token), ticket.name, ticket.expires_at, path, server)
+            events.UploadOffered(
+                _url(token), ticket.name or store.ENCRYPTED, ticket.expires_at, path, server
+            )
         )
 
     def upload(self, session: Session, command: commands.Upload) -> None:
         """Share a small file, which came in lines. Switches. Raises Refusal."""
-        ticket = self._upload_ticket(session, command, len(command.data))
+        ticket = self._upload_ticket(session, command, len(command.data), e2ee=False)
         with self._tickets.holding(ticket):
             self._take_in(ticket, len(command.data), BytesIO(command.data).read, session)
 
@@ -209,17 +213,26 @@ class Files:
                 raise _no_such_file(file.id)  # any more
 
     def _upload_ticket(
-        self, session: Session, command: commands.Send | commands.Upload, size: int | None
+        self,
+        session: Session,
+        command: commands.Send | commands.Upload,
+        size: int | None,
+        *,
+        e2ee: bool,
     ) -> UploadTicket:
         """Check that a session may share a file there. Switches. Raises Refusal."""
-        name, user = parse_file_name(command.name), session.speaker
+        name, user = "" if e2ee else parse_file_name(command.name), session.speaker
         recipient = self._accounts.find(command.user) if command.user else None
         session.check_may_speak(self._clock())
-        if recipient is not None:
-            return UploadTicket(user=user, room_id=None, name=name, recipient=recipient, size=size)
-        room = session.room_or_refuse(command.room)
-        room.check_may_speak(user, self._clock())
-        return UploadTicket(user=user, room_id=room.id, name=name, recipient=None, size=size)
+        room_id = None
+        if recipient is None:
+            room = session.room_or_refuse(command.room)
+            room.check_may_speak(user, self._clock())
+            _check_takes(room, e2ee=e2ee)
+            room_id = room.id
+        return UploadTicket(
+            user=user, room_id=room_id, name=name, e2ee=e2ee, recipient=recipient, size=size
+        )
 
     def _find(self, session: Session, file_id: int) -> StoredFile:
         """Return a file that a session may have. Switches. Raises NotPossible."""
@@ -234,7 +247,7 @@ class Files:
     ) -> records.SharedFile:
         """Keep and share a file; `sender` waits until it is shown. Switches. Raises Refusal."""
         recipient_id = ticket.recipient.id if ticket.recipient else None
-        new = NewFile(ticket.room_id, recipient_id, ticket.user.id, ticket.name)
+        new = NewFile(ticket.room_id, recipient_id, ticket.user.id, ticket.name, ticket.e2ee)
         with self._transfers.incoming(new) as incoming:
             if size:
                 incoming.reserve(size)
@@ -257,6 +270,8 @@ class Files:
         if ticket.room_id is None:
             ticket.check()
             shared = incoming.complete(self._clock()).shared
+            if shared.e2ee:
+                return shared
             sent = events.FileSent(shared.user, shared.recipient or "", *_what(shared))
             ids = (user.id, recipient.id) if recipient else (user.id,)
             self._journal.append(_Sent(sender, self._accounts, sent, *ids))
@@ -266,10 +281,28 @@ class Files:
             ticket.check()
             room.check_may_enter(user, self._clock())
             room.check_may_speak(user, self._clock())
+            _check_takes(room, e2ee=ticket.e2ee)  # still: it may be encrypted meanwhile
             shared = incoming.complete(self._clock()).shared
-            fact = events.FileShared(room.name, shared.user, *_what(shared))
-            self._journal.append(Shown(sender, room, fact))
+            if not shared.e2ee:
+                fact = events.FileShared(room.name, shared.user, *_what(shared))
+                self._journal.append(Shown(sender, room, fact))
         return shared
+
+
+def _check_name(command: commands.Send) -> None:
+    """Check that a file is called something, or comes encrypted. Raises BadLine."""
+    if bool(command.name) == command.e2ee:
+        raise BadLine(
+            "a file has a name, or comes encrypted (e2ee) and without one", code="bad_arguments"
+        )
+
+
+def _check_takes(room: Room, *, e2ee: bool) -> None:
+    """Check that a file comes encrypted, if the room is, and else in the clear. Raises Refusal."""
+    if not e2ee:
+        room.check_takes_plaintext()
+    elif not room.is_encrypted:
+        raise not_encrypted(room)
 
 
 def _room_of(session: Session, found: StoredFile) -> Room | None:

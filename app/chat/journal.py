@@ -81,7 +81,7 @@ class SaidEntry(Entry):
     message: NewMessage
 
     def __init__(
-        self, sender: Session, message: NewMessage, said: events.Said | events.PrivatelySaid
+        self, sender: Session, message: NewMessage, said: events.Message | events.PrivateMessage
     ) -> None:
         super().__init__(sender, message)
         self.said = said

@@ -8,18 +8,21 @@ from typing import TYPE_CHECKING
 import gevent
 
 from app import commands, events
-from app.chat.journal import Journal, SaidEntry
-from app.chat.room import first_that_fit, newest_that_fit
-from app.errors import NotPossible
+from app.chat.journal import Journal, SaidEntry, WrittenEntry
+from app.chat.room import first_that_fit, newest_that_fit, not_encrypted
+from app.errors import BadLine, NotPossible
 from app.names import harmless
 from app.settings import LAG_SECONDS, REPLAY_BYTES_MAX
 from app.store import messages as store
 from app.store.messages import NewMessage
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from app.chat.delivery import Delivery
     from app.chat.room import Room
-    from app.chat.session import Clock, Session
+    from app.chat.session import Clock, Device, Session
+    from app.shapes import Enc
     from app.store.database import Database
 
 
@@ -28,10 +31,10 @@ class _SaidInRoom(SaidEntry):
 
     __slots__ = ("room",)
 
-    said: events.Said
+    said: events.Message
 
     def __init__(
-        self, session: Session, room: Room, said: events.Said, message: NewMessage
+        self, session: Session, room: Room, said: events.Message, message: NewMessage
     ) -> None:
         super().__init__(session, message, said)
         self.room = room
@@ -45,6 +48,46 @@ class _SaidInRoom(SaidEntry):
             delivery.answer(self.sender, events.Stored(self.said.id, self.tag))
 
 
+class _Lookup(WrittenEntry):
+    """Finds out whether a session's user stored a message under a `txn`, as of all before it."""
+
+    __slots__ = ("message_id", "txn")
+
+    def __init__(self, session: Session, txn: str) -> None:
+        super().__init__(session)
+        self.txn = txn
+        self.message_id: int | None = None
+
+    def write(self, connection: Connection) -> None:
+        """See WrittenEntry. Writes nothing, but sees what is written with it."""
+        self.message_id = store.find_by_txn(connection, self.sender.speaker.id, self.txn)
+
+    def release(self, delivery: Delivery) -> None:
+        """See Entry."""
+
+
+def check_content(command: commands.Say | commands.Tell) -> None:
+    """Check that a program gave something to say: text, or what a device encrypted."""
+    if bool(command.body) == (command.enc is not None):
+        raise BadLine("say something: a body, or an enc", code="bad_arguments")
+
+
+def encrypted_message(
+    room_id: int | None,
+    recipient_id: int | None,
+    user_id: int,
+    enc: Enc,
+    now: int,
+    txn: str,
+    device: Device,
+) -> NewMessage:
+    """Return what is stored of a message that a device encrypted."""
+    body = enc.model_dump_json()
+    return NewMessage(
+        room_id, recipient_id, user_id, False, body, now, txn or None, device.device_id
+    )
+
+
 class Messages:
     """What members of a room say."""
 
@@ -55,7 +98,10 @@ class Messages:
 
     def say(self, session: Session, command: commands.Say) -> None:
         """Post a message to the room. Switches when the journal is full. Raises Refusal."""
-        self._post(session, command, is_action=False)
+        if command.enc is not None or not command.body or command.if_rev is not None:
+            self._post_encrypted(session, command)
+        else:
+            self._post(session, command, is_action=False)
 
     def emote(self, session: Session, command: commands.Emote) -> None:
         """Post what one does. Switches when the journal is full. Raises Refusal."""
@@ -64,19 +110,62 @@ class Messages:
     def _post(
         self, session: Session, command: commands.Say | commands.Emote, *, is_action: bool
     ) -> None:
-        # First all that may switch: what the checks find must still hold when it is appended.
+        room = self._wait_for_turn(session, command)
+        user, now = session.speaker, self._clock()
+        session.check_may_speak(now)
+        room.check_may_speak(user, now)
+        room.check_takes_plaintext()
+        body = harmless(command.body)
+        said = events.Said(room.name, user.name, body, now, is_action)
+        message = NewMessage(room.id, None, user.id, is_action, body, now, command.txn or None)
+        self._journal.append(_SaidInRoom(session, room, said, message))
+
+    def _wait_for_turn(self, session: Session, command: commands.Say | commands.Emote) -> Room:
+        """Return the room that is meant, after all that may switch.
+
+        What checks find from now on must still hold when it is appended. Raises Refusal.
+        """
         self._journal.wait_for_room()
         room = session.room_or_refuse(command.room)
         if room.is_lagging:
             gevent.sleep(LAG_SECONDS)
             room = session.room_or_refuse(command.room)
-        user, now = session.speaker, self._clock()
+        return room
+
+    def _post_encrypted(self, session: Session, command: commands.Say) -> None:
+        """Post what a device encrypted for those who belong to the room now, or refuse it."""
+        check_content(command)
+        room, device = self._wait_for_turn(session, command), session.device_or_refuse
+        user, now, enc, roster = session.speaker, self._clock(), command.enc, room.roster
         session.check_may_speak(now)
         room.check_may_speak(user, now)
-        body = harmless(command.body)
-        said = events.Said(room.name, user.name, body, now, is_action)
-        message = NewMessage(room.id, None, user.id, is_action, body, now, command.txn or None)
+        if enc is None or command.if_rev is None:
+            raise BadLine("enc and if_rev go together in a room", code="bad_arguments")
+        if roster is None:
+            raise not_encrypted(room)
+        if command.if_rev != roster.rev:
+            self._answer_retry(session, room, command.txn)
+            return
+        said = events.SaidEncrypted(room.name, user.name, device.device_id, enc, now)
+        message = encrypted_message(room.id, None, user.id, enc, now, command.txn, device)
         self._journal.append(_SaidInRoom(session, room, said, message))
+
+    def _answer_retry(self, session: Session, room: Room, txn: str) -> None:
+        """Answer what was encrypted for others than belong to the room now, if it is stored.
+
+        It may be on its way still, so it is looked for behind all that is. Switches. Raises
+        NotPossible when it is nowhere.
+        """
+        lookup = _Lookup(session, txn)
+        self._journal.append(lookup)
+        self._journal.settle(session)
+        if lookup.refusal is not None:
+            raise lookup.refusal
+        if lookup.message_id is None:
+            raise NotPossible(
+                f"who belongs to {room.name} has changed; encrypt it anew", code="roster_changed"
+            )
+        session.client.show(events.Stored(lookup.message_id, session.tag))
 
     def history(self, session: Session, command: commands.History) -> None:
         """Show a page of the room's past. Switches. Raises Refusal when not in it.
@@ -86,7 +175,7 @@ class Messages:
         """
         session.client.show_at_leisure(self._page(session, command))
 
-    def _read(self, limits: store.Page) -> Sequence[events.Said]:
+    def _read(self, limits: store.Page) -> Sequence[events.Message]:
         """Read messages, anew if some were removed while they were read. Switches."""
         while True:
             removals = self._journal.removals

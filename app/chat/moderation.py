@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from app.chat.accounts import Accounts
     from app.chat.acts import Acts, Change
+    from app.chat.rosters import Rosters
     from app.chat.session import Clock, Session, User
     from app.store.accounts import Account
 
@@ -83,6 +84,7 @@ class Moderation:
         clock: Clock,
         accounts: Accounts,
         rooms: Rooms,
+        rosters: Rosters,
         tickets: Tickets,
     ) -> None:
         self._acts = acts
@@ -90,6 +92,7 @@ class Moderation:
         self._clock = clock
         self._accounts = accounts
         self._rooms = rooms
+        self._rosters = rosters
         self._tickets = tickets
 
     def kick(self, session: Session, command: commands.Kick) -> None:
@@ -97,9 +100,10 @@ class Moderation:
         with self._case(session, command, "moderator") as case:
             room, target, reason = case.room, case.target, harmless(command.reason)
             user = self._accounts.user_here(target.id)
-            if user is None or user not in room.present:
+            is_there = user is not None and user in room.present
+            if not is_there and not room.has_member(target.id):
                 raise NotPossible(f"{target.name} is not in {room.name}", code="not_here")
-            self._write(case, "kick", reason)
+            self._write(case, "kick", reason, self._rosters.removing(room, target.id, None))
             fact = events.Kicked(room.name, target.name, case.by.name, reason)
             self._send_out(case, fact)
 
@@ -221,7 +225,9 @@ class Moderation:
             if kind == "ban":
                 store.remove_moderator(connection, room.id, target.id)
 
-        self._write(case, kind, reason, change)
+        is_ban = kind == "ban"
+        both = self._rosters.removing(room, target.id, change) if is_ban else change
+        self._write(case, kind, reason, both)
         room.sanctions[kind][target.id] = records.Sanction(target.name, case.by.name, reason, until)
 
     def _lift(self, case: _Case, kind: SanctionKind) -> None:
@@ -253,3 +259,4 @@ class Moderation:
         user = self._accounts.user_here(case.target.id)  # asked now: the write has switched
         self._tickets.revoke(case.room.id, case.target.id)
         self._rooms.send_out(case.room, user, sender=case.session, fact=fact)
+        self._rosters.note_removal(case.session, case.room, case.target.id, case.target.name)

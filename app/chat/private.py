@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from app import commands, events
 from app.chat.accounts import Accounts
 from app.chat.journal import Journal, SaidEntry
+from app.chat.messages import check_content, encrypted_message
 from app.errors import NotPossible
 from app.names import harmless
 from app.settings import MAILBOX_PAGE
@@ -34,13 +35,13 @@ class _SaidPrivately(SaidEntry):
 
     __slots__ = ("private",)
 
-    said: events.PrivatelySaid
+    said: events.PrivateMessage
 
     def __init__(
         self,
         session: Session,
         private: Private,
-        said: events.PrivatelySaid,
+        said: events.PrivateMessage,
         message: NewMessage,
     ) -> None:
         super().__init__(session, message, said)
@@ -64,12 +65,21 @@ class Private:
 
     def tell(self, session: Session, command: commands.Tell) -> None:
         """Send a private message. Switches. Raises Refusal."""
+        check_content(command)
         recipient = self._accounts.find(command.user)
         self._journal.wait_for_room()
-        user, now, body = session.speaker, self._clock(), harmless(command.body)
+        user, now, body, txn = session.speaker, self._clock(), harmless(command.body), command.txn
         session.check_may_speak(now)
-        said = events.PrivatelySaid(user.name, recipient.name, body, now)
-        message = NewMessage(None, recipient.id, user.id, False, body, now, command.txn or None)
+        said: events.PrivateMessage
+        if command.enc is not None:
+            device, enc = session.device_or_refuse, command.enc
+            said = events.PrivatelySaidEncrypted(
+                user.name, recipient.name, device.device_id, enc, now
+            )
+            message = encrypted_message(None, recipient.id, user.id, enc, now, txn, device)
+        else:
+            said = events.PrivatelySaid(user.name, recipient.name, body, now)
+            message = NewMessage(None, recipient.id, user.id, False, body, now, txn or None)
         self._journal.append(_SaidPrivately(session, self, said, message))
 
     def release(self, entry: _SaidPrivately, delivery: Delivery) -> None:
@@ -78,11 +88,17 @@ class Private:
         recipient = self._accounts.user_here(recipient_id) if recipient_id else None
         if recipient is not None and entry.is_new:
             self._show(recipient, said, delivery)
+        if isinstance(said, events.PrivatelySaidEncrypted):
+            if entry.is_new and recipient is not sender.user:
+                _show_own_devices(sender.speaker, said, delivery)
+            name, body = said.to, ""
+        else:
+            name, body = said.recipient, said.body
         delivery.catch_up(sender)
         away = recipient.away if recipient else None
-        sender.client.show(events.PrivatelySent(said.id, said.recipient, said.body, away))
+        sender.client.show(events.PrivatelySent(said.id, name, body, away))
 
-    def _show(self, user: User, said: events.PrivatelySaid, delivery: Delivery) -> None:
+    def _show(self, user: User, said: events.PrivateMessage, delivery: Delivery) -> None:
         here = [session for session in user.sessions if not session.client.is_closing]
         for session in here:
             if said.user not in session.ignored:
@@ -158,10 +174,18 @@ class Private:
         session.client.show(events.Done(f"You hear {other.name} again."))
 
 
+def _show_own_devices(user: User, said: events.PrivatelySaidEncrypted, delivery: Delivery) -> None:
+    """Show a message to its sender's own sessions that speak for a device, which can read it."""
+    for session in user.sessions:
+        if session.device is not None:
+            delivery.catch_up(session)
+            session.client.show(said)
+
+
 def _mail_reader(
     user_id: int, shown_id: int, up_to_id: int
-) -> Callable[[Connection], list[events.PrivatelySaid]]:
-    def work(connection: Connection) -> list[events.PrivatelySaid]:
+) -> Callable[[Connection], list[events.PrivateMessage]]:
+    def work(connection: Connection) -> list[events.PrivateMessage]:
         after_id = max(shown_id, accounts_store.seen_id(connection, user_id))
         return store.mail(connection, user_id, after_id, up_to_id, MAILBOX_PAGE)
 

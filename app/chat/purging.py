@@ -102,7 +102,7 @@ class _LastPiece(WrittenEntry):
         self.tally = tally
         self.after_id = after_id
         self.now = now
-        self.fresh: dict[int, list[events.Said]] = {}  # by room, what there is now
+        self.fresh: dict[int, list[events.Message]] = {}  # by room, what there is now
 
     def write(self, connection: Connection) -> None:
         """See WrittenEntry."""

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from app.chat.session import Render, Send, Session, User
 
 
-def first_that_fit(messages: Sequence[events.Said]) -> Sequence[events.Said]:
+def first_that_fit(messages: Sequence[events.Message]) -> Sequence[events.Message]:
     """Return the first messages, as many as may be shown at once, but one at least."""
-    sizes = accumulate(len(said.body.encode()) for said in messages)
+    sizes = accumulate(said.size_bytes for said in messages)
     count = sum(size <= REPLAY_BYTES_MAX for size in sizes)
     return messages[: max(1, count)]
 
 
-def newest_that_fit(messages: Sequence[events.Said]) -> Sequence[events.Said]:
+def newest_that_fit(messages: Sequence[events.Message]) -> Sequence[events.Message]:
     """Return the last messages, as many as may be shown at once, but one at least."""
     return first_that_fit(messages[::-1])[::-1]
 
@@ -36,7 +36,7 @@ def newest_that_fit(messages: Sequence[events.Said]) -> Sequence[events.Said]:
 class Room:
     """A live room. Roles, bans and mutes are by user id, as they are in the database."""
 
-    def __init__(self, key: str, stored: StoredRoom, recent: deque[events.Said]) -> None:
+    def __init__(self, key: str, stored: StoredRoom, recent: deque[events.Message]) -> None:
         self.key = key
         self.id = stored.id
         self.name = stored.name
@@ -52,6 +52,9 @@ class Room:
         self.holds = 0  # on it, by who enters it or decides about it: see Rooms.holding
         self.deciding = RLock()
         self.is_gone = False  # it was deleted, and another may have its name
+        self.roster = stored.roster  # who belongs to it, if it is encrypted
+        self.is_being_encrypted = False  # it has no roster yet, and what is said is refused
+        self.leaving: set[int] = set()  # who belongs to it, and is about to do so no more
 
     @property
     def is_deserted(self) -> bool:
@@ -63,7 +66,7 @@ class Room:
         recent = self.recent
         return len(recent) != recent.maxlen or recent[0].id <= message_id
 
-    def remember(self, messages: Iterable[events.Said]) -> None:
+    def remember(self, messages: Iterable[events.Message]) -> None:
         """Have these as the newest messages: what the database has, after some were removed."""
         self.recent = deque(messages, self.recent.maxlen)
 
@@ -98,6 +101,28 @@ class Room:
         if mute is not None:
             raise Forbidden(f"you are muted in {self.name}{mute.terms}", code="muted")
 
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether nothing may be said in the clear."""
+        return self.roster is not None or self.is_being_encrypted
+
+    def check_takes_plaintext(self) -> None:
+        """Raise Forbidden when the room is encrypted."""
+        if self.roster is not None or self.is_being_encrypted:
+            raise Forbidden(
+                f"{self.name} is encrypted; open it with: manage.py chat", code="e2ee_required"
+            )
+
+    def lacks(self, user: User) -> bool:
+        """Whether a user has to become a member before they may enter."""
+        if self.roster is None:
+            return self.is_being_encrypted
+        return user.id not in self.roster.members or user.id in self.leaving
+
+    def has_member(self, user_id: int) -> bool:
+        """Whether a user belongs to the room although they may not be there: it is encrypted."""
+        return self.roster is not None and user_id in self.roster.members
+
     def sessions_of(self, user: User) -> list[Session]:
         """Return the user's sessions that are in the room."""
         return [session for session in user.sessions if session.rooms.get(self.key) is self]
@@ -115,3 +140,8 @@ class Room:
             return False
         del self.present[user]
         return True
+
+
+def not_encrypted(room: Room) -> NotPossible:
+    """Return the refusal of what is encrypted, where all is in the clear."""
+    return NotPossible(f"{room.name} is not encrypted; /encrypt it first", code="not_e2ee")

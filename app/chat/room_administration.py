@@ -22,6 +22,7 @@ from app.errors import NotPossible
 from app.names import harmless, parse_name
 from app.settings import PAGE_ITEMS_MAX
 from app.store import rooms as store
+from app.store import rosters as rosters_store
 from app.store.accounts import NameTakenError
 
 if TYPE_CHECKING:
@@ -72,18 +73,21 @@ class RoomAdministration:
         session.client.show_at_leisure(events.RoomRecordsListed(shown, has_more))
 
     def create(self, session: Session, command: operations.RoomCreate) -> None:
-        """Make a room, and somebody its owner: every room has one."""
+        """Make a room, and somebody its owner: every room has one, and they belong to it."""
         name, owner = parse_name(command.room), self._accounts.find(command.owner)
 
         def change(connection: Connection) -> None:
-            store.create(connection, name, owner.id, self._clock())
+            room = store.create(connection, name, owner.id, self._clock())
+            if command.e2ee:
+                rosters_store.encrypt(connection, room.id, [owner.id])
 
         with self._naming, self._rooms.opening(name):
             try:
                 self._acts.write(session, "create room", owner.name, change, room=name.shown)
             except NameTakenError as error:
                 raise name_taken(name) from error
-        session.client.show(events.Done(f"{name.shown} is a room of {owner.name} now."))
+        what = "an encrypted room" if command.e2ee else "a room"
+        session.client.show(events.Done(f"{name.shown} is {what} of {owner.name} now."))
 
     def set_owner(self, session: Session, command: operations.RoomOwner) -> None:
         """Make somebody the owner of a room; no ban or mute stands in their way there."""
@@ -111,6 +115,11 @@ class RoomAdministration:
         name = parse_name(command.name)
         with self._deciding(command.room) as room, self._naming, self._rooms.opening(name):
             old = room.name
+            if room.is_encrypted:
+                raise NotPossible(
+                    f"{old} is encrypted and keeps its name: by it its members' clients know it",
+                    code="already_e2ee",
+                )
 
             def change(connection: Connection) -> None:
                 store.rename(connection, room.id, name)

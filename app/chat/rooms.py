@@ -33,6 +33,7 @@ from app.store.accounts import NameTakenError
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from app.chat.rosters import Rosters
     from app.chat.session import Clock, Session, User
     from app.settings import Settings
     from app.store.database import Database
@@ -42,11 +43,17 @@ class Rooms:
     """The live rooms, and the way in and out of them."""
 
     def __init__(
-        self, database: Database, journal: Journal, clock: Clock, settings: Settings
+        self,
+        database: Database,
+        journal: Journal,
+        clock: Clock,
+        rosters: Rosters,
+        settings: Settings,
     ) -> None:
         self._database = database
         self._journal = journal
         self._clock = clock
+        self._rosters = rosters
         self._history_replay = settings.history_replay
         self._owned_max = settings.rooms_owned_max
         self._recent_max = max(settings.history_replay, RECENT_MESSAGES_MAX)
@@ -74,10 +81,10 @@ class Rooms:
         with self.holding(room):
             room.check_may_enter(user, self._clock())
             replay = self._replay_since(room, command.since)
-            room.check_may_enter(user, self._clock())  # again: that may have switched
-            session.check_is_here()
+            self._rosters.admit(session, room)  # and checks again: that may have switched
             if moves and session.rooms:
                 self.leave(session, commands.Leave())
+                self._rosters.admit(session, room)  # likewise
             self._enter(session, room, replay)
 
     def _enter(self, session: Session, room: Room, replay: Replay) -> None:
@@ -87,7 +94,9 @@ class Rooms:
         room.visits += 1
         session.rooms[room.key] = room
         users = sorted((person.name for person in room.present), key=str.casefold)
-        entered = events.Entered(room.name, room.topic, users, (), self._clock())
+        entered = events.Entered(
+            room.name, room.topic, users, (), self._clock(), e2ee=room.is_encrypted
+        )
         self._journal.append(Arrival(session, room, entered, replay, is_first=is_first))
 
     def _replay_since(self, room: Room, since: int | None) -> Replay:
@@ -99,7 +108,7 @@ class Rooms:
         count, removals = self._history_replay, self._journal.removals
         missed = self._missed(room, since)
 
-        def replay(room: Room) -> tuple[Sequence[events.Said], bool]:
+        def replay(room: Room) -> tuple[Sequence[events.Message], bool]:
             newest = newest_that_fit(list(room.recent)[-count:] if count else [])
             if since is None:
                 return newest, True
@@ -114,7 +123,7 @@ class Rooms:
 
         return replay
 
-    def _missed(self, room: Room, since: int | None) -> Sequence[events.Said]:
+    def _missed(self, room: Room, since: int | None) -> Sequence[events.Message]:
         """Read what came after `since` and is not in memory, if it is not too much. Switches."""
         if since is None or room.has_all_since(since):
             return ()
@@ -124,9 +133,11 @@ class Rooms:
         return found if len(found) <= SINCE_MESSAGES_MAX else ()
 
     def leave(self, session: Session, command: commands.Leave) -> None:
-        """Leave the room. Raises Refusal when not in it."""
+        """Leave the room. Switches, if it is encrypted. Raises Refusal when not in it."""
         room = session.room_or_refuse(command.room)
-        self._depart(session, room, events.Left, told=events.Departed(room.name))
+        self._rosters.resign(session, room)
+        if session.rooms.get(room.key) is room:  # still: that may have switched
+            self._depart(session, room, events.Left, told=events.Departed(room.name))
 
     def disconnect(self, session: Session) -> None:
         """Take a session that ended out of its rooms."""

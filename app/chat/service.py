@@ -15,6 +15,7 @@ from app.chat.administration import Administration
 from app.chat.device_keys import DeviceKeys
 from app.chat.device_mail import DeviceMail
 from app.chat.devices import Devices
+from app.chat.encrypted_rooms import EncryptedRooms
 from app.chat.files import Files
 from app.chat.in_force import InForce
 from app.chat.journal import Journal, Write
@@ -26,6 +27,7 @@ from app.chat.purging import Purging
 from app.chat.retention import Retention
 from app.chat.room_administration import RoomAdministration
 from app.chat.rooms import Rooms
+from app.chat.rosters import Rosters
 from app.chat.sanctions import Present, Sanctions
 from app.chat.session import OPERATOR, Client, Session, Visitor
 from app.chat.shutdown import Shutdown
@@ -62,12 +64,16 @@ class Service:
         self._tokens = Tokens(database, clock)
         in_force = InForce(database.read(lambda each: sanctions_store.in_force(each, clock())))
         self.accounts = Accounts(database, self._hasher, self._tokens, clock, settings, in_force)
-        self.rooms = Rooms(database, self.journal, clock, settings)
+        rosters = Rosters(database, self.journal, clock)
+        self.rooms = Rooms(database, self.journal, clock, rosters, settings)
+        self._encrypted_rooms = EncryptedRooms(self.journal, clock, self.rooms)
         self._messages = Messages(database, self.journal, clock)
         self._private = Private(database, self.journal, clock, self.accounts)
         tickets = Tickets(clock)
         acts = Acts(database, clock)
-        self._moderation = Moderation(acts, self.journal, clock, self.accounts, self.rooms, tickets)
+        self._moderation = Moderation(
+            acts, self.journal, clock, self.accounts, self.rooms, rosters, tickets
+        )
         self._transfers = Transfers(database, self.journal, clock, settings)
         self.files = Files(
             database,
@@ -126,6 +132,8 @@ class Service:
             commands.Leave: rooms.leave,
             commands.Who: rooms.who,
             commands.Rooms: rooms.list_rooms,
+            commands.Encrypt: self._encrypted_rooms.encrypt,
+            commands.Roster: self._encrypted_rooms.show_roster,
             commands.Tell: private.tell,
             commands.Away: private.away,
             commands.Ignore: private.ignore,

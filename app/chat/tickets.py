@@ -46,9 +46,13 @@ class Ticket:
 
 @dataclass(eq=False, slots=True, kw_only=True)
 class UploadTicket(Ticket):
-    """The right to share a file in a room, or with a recipient; its size, if it was told."""
+    """The right to share a file in a room, or with a recipient; its size, if it was told.
+
+    One that comes encrypted (`e2ee`) has no name.
+    """
 
     name: str
+    e2ee: bool = False
     recipient: Account | None
     size: int | None
 

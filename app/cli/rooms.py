@@ -15,6 +15,7 @@ _COLUMNS: Columns = {
     "owner": lambda row: row["owner"],
     "made at (UTC)": lambda row: minute_of(row["made_at"]),
     "days kept": lambda row: "" if row["retention_days"] is None else row["retention_days"],
+    "encrypted": lambda row: "yes" if row["e2ee"] else "",
     "topic": lambda row: row["topic"],
 }
 
@@ -35,9 +36,10 @@ def list_rooms(as_json: bool) -> None:
 @rooms.command(epilog="Example: manage.py rooms create lobby --owner alice")
 @click.argument("room")
 @click.option("--owner", required=True, help="Whose it is: every room is somebody's.")
-def create(room: str, owner: str) -> None:
+@click.option("--encrypted", is_flag=True, help="For manage.py chat alone; this is for good.")
+def create(room: str, owner: str, encrypted: bool) -> None:
     """Make a room."""
-    do("room.create", room=room, owner=owner)
+    do("room.create", room=room, owner=owner, e2ee=encrypted)
 
 
 @rooms.command(epilog="Example: manage.py rooms delete lobby moved to garden")

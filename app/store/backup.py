@@ -9,7 +9,8 @@ for damage before it has its name. Going back to one leaves no trace of two hist
   5. The audit says so.
   6. No key of a device is handed out twice, and no mail of one has an earlier number: the keys are
      gone, which clients bring anew, and who asks whose devices changed asks for everybody anew.
-  7. It has what a Greenroom makes, and nothing that would act by itself: no trigger, no view.
+  7. No revision of a room's roster is used twice: clients may remember those since the copy.
+  8. It has what a Greenroom makes, and nothing that would act by itself: no trigger, no view.
 """
 
 import sqlite3
@@ -26,6 +27,7 @@ from app.settings import (
     DEVICE_MAIL_IDS_SKIPPED,
     FILE_IDS_SKIPPED,
     MESSAGE_IDS_SKIPPED,
+    ROSTER_REVS_SKIPPED,
     TOKEN_IDS_SKIPPED,
 )
 from app.store.audit import OPERATOR
@@ -187,6 +189,10 @@ def _adapt(path: Path, backup_path: Path, now: int, *, keeps_tokens: bool) -> Re
         connection.execute(
             "INSERT INTO restorations (after_id, up_to_id, done_at) VALUES (?, ?, ?)",
             (last_id, last_id + MESSAGE_IDS_SKIPPED, now),
+        )
+        connection.execute(
+            "UPDATE rooms SET roster_rev = roster_rev + ? WHERE e2ee_from IS NOT NULL",
+            (ROSTER_REVS_SKIPPED,),
         )
         connection.execute(
             "DELETE FROM file_chunks WHERE file_id IN (SELECT id FROM files WHERE sha256 IS NULL)"

@@ -9,20 +9,22 @@ from collections.abc import Iterator
 
 from sqlalchemy import Engine, func, select
 
-from app.events import FileShared, Said
+from app.events import FileShared
+from app.events import Message as Shown
 from app.settings import EXPORT_PAGE
 from app.store import messages
+from app.store.files import name_shown
 from app.store.models import File, Message, Room, User
 
 
-def everything(engine: Engine, room_id: int, since_at: int) -> Iterator[Said | FileShared]:
+def everything(engine: Engine, room_id: int, since_at: int) -> Iterator[Shown | FileShared]:
     """Yield what was said and shared in a room since then, and is there still. Blocks."""
-    said: Iterator[Said | FileShared] = _messages(engine, room_id, since_at)
-    shared: Iterator[Said | FileShared] = _files(engine, room_id, since_at)
+    said: Iterator[Shown | FileShared] = _messages(engine, room_id, since_at)
+    shared: Iterator[Shown | FileShared] = _files(engine, room_id, since_at)
     yield from heapq.merge(said, shared, key=lambda event: event.at)
 
 
-def _messages(engine: Engine, room_id: int, since_at: int) -> Iterator[Said]:
+def _messages(engine: Engine, room_id: int, since_at: int) -> Iterator[Shown]:
     ids = select(func.min(Message.id), func.max(Message.id))
     with engine.begin() as connection:
         wanted = ids.where(Message.room_id == room_id, Message.said_at >= since_at)
@@ -37,7 +39,8 @@ def _messages(engine: Engine, room_id: int, since_at: int) -> Iterator[Said]:
 
 
 def _files(engine: Engine, room_id: int, since_at: int) -> Iterator[FileShared]:
-    columns = (Room.name, User.name, File.id, File.name, File.size, File.sha256, File.made_at)
+    what = (File.id, name_shown(), File.size, File.sha256, File.made_at)
+    columns = (Room.name, User.name, *what)
     query = (
         select(*columns)
         .join_from(File, Room, Room.id == File.room_id)

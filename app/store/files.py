@@ -7,7 +7,18 @@ them. What says that it is there, its `sha256`, is written by the last one and t
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    case,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.orm import aliased
 
 from app.records import SharedFile
@@ -16,12 +27,16 @@ from app.store.models import File, FileChunk, User
 
 
 class NewFile(NamedTuple):
-    """A file that is to come; exactly one of room_id and recipient_id is set."""
+    """A file that is to come; exactly one of room_id and recipient_id is set.
+
+    One that comes encrypted has no name.
+    """
 
     room_id: int | None
     recipient_id: int | None
     user_id: int
     name: str
+    e2ee: bool
 
 
 class StoredFile(NamedTuple):
@@ -36,6 +51,8 @@ class StoredFile(NamedTuple):
 class QuotaExceededError(Exception):
     """All files of the user together would be larger than they may."""
 
+
+ENCRYPTED = "[encrypted]"  # in place of a name
 
 _sender, _recipient = aliased(User), aliased(User)
 
@@ -67,6 +84,11 @@ def complete(connection: Connection, file_id: int, size: int, sha256: bytes, now
     connection.execute(update(File).where(File.id == file_id).values(values))
 
 
+def name_shown() -> ColumnElement[str]:
+    """Return what stands for a file's name: its own, or that it is for devices to know."""
+    return case((File.e2ee, ENCRYPTED), else_=File.name)
+
+
 def _query() -> Select[*tuple[Any, ...]]:
     return (
         select(
@@ -74,12 +96,13 @@ def _query() -> Select[*tuple[Any, ...]]:
             File.recipient_id,
             File.user_id,
             File.id,
-            File.name,
+            name_shown(),
             File.size,
             File.sha256,
             _sender.name,
             _recipient.name,
             File.made_at,
+            File.e2ee,
         )
         .join(_sender, _sender.id == File.user_id)
         .outerjoin(_recipient, _recipient.id == File.recipient_id)
@@ -88,8 +111,8 @@ def _query() -> Select[*tuple[Any, ...]]:
 
 
 def _stored(row: Any) -> StoredFile:
-    room_id, recipient_id, user_id, file_id, name, size, sha256, sender, recipient, at = row
-    shared = SharedFile(file_id, name, size, sha256.hex(), sender, recipient, at)
+    room_id, recipient_id, user_id, file_id, name, size, sha256, sender, recipient, *when = row
+    shared = SharedFile(file_id, name, size, sha256.hex(), sender, recipient, *when)
     return StoredFile(room_id, recipient_id, user_id, shared)
 
 

@@ -29,12 +29,16 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import aliased
 
-from app.events import PrivatelySaid, Said
+from app import events
+from app.shapes import Enc
 from app.store.models import Message, Restoration, Room, SpentTxn, User
 
 
 class NewMessage(NamedTuple):
-    """A row to be stored; exactly one of room_id and recipient_id is set."""
+    """A row to be stored; exactly one of room_id and recipient_id is set.
+
+    With a `sender_device` it is encrypted, and `body` is its Enc as JSON.
+    """
 
     room_id: int | None
     recipient_id: int | None
@@ -43,6 +47,7 @@ class NewMessage(NamedTuple):
     body: str
     said_at: int
     txn: str | None = None
+    sender_device: str | None = None
 
 
 class Page(NamedTuple):
@@ -75,12 +80,17 @@ def _part(dialect: str, elements: Alias, place: int, column: str) -> ColumnEleme
     return part if dialect == "sqlite" else cast(part, Message.__table__.c[column].type)
 
 
-def _insert_batch(dialect: str) -> Insert:
+def _insert_batch(dialect: str, columns: Sequence[str]) -> Insert:
     batch = _elements(dialect, "batch")
-    parts = (
-        _part(dialect, batch, place, column) for place, column in enumerate(NewMessage._fields)
-    )
-    return insert(Message).from_select(NewMessage._fields, select(*parts).order_by(batch.c.key))
+    parts = (_part(dialect, batch, place, column) for place, column in enumerate(columns))
+    return insert(Message).from_select(columns, select(*parts).order_by(batch.c.key))
+
+
+def _insert_batches(columns: Sequence[str]) -> Mapping[str, Insert]:
+    return {
+        "sqlite": _insert_batch("sqlite", columns),
+        "postgresql": _insert_batch("postgresql", columns).returning(Message.id),
+    }
 
 
 def _find_keys(dialect: str) -> CompoundSelect[int, str | None, int]:
@@ -97,10 +107,8 @@ def _find_keys(dialect: str) -> CompoundSelect[int, str | None, int]:
     return stored.union_all(purged)
 
 
-_INSERT_BATCH = {
-    "sqlite": _insert_batch("sqlite"),
-    "postgresql": _insert_batch("postgresql").returning(Message.id),
-}
+_INSERT_BATCH = _insert_batches(NewMessage._fields)
+_INSERT_PLAIN_BATCH = _insert_batches(NewMessage._fields[:-1])  # each column costs a tenth
 _FIND_KEYS = {dialect: _find_keys(dialect) for dialect in _INSERT_BATCH}
 
 
@@ -136,12 +144,19 @@ def _stored_before(
 
 
 def _insert(connection: Connection, messages: Sequence[NewMessage]) -> Sequence[int]:
-    statement = _INSERT_BATCH[connection.dialect.name]
+    has_encrypted = any(message.sender_device for message in messages)
+    statements = _INSERT_BATCH if has_encrypted else _INSERT_PLAIN_BATCH
+    statement = statements[connection.dialect.name]
     result = connection.execute(statement, {"batch": json.dumps(messages)})
     if result.returns_rows:
         return sorted(result.scalars())  # given in the order of the batch
     last_id = result.lastrowid
     return range(last_id - len(messages) + 1, last_id + 1)  # one writer: no id comes between
+
+
+def find_by_txn(connection: Connection, user_id: int, txn: str) -> int | None:
+    """Return the id of what a user stored under a `txn`, also if it was purged meanwhile."""
+    return _stored_before(connection, [(user_id, txn)]).get((user_id, txn))
 
 
 def note_seen(connection: Connection, seen: Mapping[int, int]) -> None:
@@ -171,11 +186,19 @@ def lost(connection: Connection) -> Sequence[tuple[int, int]]:
     return [(after_id, up_to_id) for after_id, up_to_id in rows]
 
 
-def page(connection: Connection, page: Page) -> list[Said]:
+def page(connection: Connection, page: Page) -> list[events.Message]:
     """Return a page of a room's messages, oldest first."""
     order = Message.id if page.from_the_first else Message.id.desc()
     query = (
-        select(Room.name, User.name, Message.body, Message.said_at, Message.is_action, Message.id)
+        select(
+            Room.name,
+            User.name,
+            Message.body,
+            Message.said_at,
+            Message.is_action,
+            Message.id,
+            Message.sender_device,
+        )
         .join(Room, Room.id == Message.room_id)
         .join(User, User.id == Message.user_id)
         .where(
@@ -187,24 +210,39 @@ def page(connection: Connection, page: Page) -> list[Said]:
         .limit(page.length)
     )
     with connection.execute(query) as rows:
-        messages = list(_up_to(page.bytes_max, (Said(*row) for row in rows)))
+        messages = list(_up_to(page.bytes_max, map(_said, rows)))
     return messages if page.from_the_first else messages[::-1]
 
 
-def _up_to(bytes_max: int | None, messages: Iterable[Said]) -> Iterator[Said]:
+def _said(row: Any) -> events.Message:
+    room, user, body, said_at, is_action, message_id, device = row
+    if device is None:
+        return events.Said(room, user, body, said_at, is_action, message_id)
+    enc = Enc.model_validate_json(body)
+    return events.SaidEncrypted(room, user, device, enc, said_at, message_id)
+
+
+def _up_to(bytes_max: int | None, messages: Iterable[events.Message]) -> Iterator[events.Message]:
     """Yield messages, until it is too much text: what is not shown need not be in memory."""
     size_bytes = 0
     for place, said in enumerate(messages):
         yield said
-        size_bytes += len(said.body.encode())
+        size_bytes += said.size_bytes
         if bytes_max is not None and size_bytes > bytes_max and place:
             return
 
 
-def _mail_query() -> Select[str, str, str, int, int]:
+def _mail_query() -> Select[*tuple[Any, ...]]:
     sender, recipient = aliased(User), aliased(User)
     return (
-        select(sender.name, recipient.name, Message.body, Message.said_at, Message.id)
+        select(
+            sender.name,
+            recipient.name,
+            Message.body,
+            Message.said_at,
+            Message.id,
+            Message.sender_device,
+        )
         .join(sender, sender.id == Message.user_id)
         .join(recipient, recipient.id == Message.recipient_id)
         .where(
@@ -222,7 +260,7 @@ _MAIL = _mail_query()  # each login asks: to put it together takes longer than t
 
 def mail(
     connection: Connection, recipient_id: int, after_id: int, up_to_id: int, count: int
-) -> list[PrivatelySaid]:
+) -> list[events.PrivateMessage]:
     """Return the first `count` private messages of those ids to a user, oldest first."""
     bounds = {
         "recipient_id": recipient_id,
@@ -230,4 +268,12 @@ def mail(
         "up_to_id": up_to_id,
         "count": count,
     }
-    return [PrivatelySaid(*row) for row in connection.execute(_MAIL, bounds)]
+    return [_privately_said(row) for row in connection.execute(_MAIL, bounds)]
+
+
+def _privately_said(row: Any) -> events.PrivateMessage:
+    user, recipient, body, said_at, message_id, device = row
+    if device is None:
+        return events.PrivatelySaid(user, recipient, body, said_at, message_id)
+    enc = Enc.model_validate_json(body)
+    return events.PrivatelySaidEncrypted(user, recipient, device, enc, said_at, message_id)

@@ -21,7 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import InstrumentedAttribute
 
 from app.settings import ID_MAX, REMOVED_AT_ONCE, SPENT_TXN_DAYS
-from app.store.models import File, Message, Moderator, Room, Sanction, SpentTxn, User
+from app.store.models import File, Member, Message, Moderator, Room, Sanction, SpentTxn, User
 from app.times import DAY_MILLISECONDS
 
 FOR_EVER = 0  # days
@@ -148,7 +148,7 @@ def files_of(connection: Connection, room_id: int) -> Sequence[int]:
 
 
 def remove_room(connection: Connection, room_id: int) -> None:
-    """Remove a deleted room of which nothing is left but who decided what in it."""
-    for kind in (Moderator, Sanction):
+    """Remove a deleted room of which nothing is left but members, and who decided what in it."""
+    for kind in (Moderator, Sanction, Member):
         connection.execute(delete(kind).where(kind.room_id == room_id))
     connection.execute(delete(Room).where(Room.id == room_id, Room.deleted_at.is_not(None)))

@@ -9,7 +9,7 @@ from sqlalchemy.orm import aliased
 
 from app.names import Name
 from app.records import RoomRecord, Sanction
-from app.store import audit, models
+from app.store import audit, models, rosters
 from app.store.accounts import NameTakenError
 from app.store.models import Moderator, Room, User
 
@@ -32,7 +32,10 @@ class NewSanction(NamedTuple):
 
 
 class StoredRoom(NamedTuple):
-    """A room as it is kept; its bans and mutes by kind, and by the user that they are of."""
+    """A room as it is kept; its bans and mutes by kind, and by the user that they are of.
+
+    Without a roster it is not encrypted.
+    """
 
     id: int
     name: str
@@ -40,6 +43,7 @@ class StoredRoom(NamedTuple):
     owner_id: int
     moderator_ids: set[int]
     sanctions: dict[SanctionKind, dict[int, Sanction]]
+    roster: rosters.Roster | None = None
 
 
 def find(connection: Connection, name: Name) -> StoredRoom | None:
@@ -53,6 +57,7 @@ def find(connection: Connection, name: Name) -> StoredRoom | None:
         *row,
         moderator_ids=set(connection.scalars(moderators)),
         sanctions=_sanctions(connection, row.id),
+        roster=rosters.find(connection, row.id),
     )
 
 
@@ -86,7 +91,15 @@ def newest(connection: Connection, count: int) -> Sequence[tuple[str, str]]:
 def page(connection: Connection, after_key: str, count: int) -> Sequence[RoomRecord]:
     """Return the first rooms behind that name, by name; how many are in them is not known here."""
     query = (
-        select(Room.name, User.name, literal(0), Room.topic, Room.created_at, Room.retention_days)
+        select(
+            Room.name,
+            User.name,
+            literal(0),
+            Room.topic,
+            Room.created_at,
+            Room.retention_days,
+            Room.e2ee_from.is_not(None),
+        )
         .join(User, User.id == Room.owner_id)
         .where(Room.key > after_key, Room.deleted_at.is_(None))
     )

@@ -18,6 +18,7 @@ from app.shapes import Level
 
 EVENT_NAMES: Mapping[type[Event], str] = {
     events.Said: "message",
+    events.SaidEncrypted: "message",
     events.Joined: "joined",
     events.Left: "left",
     events.Disconnected: "disconnected",
@@ -29,11 +30,14 @@ EVENT_NAMES: Mapping[type[Event], str] = {
     events.Promoted: "promoted",
     events.Demoted: "demoted",
     events.TopicSet: "topic",
+    events.Encrypted: "encrypted",
+    events.RosterChanged: "roster",
     events.OwnerSet: "owner",
     events.Renamed: "renamed",
     events.Deleted: "deleted",
     events.Purged: "purged",
     events.PrivatelySaid: "private",
+    events.PrivatelySaidEncrypted: "private",
     events.FileShared: "file",
     events.FileSent: "file",
     events.Noticed: "notice",
@@ -49,7 +53,13 @@ HIDDEN: Mapping[type[Event], set[str]] = {
     events.UploadOffered: {"path", "server"},
     events.DownloadOffered: {"server"},
 }
-REPLAYED = (events.Said, events.PrivatelySaid)  # may be shown later, and then say so
+# May be shown later, and then say so.
+REPLAYED = (
+    events.Said,
+    events.SaidEncrypted,
+    events.PrivatelySaid,
+    events.PrivatelySaidEncrypted,
+)
 _MARK = ',"is_replayed":true'
 
 

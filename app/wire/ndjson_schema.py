@@ -29,6 +29,7 @@ ANSWERS: Mapping[type[Command], tuple[type[Answer] | None, ...]] = {
     commands.Tell: (events.PrivatelySent,),
     commands.Who: (events.PeopleListed,),
     commands.Rooms: (events.RoomsListed,),
+    commands.Roster: (events.RosterShown,),
     commands.History: (events.HistoryShown,),
     commands.Topic: (events.TopicShown, None),
     commands.Away: (events.Done,),

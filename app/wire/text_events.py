@@ -18,6 +18,8 @@ from app.sizes import format_count, format_size
 from app.times import format_seconds, format_span, format_uptime, minute, minute_since
 from app.wire.text_commands import find_command, summary, usage
 
+_ENCRYPTED = "[encrypted; open this room with: manage.py chat]"
+
 
 def render(event: Event) -> bytes:
     """Return an event as it is sent: every line ends in CR LF."""
@@ -26,16 +28,18 @@ def render(event: Event) -> bytes:
     return "".join([f"{line}\r\n" for line in lines]).encode()
 
 
-def render_dated(event: events.Said | events.FileShared) -> bytes:
+def render_dated(event: events.Message | events.FileShared) -> bytes:
     """Return what a room was shown as a line of a file, with its date and time."""
     return f"[{minute(event.at)}] {_SHOWN[type(event)](event)}\n".encode()
 
 
-def _said(event: events.Said) -> str:
+def _said(event: events.Message) -> str:
+    if isinstance(event, events.SaidEncrypted):
+        return f"{event.user}: {_ENCRYPTED}"
     return f"* {event.user} {event.body}" if event.is_action else f"{event.user}: {event.body}"
 
 
-def _replayed(messages: Iterable[events.Said], now: int) -> Iterable[str]:
+def _replayed(messages: Iterable[events.Message], now: int) -> Iterable[str]:
     return (f"[{minute_since(said.at, now)}] {_said(said)}" for said in messages)
 
 
@@ -81,6 +85,8 @@ def _logged_in(event: events.LoggedIn) -> str:
 def _entered(event: events.Entered) -> Iterable[str]:
     yield f"Welcome to room {event.room}!"
     yield f"Current users: {', '.join(event.users)}"
+    if event.e2ee:
+        yield "This room is encrypted; to read it and to talk, open it with: manage.py chat"
     yield from _replayed(event.messages, event.now)
     if event.topic:
         yield f"Topic: {event.topic}"
@@ -95,7 +101,9 @@ def _sent_out(event: events.SentOut) -> str:
     return f"You were {what} from {fact.room} by {fact.by}{how_long}{_because(fact.reason)}."
 
 
-def _privately_said(event: events.PrivatelySaid) -> str:
+def _privately_said(event: events.PrivateMessage) -> str:
+    if isinstance(event, events.PrivatelySaidEncrypted):
+        return f"[private] {event.user}: {_ENCRYPTED}"
     return f"[private] {event.user}: {event.body}"
 
 
@@ -124,6 +132,18 @@ def _people(event: events.PeopleListed) -> Iterable[str]:
         away = f", away{_because(person.away)}" if person.away is not None else ""
         role = f", {person.role}" if person.role else ""
         yield f"  {person.name}{role}{away}"
+
+
+def _encrypted(event: events.Encrypted) -> str:
+    return (
+        f"{event.user} made this room encrypted; from now on it is read, and talked in, "
+        "with: manage.py chat"
+    )
+
+
+def _roster(event: events.RosterShown) -> str:
+    how = "is encrypted for" if event.e2ee else "is not encrypted; in it are"
+    return f"{event.room} {how}: {', '.join(event.members)}"
 
 
 def _rooms(event: events.RoomsListed) -> Iterable[str]:
@@ -226,7 +246,8 @@ def _room_records(event: events.RoomRecordsListed) -> Iterable[str]:
         kept = f", kept for {room.retention_days} days" if room.retention_days is not None else ""
         topic = f": {room.topic}" if room.topic else ""
         made = f"made {minute(room.made_at)} UTC"
-        yield f"  {room.name} ({room.users}), of {room.owner}, {made}{kept}{topic}"
+        e2ee = ", encrypted" if room.e2ee else ""
+        yield f"  {room.name} ({room.users}), of {room.owner}, {made}{kept}{e2ee}{topic}"
     if event.has_more:
         yield f"There are more: /roomlist {event.rooms[-1].name}"
     elif not event.rooms:
@@ -307,6 +328,7 @@ def _refused(event: events.Refused) -> str:
 
 _SHOWN: dict[type[Event], Callable[[Any], str | Iterable[str]]] = {
     events.Said: _said,
+    events.SaidEncrypted: _said,
     events.Joined: lambda event: f"{event.user} has joined the room.",
     events.Left: lambda event: f"{event.user} has left the room.",
     events.Disconnected: lambda event: f"{event.user} has disconnected.",
@@ -319,16 +341,20 @@ _SHOWN: dict[type[Event], Callable[[Any], str | Iterable[str]]] = {
     events.Demoted: lambda event: f"{_done_to(event, 'made a moderator no more')}.",
     events.TopicSet: lambda event: f"{event.user} set the topic: {event.topic}",
     events.Purged: lambda event: f"{event.user} removed {format_count(event.messages, 'message')}.",
+    events.Encrypted: _encrypted,
+    events.RosterChanged: lambda event: (),
     events.Connected: _connected,
     events.LoggedIn: _logged_in,
     events.Entered: _entered,
     events.Departed: lambda event: f"You have left {event.room}.",
     events.SentOut: _sent_out,
     events.PrivatelySaid: _privately_said,
+    events.PrivatelySaidEncrypted: _privately_said,
     events.PrivatelySent: _privately_sent,
     events.MailShown: _mail,
     events.HistoryShown: _history,
     events.PeopleListed: _people,
+    events.RosterShown: _roster,
     events.RoomsListed: _rooms,
     events.SanctionsListed: _sanctions,
     events.ServerSanctionsListed: _server_sanctions,

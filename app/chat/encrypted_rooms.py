@@ -1,0 +1,110 @@
+"""Making a room encrypted, for good, and saying who belongs to it.
+
+It happens in the journal, between two messages, and is written in the transaction of those before
+it, with its record in the audit. All before it is in the clear and has an id up to `e2ee_from`;
+from the moment on when it is on its way, nothing in the clear can follow it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from app import commands, events
+from app.chat.journal import WrittenEntry
+from app.errors import Forbidden, NotPossible
+from app.names import parse_name
+from app.store import audit
+from app.store import rosters as store
+from app.store.rosters import Roster
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from app.chat.delivery import Delivery
+    from app.chat.journal import Journal
+    from app.chat.room import Room
+    from app.chat.rooms import Rooms
+    from app.chat.session import Clock, Session
+
+
+class _Encryption(WrittenEntry):
+    """A room becomes encrypted; whoever is in it belongs to it."""
+
+    __slots__ = ("act", "room", "roster")
+
+    def __init__(self, session: Session, room: Room, now: int) -> None:
+        super().__init__(session)
+        members = {user.id: parse_name(user.name).key for user in room.present}
+        self.room = room
+        self.roster = Roster(0, 1, members)
+        self.act = audit.Act(now, session.speaker.name, "encrypt", "", room.name, "")
+
+    def write(self, connection: Connection) -> None:
+        """See WrittenEntry."""
+        self.roster.e2ee_from = store.encrypt(connection, self.room.id, self.roster.members)
+        audit.record(connection, self.act)
+
+    def release(self, delivery: Delivery) -> None:
+        """See Entry."""
+        room, user = self.room, self.act.actor
+        room.roster = self.roster
+        delivery.show(room, events.Encrypted(room.name, user))
+        delivery.show(room, events.RosterChanged(room.name, user, self.roster.rev))
+
+
+class EncryptedRooms:
+    """What is asked about encrypted rooms."""
+
+    def __init__(self, journal: Journal, clock: Clock, rooms: Rooms) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._rooms = rooms
+
+    def encrypt(self, session: Session, command: commands.Encrypt) -> None:
+        """Make a room encrypted, as its owner or an admin. Switches. Raises Refusal."""
+        room = session.room_or_refuse(command.room)
+        with self._rooms.deciding(room):
+            session.check_is_here()
+            if session.rooms.get(room.key) is not room:
+                raise NotPossible(f"you are not in {room.name} any more", code="no_room")
+            user = session.speaker
+            if room.role_of(user.id, is_admin=user.is_admin) not in ("owner", "admin"):
+                raise Forbidden(
+                    f"only its owner and admins may do that in {room.name}", code="not_allowed"
+                )
+            if room.is_encrypted:
+                raise NotPossible(f"{room.name} is encrypted already", code="already_e2ee")
+            self._encrypt(session, room)
+
+    def _encrypt(self, session: Session, room: Room) -> None:
+        encryption = _Encryption(session, room, self._clock())
+        room.is_being_encrypted = True  # nobody enters, and nothing is said in the clear
+        try:
+            self._journal.append(encryption)
+            self._journal.settle(session)
+        finally:
+            room.is_being_encrypted = False
+        if encryption.refusal is not None:
+            raise encryption.refusal
+
+    def show_roster(self, session: Session, command: commands.Roster) -> None:
+        """Show who belongs to a room to somebody who does. Switches. Raises Refusal."""
+        room = self._room_meant(session, command.room)
+        with self._rooms.deciding(room):
+            user, roster = session.speaker, room.roster
+            if user not in room.present and not room.has_member(user.id):
+                raise Forbidden(
+                    f"you do not belong to {room.name}; join it first", code="not_a_member"
+                )
+            if roster is not None:
+                members, rev, e2ee_from = roster.members.values(), roster.rev, roster.e2ee_from
+            else:
+                members = {each.id: parse_name(each.name).key for each in room.present}.values()
+                rev = e2ee_from = 0
+        session.client.show_at_leisure(
+            events.RosterShown(room.name, rev, roster is not None, e2ee_from, sorted(members))
+        )
+
+    def _room_meant(self, session: Session, name: str) -> Room:
+        """Return a room, whether the session is in it or not; its only one, if none is named."""
+        return self._rooms.open(parse_name(name), None) if name else session.room_or_refuse()

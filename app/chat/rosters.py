@@ -1,0 +1,103 @@
+"""Who belongs to encrypted rooms, and so is encrypted for, whether they are there or not.
+
+Whoever was in a room when it was encrypted belongs to it, and whoever entered it since, until they
+leave by their own wish or are sent out; neither a lost connection nor a restart changes anything.
+A change is written first. Then, in one atomic stretch, it is in effect, makes a revision, and is on
+its way to everybody in the room: what is said from then on has to name that revision, and comes
+behind it. Changes are made one at a time in a room, by who decides about it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from app import events
+from app.chat.entries import Shown
+from app.names import parse_name
+from app.store import rosters as store
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from app.chat.acts import Change
+    from app.chat.journal import Journal
+    from app.chat.room import Room
+    from app.chat.session import Clock, Session
+    from app.store.database import Database
+
+
+class Rosters:
+    """Makes and ends members."""
+
+    def __init__(self, database: Database, journal: Journal, clock: Clock) -> None:
+        self._database = database
+        self._journal = journal
+        self._clock = clock
+
+    def admit(self, session: Session, room: Room) -> None:
+        """Let a session's user enter a room: they belong to it, if it is encrypted.
+
+        Switches, unless they do already. Raises Refusal.
+        """
+        user = session.speaker
+        room.check_may_enter(user, self._clock())
+        session.check_is_here()
+        while room.lacks(user):
+            with room.deciding:
+                room.check_may_enter(user, self._clock())  # again: it had to wait for its turn
+                session.check_is_here()
+                if room.lacks(user):
+                    self._database.write(lambda each: store.add(each, room.id, user.id))
+                    self._add(session, room)
+            room.check_may_enter(user, self._clock())  # again: that may have switched
+            session.check_is_here()
+
+    def _add(self, session: Session, room: Room) -> None:
+        roster, user = room.roster, session.speaker
+        assert roster is not None  # noqa: S101 (no room is ever decrypted)
+        roster.members[user.id] = parse_name(user.name).key
+        self._show(session, room, user.name)
+
+    def resign(self, session: Session, room: Room) -> None:
+        """Let the user of the last session in a room, who is to leave it, belong to it no more.
+
+        Switches, if it is encrypted. Raises NotStored.
+        """
+        if not room.is_encrypted:
+            return
+        user = session.speaker
+        with room.deciding:
+            is_there = session.rooms.get(room.key) is room  # still: it had to wait for its turn
+            if not is_there or room.present[user] > 1 or not room.has_member(user.id):
+                return
+            room.leaving.add(user.id)  # who enters meanwhile waits, and is admitted again
+            try:
+                self._database.write(lambda each: store.remove(each, room.id, user.id))
+                self.note_removal(session, room, user.id, user.name)
+            finally:
+                room.leaving.discard(user.id)
+
+    @staticmethod
+    def removing(room: Room, user_id: int, change: Change | None) -> Change | None:
+        """Return a change that also ends that somebody belongs to a room, if they do."""
+        if not room.has_member(user_id):
+            return change
+
+        def both(connection: Connection) -> None:
+            if change is not None:
+                change(connection)
+            store.remove(connection, room.id, user_id)
+
+        return both
+
+    def note_removal(self, session: Session, room: Room, user_id: int, name: str) -> None:
+        """Let it be so that somebody does not belong to a room, as was written. Never switches."""
+        if room.roster is not None and room.roster.members.pop(user_id, None) is not None:
+            self._show(session, room, name)
+
+    def _show(self, session: Session, room: Room, name: str) -> None:
+        """Make a revision, which everybody in the room is told of."""
+        assert room.roster is not None  # noqa: S101 (see _add)
+        room.roster.rev += 1
+        changed = events.RosterChanged(room.name, name, room.roster.rev)
+        self._journal.append(Shown(session, room, changed))
