@@ -83,7 +83,7 @@ class Rooms:
             replay = self._replay_since(room, command.since)
             self._rosters.admit(session, room)  # and checks again: that may have switched
             if moves and session.rooms:
-                self.leave(session, commands.Leave())
+                self._leave(session, session.room_or_refuse())
                 self._rosters.admit(session, room)  # likewise
             self._enter(session, room, replay)
 
@@ -135,9 +135,16 @@ class Rooms:
     def leave(self, session: Session, command: commands.Leave) -> None:
         """Leave the room. Switches, if it is encrypted. Raises Refusal when not in it."""
         room = session.room_or_refuse(command.room)
-        self._rosters.resign(session, room)
-        if session.rooms.get(room.key) is room:  # still: that may have switched
-            self._depart(session, room, events.Left, told=events.Departed(room.name))
+        if not self._leave(session, room):
+            raise NotPossible(f"you are not in {room.name} any more", code="no_room")
+
+    def _leave(self, session: Session, room: Room) -> bool:
+        """Leave a room, and say whether the session was still there. Switches, if encrypted."""
+        with self.holding(room), self._rosters.resigning(session, room):
+            is_there = session.rooms.get(room.key) is room
+            if is_there:
+                self._depart(session, room, events.Left, told=events.Departed(room.name))
+        return is_there
 
     def disconnect(self, session: Session) -> None:
         """Take a session that ended out of its rooms."""

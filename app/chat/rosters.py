@@ -9,6 +9,8 @@ behind it. Changes are made one at a time in a room, by who decides about it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from app import events
@@ -58,21 +60,25 @@ class Rosters:
         roster.members[user.id] = parse_name(user.name).key
         self._show(session, room, user.name)
 
-    def resign(self, session: Session, room: Room) -> None:
-        """Let the user of the last session in a room, who is to leave it, belong to it no more.
+    @contextmanager
+    def resigning(self, session: Session, room: Room) -> Iterator[None]:
+        """Write that a user belongs to a room no more whose last session leaves it meanwhile.
 
-        Switches, if it is encrypted. Raises NotStored.
+        Switches, if it is encrypted: the session may have gone then. Raises NotStored.
         """
         if not room.is_encrypted:
+            yield
             return
         user = session.speaker
         with room.deciding:
             is_there = session.rooms.get(room.key) is room  # still: it had to wait for its turn
             if not is_there or room.present[user] > 1 or not room.has_member(user.id):
+                yield
                 return
             room.leaving.add(user.id)  # who enters meanwhile waits, and is admitted again
             try:
                 self._database.write(lambda each: store.remove(each, room.id, user.id))
+                yield
                 self.note_removal(session, room, user.id, user.name)
             finally:
                 room.leaving.discard(user.id)
