@@ -40,6 +40,7 @@ GAP_PAGE_MESSAGES = 200  # asked of history at once
 # What may be asked twice: what only reads, and what a new connection has not done yet.
 _REPEATABLE = {
     *("ping", "who", "rooms", "history", "bans", "help", "file.list", "join", "leave"),
+    "room.roster",
     *("server.bans", "user.list", "room.list", "sessions", "status"),
 }
 _WITH_TXN = {"say", "me", "msg"}
