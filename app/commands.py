@@ -88,6 +88,11 @@ class Say(InRoom):
     enc: Enc | None = None  # instead of a body
     if_rev: RosterRev = None  # of the room's roster, for which it is encrypted
 
+    @property
+    def is_long(self) -> bool:
+        """See Command: what a device encrypted may be."""
+        return self.enc is not None
+
 
 @command
 class Emote(InRoom):
@@ -107,6 +112,11 @@ class Tell(Command):
     body: Said = ""
     txn: Txn = ""
     enc: Enc | None = None  # instead of a body
+
+    @property
+    def is_long(self) -> bool:
+        """See Command: what a device encrypted may be."""
+        return self.enc is not None
 
 
 @command

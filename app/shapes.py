@@ -157,6 +157,11 @@ class Command:
     least: ClassVar[Level] = Level.USER
     suits_operator: ClassVar[bool] = False
 
+    @property
+    def is_long(self) -> bool:
+        """Whether it may come in a line longer than others."""
+        return self.may_be_long
+
     @classmethod
     def is_for(cls, level: Level) -> bool:
         """Whether those of a level may ask for it."""

@@ -18,9 +18,8 @@ from app.events import Event
 from app.operations import COMMANDS
 from app.records import Person, RoomSummary, Sanction, ServerSanction
 from app.settings import MessageRate, Settings
-from app.shapes import Command, InRoom, Level
-from app.signed import Signed
 from app.shapes import Command, Enc, InRoom, Level
+from app.signed import Signed
 from app.wire import ndjson_events
 from app.wire.text_commands import summary, usage
 from app.wire.text_events import render
@@ -116,8 +115,7 @@ def _is_below(kind: object, base: type) -> bool:
 FOR_PEOPLE = {events.FilePrinted}  # no op is answered with it
 FOR_PROGRAMS = {kind for kind in vars(device_events).values() if _is_below(kind, Event)} - {
     events.Answer
-}  # nobody who types has a device
-FOR_PROGRAMS = {events.RosterChanged}  # no line of the text wire
+} | {events.RosterChanged}  # nobody who types has a device
 # What no conversation shows, since it is of the machine that it runs on: tests/test_status.py.
 OF_THE_MACHINE = {events.StatusShown}
 ABSTRACT = {events.RoomEvent, events.Answer, events.Stored, InRoom}

@@ -4,6 +4,7 @@ What is encrypted here is no more than a word: the server never looks inside.
 """
 
 import json
+import re
 from collections.abc import Callable
 from functools import partial
 
@@ -12,6 +13,7 @@ import pytest
 from tests.client import at_once
 from tests.program import Program
 from tests.server_process import ServerProcess
+from tests.signing import Device
 from tests.transfers import digest, request
 
 SERVER_SETTINGS = {"MESSAGE_RATE": 0}
@@ -25,15 +27,10 @@ def enc(word: str) -> dict[str, str]:
     return {"alg": "megolm.v1", "sid": "session", "ct": word}
 
 
-def with_device(program: Program, device: str = "") -> Program:
+def with_device(program: Program) -> Program:
     """Let a program speak for a device of its user; returns it."""
-    put_device(program, device or f"{program.name[-8:]:a>8}")
+    Device(program).put()
     return program
-
-
-def put_device(program: Program, device: str) -> None:
-    payload = json.dumps({"device": {"id": device}})
-    program.call("keys.device.put", payload=payload, sig="x")
 
 
 @pytest.fixture
@@ -136,7 +133,7 @@ def test_what_is_shown(server: ServerProcess, den: Room, new_name) -> None:
     bob.event("roster"), bob.event("joined")
     told = bob.event(room=alice.room, user=alice.name, enc=enc("Word"), id=message_id)
     assert set(told) == {"event", "room", "user", "device", "enc", "at", "id"}
-    assert told["device"] == f"{alice.name[-8:]:a>8}"
+    assert re.fullmatch("[a-z2-7]{8}", told["device"])
     tel.expect_lines(f"{alice.name}: {SHOWN}")
     tel.type("/history")
     tel.expect_line(rf"\[\d\d:\d\d\] {alice.name}: {SHOWN}".replace("[enc", r"\[enc"))
@@ -150,7 +147,7 @@ def test_what_is_shown(server: ServerProcess, den: Room, new_name) -> None:
 # A private message is shown to all sessions of its recipient, and to its sender's own devices.
 def test_private(server: ServerProcess, new_program, new_name) -> None:
     alice, bob = new_program("alice"), new_program("bob")
-    other = with_device(server.program().log_in(alice.name), "otherone")
+    other = with_device(server.program().log_in(alice.name))
     plain = server.program().log_in(alice.name)  # has no device, and can't read it
     tel = server.connect().log_in(bob.name)
     answer = alice.call("msg", user=bob.name, enc=enc("Word"), txn="t-1")

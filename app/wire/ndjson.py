@@ -79,7 +79,7 @@ class NdjsonWire:
             request = parse_object(line)
             self.tag = parse_id(request)
             command = parse_request(request)
-            if len(line) > self._line_bytes_max and not command.may_be_long:
+            if len(line) > self._line_bytes_max and not command.is_long:
                 raise self._too_long(self._line_bytes_max)
         except Refusal as refusal:
             return refusal
