@@ -24,7 +24,7 @@ from tests.signing import Device, manifest, new_aik
 from tests.test_transcripts import FOLDER, play
 from tests.transfers import ask_url, digest, request, share
 
-TRANSCRIPTS = ["09-private-messages", "11-kicking-and-banning"]
+TRANSCRIPTS = ["09-private-messages", "11-kicking-and-banning", "35-encrypted-rooms"]
 NOT_STORED = r"Error: not stored: the database can't be used now \({}\); try again later"
 SAYS = 40
 
