@@ -34,6 +34,7 @@ from process import BenchError, ServerProcess
 MEMBERS = 200
 SPEAKERS = 10
 CIPHERTEXT_CHARS = 400  # of a sentence: 256 bytes with their padding, sealed, as base64
+OUTBOX_BYTES_MAX = 64 << 20  # so that the generator may lag: it counts every line
 US_PER_SECOND = 1_000_000
 _ENCRYPTED = '"device":"abcdefgh","enc":{"alg":"megolm.v1","sid":"%s","ct":""}' % ("s" * 43)
 _PLAIN = '"body":"","is_action":false'
@@ -102,7 +103,9 @@ def main() -> int | str:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # through every finally
     cores = Cores.divided()
     os.sched_setaffinity(0, cores.generator)
-    server = replace(greenroom("full"), dialect=Ndjson())
+    house = greenroom("full")
+    patience = {"GREENROOM_OUTBOX_BYTES_MAX": str(OUTBOX_BYTES_MAX)}
+    server = replace(house, dialect=Ndjson(), environment=house.environment | patience)
     try:
         raise_descriptor_limit()
         with alone(say=print), served(server, cores.server) as (process, crowd):

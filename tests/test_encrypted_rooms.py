@@ -211,24 +211,26 @@ def test_lasting_members(start_server) -> None:
     alice.call("room.encrypt")
     everybody = ["alice", *names]
     first = say(alice, "First", 1, txn="t-1")
-    others[1].call("quit")
-    server.restart()
-    alice = with_device(server.program().log_in("alice")).join("den")
-    assert roster(alice, "den") == (1, everybody)
-    assert say(alice, "First", 1, txn="t-1") == first
-    bob = with_device(server.program().log_in("bob"))
-    assert roster(bob, "den") == (1, everybody)  # though he is not there yet
-    bob.join("den")
+    bob, carol, *_ = others
+    carol.call("quit")
     again = server.program().log_in("bob").join("den")
     again.call("leave")
     assert roster(bob, "den") == (1, everybody)
     bob.call("leave")
     assert roster(alice, "den") == (2, ["alice", "carol", "dave", "erin"])
-    assert bob.refused("room.roster", room="den") == "not_a_member"
     alice.call("kick", user="carol")
-    alice.call("ban", user="dave")
     assert alice.refused("kick", user="carol") == "not_here"
+    server.hang_up()
+    server.restart()
+    alice = with_device(server.program().log_in("alice"))
+    assert roster(alice, "den") == (3, ["alice", "dave", "erin"])  # though she is not there yet
+    alice.join("den").call("ban", user="dave")
+    server.restart()
+    alice = with_device(server.program().log_in("alice")).join("den")
     assert roster(alice, "den") == (4, ["alice", "erin"])
+    assert say(alice, "First", 1, txn="t-1") == first
+    bob = server.program().log_in("bob")
+    assert bob.refused("room.roster", room="den") == "not_a_member"
     bob.join("den")
     assert roster(bob, "den") == (5, ["alice", "bob", "erin"])
     erin = server.connect().log_in("erin").join("den")
@@ -310,6 +312,18 @@ def test_entering_and_being_sent_out(den: Room, new_program) -> None:
         if bob.name not in people:
             bob.join(room)
     assert roster(alice, room)[1] == sorted([alice.name, bob.name])
+
+
+# A user who leaves with one session and enters with another at the same moment belongs to the room.
+def test_leaving_and_entering(server: ServerProcess, den: Room) -> None:
+    alice, bob = den
+    other = server.program().log_in(bob.name)
+    for _ in range(6):
+        at_once(partial(bob.ask, "leave"), partial(other.ask, "join", room=alice.room))
+        catch_up(bob), catch_up(other)
+        people = [each["name"] for each in alice.call("who")["people"]]
+        assert sorted(people) == roster(alice, alice.room)[1] == sorted([alice.name, bob.name])
+        bob, other = other, bob
 
 
 # Its members' clients know an encrypted room by its name: it keeps it.
