@@ -40,6 +40,7 @@ _ANSWERS: Mapping[str, TypeAdapter[Any]] = {
     "leave": TypeAdapter(events.Departed),
     "who": TypeAdapter(events.PeopleListed),
     "rooms": TypeAdapter(events.RoomsListed),
+    "room.roster": TypeAdapter(events.RosterShown),
     "bans": TypeAdapter(events.SanctionsListed),
     "ignore": TypeAdapter(events.IgnoredListed),
     "topic": TypeAdapter(events.TopicShown),
