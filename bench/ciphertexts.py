@@ -129,7 +129,8 @@ def _play(
         costs = {}
         for is_encrypted in (False, True) if number % 2 else (True, False):
             room = f"{'closed' if is_encrypted else 'opened'}{number:02}"
-            crowd.join(members, room)
+            crowd.join(members[:1], room)  # whose it is
+            crowd.join(members[1:], room)
             if is_encrypted:
                 _ask(crowd, members[0], {"op": "room.encrypt", "room": room})
             crowd.dialect = Encrypted() if is_encrypted else Plain()

@@ -215,7 +215,7 @@ def test_rooms(run: Run, new_name) -> None:
     _says(run("rooms", "set-owner", room, bob), f"{room} is a room of {bob} now.")
     _says(run("rooms", "rename", room, new), f"{room} is called {new} now.")
     (line,) = (line for line in run("rooms", "list").stdout.splitlines() if new in line)
-    assert re.fullmatch(rf"{new}\t0\t{bob}\t\d{{4}}-\d\d-\d\d \d\d:\d\d\t\t", line)
+    assert re.fullmatch(rf"{new}\t0\t{bob}\t\d{{4}}-\d\d-\d\d \d\d:\d\d\t\t\t", line)
     _says(run("rooms", "delete", new, "too quiet"), f"{new} is gone, and its name is free.")
     assert new not in run("rooms", "list").stdout
     for arguments in (("delete", new), ("rename", new, room), ("set-owner", new, bob)):
