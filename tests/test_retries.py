@@ -28,7 +28,9 @@ def connection(
                 text("INSERT INTO users VALUES (:id, :name, :name, :name, '', FALSE, FALSE, 0, 0)"),
                 {"id": number, "name": f"user{number}"},
             )
-        connection.execute(text("INSERT INTO rooms VALUES (1, 'r', 'r', 'r', '', 1, 0, 0, 0, NULL, 0)"))
+        connection.execute(
+            text("INSERT INTO rooms VALUES (1, 'r', 'r', 'r', '', 1, 0, 0, 0, NULL, 0)")
+        )
         yield connection
 
 
