@@ -23,11 +23,11 @@ from rich.console import Console
 from rich.table import Table
 
 from dialects import Exchange, Ndjson
-from fanout import count
 from generator import Client, Crowd
 from loads import Burst
 from machine import Cores, alone, describe, raise_descriptor_limit
 from meter import Meter
+from options import count
 from peers import greenroom, served
 from process import BenchError, ServerProcess
 
