@@ -246,13 +246,11 @@ def test_order(den: Room, new_program) -> None:
     carol = new_program("carol")
 
     def talk(program: Program) -> None:
-        rev, refused = 1, 0
-        for number in range(60):
+        rev = 1
+        for _ in range(60):
             asked = program.ask("say", room=alice.room, enc=enc(str(rev)), if_rev=rev)
             if not program.answer(asked)["ok"]:
-                refused += 1
                 rev, _ = roster(program, alice.room)
-            assert number or not refused
 
     def come_and_go() -> None:
         for _ in range(6):

@@ -21,6 +21,9 @@ NOT_ASKED: dict[type[Command], str] = {
     kind: "of devices, and no room hears of it: the fuzzers `service` and `control` ask it"
     for kind in COMMANDS.values()
     if kind.__module__ == device_operations.__name__
+} | {
+    commands.Encrypt: "what is said there needs devices: the fuzzer `service` asks it",
+    commands.Roster: "of encrypted rooms, see Encrypt",
 }
 
 USERS = ("alice", "bob", "carol")
