@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: help run install test check bench fuzz mutants failpoints power-loss lock clean
+.PHONY: help run install test check bench fuzz chaos mutants failpoints power-loss lock clean
 
 help: ## Show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -28,6 +28,9 @@ bench: $(VENV)/installed ## Measure the server and the peers that are installed;
 
 fuzz: $(VENV)/installed-dev ## Try inputs that nobody would think of; ARGS="--minutes 10 --only machine"
 	$(BIN)/python -m tests.fuzz $(ARGS)
+
+chaos: $(VENV)/installed-dev ## Let everything go wrong under 200 clients; ARGS="--minutes 20 --seed 7"
+	$(BIN)/python -m tests.chaos $(ARGS)
 
 mutants: $(VENV)/installed-dev ## Take each check out of the code, and see a test turn red; ARGS=WORD
 	$(BIN)/python -m tests.mutants $(ARGS)

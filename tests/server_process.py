@@ -73,6 +73,7 @@ class ServerProcess:
         self._prepared_by = prepared_by  # see tests/prepared.py
         limit = ["sh", "-c", 'ulimit -n "$0" && exec "$@"', str(open_files_max)]
         self._prefix = limit if open_files_max else []
+        self.command: list[str] = []  # in place of manage.py; it is never forked
         self.settings = settings
         self.port = 0
         self.process: subprocess.Popen[str] | Forked | None = None
@@ -94,9 +95,10 @@ class ServerProcess:
             given[PREPARED_BY] = self._prepared_by
             program = ["-m", "tests.prepared"]
         with self.log_path.open("a") as log:
-            if self._prefix or ROOT != forked.ROOT or not _CAN_FORK:
+            if self._prefix or self.command or ROOT != forked.ROOT or not _CAN_FORK:
+                command = self.command or [sys.executable, *program]
                 self.process = subprocess.Popen(
-                    [*self._prefix, sys.executable, *program, *arguments],
+                    [*self._prefix, *command, *arguments],
                     env=given,
                     cwd=ROOT,
                     stdout=subprocess.PIPE,

@@ -1,0 +1,25 @@
+"""Chaos: hundreds of clients talk while everything goes wrong, and an oracle says what was lost.
+
+python -m tests.chaos --minutes 20 --seed 7          (make chaos ARGS="--minutes 20 --seed 7")
+
+__main__.py       the command line
+run.py            one run: cycles of talk, a disturbance, recovery, and a look at what is left
+plan.py           which disturbance comes when: the seed says so
+disturbances.py   what is done to the server: signals, its disk, its database, its clock
+strangers.py      what clients do to it: stalls, resets, uploads left behind
+older.py          a migration that is killed half way
+server.py         the server, in a folder and a small file system of its own
+watched.py        its process: manage.py runserver, watched from inside
+program.py        one connection of a program: lines, requests, answers
+members.py        those who talk all the time, at every wire
+sharers.py        those who also share files, and fetch them
+population.py     all of them together
+oracle.py         what was seen and acknowledged, against what the database holds
+rooms.py          one room's messages in order, and those who followed them
+canary.py         a client that pings all the time, in a process of its own
+hub.py            whether the canary, and the hub's own monitor, had to wait
+cores.py          how long they waited for a core
+log.py            what must not be in the log
+trends.py         whether something grows that should not
+report.py         what a person reads
+"""

@@ -1,0 +1,71 @@
+"""Chaos from the command line: `python -m tests.chaos --minutes 20 --seed 7`, or `make chaos`."""
+
+import argparse
+import asyncio
+import resource
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+
+from tests.chaos.disturbances import DISTURBANCES
+from tests.chaos.report import Report
+from tests.chaos.run import Options, Run
+
+
+def read_options(arguments: list[str]) -> Options:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--minutes", type=float, default=5)
+    length.add_argument("--seconds", type=float, help="instead of minutes")
+    parser.add_argument("--seed", type=int, help="of a run that is to be repeated")
+    parser.add_argument("--clients", type=int, default=200)
+    parser.add_argument("--rate", type=float, default=60, help="messages a second, of all together")
+    names = [each.name for each in DISTURBANCES]
+    parser.add_argument("--only", action="append", choices=names, help="these disturbances alone")
+    given = parser.parse_args(arguments)
+    return Options(
+        seconds=given.seconds or given.minutes * 60,
+        seed=secrets.randbelow(1_000_000) if given.seed is None else given.seed,
+        clients=given.clients,
+        messages_a_second=given.rate,
+        only=tuple(given.only or ()),
+    )
+
+
+def run_chaos(options: Options, console: Console) -> Run:
+    """Do a run, and tell of it. What a run with violations leaves is kept, to be looked at."""
+    folder = Path(tempfile.mkdtemp(prefix="greenroom-chaos-"))
+    report = Report(console)
+    run = Run(folder, options, report.cycle)
+    try:
+        report.begin(run)
+        asyncio.run(run.go())
+        report.end(run)
+        if run.oracle.violations_count:
+            console.print(f"the database and the log are in {run.server.keep()}")
+    finally:
+        if run.server.process is not None:
+            run.server.kill()
+        run.server.unmount()
+        if not run.oracle.violations_count:
+            shutil.rmtree(folder)
+    return run
+
+
+def main() -> None:
+    """Run it; exit with 1 when a promise was broken."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # a socket for each client
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that nothing stays behind
+    run = run_chaos(read_options(sys.argv[1:]), Console())
+    sys.exit(bool(run.oracle.violations_count))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""Whether the server let everybody have a turn: what its canary and its own monitor say of that.
+
+While it was stopped, or began anew, it may be silent; those times are excused. What a machine with
+too few cores made it wait for is not counted either; see canary.py and watched.py.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.chaos.canary import Ping
+from tests.chaos.watched import BLOCKING_SECONDS_MAX
+
+ANSWER_SECONDS_MAX = 0.1  # for a ping, at any time that is not excused
+STACK_LINES_SHOWN = 6  # three frames
+
+
+class Block(NamedTuple):
+    """A stretch in which one greenlet kept all others waiting."""
+
+    at: float
+    seconds: float
+    starved_seconds: float
+    stack: list[str]
+
+    @property
+    def blocked_seconds(self) -> float:
+        """How long it was that the kernel was not to blame for."""
+        return self.seconds - self.starved_seconds
+
+    @property
+    def where(self) -> str:
+        """Where it was: the last lines of its stack."""
+        first = next(n for n, line in enumerate(self.stack) if line.startswith("Blocked Stack"))
+        lines = self.stack[first + 1].strip().splitlines()
+        return " ".join(line.strip() for line in lines[-STACK_LINES_SHOWN:])
+
+
+class HubWatch:
+    """Holds both against what is excused."""
+
+    def __init__(self, blocks_path: Path, pings: list[Ping]) -> None:
+        self._path = blocks_path
+        self._offset = 0
+        self._pings = pings
+        self._looked_at = 0  # pings
+        self._excused: list[tuple[float, float]] = []
+        self.worst_ping: Ping | None = None
+        self.worst_block: Block | None = None
+        self.starved_pings = 0  # late, but for want of a core
+
+    def excuse(self, began: float, ended: float) -> None:
+        """Let it be silent in this time."""
+        self._excused.append((began, ended))
+
+    def _is_excused(self, began: float, ended: float) -> bool:
+        return any(began <= last and ended >= first for first, last in self._excused)
+
+    def faults(self) -> Iterator[str]:
+        """Say when nobody got a turn, since last time, for too long."""
+        yield from self._late_pings()
+        for block in self._new_blocks():
+            if self._is_excused(block.at - block.seconds, block.at):
+                continue
+            if self.worst_block is None or block.blocked_seconds > self.worst_block.blocked_seconds:
+                self.worst_block = block
+            if block.blocked_seconds > BLOCKING_SECONDS_MAX:
+                yield f"the hub was blocked for {block.blocked_seconds:.3f} s in {block.where}"
+
+    def _late_pings(self) -> Iterator[str]:
+        pings, self._looked_at = self._pings[self._looked_at :], len(self._pings)
+        for ping in pings:
+            if self._is_excused(ping.at, ping.at + ping.seconds):
+                continue
+            if self.worst_ping is None or ping.blocked_seconds > self.worst_ping.blocked_seconds:
+                self.worst_ping = ping
+            if ping.blocked_seconds > ANSWER_SECONDS_MAX:
+                yield (
+                    f"a ping was answered after {ping.seconds:.3f} s, of which the machine had "
+                    f"no core for {ping.starved_seconds:.3f} s"
+                )
+            elif ping.seconds > ANSWER_SECONDS_MAX:
+                self.starved_pings += 1
+
+    def _new_blocks(self) -> Iterator[Block]:
+        if not self._path.exists():
+            return
+        with self._path.open() as file:
+            file.seek(self._offset)
+            lines = file.readlines()
+            self._offset = file.tell()
+        for line in lines:
+            yield Block(**json.loads(line))

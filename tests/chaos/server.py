@@ -1,0 +1,146 @@
+"""The server under chaos: on a small file system of its own, with accounts, in a real process.
+
+Its folder has `var` (the data), `server.log`, and what watched.py reads and writes. The accounts
+are put into the database before it starts: hashing the passwords of 2,000 would take a minute.
+"""
+
+import asyncio
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import create_engine
+
+from app import names
+from app.net.selfsigned import LOCAL_HOSTS, make_certificate
+from app.store import accounts, tokens
+from app.store.migration import migrate
+from tests.chaos.watched import PASSWORDS
+from tests.server_process import ServerProcess
+
+DISK_BYTES = 256 << 20  # of the data's file system: 20 minutes of talk, and files, fill a third
+DAY_MILLISECONDS = 86_400_000
+GREENLETS_SECONDS_MAX = 5
+METRICS_SECONDS_MAX = 5
+PASSWORD = "zqp-password"  # of everybody; like each token, never to be seen in the log
+_TOKEN = "zqt-{}-{}"
+
+
+def token_of(name: str) -> str:
+    """Return what logs in as a user."""
+    return _TOKEN.format(name, hashlib.sha256(name.encode()).hexdigest()[:24])
+
+
+class ChaosServer(ServerProcess):
+    """See the top of this file. What can wait is asked in a thread."""
+
+    def __init__(self, folder: Path) -> None:
+        certificate, key = folder / "cert.pem", folder / "key.pem"
+        super().__init__(folder, TLS_CERT=certificate, TLS_KEY=key)
+        self.command = [sys.executable, "-m", "tests.chaos.watched", str(folder)]
+        self.certificate = certificate
+        self.data = folder / "var"
+        self.database_path = self.data / "greenroom.db"
+        self.has_disk = False
+        chain, secret, _ = make_certificate(LOCAL_HOSTS)
+        certificate.write_bytes(chain)
+        key.write_bytes(secret)
+        key.chmod(0o600)
+        self.set_clock(0)
+
+    def set_clock(self, wrong_by_milliseconds: int) -> None:
+        """Let its clock be wrong from now on, at once and after restarts."""
+        with (self.folder / "clock").open("r+b" if self._has("clock") else "wb") as file:
+            file.write(wrong_by_milliseconds.to_bytes(8, "big", signed=True))
+
+    def _has(self, name: str) -> bool:
+        return (self.folder / name).exists()
+
+    def mount(self) -> None:
+        """Give the data a small file system of their own, if that is allowed here."""
+        self.data.mkdir(mode=0o700)
+        options = f"size={DISK_BYTES},mode=0700"
+        command = ["mount", "-t", "tmpfs", "-o", options, "greenroom-chaos", str(self.data)]
+        try:
+            self.has_disk = (
+                subprocess.run(command, capture_output=True, check=False).returncode == 0
+            )
+        except FileNotFoundError:
+            self.has_disk = False
+
+    def unmount(self) -> None:
+        """Take the data away with their file system."""
+        if self.has_disk:
+            subprocess.run(["umount", str(self.data)], check=True)
+            self.has_disk = False
+
+    def keep(self) -> Path:
+        """Copy the data to where they stay when the file system is gone; return where."""
+        if self.has_disk:
+            shutil.copytree(
+                self.data, self.folder / "kept", ignore=shutil.ignore_patterns("*.sock")
+            )
+        return self.folder
+
+    def furnish(self, people: Iterable[str]) -> None:
+        """Make the database, with these accounts and a token for each."""
+        url = f"sqlite:///{self.database_path}"
+        migrate(url)
+        self.database_path.chmod(0o600)
+        engine, now = create_engine(url), time.time_ns() // 1_000_000
+        password_hash = PASSWORDS.hash(PASSWORD)
+        with engine.begin() as connection:
+            for person in people:
+                name = names.parse_name(person)
+                account = accounts.create(connection, name, password_hash, now)
+                digest = hashlib.sha256(token_of(person).encode()).digest()
+                tokens.add(connection, account.id, digest, "chaos", now)
+        engine.dispose()
+
+    async def begin(self) -> None:
+        """Start it, and wait until it listens."""
+        await asyncio.to_thread(self.start)
+
+    async def ended(self, number: signal.Signals) -> int:
+        """Send a signal that ends it, and return its exit code."""
+        return await asyncio.to_thread(self._end, number)
+
+    async def metrics(self) -> dict[str, float]:
+        """Return its figures, by name; of buckets only those of the hub's delay."""
+        return await asyncio.to_thread(self._scrape)
+
+    def _scrape(self) -> dict[str, float]:
+        url = f"http://127.0.0.1:{self.port}/metrics"
+        with urllib.request.urlopen(url, timeout=METRICS_SECONDS_MAX) as page:
+            text = page.read().decode()
+        return {
+            f"{sample.name} {sample.labels.get('le', '')}".rstrip(): sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if not sample.labels or family.name == "greenroom_hub_delay_seconds"
+        }
+
+    async def greenlets(self) -> int:
+        """Return how many greenlets it has. Raises TimeoutError."""
+        path = self.folder / "greenlets"
+        path.unlink(missing_ok=True)
+        os.kill(self.pid, signal.SIGUSR1)
+        await until(path.exists, GREENLETS_SECONDS_MAX)
+        return int(path.read_text())
+
+
+async def until(condition: Callable[[], object], seconds_max: float) -> float:
+    """Look again and again until it holds; return after how long. Raises TimeoutError."""
+    began = time.monotonic()
+    async with asyncio.timeout(seconds_max):
+        while not condition():
+            await asyncio.sleep(0.01)
+    return time.monotonic() - began

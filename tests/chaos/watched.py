@@ -1,0 +1,112 @@
+"""The server under chaos: manage.py as it is, with a clock that can jump and an eye on its hub.
+
+    python -m tests.chaos.watched FOLDER runserver ...
+
+Nothing of this is in app/. In FOLDER, `clock` holds by how many milliseconds the clock is wrong, as
+eight bytes; `blocks` is written a line for each time that nobody got a turn for 100 ms; `greenlets`
+is written with how many there are, upon SIGUSR1.
+
+A hub that waits for a core is not blocked: how long the kernel let it wait is in each line, too.
+"""
+
+import json
+import mmap
+import os
+import signal
+import sys
+import time
+import warnings
+from pathlib import Path
+from weakref import WeakSet
+
+import gevent
+import gevent.events
+from gevent import Greenlet
+
+from app import times
+from app.chat import passwords
+from app.cli import main
+from tests.chaos.cores import RunQueue
+
+BLOCKING_SECONDS_MAX = 0.1  # in which everybody gets a turn
+SAMPLE_SECONDS = 0.02  # between looks at who is having a turn
+
+# Hashes that cost nothing: how people at telnet come back by the hundred is not the question here.
+PASSWORDS = passwords._context.copy(argon2__memory_cost=8, argon2__time_cost=1)
+
+
+class HubWatch:
+    """Writes down when a greenlet kept the others waiting, for how long, and where it was."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("a")  # now: later there may be no descriptor for it
+        self._run_queue = RunQueue(os.getpid())
+        gevent.config.monitor_thread = True
+        gevent.config.max_blocking_time = BLOCKING_SECONDS_MAX
+        gevent.config.print_blocking_reports = False  # they go to that file
+        gevent.sleep(0)  # the monitor ends at once when it finds a hub that has not begun
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it would also watch the memory, with psutil
+            self._monitor = gevent.get_hub().start_periodic_monitoring_thread()
+        self._switches = 0
+        self._switched_at, self._starved_before = self._now()
+        self._monitor.add_monitoring_function(self._look, SAMPLE_SECONDS)
+        gevent.events.subscribers.append(self._on_event)
+
+    def _now(self) -> tuple[float, float]:
+        return time.monotonic(), self._run_queue.seconds()
+
+    def _look(self, _hub: object) -> None:
+        """Notice the last time that somebody else got a turn: never earlier than it was."""
+        switches = self._monitor._greenlet_tracer.greenlet_switch_counter
+        if switches not in (0, self._switches):  # at 0 it was only begun to be counted anew
+            self._switched_at, self._starved_before = self._now()
+        self._switches = switches
+
+    def _on_event(self, event: object) -> None:
+        if not isinstance(event, gevent.events.EventLoopBlocked):
+            return
+        now, starved = self._now()
+        record = {
+            "at": now,
+            "seconds": now - self._switched_at,
+            "starved_seconds": starved - self._starved_before,
+            "stack": event.info,
+        }
+        self._file.write(json.dumps(record) + "\n")
+        self._file.flush()
+
+
+class Greenlets:
+    """Counts those that were spawned and have not ended.
+
+    To look through all objects of the process would be simpler, and break it: a tuple that another
+    thread is about to make may be seen by nobody else.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._spawned: WeakSet[Greenlet] = WeakSet()
+        Greenlet.add_spawn_callback(self._spawned.add)
+
+    def write(self) -> None:
+        """Write how many there are."""
+        partial = self._path.with_suffix(".partial")
+        partial.write_text(str(sum(not each.dead for each in self._spawned)))
+        partial.replace(self._path)
+
+
+def _run(folder: Path, arguments: list[str]) -> None:
+    with (folder / "clock").open("rb") as file:
+        wrong_by = mmap.mmap(file.fileno(), 8, prot=mmap.PROT_READ)
+    true_now = times.now
+    times.now = lambda: true_now() + int.from_bytes(wrong_by[:8], "big", signed=True)
+    passwords._context = PASSWORDS
+    HubWatch(folder / "blocks")
+    greenlets = Greenlets(folder / "greenlets")
+    signal.signal(signal.SIGUSR1, lambda *_: greenlets.write())
+    main(arguments, prog_name="manage.py")
+
+
+if __name__ == "__main__":
+    _run(Path(sys.argv[1]), sys.argv[2:])
