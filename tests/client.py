@@ -3,6 +3,7 @@
 import re
 import socket
 import ssl
+import struct
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -194,6 +195,11 @@ class Client:
     def close(self) -> None:
         self._socket.close()
 
+    def reset(self) -> None:
+        """Go without a goodbye, and without hearing one."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._socket.close()
+
     def greet(self) -> None:
         """Begin as some telnets do, with what means nothing: who is silent is let wait a while."""
         if not self._has_spoken:
@@ -214,6 +220,11 @@ class Client:
 
 class SilentClient(Client):
     """A person at nc, which sends nothing by itself."""
+
+    def reset(self) -> None:
+        """Go without a goodbye, and without hearing one."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._socket.close()
 
     def greet(self) -> None:
         pass
