@@ -36,6 +36,12 @@ class Mutant:
     new: str
     test: str
 
+    @property
+    def noticed_by(self) -> str:
+        """What it is that notices: chaos, fuzz, or a file of the suite."""
+        file = Path(self.test.partition("::")[0])
+        return file.stem.removeprefix("test_")
+
     def apply(self, root: Path) -> str:
         """Change the file in a copy of the project, and return what it was. Raises ValueError."""
         path = root / self.file
@@ -134,7 +140,8 @@ def _judge_all(chosen: list[Mutant], copies: SimpleQueue[Path], processes: int) 
     unnoticed = 0
     with ThreadPoolExecutor(processes) as pool:
         for mutant, wrong in zip(chosen, pool.map(judge_in_a_copy, chosen), strict=True):
-            print(f"{wrong or 'noticed':<10} {mutant.rule}", flush=True)
+            noticed = f"noticed by {mutant.noticed_by}"
+            print(f"{wrong or noticed:<40} {mutant.rule}", flush=True)
             unnoticed += bool(wrong)
     print(f"{len(chosen)} mutants, {unnoticed} unnoticed")
     return unnoticed
