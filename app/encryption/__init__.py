@@ -22,7 +22,7 @@ The libraries are vodozemac, for Olm and Megolm, and cryptography; there is no p
 """
 
 from app.encryption.attachments import FileOpener, FileSealer, sealed_bytes
-from app.encryption.device import Device
+from app.encryption.device import Device, seen_encrypted
 from app.encryption.flows import Ask, ServerRefused, run
 from app.encryption.notices import Notice, Shown
 from app.encryption.payloads import FileReference, private_room
@@ -34,6 +34,7 @@ from app.encryption.refusals import (
     Untrusted,
     Withheld,
 )
+from app.encryption.rosters import Roster
 from app.encryption.store import KeyStore
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "NotPossible",
     "Notice",
     "Received",
+    "Roster",
     "ServerRefused",
     "Shown",
     "StoreRefused",
@@ -56,4 +58,5 @@ __all__ = [
     "received",
     "run",
     "sealed_bytes",
+    "seen_encrypted",
 ]

@@ -46,6 +46,7 @@ from app.encryption.roomkeys import RoomKeys
 from app.encryption.rosters import Roster, Rosters
 from app.encryption.sealing import COST, Cost
 from app.encryption.sending import Sender
+from app.encryption.store import ids_without_passphrase
 from app.encryption.verification import Verifications, Verified, fingerprint
 from app.names import harmless
 from app.signed import DevicePayload
@@ -190,6 +191,22 @@ class Device:
         """Say a text to one user. Raises as `say`."""
         return (yield from self.say(private_room(self.me.user, user), body, now))
 
+    def is_private_to(self, user: str) -> Flow[bool]:
+        """Whether a user has, or ever had, keys: then what is for them alone is encrypted.
+
+        Raises Untrusted when the server brings something as their keys that can't be believed.
+        """
+        other = user_key(user)
+        yield from self._directory.refresh([other])
+        self._directory.check(other)
+        return self._people.find(other) is not None
+
+    @property
+    def rooms_unsent(self) -> set[str]:
+        """Rooms in which something was said that the server has not stored yet."""
+        rows = (self._outbox.row(number) or {} for number in self._outbox.numbers())
+        return {row["draft"]["room"] for row in rows if "draft" in row}
+
     def say_file(self, room: str, file: FileReference, now: int) -> Flow[Json]:
         """Tell a room of a file whose ciphertext the server has. Raises as `say`."""
         content = Content(t="file", file=file)
@@ -331,6 +348,14 @@ class Device:
         Raises KeyFileRefused.
         """
         return import_keys(self._store, self._keys, self.me.user, path, passphrase)
+
+
+def seen_encrypted(path: Path) -> set[str]:
+    """Return the rooms, and the users, that keys which are not open have seen to be encrypted.
+
+    Raises StoreUnusable.
+    """
+    return ids_without_passphrase(path, "room") | ids_without_passphrase(path, "pin")
 
 
 def _room_named(room: object) -> str | None:

@@ -213,6 +213,13 @@ class KeyMissing(Untrusted):
     sentence = "a message of {user} is waiting for its key"
 
 
+class SaidBefore(Untrusted):
+    """The key that came reads later messages only: this device may not read this one."""
+
+    code = "said_before"
+    sentence = "a message of {user} from before you could read"
+
+
 class UnknownAlgorithm(Untrusted):
     """A message that a later version made."""
 

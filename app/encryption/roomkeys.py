@@ -23,6 +23,7 @@ from app.encryption.payloads import Encrypted, RoomKeyContent
 from app.encryption.refusals import (
     KeyMissing,
     Malformed,
+    SaidBefore,
     SessionConflict,
     Tampered,
     UnknownAlgorithm,
@@ -189,7 +190,7 @@ class RoomKeys:
     def decrypt(self, room: str, user: str, device: str, enc: Encrypted) -> Decrypted:
         """Read a message that the server shows as said in a room by a device of a user.
 
-        Raises KeyMissing, WrongRoom, WrongSender, Tampered, UnknownAlgorithm.
+        Raises KeyMissing, SaidBefore, WrongRoom, WrongSender, Tampered, UnknownAlgorithm.
         """
         if enc.alg != ALGORITHM:
             raise UnknownAlgorithm(user=user)
@@ -201,9 +202,12 @@ class RoomKeys:
             raise WrongSender(user=user)
         if entry["room"] != room:
             raise WrongRoom(user=user, room=room)
+        session = self._inbound(entry)
         try:
             message = MegolmMessage.from_base64(enc.ct)
-            decrypted = self._inbound(entry).decrypt(message)
+            if message.message_index() < session.first_known_index:
+                raise SaidBefore(user=user)
+            decrypted = session.decrypt(message)
         except BINDING_ERRORS as error:
             raise Tampered(user=user) from error
         number = decrypted.message_index

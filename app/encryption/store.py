@@ -15,7 +15,7 @@ import fcntl
 import json
 import os
 import sqlite3
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -183,19 +183,25 @@ class KeyStore:
     def transaction(self) -> Iterator[None]:
         """Write all that is put inside, or nothing of it; it is on the disk at the end.
 
-        One inside another is a part of it.
+        One inside another is a part of it. Raises StoreUnusable, such as for a full disk.
         """
         if self._database.in_transaction:
             yield
             return
-        self._database.execute("BEGIN IMMEDIATE")
         try:
+            self._database.execute("BEGIN IMMEDIATE")
             yield
             self._commit()
+        except sqlite3.Error as error:
+            self._roll_back()
+            raise StoreUnusable(path=self._path, why=error) from error
         except BaseException:
-            if self._database.in_transaction:
-                self._database.execute("ROLLBACK")
+            self._roll_back()
             raise
+
+    def _roll_back(self) -> None:
+        if self._database.in_transaction:
+            self._database.execute("ROLLBACK")
 
     def _commit(self) -> None:
         self._database.execute("COMMIT")
@@ -243,6 +249,16 @@ class KeyStore:
             raise StoreDamaged(path=self._path) from error
         value: Json = json.loads(data)
         return value
+
+
+def ids_without_passphrase(path: Path, kind: str) -> set[str]:
+    """Return the ids of a file's rows of a kind, which are in the clear. Raises StoreUnusable."""
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+            found = database.execute("SELECT id FROM rows WHERE kind = ?", (kind,)).fetchall()
+    except sqlite3.Error as error:
+        raise StoreUnusable(path=path, why=error) from error
+    return {row_id for (row_id,) in found}
 
 
 def _place(kind: str, row_id: str) -> bytes:

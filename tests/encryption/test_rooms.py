@@ -301,3 +301,15 @@ def test_who_can_be_accepted(server, alice, bob):
     with pytest.raises(NotAMember):
         alice.do(alice.device.accept("den", ["bob", "carol"]))
     assert alice.do(alice.device.accept("den", ["Bob"])).waiting == []
+
+
+# What was said before somebody came is not called changed, but what it is: from before they came.
+def test_said_before(server, alice, bob, tmp_path):
+    alice.say("one")
+    server.change_members("den", add="carol")
+    carol = Chat(server, "carol", tmp_path)
+    alice.do(alice.device.accept("den", ["carol"]))
+    alice.say("two")
+    assert carol.texts == ["two"]
+    assert carol.read(server.messages[0]).refusal.code == "said_before"
+    assert carol.read(server.messages[1]).body == "two"
