@@ -84,6 +84,7 @@ class Client:
         self._tls = ssl.create_default_context() if tls is True else tls or None
         self._on_state = on_state or (lambda event: None)
         self._backoff = backoff or Backoff()
+        self._introduction: tuple[str, Event] | None = None  # asked at each login
         self._taking_turns = threading.Lock()  # held by the one that waits for the next event
         self._changed = threading.Condition()  # guards all below
         self._connection: Connection | None = None
@@ -119,6 +120,19 @@ class Client:
                 except ConnectionLost:
                     if op not in _REPEATABLE | _WITH_TXN:
                         raise
+
+    def introduce(self, op: str, /, **fields: object) -> Answer:
+        """Ask something now, and again after each login: what a session has to know before it is
+        asked anything else, such as which device it is of. Raises as `call`.
+        """
+        answer = self.call(op, **fields)
+        with self._changed:
+            self._introduction = (op, fields)
+        return answer
+
+    def is_password(self, text: str) -> bool:
+        """Whether it logs in with this password: a reason to take another for anything else."""
+        return text == self._credentials["password"] != ""
 
     def join(self, room: str, since: int | None = None) -> Answer:
         """Enter a room; `since`: show all that was said after that id. Raises as `call`."""
@@ -276,6 +290,7 @@ class Client:
                 connection.cut(str(self._end))
         try:
             self._log_in(connection)
+            self._introduce_again(connection)
             if not is_first:
                 self._announce({"event": "connected"})
             self._enter_rooms(connection)
@@ -307,6 +322,15 @@ class Client:
         self.user = answer["user"]
         self.token = answer.get("token") or self.token
         self._may_register = False
+
+    def _introduce_again(self, connection: Connection) -> None:
+        try:
+            if self._introduction:
+                op, fields = self._introduction
+                connection.exchange(op, **fields)
+        except CallRefused as refusal:  # else whoever asked before will hear it when they ask again
+            if refusal.code in _PASSING:
+                raise
 
     def _enter_rooms(self, connection: Connection) -> None:
         with self._changed:
