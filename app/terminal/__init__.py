@@ -10,4 +10,6 @@ appearance.py    colours, times, lines broken into rows; pure
 pane.py  status.py  completion.py  screen.py    what stands where, and the keys
 files.py  transfers.py  filenames.py            /send and /get
 memory.py  login.py                             what is kept between runs; who it is
+keys.py  encrypting.py                          keys on this disk; the thread that uses them
+trust.py  sealedfiles.py  secrecy.py            whose keys are whose; files; all that is encrypted
 """

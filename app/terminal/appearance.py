@@ -36,6 +36,8 @@ STYLE = Style.from_dict(
         "fact": "ansibrightblack",
         "answer": "",
         "error": "ansired",
+        "notice": "ansicyan",
+        "mark": "ansigreen",
         "mention": "bold ansiyellow",
         "prompt": "bold",
         **{f"name{number}": f"bold {colour}" for number, colour in enumerate(_NAME_COLOURS)},
@@ -78,15 +80,20 @@ def rows_of(line: Line, before: Line | None, columns: int) -> list[Row]:
 
 
 def _head(line: Line) -> str:
-    """Return what stands before a text: who says it."""
+    """Return what stands before a text: how far to believe who says it, and who does."""
+    mark = f"{line.mark} " if line.mark else ""
     if line.kind == "said":
-        return f"{line.user}: "
-    return f"* {line.user} " if line.kind == "did" else ""
+        return f"{mark}{line.user}: "
+    return f"{mark}* {line.user} " if line.kind == "did" else mark
 
 
 def _coloured(line: Line, head: str) -> Row:
-    before, name, after = head.partition(line.user)
-    return [("", before), (name_style(line.user), name), ("", after)]
+    mark = f"{line.mark} " if line.mark else ""
+    marked: Row = [(f"class:{'error' if line.mark == '!' else 'mark'}", mark)] if mark else []
+    if head == mark:
+        return marked
+    before, name, after = head.removeprefix(mark).partition(line.user)
+    return [*marked, ("", before), (name_style(line.user), name), ("", after)]
 
 
 def wrap(text: str, columns: int) -> Iterator[str]:

@@ -4,12 +4,14 @@ The screen's loop is the only one that touches the model. Whatever waits for the
 a thread: one request at a time, in the order in which they were typed; events beside them.
 """
 
+from __future__ import annotations
+
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prompt_toolkit.history import History
 from prompt_toolkit.input import Input
@@ -25,10 +27,17 @@ from app.terminal.screen import Screen
 from app.terminal.transfers import Server, TransferFailed
 from app.terminal.typed import CanNotDo, Request, help_lines, read_request
 
+if TYPE_CHECKING:
+    from app.terminal.encrypting import Encryption
+    from app.terminal.secrecy import Secrecy
+
 PING_SECONDS = 15  # between two looks at the latency
 HISTORY_PAGE_MESSAGES = 200  # fetched when somebody pages up to the top
 _REFUSALS = (BadLine, CanNotDo, CallRefused, TransferFailed, OSError)  # ConnectionLost among them
 _COME_BACK = {"say", "me"}  # as events, which show that they are stored
+_NO_LIBRARY = "what is encrypted needs a library: .venv/bin/pip install vodozemac"
+
+_ABOUT_KEYS = ("encrypt", "members", "fingerprint", "verify", "trust", "devices", "device", "keys")
 
 _Answerer = Callable[[Request, Room], Awaitable[None]]
 
@@ -44,10 +53,11 @@ class Terminal:
         downloads: Path,
         *,
         has_bell: bool = True,
+        encryption: Encryption | None = None,
         input: Input | None = None,  # noqa: A002 (prompt_toolkit's name for it)
         output: Output | None = None,
     ) -> None:
-        """Show what a client that is logged in hears."""
+        """Show what a client that is logged in hears; without `encryption`, in the clear alone."""
         self._client = client
         self._has_bell = has_bell
         self.model = Model(client.user)
@@ -55,6 +65,8 @@ class Terminal:
             self.model, history, self._submit, self._fetch_past, input=input, output=output
         )
         self._files = Files(self._call, server, downloads, self._show_progress)
+        self._encryption = encryption
+        self._secrecy = _secrecy(self, encryption, self._files) if encryption else None
         self._typed: asyncio.Queue[tuple[str | Request, Room]] = asyncio.Queue()
         self._fetching_past: set[str] = set()
         self._own: dict[str, _Answerer] = {
@@ -65,6 +77,11 @@ class Terminal:
             "ping": self._ping,
             "send": self._send,
             "get": self._get,
+            "say": self._say,
+            "me": self._say,
+            "msg": self._tell,
+            "unlock": self._unlock,
+            **dict.fromkeys(_ABOUT_KEYS, self._manage_keys),
         }
 
     async def run(self) -> None:
@@ -77,12 +94,17 @@ class Terminal:
                 await self.screen.application.run_async(pre_run=self._begin)
         finally:
             self._files.close()
+            if self._encryption:
+                self._encryption.close()
 
     def _begin(self) -> None:
         for task in (self._follow, self._carry_out, self._measure, self._learn_rooms):
-            self._beside(task())
+            self.beside(task())
+        if self._secrecy:
+            self.beside(self._secrecy.heed({"event": "connected"}))
 
-    def _beside(self, task: Coroutine[Any, Any, None]) -> None:
+    def beside(self, task: Coroutine[Any, Any, None]) -> None:
+        """Do something beside all else, until the user leaves."""
         self.screen.application.create_background_task(task)
 
     # What the server says.
@@ -92,14 +114,26 @@ class Terminal:
         events = self._client.events()
         try:
             while (event := await asyncio.to_thread(next, events, None)) is not None:
-                if self.model.apply(event) and self._has_bell:
-                    self.screen.ring()
-                if event.get("event") in ("connected", "missed"):
-                    self._beside(self._meet_again())
-                self.screen.refresh()
+                await self._take(event)
             self.screen.leave()
         except (CallRefused, ConnectionLost) as error:
             self.screen.leave(error)
+
+    async def _take(self, event: Json) -> None:
+        if self._secrecy:
+            event = await self._secrecy.opened(event)
+        if self.model.apply(event):
+            self.ring()
+        if event.get("event") in ("connected", "missed"):
+            self.beside(self._meet_again())
+        if self._secrecy:
+            await self._secrecy.heed(event)
+        self.screen.refresh()
+
+    def ring(self) -> None:
+        """Ring the terminal's bell, unless that is not wished."""
+        if self._has_bell:
+            self.screen.ring()
 
     async def _measure(self) -> None:
         while True:
@@ -126,27 +160,43 @@ class Terminal:
             self.screen.leave()
         elif line.strip().lower() == "/passwd":
             self.screen.ask_hidden(["old password", "new password"], self._change_password)
-        else:
-            self._queue(line)
+        elif not (self._secrecy and self._ask_first(self._secrecy, line)):
+            self.queue(line)
 
-    def _queue(self, asked: str | Request) -> None:
+    def _ask_first(self, secrecy: Secrecy, line: str) -> bool:
+        """Ask for the passphrase that a command needs. Returns whether there was one to ask for."""
+        try:
+            request = read_request(line, self.model.current.name)
+        except _REFUSALS:
+            return False  # that it makes no sense is said when it is its turn
+        if request.op == "keys" and secrecy.is_open:
+            secrecy.ask_for_file(request)
+        elif request.op == "unlock" and not secrecy.is_open:
+            secrecy.ask_passphrase()
+        elif request.op == "encrypt" and not secrecy.is_open:
+            secrecy.ask_passphrase(line)
+        else:
+            return False
+        return True
+
+    def queue(self, asked: str | Request) -> None:
         """Carry it out when it is its turn, in the room where it was typed."""
         self.model.waiting += 1
         self._typed.put_nowait((asked, self.model.current))
 
     def _change_password(self, old: str, new: str) -> None:
-        self._queue(Request("passwd", {"old": old, "new": new}))
+        self.queue(Request("passwd", {"old": old, "new": new}))
 
     async def _carry_out(self) -> None:
         while True:
             asked, room = await self._typed.get()
-            with self._telling():
+            with self.telling():
                 request = read_request(asked, room.name) if isinstance(asked, str) else asked
                 await self._own.get(request.op, self._ask)(request, room)
             self.model.waiting -= 1
 
     @contextmanager
-    def _telling(self) -> Iterator[None]:
+    def telling(self) -> Iterator[None]:
         """Tell the user what is refused, and draw what has changed."""
         try:
             yield
@@ -171,8 +221,48 @@ class Terminal:
         if known:
             self.model.show(known)
             return
+        room = await self.enter(request.fields["room"])
+        if self._secrecy:
+            await self._secrecy.meet(room, may_ask=True)
+        elif room.is_encrypted:
+            self.model.tell([f"{room.name} is encrypted; {_NO_LIBRARY}"], "notice")
+
+    async def enter(self, name: str) -> Room:
+        """Enter a room that the user is not in. Raises CallRefused, ConnectionLost."""
         with self.model.joining():
-            self.model.enter(await self._call("join", **request.fields))
+            return self.model.enter(await self._call("join", room=name))
+
+    async def _say(self, request: Request, room: Room) -> None:
+        """Say something; in the clear only where nobody ever saw anything encrypted."""
+        if self._secrecy and await self._secrecy.say(request, room):
+            return
+        if room.is_encrypted:
+            raise CanNotDo(_NO_LIBRARY)
+        try:
+            await self._ask(request, room)
+        except CallRefused as refusal:
+            if refusal.code == "e2ee_required":
+                room.is_encrypted = True
+            raise
+
+    async def _tell(self, request: Request, room: Room) -> None:
+        if self._secrecy is None:
+            await self._ask(request, room)
+        elif not await self._secrecy.tell_user(request):
+            answer = await self._call(request.op, **request.fields)
+            self.model.tell(phrases.answer_lines(request.op, answer), mark="-")
+
+    async def _unlock(self, request: Request, room: Room) -> None:
+        if self._secrecy is None:
+            raise CanNotDo(_NO_LIBRARY)
+        if "answers" not in request.fields:
+            raise CanNotDo("your keys are open")
+        await self._secrecy.unlock(request)
+
+    async def _manage_keys(self, request: Request, room: Room) -> None:
+        if self._secrecy is None:
+            raise CanNotDo(_NO_LIBRARY)
+        await self._secrecy.carry_out(request, room)
 
     async def _leave(self, request: Request, room: Room) -> None:
         answer = await self._call("leave", **request.fields)
@@ -194,14 +284,19 @@ class Terminal:
         self.model.tell(help_lines(request.fields.get("command", "")))
 
     async def _send(self, request: Request, room: Room) -> None:
-        self._beside(self._transfer(self._files.send(request.fields["path"], room.name)))
+        sealed = await self._secrecy.sending(request, room) if self._secrecy else None
+        if room.is_encrypted and not self._secrecy:
+            raise CanNotDo(_NO_LIBRARY)
+        sending = sealed or self._files.send(request.fields["path"], room.name)
+        self.beside(self._transfer(sending))
 
     async def _get(self, request: Request, room: Room) -> None:
-        self._beside(self._transfer(self._files.get(request.fields["file"])))
+        sealed = self._secrecy.getting(request) if self._secrecy else None
+        self.beside(self._transfer(sealed or self._files.get(request.fields["file"])))
 
     async def _transfer(self, transfer: Awaitable[str]) -> None:
         """Wait for a transfer, and tell how it ended."""
-        with self._telling():
+        with self.telling():
             self.model.tell([await transfer])
         self.model.progress = ""
 
@@ -211,12 +306,20 @@ class Terminal:
 
     def _fetch_past(self, room: Room) -> None:
         if room.name and room.has_past and room.name not in self._fetching_past:
-            self._beside(self._add_past(room, HISTORY_PAGE_MESSAGES))
+            self.beside(self._add_past(room, HISTORY_PAGE_MESSAGES))
 
     async def _add_past(self, room: Room, count: int) -> None:
         self._fetching_past.add(room.name)
         fields = {"before": room.first_id} if room.first_id else {}
-        with self._telling():
+        with self.telling():
             page = await self._call("history", room=room.name, count=count, **fields)
+            if self._secrecy:
+                page = await self._secrecy.opened_page(page)
             self.model.show_past(room, page)
         self._fetching_past.discard(room.name)
+
+
+def _secrecy(terminal: Terminal, encryption: Encryption, files: Files) -> Secrecy:
+    from app.terminal.secrecy import Secrecy  # it needs the library that there may not be
+
+    return Secrecy(terminal, encryption, files)

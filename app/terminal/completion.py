@@ -8,14 +8,14 @@ from prompt_toolkit.document import Document
 
 from app.operations import COMMANDS
 from app.terminal.model import Model
-from app.terminal.typed import WORDS, is_command
+from app.terminal.typed import OWN, WORDS, is_command
 from app.wire.text_commands import usage
 
 
 def _takes(word: str, position: int) -> str:
-    """Return what a command takes at a position: USER, ROOM, COMMAND ...; nothing if nothing."""
-    kind = COMMANDS.get(word)
-    names = re.sub(r"[][]", "", usage(kind)).split()[1:] if kind else []
+    """Return what a command takes at a position: USER, ROOM, yes|no ...; nothing if nothing."""
+    how = OWN[word][0] if word in OWN else usage(COMMANDS[word]) if word in COMMANDS else ""
+    names = re.sub(r"[][.]", "", how).split()[1:]
     return names[min(position, len(names) - 1)] if names else ""
 
 
@@ -37,8 +37,8 @@ class ChatCompleter(Completer):
             yield from _matching(text, self._model.names(), ": " if not rest else " ")
         elif not rest:
             yield from _matching(text, (f"/{word}" for word in WORDS))
-        elif word == "send":
-            path = text.partition(" ")[2]
+        elif _takes(word, len(rest) - 1) in ("PATH", "FILE") or word == "send":
+            path = text.split(" ", 1 if word == "send" else len(rest))[-1]
             yield from self._paths.get_completions(Document(path), complete_event)
         else:
             yield from self._arguments(word, text, len(rest) - 1)
@@ -49,6 +49,8 @@ class ChatCompleter(Completer):
             return _matching(text, sorted(self._model.known_rooms))
         if what == "COMMAND":
             return _matching(text, WORDS)
+        if what.islower():  # one of some words
+            return _matching(text, what.split("|"))
         return _matching(text, self._model.names()) if what in ("USER", "TEXT", "REASON") else ()
 
 

@@ -23,9 +23,9 @@ class Files:
         self, call: _Call, server: Server, downloads: Path, show: Callable[[str], None]
     ) -> None:
         """Ask by `call`; `show` the progress."""
-        self._call = call
-        self._server = server
-        self._downloads = downloads
+        self.call = call
+        self.server = server
+        self.downloads = downloads
         self._show = show
         self._is_closed = False
 
@@ -38,30 +38,25 @@ class Files:
 
         Raises TransferFailed, CallRefused, ConnectionLost, OSError.
         """
-        path, user = _path_and_user(text)
-        whom = {"user": user} if user else {"room": room}
-        if not user and not room:
-            raise TransferFailed("join a room first, or say to whom: /send PATH to USER")
-        if not path.is_file():
-            raise TransferFailed(f"there is no file {path}")
+        path, whom = what_to_send(text, room)
         size = path.stat().st_size
-        offer = await self._call("file.offer", name=path.name, size=size, **whom)
-        progress = self._progress(path.name)
-        await asyncio.to_thread(upload, self._server, _url(offer), path, progress)
+        offer = await self.call("file.offer", name=path.name, size=size, **whom)
+        progress = self.progress(path.name)
+        await asyncio.to_thread(upload, self.server, url_of(offer), path, progress)
         return f"{path.name} is sent, and arrived whole."
 
     async def get(self, number: int) -> str:
         """Fetch a file. Returns what to tell. Raises as `send`."""
-        offer = await self._call("file.get", file=number)
+        offer = await self.call("file.get", file=number)
         name, size, digest = (offer.get(field) for field in ("name", "size", "sha256"))
         if not isinstance(size, int):
             raise TransferFailed("the server does not say how large it is")
-        progress = self._progress(str(name))
+        progress = self.progress(str(name))
         where = await asyncio.to_thread(
             download,
-            self._server,
-            _url(offer),
-            self._downloads,
+            self.server,
+            url_of(offer),
+            self.downloads,
             str(name),
             size,
             str(digest),
@@ -69,7 +64,7 @@ class Files:
         )
         return f"{where} is here, and whole."
 
-    def _progress(self, name: str) -> Progress:
+    def progress(self, name: str) -> Progress:
         """Return what shows how far a transfer is, called by its thread."""
         loop = asyncio.get_running_loop()
         shown = -1
@@ -93,6 +88,19 @@ def bar(name: str, percent: int) -> str:
     return f"{short} {'█' * full}{'░' * (_BAR_CELLS - full)} {percent}%"
 
 
+def what_to_send(text: str, room: str) -> tuple[Path, dict[str, str]]:
+    """Read what was typed in a room: PATH [to USER]; return the file, and to whom it goes.
+
+    Raises TransferFailed.
+    """
+    path, user = _path_and_user(text)
+    if not user and not room:
+        raise TransferFailed("join a room first, or say to whom: /send PATH to USER")
+    if not path.is_file():
+        raise TransferFailed(f"there is no file {path}")
+    return path, {"user": user} if user else {"room": room}
+
+
 def _path_and_user(text: str) -> tuple[Path, str]:
     """Read `PATH [to USER]`; a file that has the whole as its name is meant first."""
     whole = Path(text).expanduser()
@@ -100,7 +108,7 @@ def _path_and_user(text: str) -> tuple[Path, str]:
     return (Path(match[1]).expanduser(), match[2]) if match else (whole, "")
 
 
-def _url(offer: Any) -> str:
+def url_of(offer: Any) -> str:
     """Return the path where a file is; nowhere else would we go. Raises TransferFailed."""
     url = str(offer.get("url"))
     if not _URL.fullmatch(url):

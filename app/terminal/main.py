@@ -1,20 +1,28 @@
 """The command `manage.py chat`: from the command line to the screen, and back with one line."""
 
+from __future__ import annotations
+
 import asyncio
 import ssl
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from app.addresses import parse_address
-from app.client import CallRefused
+from app.client import CallRefused, Client
 from app.terminal.application import Terminal
 from app.terminal.login import log_in
 from app.terminal.memory import InputHistory, Tokens, state_folder
 from app.terminal.phrases import cleaned
 from app.terminal.transfers import Server
+from app.terminal.typed import CanNotDo
 
+if TYPE_CHECKING:
+    from app.terminal.encrypting import Encryption
+
+_PASSPHRASE = "Passphrase of your keys (empty: without what is encrypted)"  # noqa: S105
 _TLS_UNCHECKED = (
     "Warning: the server's certificate is not checked. Whoever sits between you and the server"
     " can read your password and all that is said."
@@ -37,13 +45,16 @@ def run(
     try:
         folder = state_folder()
         client = log_in(server, Tokens(folder / "tokens"), name, may_remember=may_remember)
+        history = InputHistory(folder / "history")
         terminal = Terminal(
             client,
             server,
-            InputHistory(folder / "history"),
+            history,
             downloads or Path.home() / "Downloads" / "greenroom",
             has_bell=has_bell,
+            encryption=_encryption(client, folder / "keys", server),
         )
+        history.is_private = lambda: terminal.model.current.is_encrypted
         asyncio.run(terminal.run())
     except (CallRefused, OSError) as error:  # ConnectionLost, a folder that can't be written
         raise click.ClickException(cleaned(str(error))) from error
@@ -68,6 +79,25 @@ def tls_context(ca: Path | None, *, is_checked: bool) -> ssl.SSLContext:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def _encryption(client: Client, folder: Path, server: Server) -> Encryption | None:
+    """Return the user's keys, opened if there are any; None without the library for them."""
+    try:
+        from app.terminal.encrypting import Encryption
+        from app.terminal.keys import Keys
+    except ImportError:
+        return None
+    encryption = Encryption(client, Keys(folder, server.address, client.user))
+    while encryption.has_keys and not encryption.is_open:
+        passphrase = click.prompt(_PASSPHRASE, hide_input=True, default="", show_default=False)
+        if not passphrase:
+            break
+        try:
+            encryption.open(passphrase)
+        except CanNotDo as refusal:
+            click.echo(cleaned(str(refusal)))
+    return encryption
 
 
 def _server(address: str, tls: ssl.SSLContext | None) -> Server:

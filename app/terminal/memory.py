@@ -6,6 +6,7 @@ may hold one is not remembered.
 
 import json
 import os
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from app.terminal.typed import WORDS, is_command
 
 _LINES_MAX = 1_000  # of what was typed, that are kept for the next run
 _SECRET_WORDS = ("passwd", "login", "register")
+_PRIVATE_WORDS = ("msg", "device")  # what is for one person, and a code that is for one's own eyes
 
 
 def state_folder() -> Path:
@@ -26,10 +28,15 @@ def state_folder() -> Path:
 
 
 class InputHistory(FileHistory):
-    """What was typed, in a private file, without the lines that may hold a password."""
+    """What was typed, in a private file, without the lines that may hold a password.
+
+    Nor has the file what was typed while `is_private`, or for one person: it may be encrypted
+    everywhere else.
+    """
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
+        self.is_private: Callable[[], bool] = lambda: False
         path.touch(mode=0o600)
         path.chmod(0o600)
         newest = list(islice(self.load_history_strings(), _LINES_MAX + 1))
@@ -44,8 +51,8 @@ class InputHistory(FileHistory):
             super().append_string(string)
 
     def store_string(self, string: str) -> None:
-        """Remember it for the next run, unless it has a command with a typo in its word."""
-        if all(not is_command(line) or _word(line) in WORDS for line in string.splitlines()):
+        """Remember it for the next run, unless that may give away what was said in private."""
+        if not self.is_private() and all(map(_is_for_disk, string.splitlines())):
             super().store_string(string)
 
 
@@ -53,6 +60,12 @@ def _is_secret(line: str) -> bool:
     """Whether a line may hold a password, or was meant to be one that does."""
     begun = line.lstrip()
     return begun.startswith("/") and _word(begun).startswith(_SECRET_WORDS)
+
+
+def _is_for_disk(line: str) -> bool:
+    """Whether a line is no command for one's own eyes, nor one with a typo in its word."""
+    word = _word(line)
+    return not is_command(line) or (word in WORDS and word not in _PRIVATE_WORDS)
 
 
 def _word(line: str) -> str:

@@ -18,11 +18,16 @@ LINES_MAX = 10_000  # kept of a room, to page through: some 5 MB
 
 _REMOVED = "(removed)"
 
-Kind = Literal["said", "did", "private", "fact", "answer", "error"]
+_SEALED = "[encrypted]"  # what can't be read yet
+
+Kind = Literal["said", "did", "private", "fact", "answer", "error", "notice"]
 
 
 class Line(NamedTuple):
-    """A line of a room. What a person said has their name, and is stored under its id."""
+    """A line of a room. What a person said has their name, and is stored under its id.
+
+    Where something is encrypted, `mark` says how far to believe who says it.
+    """
 
     at: int
     kind: Kind
@@ -30,6 +35,8 @@ class Line(NamedTuple):
     user: str = ""
     is_mention: bool = False
     id: int = 0
+    mark: str = ""
+    private_id: int = 0  # of a private message, among all of those
 
 
 @dataclass
@@ -40,6 +47,7 @@ class Room:
     topic: str = ""
     people: set[str] = field(default_factory=set)
     lines: list[Line] = field(default_factory=list)
+    is_encrypted: bool = False  # as far as anybody says
     has_past: bool = True  # as far as is known: messages before those that are here
     unread: int = 0
     is_mentioned: bool = False
@@ -127,6 +135,7 @@ class Model:
         room = self.find(str(answer.get("room"))) or self._new_room(str(answer.get("room")))
         room.topic = str(answer.get("topic") or "")
         room.people = phrases.names_in(answer.get("users"))
+        room.is_encrypted |= answer.get("e2ee") is True
         self.show(room)
         for event in self._early:
             if self.find(str(event["room"])) is room:
@@ -152,10 +161,33 @@ class Model:
             if self.current is room:
                 self.show(self.rooms[min(index, len(self.rooms) - 1)])
 
-    def tell(self, texts: Iterable[str], kind: Kind = "answer") -> None:
+    def tell(self, texts: Iterable[str], kind: Kind = "answer", mark: str = "") -> None:
         """Show the user lines of the program's own, where they are looking."""
         for text in texts:
-            self.current.add(Line(self._clock(), kind, phrases.cleaned(text)))
+            self.current.add(Line(self._clock(), kind, phrases.cleaned(text), mark=mark))
+
+    def notice(self, text: str, room: str, kind: Kind) -> None:
+        """Show something about a room there, if the user is in it; else where they are looking."""
+        (self.find(room) or self.current).add(Line(self._clock(), kind, phrases.cleaned(text)))
+
+    def reveal(self, event: Json) -> bool:
+        """Show what a message says in its place, now that it can be read.
+
+        Returns whether it is worth a ring. A private one that was not shown yet is shown now; one
+        of a room will be when its history is looked at.
+        """
+        event = phrases.cleaned(event)
+        is_private = event.get("event") == "private"
+        fresh = self._private_lines(event) if is_private else [self._line(event)]
+        is_found = False
+        for room in self.rooms if is_private else filter(None, [self.find(str(event.get("room")))]):
+            for place, line in enumerate(room.lines):
+                if (line.private_id if is_private else line.id) == event.get("id"):
+                    room.lines[place] = fresh[0]._replace(at=line.at, user=line.user)
+                    is_found = True
+        if is_private and not is_found:
+            return self._private(event)
+        return is_found and fresh[0].is_mention and not event.get("is_replayed")
 
     def show_past(self, room: Room, page: Json) -> None:
         """Put a page of history above the lines of a room."""
@@ -211,25 +243,47 @@ class Model:
 
     def _line(self, event: Json) -> Line:
         body, user = str(event.get("body")), str(event.get("user"))
+        if event.get("enc") is not None:
+            body = _SEALED
+        kind: Kind = "did" if event.get("is_action") else "said"
+        is_mention = user != self.me and bool(self._my_name.search(body))
+        if event.get("is_refused"):
+            kind, is_mention = _refusal_kind(event), False
         return Line(
             phrases.milliseconds(event.get("at")),
-            "did" if event.get("is_action") else "said",
+            kind,
             body,
             user,
-            user != self.me and bool(self._my_name.search(body)),
+            is_mention,
             event["id"] if isinstance(event.get("id"), int) else 0,
+            str(event.get("mark") or ""),
         )
 
     def _private(self, event: Json) -> bool:
-        is_mine = event.get("user") == self.me
-        lines = phrases.event_lines(event)
-        if is_mine:  # said in another session of theirs
-            lines = [f"[private to {event.get('recipient')}] {event.get('body')}"]
-        at = phrases.milliseconds(event.get("at"))
+        lines = self._private_lines(event)
         for room in [self.home] if self.current is self.home else [self.home, self.current]:
-            for text in lines:
-                room.add(Line(at, "private", text, is_mention=not is_mine))
-        return not is_mine and not event.get("is_replayed")
+            for line in lines:
+                room.add(line)
+        return event.get("user") != self.me and not event.get("is_replayed")
+
+    def _private_lines(self, event: Json) -> list[Line]:
+        is_mine, body = event.get("user") == self.me, str(event.get("body"))
+        if event.get("enc") is not None:
+            body = _SEALED
+        recipient = event.get("recipient") or event.get("to")
+        clear = {**event, "body": body, "recipient": recipient, "enc": None}
+        lines = phrases.event_lines(clear)
+        if is_mine:  # said in another session of theirs
+            lines = [f"[private to {recipient}] {body}"]
+        kind: Kind = "private"
+        if event.get("is_refused"):
+            kind, lines = _refusal_kind(event), [f"[private] {body}"]
+        at, mark = phrases.milliseconds(event.get("at")), str(event.get("mark") or "")
+        private_id = event["id"] if isinstance(event.get("id"), int) else 0
+        return [
+            Line(at, kind, text, is_mention=not is_mine, mark=mark, private_id=private_id)
+            for text in lines
+        ]
 
     def _fact(self, event: Json) -> None:
         room = self.find(str(event.get("room"))) or self.current
@@ -265,6 +319,11 @@ class Model:
         self.rooms.append(room)
         self.known_rooms.add(name)
         return room
+
+
+def _refusal_kind(event: Json) -> Kind:
+    """Return how the sentence that stands for a message is shown: nothing may be wrong with it."""
+    return "fact" if event.get("is_sealed") else "error"
 
 
 _CONNECTION_TOLD = {

@@ -111,7 +111,7 @@ def answer_lines(op: str, answer: Json) -> list[str]:
 def _lines(shape: TypeAdapter[Any], fields: Json) -> list[str]:
     try:
         return _rendered(shape.validate_python(_with_times(fields)))
-    except (ValidationError, ValueError):
+    except (ValidationError, ValueError, KeyError):  # KeyError: what only programs are shown
         return []
 
 

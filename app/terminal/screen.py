@@ -82,6 +82,11 @@ class Screen:
             output=output,
         )
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is being typed, which a question would interrupt."""
+        return not (self._typed.text or self._questions)
+
     def refresh(self) -> None:
         """Draw what has changed, soon."""
         self.application.invalidate()

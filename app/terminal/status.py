@@ -9,7 +9,8 @@ def title(model: Model) -> StyleAndTextTuples:
     """Return the top bar: the room and what it is about."""
     room = model.current
     topic = f": {room.topic}" if room.topic else ""
-    return [("", f" {room.name or 'Greenroom'}{topic}")]
+    how = " [encrypted]" if room.is_encrypted else ""
+    return [("", f" {room.name or 'Greenroom'}{how}{topic}")]
 
 
 def user(model: Model) -> StyleAndTextTuples:

@@ -9,7 +9,7 @@ import json
 import os
 import ssl
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -43,8 +43,11 @@ class Server(NamedTuple):
         )
 
 
-def upload(server: Server, url: str, path: Path, progress: Progress) -> None:
-    """PUT a file. Raises TransferFailed when it did not arrive whole, OSError for the file."""
+def upload(server: Server, url: str, path: Path, progress: Progress) -> str:
+    """PUT a file, and return what the server tells of it.
+
+    Raises TransferFailed when it did not arrive whole, OSError for the file.
+    """
     with path.open("rb") as file, _answer_to(server) as connection:
         size, digest = os.fstat(file.fileno()).st_size, hashlib.sha256()
         headers = {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
@@ -57,13 +60,22 @@ def upload(server: Server, url: str, path: Path, progress: Progress) -> None:
         arrived = _sum_in(told)
         if arrived and arrived != digest.hexdigest():
             raise TransferFailed("it changed on its way")
+        return told.decode(errors="replace")
 
 
 def download(
-    server: Server, url: str, folder: Path, name: str, size: int, sha256: str, progress: Progress
+    server: Server,
+    url: str,
+    folder: Path,
+    name: str,
+    size: int,
+    sha256: str,
+    progress: Progress,
+    opened: Callable[[Iterable[bytes]], Iterable[bytes]] = iter,
 ) -> Path:
     """GET a file into a folder, under a safe name that was free, and return where it is.
 
+    `size` and `sha256` are of what comes, which is kept as it is `opened`.
     Raises TransferFailed when it did not arrive whole, OSError for the folder.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -75,7 +87,7 @@ def download(
                 if response.status != http.client.OK:
                     _check_status(response, response.read(PIECE_BYTES))
                 digest = hashlib.sha256()
-                for piece in _pieces(response, size, digest.update, progress):
+                for piece in opened(_pieces(response, size, digest.update, progress)):
                     file.write(piece)
                 if response.read(1) or digest.hexdigest() != sha256:
                     raise TransferFailed("what came is not what was sent")

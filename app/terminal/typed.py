@@ -14,7 +14,39 @@ from app.wire.text_commands import find_command, parse_arguments, summary, usage
 OWN: Mapping[str, tuple[str, str]] = {
     "send": ("/send PATH [to USER]", "Send a file to the room, or to one user."),
     "get": ("/get NUMBER", "Fetch a file into the folder for downloads."),
+    "unlock": ("/unlock", "Open your keys, which encrypted rooms need, or make them."),
+    "encrypt": ("/encrypt", "Make the room encrypted from end to end; it can't be undone."),
+    "members": (
+        "/members [accept] [USER]...",
+        "Show who can read you in an encrypted room, or let newcomers.",
+    ),
+    "fingerprint": ("/fingerprint USER", "Show 60 digits to compare with a user's."),
+    "verify": ("/verify USER [yes|no]", "Compare three numbers with a user, by voice."),
+    "trust": ("/trust USER", "Accept the identity that a user has now."),
+    "devices": ("/devices", "List your devices."),
+    "device": (
+        "/device approve|revoke|begin-anew [ID] [CODE]",
+        "Let another device of yours read, or take it that right; or begin anew.",
+    ),
+    "keys": ("/keys export|import FILE", "Take the keys to what was said to another device."),
 }
+_ARGUMENTS: Mapping[str, re.Pattern[str]] = {
+    "send": re.compile(r"(?P<path>.+)"),
+    "get": re.compile(r"(?P<file>[0-9]{1,19})"),
+    "unlock": re.compile(""),
+    "encrypt": re.compile(""),
+    "members": re.compile(r"(?:(?P<act>accept) +(?P<users>.+))?"),
+    "fingerprint": re.compile(r"(?P<user>\S+)"),
+    "verify": re.compile(r"(?P<user>\S+)(?: +(?P<answer>yes|no))?"),
+    "trust": re.compile(r"(?P<user>\S+)"),
+    "devices": re.compile(""),
+    "device": re.compile(
+        r"(?P<act>approve(?= +\S+ +\S)|revoke(?= +\S+$)|begin-anew$)"
+        r"(?: +(?P<device>\S+))?(?: +(?P<code>.+))?"
+    ),
+    "keys": re.compile(r"(?P<act>export|import) +(?P<path>.+)"),
+}
+_IN_ROOM = {"encrypt", "members"}
 _OTHERWISE_HERE = {
     "join": "Enter a room, and make it if there is none; or show one that you are in.",
     "history": "Get what was said before all that is here.",
@@ -28,7 +60,6 @@ _NOT_HERE = {"login", "register"} | {
 }
 _UNKNOWN = "unknown command /{}. Try /help."
 _NO_ROOM = "join a room first: /join ROOM"
-_NUMBER = re.compile(r"[0-9]{1,19}")
 
 WORDS = sorted({*COMMANDS, *OWN} - _NOT_HERE)
 
@@ -59,7 +90,7 @@ def read_request(text: str, room: str) -> Request:
     word = word.removeprefix("/").lower()
     if word in _NOT_HERE:
         raise CanNotDo(_UNKNOWN.format(word))
-    return _own(word, rest.strip()) if word in OWN else _shared(word, rest, room)
+    return _own(word, rest.strip(), room) if word in OWN else _shared(word, rest, room)
 
 
 def _shared(word: str, rest: str, room: str) -> Request:
@@ -78,12 +109,18 @@ def _shared(word: str, rest: str, room: str) -> Request:
     return Request(str(kind.op), given)
 
 
-def _own(word: str, rest: str) -> Request:
-    if word == "send" and rest:
-        return Request(word, {"path": rest})
-    if word == "get" and _NUMBER.fullmatch(rest) and int(rest) <= ID_MAX:
-        return Request(word, {"file": int(rest)})
-    raise CanNotDo(f"usage: {OWN[word][0]}")
+def _own(word: str, rest: str, room: str) -> Request:
+    match = _ARGUMENTS[word].fullmatch(rest)
+    if match is None:
+        raise CanNotDo(f"usage: {OWN[word][0]}")
+    if word in _IN_ROOM and not room:
+        raise CanNotDo(_NO_ROOM)
+    given: dict[str, Any] = {name: text for name, text in match.groupdict().items() if text}
+    if word == "get":
+        given["file"] = int(given["file"])
+        if given["file"] > ID_MAX:
+            raise CanNotDo(f"usage: {OWN[word][0]}")
+    return Request(word, given)
 
 
 def help_lines(word: str) -> list[str]:
