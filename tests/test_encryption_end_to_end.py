@@ -9,7 +9,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from app.client import CallRefused, Client
+from app.encryption import Device, KeyStore
 from tests.client import WAIT_SECONDS_MAX
+from tests.encryption.fakes import CHEAP
 from tests.person import Person
 from tests.server_process import ServerProcess
 
@@ -77,6 +80,21 @@ def _unlock(person: Person, typed: str) -> None:
     person.until_row("the same again:")
     person.type(f"{PASSPHRASE}\r")
     person.until_row("who reads you there")
+
+
+# A client names its device again on each new connection, before anything else is asked there.
+def test_a_device_is_named_after_each_login(server: ServerProcess, tmp_path: Path) -> None:
+    with (
+        KeyStore(tmp_path / "keys.db", PASSPHRASE, CHEAP) as store,
+        Client(f"127.0.0.1:{server.port}", name="dora", password="secret", register=True) as client,
+    ):
+        device = next(Device(store, "dora").start(0))
+        with pytest.raises(CallRefused, match="for which device you speak"):
+            client.call("td.fetch", after=0, limit=1)
+        client.introduce(device.op, **device.fields)
+        server.restart()
+        assert "connected" in (event["event"] for event in client.events())
+        assert client.call("td.fetch", after=0, limit=1)["items"] == []
 
 
 # Two people make a room encrypted, in which somebody with telnet sits. What they say and send
