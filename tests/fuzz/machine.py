@@ -7,33 +7,35 @@ the model, event by event, and what programs were sent is held against the schem
 
 from __future__ import annotations
 
-import json
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 
 import gevent
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from app import commands, events, operations
+from app import commands, device_operations, events, operations
 from app.errors import Refusal
 from app.events import Event
 from app.names import parse_name
-from app.shapes import Command, InRoom, Level
-from tests.fuzz import asking
+from app.shapes import Command, Enc, InRoom, Level
+from tests.fuzz import asking, devices
+from tests.fuzz.comparing import by_room as in_rooms
+from tests.fuzz.comparing import check_bytes, is_out_of_bounds, plain
 from tests.fuzz.fuzzers import count_inputs
 from tests.fuzz.model import Model
 from tests.fuzz.state import Account, Seat
 from tests.fuzz.world import Terminal, World
-from tests.program import check_sent
 
 _NOON = 1_795_348_800_000  # 2026-11-22 12:00 UTC
 _STEP_SECONDS_MAX = 20  # a step takes a millisecond: this one hangs
 
 _cuts = st.lists(st.integers(1, 60), max_size=3)
+_wire = st.sampled_from(["text", "ndjson"])
+_behind = st.sampled_from([*[0] * 6, 1, -1])  # how many revisions of a roster
+_STEPS_BETWEEN_STARTS = 25  # at least: it takes as long as all of them
 _number = st.integers(0, 30)  # which of those there are
 _bad_lines = st.sampled_from(
     [
@@ -59,47 +61,66 @@ class Chat(RuleBasedStateMachine):
         self.terminals: dict[Seat, Terminal] = {}
         self.operator = self.world.connect_operator()
         self.terminals[self.model.operator] = self.operator
+        self.left_out: set[type[Command]] = set()  # what this example does without
+        self.steps = 0  # since the server started
 
     def teardown(self) -> None:
         self.world.close()
 
     # Who is there.
 
-    @initialize()
-    def three_people(self) -> None:
+    @initialize(
+        wires=st.tuples(_wire, _wire, _wire), seed=st.integers(0, 1 << 16), e2ee=st.booleans()
+    )
+    def three_people(self, wires: Sequence[str], seed: int, *, e2ee: bool) -> None:
         """Let everybody have an account, and be in a room: most of what happens, happens there."""
-        for name, wire in zip(asking.USERS, ("text", "ndjson", "text"), strict=True):
+        self.left_out = asking.left_out(seed)
+        for name, wire in zip(asking.USERS, wires, strict=True):
             seat = self._come(wire, "10.0.0.1")
             assert seat is not None
             self._ask(seat, commands.Register(name, "secret"))
-            self._ask(seat, commands.Join("lobby"))
+            self._settle_in(seat, seed % devices.A_USER)
         self._ask(self.model.operator, operations.UserAdmin("alice"))
-        self.log_in("text", "bob")
+        if e2ee:
+            self._ask(self.model.seats[0], commands.Encrypt(room="lobby"))
+            self.log_in("ndjson", "bob", seed % devices.A_USER)
 
-    @precondition(lambda self: len(self.model.seats) < 7)
-    @rule(wire=st.sampled_from(["text", "ndjson"]), address=st.sampled_from(asking.ADDRESSES))
+    @precondition(lambda self: len(self._strangers()) < 2)
+    @rule(wire=_wire, address=st.sampled_from(asking.ADDRESSES))
     def connect(self, wire: str, address: str) -> None:
         self._come(wire, address)
 
     @precondition(lambda self: len(self.model.seats) < 7)
-    @rule(wire=st.sampled_from(["text", "ndjson"]), name=st.sampled_from(asking.USERS))
-    def log_in(self, wire: str, name: str) -> None:
+    @rule(wire=_wire, name=st.sampled_from(asking.USERS), number=_number)
+    def log_in(self, wire: str, name: str, number: int) -> None:
+        """Let somebody come back, who has an account; a program speaks for a device."""
         seat = self._come(wire, "10.0.0.2")
         account = self.model.accounts.get(name)
         if seat is not None and account is not None:
             self._ask(seat, commands.Login(name, account.password))
             if seat.account is not None:
-                self._ask(seat, commands.Join("lobby"))
+                self._settle_in(seat, number % devices.A_USER)
 
-    @precondition(lambda self: self.model.seats)
+    @precondition(lambda self: len(self.model.seats) > 2)
     @rule(number=_number)
     def hang_up(self, number: int) -> None:
-        seat = self._seat(number)
-        shown = self.model.hang_up(seat)
-        terminal = self.terminals.pop(seat)
-        self.world.hang_up(terminal)
-        terminal.take()
-        self._compare(shown)
+        self._compare(self._gone(self._seat(number)))
+
+    @precondition(lambda self: self.model.seats)
+    @rule(number=_number, command=asking.of_judges, wire=_wire)
+    def be_away_meanwhile(self, number: int, command: Command, wire: str) -> None:
+        """Let somebody be gone while those who may decide about them, who then comes back."""
+        away = self._seat(number).account
+        if away is None:
+            return
+        for seat in list(away.seats):
+            self._compare(self._gone(seat))
+        judges = [seat for seat in self.model.seats if seat.rooms] or [self.model.operator]
+        judge = max(judges, key=self._rank)
+        room = judge.rooms[number % len(judge.rooms)].shown if judge.rooms else "lobby"
+        self._ask(judge, replace(command, room=room, user=away.shown))
+        self._ask(judge, commands.Roster(room=room))
+        self.log_in(wire, away.name.key, number)
 
     # What they ask.
 
@@ -127,9 +148,7 @@ class Chat(RuleBasedStateMachine):
     @rule(number=_number, command=asking.of_moderators, reply=asking.of_users)
     def moderate(self, number: int, command: Command, reply: Command) -> None:
         """Let somebody with a role decide; whom it is about tries at once what they may do now."""
-        seats = [
-            seat for seat in self.model.seats if any(room.role(seat.account) for room in seat.rooms)
-        ]
+        seats = [seat for seat in self.model.seats if self._rank(seat)]
         seat = seats[number % len(seats)] if seats else self._seat(number)
         if isinstance(command, InRoom) and seat.rooms:
             command = replace(command, room=seat.rooms[number % len(seat.rooms)].shown)
@@ -138,6 +157,52 @@ class Chat(RuleBasedStateMachine):
         for each in list(target.seats) if target is not None else ():
             self._ask(each, commands.Join(getattr(command, "room", "") or "lobby"))
             self._ask(each, reply)
+
+    @precondition(lambda self: self.model.seats)
+    @rule(number=_number, other=_number, command=asking.about_one, body=st.sampled_from("ab"))
+    def be_two(self, number: int, other: int, command: Command, body: str) -> None:
+        """Let somebody do something about one who is here, who then talks to them."""
+        seat, about = self._seat(number), self._seat(other)
+        if seat.account is None or about.account is None:
+            return
+        if hasattr(command, "user"):
+            command = replace(command, user=about.name)
+        self._ask(seat, command)
+        self._ask(about, commands.Tell(seat.name, body))
+        self._ask(about, commands.Say(body, room=about.rooms[0].shown if about.rooms else ""))
+
+    # What devices ask, and what they encrypt.
+
+    @precondition(lambda self: self._speakers())
+    @rule(
+        number=_number, said=asking.enc, txn=asking.txns, behind=st.sampled_from([*[0] * 6, 1, -1])
+    )
+    def say_encrypted(self, number: int, said: Enc, txn: str, behind: int) -> None:
+        """Let a device say something in a room, for those who belong to it, or did before."""
+        seats = self._speakers()
+        seat = seats[number % len(seats)]
+        rooms = [room for room in seat.rooms if room.roster is not None] or seat.rooms
+        room = rooms[number % len(rooms)]
+        rev = max(1, room.roster.rev - behind) if room.roster else 1
+        self._ask(seat, commands.Say("", txn, said, rev, room=room.shown))
+
+    @precondition(lambda self: any(seat.wire == "ndjson" for seat in self.model.seats))
+    @rule(number=_number, command=asking.of_devices, is_right=st.sampled_from([True, True, False]))
+    def ask_as_device(self, number: int, command: Command, *, is_right: bool) -> None:
+        """Let a program ask something of devices, mostly one whose user signed it."""
+        seats = [seat for seat in self.model.seats if seat.wire == "ndjson"]
+        if is_right:
+            owner = devices.owner_of(asking.payload_of(command) or "{}")
+            seats = [
+                seat
+                for seat in seats
+                if seat.account and (owner == seat.me.name.key if owner else seat.device)
+            ] or seats
+        seat = seats[number % len(seats)]
+        if is_right and isinstance(command, device_operations.ManifestPut) and seat.account:
+            numbers = devices.numbers_of(command.payload)
+            command = asking.manifest_put(seat.me.name.key, seat.me.manifests + 1, numbers)
+        self._ask(seat, command)
 
     @precondition(lambda self: self.model.seats)
     @rule(number=_number, command=asking.of_admins)
@@ -183,9 +248,7 @@ class Chat(RuleBasedStateMachine):
         for number, body in said:
             seat = self._seat(number)
             if seat.account is not None:
-                command = commands.Say(
-                    body, room=seat.rooms[0].shown if seat.wire == "ndjson" and seat.rooms else ""
-                )
+                command = self._said(seat, body)
                 data = asking.as_json(command) if seat.wire == "ndjson" else body.encode() + b"\n"
                 gevent.spawn(self._terminal(seat).feed, self.world.service, [data])
                 shown += self.model.do(seat, command)
@@ -229,20 +292,53 @@ class Chat(RuleBasedStateMachine):
         self.world.now += seconds * 1000
         self.model.now = self.world.now
 
-    @rule()
-    def restart(self) -> None:
+    @precondition(lambda self: self.steps > _STEPS_BETWEEN_STARTS)
+    @rule(wires=st.tuples(_wire, _wire, _wire))
+    def restart(self, wires: Sequence[str] = ("text", "ndjson", "ndjson")) -> None:
+        """Let the server start anew, and people come back."""
         for seat in list(self.model.seats):
             self._compare(self._gone(seat))
         self.world.restart()
         self.model.restart()
+        self.steps = 0
         self.operator = self.terminals[self.model.operator] = self.world.connect_operator()
+        for number, (name, wire) in enumerate(zip(asking.USERS, wires, strict=True)):
+            self.log_in(wire, name, number)
 
     # How it is done.
 
     def _gone(self, seat: Seat) -> list[tuple[Seat, Event]]:
         shown = self.model.hang_up(seat)
-        self.world.hang_up(self.terminals.pop(seat))
+        terminal = self.terminals.pop(seat)
+        self.world.hang_up(terminal)
+        terminal.take()
         return shown
+
+    def _settle_in(self, seat: Seat, number: int) -> None:
+        """Let somebody who just came speak for a device, if they can, and enter a room."""
+        if seat.wire == "ndjson" and seat.me.name.key in asking.USERS:
+            self._ask(seat, asking.device_put(devices.Kit(seat.me.name.key, number)))
+        self._ask(seat, commands.Join("lobby"))
+
+    @staticmethod
+    def _rank(seat: Seat) -> bool:
+        """Return whether somebody may decide anything where they are."""
+        return any(room.role(seat.account) for room in seat.rooms)
+
+    def _speakers(self) -> list[Seat]:
+        """Return who speaks for a device, and is in a room."""
+        return [seat for seat in self.model.seats if seat.device is not None and seat.rooms]
+
+    @staticmethod
+    def _said(seat: Seat, body: str) -> commands.Say:
+        """Return what somebody says in the first of their rooms: encrypted there, if they can."""
+        if seat.wire == "text" or not seat.rooms:
+            return commands.Say(body)
+        room = seat.rooms[0]
+        if room.roster is None or seat.device is None:
+            return commands.Say(body, room=room.shown)
+        said = Enc(alg="megolm.v1", sid="x", ct=f"{asking.SECRET}{body}")
+        return commands.Say("", "", said, room.roster.rev, room=room.shown)
 
     def _seat(self, number: int) -> Seat:
         return self.model.seats[number % len(self.model.seats)]
@@ -289,7 +385,7 @@ class Chat(RuleBasedStateMachine):
         asked = self._feed(seat, data, cuts)
         assert len(asked) == 1, (data, asked)
         if isinstance(asked[0], Refusal):
-            assert seat.wire == "text" or _is_out_of_bounds(command), (command, asked)
+            assert seat.wire == "text" or is_out_of_bounds(command), (command, asked)
             self._compare(self.model.refuse(seat, asked[0].code, is_final=asked[0].is_final))
             return
         heard = asked[0]
@@ -306,6 +402,7 @@ class Chat(RuleBasedStateMachine):
         by_room: bool = False,
     ) -> None:
         """Compare what all were shown since the last time with what they should have been."""
+        self.steps += 1
         count_inputs()
         expected: defaultdict[Seat, list[Event]] = defaultdict(list)
         for seat, event in shown:
@@ -314,11 +411,11 @@ class Chat(RuleBasedStateMachine):
         for seat, terminal in list(self.terminals.items()):
             seen, sent = terminal.take()
             self._learn(expected[seat], seen)
-            ours, theirs = _plain(expected[seat]), _plain(seen)
+            ours, theirs = plain(expected[seat]), plain(seen)
             if by_room:
-                ours, theirs = _by_room(ours), _by_room(theirs)
+                ours, theirs = in_rooms(ours), in_rooms(theirs)
             assert theirs == ours, (f"{seat.name} at {seat.wire} is shown {seen}", ours)
-            _check_bytes(seat, sent, asked)
+            check_bytes(seat, sent, asked)
             assert terminal.is_closing == seat.is_closed
             if seat.is_closed:
                 del self.terminals[seat]
@@ -335,80 +432,6 @@ class Chat(RuleBasedStateMachine):
                 model.token_numbers[theirs.token] = model.token_ids
             if isinstance(theirs, events.UploadOffered | events.DownloadOffered):
                 model.tickets[theirs.url] = model.offered
-
-
-def _is_out_of_bounds(command: Command) -> bool:
-    """Whether a program may be told that a field is not what it can be."""
-    return isinstance(command, operations.Purge | commands.Send)
-
-
-def _plain(shown: Iterable[Event]) -> list[object]:
-    """Return events as they can be compared: without sentences, tokens, and order that is none."""
-    found = [_event(each) for each in shown]
-    place = 0
-    while place < len(found):  # who is sent away together is gone in any order
-        end = place
-        while end < len(found) and isinstance(found[end], events.Disconnected):
-            end += 1
-        found[place:end] = sorted(found[place:end], key=repr)
-        place = max(end, place + 1)
-    return found
-
-
-def _event(event: Event) -> object:
-    match event:
-        case events.Refused():
-            return ("refused", event.code)
-        case events.Done():
-            return "done"
-        case events.StatusShown():
-            return "status"
-        case events.LoggedIn():
-            return ("logged in", event.user, bool(event.token))
-        case events.Stored():
-            return ("stored", event.message_id)
-        case events.UploadOffered() | events.DownloadOffered():
-            return replace(event, url="")
-        case events.SanctionsListed():
-            bans, mutes = (sorted(each, key=repr) for each in (event.bans, event.mutes))
-            return replace(event, bans=bans, mutes=mutes)
-    listed = {
-        each.name: list(value)
-        for each in fields(event)
-        if isinstance(value := getattr(event, each.name), Sequence)
-        and not isinstance(value, str)
-        and not isinstance(value, bytes)
-    }
-    return replace(event, **listed) if is_dataclass(event) and listed else event
-
-
-def _by_room(shown: list[object]) -> dict[str, list[object]]:
-    """Return what is shown room by room: between rooms there is no order, in a burst."""
-    found: defaultdict[str, list[object]] = defaultdict(list)
-    for each in shown:
-        found[getattr(each, "room", "")].append(each)
-    return dict(found)
-
-
-_RAW = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\u2028\u2029]"
-)
-
-
-def _check_bytes(seat: Seat, sent: bytes, asked: Command | None) -> None:
-    """Check that bytes are lines that can be shown to anybody, or are as the schema says."""
-    if seat.wire == "ndjson":
-        assert sent.endswith(b"\n") or not sent
-        answers = 0
-        for line in sent.splitlines():
-            told = json.loads(line)
-            request = {"op": asked.op, "id": 1} if asked and "event" not in told else None
-            check_sent(told, None)
-            answers += request is not None
-        assert asked is None or answers <= 1
-        return
-    text = re.sub(rb"\xff[\xfb\xfc]\x01", b"", sent).decode()
-    assert not _RAW.search(text.replace("\r\n", "")), text
 
 
 TestChat = Chat.TestCase

@@ -12,12 +12,14 @@ from app.events import Event
 from app.names import harmless
 from app.shapes import Command, Level
 from tests.fuzz.model_acts import Acts
+from tests.fuzz.model_devices import Devices
+from tests.fuzz.model_encrypted import Encrypted
 from tests.fuzz.model_files import Files
 from tests.fuzz.model_moderation import Moderation
 from tests.fuzz.state import Account, Message, Refused, Room, Seat, name_of
 
 
-class Model(Moderation, Files, Acts):
+class Model(Moderation, Files, Devices, Encrypted, Acts):
     """All of it: what is asked goes to the method named after the command's word."""
 
     def do(self, seat: Seat, command: Command) -> list[tuple[Seat, Event]]:
@@ -25,7 +27,7 @@ class Model(Moderation, Files, Acts):
         self.out.clear()
         try:
             self._check_level(seat, type(command))
-            getattr(self, f"_{command.word}")(seat, command)
+            getattr(self, f"_{command.word.replace('.', '_')}")(seat, command)
         except Refused as refused:
             self.tell(seat, events.Refused(refused.code, ""))
             if refused.is_final:
@@ -127,6 +129,7 @@ class Model(Moderation, Files, Acts):
             raise Refused("already_there")
         room = self.rooms.get(name.key) or self.make_room(name, seat.me)
         self.check_may_enter(room, seat.me)
+        self.admit(room, seat.me)
         if seat.wire == "text" and seat.rooms:
             self._leave(seat, commands.Leave())
         is_first = seat.me not in room.people
@@ -140,7 +143,16 @@ class Model(Moderation, Files, Acts):
         users = [each.shown for each in room.people]
         self.tell(
             seat,
-            events.Entered(room.shown, room.topic, users, heard, self.now, is_complete, last_id),
+            events.Entered(
+                room.shown,
+                room.topic,
+                users,
+                heard,
+                self.now,
+                is_complete,
+                last_id,
+                e2ee=room.roster is not None,
+            ),
         )
 
     def _leave(self, seat: Seat, command: commands.Leave) -> None:
@@ -149,6 +161,7 @@ class Model(Moderation, Files, Acts):
         self.tell(seat, events.Departed(room.shown))
         if seat.me not in room.people:
             self.show(room, events.Left(room.shown, seat.name))
+            self.end_membership(room, seat.me)
 
     def _who(self, seat: Seat, command: commands.Who) -> None:
         room = self.room_of(seat, command.room)
@@ -166,10 +179,19 @@ class Model(Moderation, Files, Acts):
     # What is said.
 
     def _say(self, seat: Seat, command: commands.Say | commands.Emote) -> None:
-        room = self.room_of(seat, command.room)
-        self.check_may_speak(seat, room)
         is_action = isinstance(command, commands.Emote)
-        message = Message(0, seat.me, harmless(command.body), self.now, is_action, room)
+        if isinstance(command, commands.Say) and (
+            command.enc is not None or not command.body or command.if_rev is not None
+        ):
+            message = self.encrypted(seat, command)
+        else:
+            room = self.room_of(seat, command.room)
+            self.check_may_speak(seat, room)
+            if room.roster is not None:
+                raise Refused("e2ee_required")
+            message = Message(0, seat.me, harmless(command.body), self.now, is_action, room)
+        room = message.room
+        assert room is not None
         if self.store(message, command.txn):
             room.messages.append(message)
             self.show(room, room.said(message), by=seat.me)
@@ -198,17 +220,29 @@ class Model(Moderation, Files, Acts):
         )
 
     def _msg(self, seat: Seat, command: commands.Tell) -> None:
+        self.check_content(command)
         recipient = self.find(command.user)
         self.check_may_speak(seat)
-        body = harmless(command.body)
-        message = Message(0, seat.me, body, self.now, False, recipient=recipient)
+        body, enc = harmless(command.body), command.enc
+        device = "" if enc is None else self.device_of(seat).id
+        message = Message(0, seat.me, body, self.now, recipient=recipient)
         is_new = self.store(message, command.txn)
-        said = events.PrivatelySaid(seat.name, recipient.shown, body, self.now, message.id)
+        said: events.PrivateMessage
+        if enc is None:
+            said = events.PrivatelySaid(seat.name, recipient.shown, body, self.now, message.id)
+        else:
+            said = events.PrivatelySaidEncrypted(
+                seat.name, recipient.shown, device, enc, self.now, message.id
+            )
         if is_new and not recipient.seats:
             recipient.mail.append(said)
         for each in recipient.seats if is_new else ():
             if seat.name not in recipient.ignored:
                 self.tell(each, said)
+        if is_new and enc is not None and recipient is not seat.me:
+            for each in seat.me.seats:
+                if each.device is not None:
+                    self.tell(each, said)
         away = recipient.away if recipient.seats else None
         self.tell(seat, events.PrivatelySent(message.id, recipient.shown, body, away))
 

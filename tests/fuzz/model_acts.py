@@ -17,6 +17,7 @@ from tests.fuzz.state import (
     File,
     Message,
     Refused,
+    Roster,
     Seat,
     ServerSanctions,
     Ticket,
@@ -234,7 +235,10 @@ class Acts(Base):
         self.tell(seat, events.RoomRecordsListed(found, has_more=False))
 
     def _roomcreate(self, seat: Seat, command: operations.RoomCreate) -> None:
-        self.make_room(name_of(command.room), self.find(command.owner))
+        owner = self.find(command.owner)
+        room = self.make_room(name_of(command.room), owner)
+        if command.e2ee:
+            room.roster = Roster(self.message_ids, {owner})
         self.done(seat)
 
     def _roomowner(self, seat: Seat, command: operations.RoomOwner) -> None:
@@ -250,6 +254,8 @@ class Acts(Base):
 
     def _roomrename(self, seat: Seat, command: operations.RoomRename) -> None:
         name, room = name_of(command.name), self.any_room(command.room)
+        if room.roster is not None:
+            raise Refused("already_e2ee")
         self._check_is_free(name, [each.name for each in self.rooms.values() if each is not room])
         fact = events.Renamed(room.shown, seat.name, name.shown)
         del self.rooms[room.name.key]
@@ -323,14 +329,5 @@ class Acts(Base):
             account.mail[:] = [
                 said
                 for said in account.mail
-                if not is_meant(
-                    Message(
-                        said.id,
-                        self.accounts[name_of(said.user).key],
-                        said.body,
-                        said.at,
-                        False,
-                        recipient=account,
-                    )
-                )
+                if not is_meant(Message(said.id, self.find(said.user), "", said.at))
             ]

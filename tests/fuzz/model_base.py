@@ -7,7 +7,9 @@ from app.events import Event, RoomEvent
 from app.names import Name, parse_password
 from tests.fuzz.state import (
     Account,
+    Device,
     File,
+    Letter,
     Message,
     Refused,
     Room,
@@ -39,6 +41,9 @@ class Base:
         self.txns: dict[tuple[int, str], int] = {}
         self.server_bans, self.server_mutes = ServerSanctions(), ServerSanctions()
         self.has_plan = self.is_due = False  # of a shutdown
+        self.letters: list[Letter] = []
+        self.letter_ids = 0
+        self.device_changes: list[str] = []  # whose lists
         self.out: list[tuple[Seat, Event]] = []
 
     # Telling.
@@ -193,13 +198,37 @@ class Base:
 
     def check_may_speak(self, seat: Seat, room: Room | None = None) -> None:
         """Raise Refused when a seat is muted, on the server or in the room."""
-        if self.server_mutes.longest(seat.account, self._address(seat), self.now):
+        if self.server_mutes.longest(seat.account, self._address_of(seat), self.now):
             raise Refused("muted")
         if room is not None and in_force(room.mutes, seat.me, self.now):
             raise Refused("muted")
 
     @staticmethod
-    def _address(seat: Seat) -> str | None:
+    def device_of(seat: Seat) -> Device:
+        """Return the device that a seat speaks for. Raises Refused."""
+        if seat.device is None:
+            raise Refused("no_device")
+        return seat.device
+
+    def admit(self, room: Room, account: Account) -> None:
+        """Let an account belong to a room that it enters, if that is encrypted."""
+        if room.roster is not None and account not in room.roster.members:
+            room.roster.members.add(account)
+            self._show_revision(room, account)
+
+    def end_membership(self, room: Room, account: Account) -> None:
+        """Let an account belong to a room no more, if it does."""
+        if room.roster is not None and account in room.roster.members:
+            room.roster.members.discard(account)
+            self._show_revision(room, account)
+
+    def _show_revision(self, room: Room, account: Account) -> None:
+        assert room.roster is not None
+        room.roster.rev += 1
+        self.show(room, events.RosterChanged(room.shown, account.shown, room.roster.rev))
+
+    @staticmethod
+    def _address_of(seat: Seat) -> str | None:
         return None if seat.is_operator else seat.address
 
     def store(self, message: Message, txn: str) -> bool:

@@ -10,6 +10,7 @@ from tests.fuzz.model_base import Base
 from tests.fuzz.state import TICKET_MILLISECONDS, File, Refused, Room, Seat, Ticket, in_force
 
 FILE_BYTES_MAX = 8 << 20
+ENCRYPTED = "[encrypted]"  # what is called so, only devices know
 SERVER = "http://127.0.0.1:8888"
 
 
@@ -18,8 +19,9 @@ class Files(Base):
 
     def _right(self, seat: Seat, command: commands.Send | commands.Upload) -> Ticket:
         """Return the right to share a file. Raises Refused."""
+        e2ee = isinstance(command, commands.Send) and command.e2ee
         try:
-            name = parse_file_name(command.name)
+            name = "" if e2ee else parse_file_name(command.name)
         except BadNameError:
             raise Refused("bad_file_name") from None
         recipient = self.find(command.user) if command.user else None
@@ -28,16 +30,25 @@ class Files(Base):
         if recipient is None:
             room = self.room_of(seat, command.room)
             self.check_may_speak(seat, room)
-        return Ticket(seat.me, self.now + TICKET_MILLISECONDS, name, None, room, recipient)
+            self._check_takes(room, e2ee=e2ee)
+        expires_at = self.now + TICKET_MILLISECONDS
+        return Ticket(seat.me, expires_at, name, None, room, recipient, e2ee=e2ee)
+
+    @staticmethod
+    def _check_takes(room: Room, *, e2ee: bool) -> None:
+        if e2ee != (room.roster is not None):
+            raise Refused("not_e2ee" if e2ee else "e2ee_required")
 
     def _send(self, seat: Seat, command: commands.Send) -> None:
         if command.size is not None and command.size > FILE_BYTES_MAX:
             raise Refused("too_large")
+        if bool(command.name) == command.e2ee:
+            raise Refused("bad_arguments")
         ticket = self._right(seat, command)
         ticket.size = command.size
         self.offered = ticket
-        path = harmless(command.name)
-        self.tell(seat, events.UploadOffered("", ticket.name, ticket.expires_at, path, SERVER))
+        path, name = harmless(command.name), ticket.name or ENCRYPTED
+        self.tell(seat, events.UploadOffered("", name, ticket.expires_at, path, SERVER))
 
     def _upload(self, seat: Seat, command: commands.Upload) -> None:
         self._share(self._right(seat, command), command.data)
@@ -50,12 +61,16 @@ class Files(Base):
             self.check_may_enter(room, owner)
             if in_force(room.mutes, owner, self.now):
                 raise Refused("muted")
+            self._check_takes(room, e2ee=ticket.e2ee)
         to = recipient.shown if recipient else None
         digest = sha256(data).hexdigest()
+        name = ticket.name or ENCRYPTED
         shared = records.SharedFile(
-            self.file_ids, ticket.name, len(data), digest, owner.shown, to, self.now
+            self.file_ids, name, len(data), digest, owner.shown, to, self.now, ticket.e2ee
         )
         self.files[shared.id] = File(shared, owner, data, room, recipient)
+        if shared.e2ee:
+            return  # the message that names it shows it
         what = (shared.id, shared.name, shared.size, shared.sha256, self.now)
         if room is not None:
             self.show(room, events.FileShared(room.shown, owner.shown, *what), by=owner)

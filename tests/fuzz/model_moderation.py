@@ -32,13 +32,14 @@ class Moderation(Base):
             self.drop(seat, room)
             self.tell(seat, events.SentOut(fact))
         self.show(room, fact)
+        self.end_membership(room, target)
         for path, ticket in list(self.tickets.items()):
             if ticket.owner is target and ticket.room is room:
                 del self.tickets[path]
 
     def _kick(self, seat: Seat, command: commands.Kick) -> None:
         room, target = self._case(seat, command)
-        if target not in room.people:
+        if target not in room.people and not room.has_member(target):
             raise Refused("not_here")
         reason = harmless(command.reason)
         self._send_out(room, target, events.Kicked(room.shown, target.shown, seat.name, reason))

@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 from ipaddress import ip_network
 
 from app import events, records
+from app.device_operations import OfferedKey
 from app.errors import BadNameError, Code
 from app.names import Name, parse_name
 from app.networks import read_address
 from app.records import Sanction, ServerSanction, SharedFile, Token
-from app.shapes import Level
+from app.shapes import Enc, Level
+from app.signed import Signed
 from app.store.audit import OPERATOR
 
 REPLAYED = 20  # messages on join
@@ -47,8 +49,12 @@ class Account:
     away: str | None = None
     ignored: set[str] = field(default_factory=set)
     tokens: list[Token] = field(default_factory=list)
-    mail: list[events.PrivatelySaid] = field(default_factory=list)
+    mail: list[events.PrivateMessage] = field(default_factory=list)
     seats: list[Seat] = field(default_factory=list)
+    devices: dict[str, Device] = field(default_factory=dict)
+    manifests: int = 0  # lists of devices so far
+    manifest: Signed | None = None  # the newest, and whom it lists
+    listed: set[str] = field(default_factory=set)
 
     @property
     def shown(self) -> str:
@@ -67,6 +73,8 @@ class Seat:
     rooms: list[Room] = field(default_factory=list)
     failures: int = 0
     is_closed: bool = False
+    device: Device | None = None  # for which it speaks
+    watched: set[str] = field(default_factory=set)  # whose devices it asked for
 
     @property
     def is_operator(self) -> bool:
@@ -91,16 +99,58 @@ class Seat:
 
 
 @dataclass(eq=False)
+class Device:
+    """A device of an account, with the keys that it left: those that nobody claimed, and others."""
+
+    owner: Account
+    id: str
+    described: Signed
+    is_approved: bool
+    is_revoked: bool = False
+    keys: dict[str, OfferedKey] = field(default_factory=dict)
+    claimed: dict[str, OfferedKey] = field(default_factory=dict)
+    fallback: OfferedKey | None = None
+    is_fallback_unused: bool = False
+
+
+@dataclass(eq=False)
+class Letter:
+    """What a device said to another; without a body, it was taken."""
+
+    id: int
+    sender: Device
+    recipient: Device
+    txn: str
+    place: int
+    body: str | None
+
+    def is_same(self, sender: Device, txn: str, place: int) -> bool:
+        """Whether it was sent before."""
+        return (self.sender, self.txn, self.place) == (sender, txn, place)
+
+
+@dataclass(eq=False)
 class Message:
-    """What was said, in a room or to one."""
+    """What was said, in a room or to one: a body, or what a device encrypted."""
 
     id: int
     author: Account
     body: str
     at: int
-    is_action: bool
+    is_action: bool = False
     room: Room | None = None
     recipient: Account | None = None
+    device: str = ""
+    enc: Enc | None = None
+
+
+@dataclass(eq=False)
+class Roster:
+    """Who belongs to an encrypted room, there or not, as of a revision."""
+
+    e2ee_from: int
+    members: set[Account]
+    rev: int = 1
 
 
 @dataclass(eq=False)
@@ -118,6 +168,7 @@ class Room:
     messages: list[Message] = field(default_factory=list)
     seats: list[Seat] = field(default_factory=list)
     is_deleted: bool = False
+    roster: Roster | None = None  # of an encrypted one
 
     @property
     def shown(self) -> str:
@@ -138,12 +189,20 @@ class Room:
             return "owner"
         return "moderator" if account in self.moderators else ""
 
-    def said(self, message: Message) -> events.Said:
+    def said(self, message: Message) -> events.Message:
         """Return how a message is shown."""
-        body, at, is_action = message.body, message.at, message.is_action
-        return events.Said(self.shown, message.author.shown, body, at, is_action, message.id)
+        author, body, at = message.author.shown, message.body, message.at
+        if message.enc is not None:
+            return events.SaidEncrypted(
+                self.shown, author, message.device, message.enc, at, message.id
+            )
+        return events.Said(self.shown, author, body, at, message.is_action, message.id)
 
-    def replay(self, since: int | None, newest_id: int) -> tuple[list[events.Said], bool]:
+    def has_member(self, account: Account) -> bool:
+        """Whether it is encrypted, and an account belongs to it."""
+        return self.roster is not None and account in self.roster.members
+
+    def replay(self, since: int | None, newest_id: int) -> tuple[list[events.Message], bool]:
         """Return what one who enters is shown, and whether that is all there is since then."""
         is_whole = since is None or since <= newest_id
         if since is None or not is_whole:
@@ -173,6 +232,7 @@ class Ticket:
     room: Room | None = None
     recipient: Account | None = None
     file: File | None = None
+    e2ee: bool = False
 
 
 def in_force(sanctions: dict[Account, Sanction], account: Account, now: int) -> bool:
@@ -218,4 +278,7 @@ def is_in(address: str, network: str) -> bool:
 def room_record(room: Room) -> records.RoomRecord:
     """Return what admins are shown of a room."""
     shown, owner, people = room.shown, room.owner.shown, len(room.people)
-    return records.RoomRecord(shown, owner, people, room.topic, room.made_at, room.days)
+    is_encrypted = room.roster is not None
+    return records.RoomRecord(
+        shown, owner, people, room.topic, room.made_at, room.days, is_encrypted
+    )
