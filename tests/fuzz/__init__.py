@@ -4,9 +4,9 @@ python -m tests.fuzz --minutes 10 [--seed S] [--only NAME]       or: make fuzz A
 
 fuzzers.py      what a fuzzer is, and the list of them
 machine.py      people in a chat: each step is compared with the model
-    model.py  model_moderation.py  model_files.py  model_acts.py  model_base.py  state.py
-                                    the rules, as plain as can be: who hears what, who may what
-    asking.py       what is asked, and how it is typed
+    model.py  model_*.py  state.py  the rules, as plain as can be: who hears what, who may what
+    asking.py  devices.py           what is asked and how it is typed; what devices sign
+    table.py  comparing.py          how the world and the model are kept in step, and compared
     world.py        a service on a database, and clients of both wires, without sockets
 streams.py      bytes for the wires, names and texts, uploads
 sockets.py      bytes for HTTP, and lines for the operator's socket

@@ -321,6 +321,16 @@ def payload_of(command: Command) -> str | None:
     return None
 
 
+def what_follows(command: Command) -> Command | None:
+    """Return what all devices ask next: what was left for them somewhere, if it is that."""
+    if isinstance(command, device_operations.DeviceSend):
+        return device_operations.DeviceFetch(0, len(command.msgs) + 2)
+    if isinstance(command, device_operations.KeysPut) and command.otk:
+        said = json.loads(command.otk[0].payload)
+        return device_operations.KeysClaim([Target(user=said["user"], device=said["device"])])
+    return None
+
+
 def as_json(command: Command) -> bytes:
     """Return a command as a program sends it."""
     given = {

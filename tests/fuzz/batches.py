@@ -6,6 +6,7 @@ import faulthandler
 import sys
 import time
 import traceback
+from array import array
 from dataclasses import dataclass
 
 import hypothesis
@@ -14,7 +15,7 @@ from hypothesis.database import DirectoryBasedExampleDatabase
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.fuzz import keys, sockets, streams
-from tests.fuzz.fuzzers import CUTS, Fuzzer, inputs
+from tests.fuzz.fuzzers import CUTS, Fuzzer, take_inputs
 from tests.fuzz.hub import Canary
 from tests.fuzz.machine import Chat
 from tests.fuzz.world import in_a_hurry
@@ -37,7 +38,7 @@ class Result:
 
     name: str
     seed: int
-    inputs: int
+    inputs: array[int]  # what tells them apart
     seconds: float
     failure: str = ""
     blocks: tuple[str, ...] = ()
@@ -96,7 +97,8 @@ def run(name: str, seed: int, examples: int | None = None, *, is_brief: bool = F
 def measured(name: str, seed: int) -> Result:
     """Run a batch, and return what became of it: in a process of its own, or a hang ends all."""
     faulthandler.dump_traceback_later(BATCH_SECONDS_MAX, exit=True)
-    before, began, failure, canary = inputs(), time.monotonic(), "", Canary()
+    take_inputs()
+    began, failure, canary = time.monotonic(), "", Canary()
     canary.start()
     try:
         run(name, seed)
@@ -109,7 +111,7 @@ def measured(name: str, seed: int) -> Result:
     return Result(
         name,
         seed,
-        inputs() - before,
+        take_inputs(),
         time.monotonic() - began,
         failure,
         tuple(canary.blocks),

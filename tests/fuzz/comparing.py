@@ -13,7 +13,7 @@ from app.events import Event
 from app.shapes import Command
 from tests.fuzz import asking
 from tests.fuzz.state import Seat
-from tests.program import check_sent
+from tests.program import check, check_sent
 
 
 def plain(shown: Iterable[Event]) -> list[object]:
@@ -79,9 +79,12 @@ def check_bytes(seat: Seat, sent: bytes, asked: Command | None) -> None:
         answers = 0
         for line in sent.splitlines():
             told = json.loads(line)
-            request = {"op": asked.op, "id": 1} if asked and "event" not in told else None
-            check_sent(told, None)
-            answers += request is not None
+            is_answer = asked is not None and "event" not in told
+            if asked is not None and is_answer and told["ok"]:
+                check(f"answer_{asked.op}", told)
+            else:
+                check_sent(told, None)
+            answers += is_answer
         assert asked is None or answers <= 1
         return
     text = re.sub(rb"\xff[\xfb\xfc]\x01", b"", sent).decode()

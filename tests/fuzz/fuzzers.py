@@ -3,19 +3,26 @@
 An input is tried as it was drawn, and then with bytes of it lost, changed, doubled and put in: what
 is nearly right goes further than what is not. How it is changed follows from what it is, so that an
 input that fails, fails again.
+
+An input is counted once, however often it is tried; so is each way of cutting it, where a fuzzer
+tries it whole and cut.
 """
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from random import Random
 
 from hypothesis import strategies as st
 
 CORPUS = Path(__file__).parent / "corpus"
+_MEMORY = Path("/dev/shm")
+MEMORY = _MEMORY if _MEMORY.is_dir() else None  # files cost little there: no disk is looked at here
 VARIANTS = 24  # of each input: what is drawn costs a millisecond, a variant nothing
 _SEGMENT_BYTES_MAX = 200
 
@@ -23,18 +30,21 @@ Check = Callable[[bytes, Sequence[int]], None]  # of an input, and where it is c
 
 CUTS = st.lists(st.integers(1, _SEGMENT_BYTES_MAX), max_size=5)
 
-_inputs = 0
+_tried: set[int] = set()
 
 
-def count_inputs(count: int = 1) -> None:
-    """Count what was tried."""
-    global _inputs
-    _inputs += count
+def count_input(*parts: bytes) -> bytes:
+    """Count an input that may have been tried before; return what tells it from others."""
+    digest = blake2b(b"\0".join(parts), digest_size=8).digest()
+    _tried.add(int.from_bytes(digest))
+    return digest
 
 
-def inputs() -> int:
-    """Return how many inputs were tried in this process."""
-    return _inputs
+def take_inputs() -> array[int]:
+    """Return what tells the inputs apart that were tried since the last time, each once."""
+    taken = array("Q", _tried)
+    _tried.clear()
+    return taken
 
 
 @dataclass(frozen=True)
@@ -48,6 +58,7 @@ class Fuzzer:
     junk: Sequence[bytes] = ()  # what is put in
     around: Callable[[], AbstractContextManager[object]] = nullcontext
     variants: int = VARIANTS
+    is_cut: bool = False  # `check` tries each input whole, too
 
     def try_all(self, data: bytes, cuts: Sequence[int]) -> None:
         """Try an input, and its variants. Raises AssertionError, which has what failed."""
@@ -58,7 +69,10 @@ class Fuzzer:
 
     def try_one(self, data: bytes, cuts: Sequence[int]) -> None:
         """Try one input."""
-        count_inputs()
+        count_input(self.name.encode(), data)
+        places = sorted({cut for cut in cuts if cut < len(data)})
+        if self.is_cut and places:
+            count_input(self.name.encode(), data, repr(places).encode())
         try:
             self.check(data, cuts)
         except Exception as error:

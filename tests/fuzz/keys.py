@@ -22,7 +22,7 @@ from app.encryption.sealing import seal, unseal
 from app.encryption.store import KeyStore
 from app.signed import Shape
 from tests.encryption.fakes import CHEAP, PASSPHRASE, Chat, Server
-from tests.fuzz.fuzzers import Fuzzer
+from tests.fuzz.fuzzers import MEMORY, Fuzzer
 from tests.fuzz.streams import JUNK
 
 _MORE = [*JUNK, b"null", b"true", b"0", b"\xed\xa0\x80", b"[]", b"{}", b'"', b"A" * 43, b"1e400"]
@@ -109,7 +109,7 @@ _chats: list[tuple[Server, Chat, Chat]] = []
 @contextmanager
 def _two_people() -> Iterator[None]:
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=MEMORY)))
         stack.enter_context(patch("app.encryption.olm.ONE_TIME_KEYS", 10))
         stack.enter_context(patch("app.encryption.owndevices._ONE_TIME_KEYS_LOW", 5))
         stack.enter_context(patch("app.encryption.store._SYNCHRONOUS", "OFF"))
@@ -193,7 +193,7 @@ def check_sealed(data: bytes, _cuts: Sequence[int]) -> None:
 
 def check_key_file(data: bytes, _cuts: Sequence[int]) -> None:
     _, _, bob = _chats[0]
-    with tempfile.NamedTemporaryFile() as file:
+    with tempfile.NamedTemporaryFile(dir=MEMORY) as file:
         content = data
         if data[:1] == b"\0":  # what is inside, under the right passphrase
             content = (
@@ -209,7 +209,7 @@ def check_store(data: bytes, _cuts: Sequence[int]) -> None:
     """Put bytes into the file of a store, at a place; open it, and read all that it has."""
     place = int.from_bytes(data[:2], "big") % len(_STORE)
     with (
-        tempfile.TemporaryDirectory() as folder,
+        tempfile.TemporaryDirectory(dir=MEMORY) as folder,
         patch("app.encryption.sealing._MEMORY_KIB_MAX", 64),
     ):
         path = Path(folder) / "keys.db"
@@ -260,7 +260,7 @@ FUZZERS = [
         check_mailbox,
         _MORE,
         _two_people,
-        variants=3,
+        variants=8,
     ),
     Fuzzer(
         "reading",
@@ -291,6 +291,6 @@ FUZZERS = [
         st.binary(min_size=2, max_size=20),
         check_store,
         _MORE,
-        variants=3,
+        variants=12,
     ),
 ]

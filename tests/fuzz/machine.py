@@ -7,30 +7,20 @@ the model, event by event, and what programs were sent is held against the schem
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
 
 import gevent
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from hypothesis.stateful import initialize, precondition, rule
 
-from app import commands, device_operations, events, operations
+from app import commands, device_operations, operations
 from app.errors import Refusal
 from app.events import Event
-from app.names import parse_name
 from app.shapes import Command, Enc, InRoom, Level
 from tests.fuzz import asking, devices
-from tests.fuzz.comparing import by_room as in_rooms
-from tests.fuzz.comparing import check_bytes, is_out_of_bounds, plain
-from tests.fuzz.fuzzers import count_inputs
-from tests.fuzz.model import Model
-from tests.fuzz.state import Account, Seat
-from tests.fuzz.world import Terminal, World
-
-_NOON = 1_795_348_800_000  # 2026-11-22 12:00 UTC
-_STEP_SECONDS_MAX = 20  # a step takes a millisecond: this one hangs
+from tests.fuzz.state import Seat
+from tests.fuzz.table import Table
 
 _cuts = st.lists(st.integers(1, 60), max_size=3)
 _wire = st.sampled_from(["text", "ndjson"])
@@ -45,27 +35,8 @@ _bad_lines = st.sampled_from(
 )
 
 
-def pieces(data: bytes, cuts: Sequence[int]) -> list[bytes]:
-    """Cut data at some places."""
-    places = [0, *sorted({cut for cut in cuts if cut < len(data)}), len(data)]
-    return [data[a:b] for a, b in pairwise(places)]
-
-
-class Chat(RuleBasedStateMachine):
+class Chat(Table):
     """See the top of this file."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.world = World(_NOON)
-        self.model = Model(_NOON)
-        self.terminals: dict[Seat, Terminal] = {}
-        self.operator = self.world.connect_operator()
-        self.terminals[self.model.operator] = self.operator
-        self.left_out: set[type[Command]] = set()  # what this example does without
-        self.steps = 0  # since the server started
-
-    def teardown(self) -> None:
-        self.world.close()
 
     # Who is there.
 
@@ -169,7 +140,8 @@ class Chat(RuleBasedStateMachine):
             command = replace(command, user=about.name)
         self._ask(seat, command)
         self._ask(about, commands.Tell(seat.name, body))
-        self._ask(about, commands.Say(body, room=about.rooms[0].shown if about.rooms else ""))
+        kind = commands.Say if body == "a" else commands.Emote
+        self._ask(about, kind(body, room=about.rooms[0].shown if about.rooms else ""))
 
     # What devices ask, and what they encrypt.
 
@@ -203,6 +175,9 @@ class Chat(RuleBasedStateMachine):
             numbers = devices.numbers_of(command.payload)
             command = asking.manifest_put(seat.me.name.key, seat.me.manifests + 1, numbers)
         self._ask(seat, command)
+        question = asking.what_follows(command)
+        for each in [each for each in self.model.seats if each.device] if question else ():
+            self._ask(each, question)
 
     @precondition(lambda self: self.model.seats)
     @rule(number=_number, command=asking.of_admins)
@@ -250,6 +225,7 @@ class Chat(RuleBasedStateMachine):
             if seat.account is not None:
                 command = self._said(seat, body)
                 data = asking.as_json(command) if seat.wire == "ndjson" else body.encode() + b"\n"
+                self._note(seat.number, data)
                 gevent.spawn(self._terminal(seat).feed, self.world.service, [data])
                 shown += self.model.do(seat, command)
         gevent.sleep(0)
@@ -261,6 +237,7 @@ class Chat(RuleBasedStateMachine):
     @rule(number=_number, data=asking._data, is_old=st.booleans())
     def bring_a_file(self, number: int, data: bytes, *, is_old: bool) -> None:
         path = self._path(number, is_old=is_old)
+        self._note("bring", number, data)
         files = self.world.service.files
         left = [data] if data else []
         try:
@@ -277,6 +254,7 @@ class Chat(RuleBasedStateMachine):
     @rule(number=_number, is_old=st.booleans())
     def fetch_a_file(self, number: int, *, is_old: bool) -> None:
         path = self._path(number, is_old=is_old)
+        self._note("fetch", number)
         found: bytes | str
         try:
             found = b"".join(self.world.service.files.fetch(path.removeprefix("/f/")))
@@ -289,6 +267,7 @@ class Chat(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([1, 61, 601]))
     def time_passes(self, seconds: int) -> None:
+        self._note("time", seconds)
         self.world.now += seconds * 1000
         self.model.now = self.world.now
 
@@ -298,140 +277,13 @@ class Chat(RuleBasedStateMachine):
         """Let the server start anew, and people come back."""
         for seat in list(self.model.seats):
             self._compare(self._gone(seat))
+        self._note("restart")
         self.world.restart()
         self.model.restart()
         self.steps = 0
         self.operator = self.terminals[self.model.operator] = self.world.connect_operator()
         for number, (name, wire) in enumerate(zip(asking.USERS, wires, strict=True)):
             self.log_in(wire, name, number)
-
-    # How it is done.
-
-    def _gone(self, seat: Seat) -> list[tuple[Seat, Event]]:
-        shown = self.model.hang_up(seat)
-        terminal = self.terminals.pop(seat)
-        self.world.hang_up(terminal)
-        terminal.take()
-        return shown
-
-    def _settle_in(self, seat: Seat, number: int) -> None:
-        """Let somebody who just came speak for a device, if they can, and enter a room."""
-        if seat.wire == "ndjson" and seat.me.name.key in asking.USERS:
-            self._ask(seat, asking.device_put(devices.Kit(seat.me.name.key, number)))
-        self._ask(seat, commands.Join("lobby"))
-
-    @staticmethod
-    def _rank(seat: Seat) -> bool:
-        """Return whether somebody may decide anything where they are."""
-        return any(room.role(seat.account) for room in seat.rooms)
-
-    def _speakers(self) -> list[Seat]:
-        """Return who speaks for a device, and is in a room."""
-        return [seat for seat in self.model.seats if seat.device is not None and seat.rooms]
-
-    @staticmethod
-    def _said(seat: Seat, body: str) -> commands.Say:
-        """Return what somebody says in the first of their rooms: encrypted there, if they can."""
-        if seat.wire == "text" or not seat.rooms:
-            return commands.Say(body)
-        room = seat.rooms[0]
-        if room.roster is None or seat.device is None:
-            return commands.Say(body, room=room.shown)
-        said = Enc(alg="megolm.v1", sid="x", ct=f"{asking.SECRET}{body}")
-        return commands.Say("", "", said, room.roster.rev, room=room.shown)
-
-    def _seat(self, number: int) -> Seat:
-        return self.model.seats[number % len(self.model.seats)]
-
-    def _strangers(self) -> list[Seat]:
-        return [seat for seat in self.model.seats if seat.account is None]
-
-    def _terminal(self, seat: Seat) -> Terminal:
-        return self.terminals[seat]
-
-    def _path(self, number: int, *, is_old: bool) -> str:
-        tickets = self.model.tickets
-        paths = sorted(tickets, key=lambda path: tickets[path].expires_at)
-        self.used = getattr(self, "used", [])
-        if is_old and self.used:
-            return str(self.used[number % len(self.used)])
-        self.used.append(paths[number % len(paths)])
-        return paths[number % len(paths)]
-
-    def _come(self, wire: str, address: str) -> Seat | None:
-        count_inputs()
-        seat, terminal = self.model.connect(wire, address), self.world.connect(wire, address)
-        assert (seat is None) == (terminal is None)
-        if seat is not None and terminal is not None:
-            self.terminals[seat] = terminal
-        return seat
-
-    def _feed(self, seat: Seat, data: bytes, cuts: Sequence[int]) -> list[Command | Refusal]:
-        with gevent.Timeout(_STEP_SECONDS_MAX, AssertionError(f"hangs: {data!r}")):
-            return self._terminal(seat).feed(self.world.service, pieces(data, cuts))
-
-    def _ask(self, seat: Seat, command: Command, cuts: Sequence[int] = ()) -> None:
-        """Let a seat ask, and compare all that is shown for it."""
-        if isinstance(command, commands.Unshare) and self.model.is_in_limbo(command.file):
-            return  # it is there until the reaper comes, whenever that is
-        if seat.wire == "text":
-            if not asking.can_be_typed(command, is_logged_in=seat.account is not None):
-                return
-            data, command = asking.as_typed(command)
-        elif command.op is None:
-            return
-        else:
-            data = asking.as_json(command)
-        asked = self._feed(seat, data, cuts)
-        assert len(asked) == 1, (data, asked)
-        if isinstance(asked[0], Refusal):
-            assert seat.wire == "text" or is_out_of_bounds(command), (command, asked)
-            self._compare(self.model.refuse(seat, asked[0].code, is_final=asked[0].is_final))
-            return
-        heard = asked[0]
-        if isinstance(heard, commands.History) and seat.wire == "text":
-            command = replace(command, before=heard.before)  # where the page before ended
-        assert heard == command, (data, heard)
-        self._compare(self.model.do(seat, command), command)
-
-    def _compare(
-        self,
-        shown: Iterable[tuple[Seat, Event]],
-        asked: Command | None = None,
-        *,
-        by_room: bool = False,
-    ) -> None:
-        """Compare what all were shown since the last time with what they should have been."""
-        self.steps += 1
-        count_inputs()
-        expected: defaultdict[Seat, list[Event]] = defaultdict(list)
-        for seat, event in shown:
-            expected[seat].append(event)
-        self.world.settle()
-        for seat, terminal in list(self.terminals.items()):
-            seen, sent = terminal.take()
-            self._learn(expected[seat], seen)
-            ours, theirs = plain(expected[seat]), plain(seen)
-            if by_room:
-                ours, theirs = in_rooms(ours), in_rooms(theirs)
-            assert theirs == ours, (f"{seat.name} at {seat.wire} is shown {seen}", ours)
-            check_bytes(seat, sent, asked)
-            assert terminal.is_closing == seat.is_closed
-            if seat.is_closed:
-                del self.terminals[seat]
-
-    def _learn(self, expected: list[Event], seen: list[Event]) -> None:
-        """Take over what only the server can know: tokens, and addresses of files."""
-        model = self.model
-        for ours, theirs in zip(expected, seen, strict=False):
-            if isinstance(theirs, events.LoggedIn) and theirs.token:
-                account: Account = model.accounts[parse_name(theirs.user).key]
-                assert isinstance(ours, events.LoggedIn)
-                assert ours.token
-                model.tokens[theirs.token] = account
-                model.token_numbers[theirs.token] = model.token_ids
-            if isinstance(theirs, events.UploadOffered | events.DownloadOffered):
-                model.tickets[theirs.url] = model.offered
 
 
 TestChat = Chat.TestCase

@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import time
+from array import array
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -26,7 +27,22 @@ from tests.fuzz.hub import BLOCK_SECONDS
 _LOOK_SECONDS = 0.5  # between looks at the clock
 _LINE_SECONDS = 30.0  # between lines of progress where there is no terminal
 _SHARES = {MACHINE: 4.0, "control": 2.0, "service": 2.0, "http": 2.0}  # of the time; the others: 1
+_SEEN_BITS = 1 << 29  # of 5 million inputs, a hundredth is not counted then
 _BATCHES_A_PROCESS = 100  # what hypothesis remembers of them goes with the process
+
+
+class Seen:
+    """Which inputs there were. At times it takes a new one for one of them; never the reverse."""
+
+    def __init__(self) -> None:
+        self._bits = bytearray(_SEEN_BITS // 8)
+
+    def add(self, digest: int) -> bool:
+        """Note an input, and say whether it is new."""
+        place, bit = divmod(digest % _SEEN_BITS, 8)
+        is_new = not self._bits[place] >> bit & 1
+        self._bits[place] |= 1 << bit
+        return is_new
 
 
 @dataclass
@@ -40,6 +56,7 @@ class Run:
     began: float = field(default_factory=time.monotonic)
     used_seconds: Counter[str] = field(default_factory=Counter)
     inputs: Counter[str] = field(default_factory=Counter)
+    seen: Seen = field(default_factory=lambda: Seen())
     batches: Counter[str] = field(default_factory=Counter)
     failures: dict[str, Result] = field(default_factory=dict)
     blocks: list[str] = field(default_factory=list)
@@ -89,10 +106,10 @@ class Run:
             result = done.result()
         except BrokenProcessPool:
             text = "its process ended: a hang is above, with where it was"
-            self.failures[name] = Result(name, seed, 0, 0.0, text)
+            self.failures[name] = Result(name, seed, array("Q"), 0.0, text)
             return False
         self.used_seconds[name] += result.seconds - 1.0
-        self.inputs[name] += result.inputs
+        self.inputs[name] += sum(map(self.seen.add, result.inputs))
         self.blocks += [f"{each} ({_again(name, seed)})" for each in result.blocks]
         self.longest_block_seconds = max(self.longest_block_seconds, result.longest_block_seconds)
         if result.failure and name not in self.failures:

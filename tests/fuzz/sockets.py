@@ -16,11 +16,12 @@ from app import commands
 from app.errors import NotPossible, Refusal
 from app.net.http import Http
 from app.records import SharedFile
+from app.shapes import Command
 from tests.fuzz.fuzzers import Fuzzer
-from tests.fuzz.machine import pieces
 from tests.fuzz.streams import JUNK, requests
+from tests.fuzz.table import pieces
 from tests.fuzz.world import Terminal, World, in_a_hurry
-from tests.program import check_sent
+from tests.program import check, check_sent
 
 _SECONDS_MAX = 10  # an answer takes a millisecond: this one does not come
 _NOW = 1_795_348_800_000
@@ -179,10 +180,14 @@ def check_asked(which: str, data: bytes, cuts: Sequence[int]) -> None:
         world.settle()
     was_closed = terminal.is_closing
     _, sent = terminal.take()
+    op = asked[0].op if len(asked) == 1 and isinstance(asked[0], Command) else None
     answers = 0
     for line in sent.splitlines():
         told = json.loads(line)
-        check_sent(told, None)
+        if op is not None and told.get("ok"):
+            check(f"answer_{op}", told)
+        else:
+            check_sent(told, None)
         assert told.get("error") != "internal", told
         answers += "event" not in told
     assert was_closed or answers == len(asked), (asked, sent)
@@ -196,7 +201,8 @@ FUZZERS = [
         check_http,
         [*JUNK, b"\r\n\r\n", b"Content-Length: 5\r\n", b"%", b"\xff", b"HTTP/9.9", b"z" * 9_000],
         _serving,
-        variants=3,
+        variants=12,
+        is_cut=True,
     ),
     Fuzzer(
         "control",

@@ -243,6 +243,7 @@ FUZZERS = [
         st.text("x\r\n\0", max_size=20).map(str.encode),
         check_lines,
         JUNK,
+        is_cut=True,
     ),
     Fuzzer(
         "telnet",
@@ -250,6 +251,7 @@ FUZZERS = [
         _telnet_bytes,
         check_telnet,
         JUNK,
+        is_cut=True,
     ),
     Fuzzer(
         "ndjson",
@@ -257,6 +259,7 @@ FUZZERS = [
         lines_of(requests()),
         check_ndjson,
         JUNK,
+        is_cut=True,
     ),
     Fuzzer(
         "accepted",
@@ -271,6 +274,7 @@ FUZZERS = [
         lines_of(_typed),
         check_text,
         JUNK,
+        is_cut=True,
     ),
     Fuzzer(
         "texts",
@@ -292,5 +296,6 @@ FUZZERS = [
         _uploads,
         check_uploads,
         JUNK,
+        is_cut=True,
     ),
 ]

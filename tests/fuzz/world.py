@@ -32,11 +32,11 @@ from app.store.database import Database
 from app.store.migration import migrate
 from app.wire.ndjson import NdjsonWire
 from app.wire.text import TextWire
+from tests.fuzz.fuzzers import MEMORY
 
 LINE_BYTES_MAX = 1_024
 WIRES = {"text": TextWire, "ndjson": NdjsonWire}
 _FRAME = re.compile(rb"\x1e([0-9]+)\x1f")  # no text that is shown to anybody can have these
-_MEMORY = Path("/dev/shm")  # where a commit costs little: what is looked for is not on the disk
 
 _TURNS = 4  # that a greenlet takes which was spawned, and sleeps for no time at all
 
@@ -169,8 +169,7 @@ class World:
 
     def __init__(self, now: int) -> None:
         self.now = now
-        place = _MEMORY if _MEMORY.is_dir() else None
-        self._folder = Path(tempfile.mkdtemp(prefix="greenroom-fuzz-", dir=place))
+        self._folder = Path(tempfile.mkdtemp(prefix="greenroom-fuzz-", dir=MEMORY))
         (self._folder / "greenroom.db").write_bytes(_empty_database())
         self.frames = Frames()
         self._start()
