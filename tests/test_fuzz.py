@@ -4,14 +4,18 @@ That they are able to fail, tests/mutations/fuzz.toml shows: with a check taken 
 fuzzer that is about it turns red.
 """
 
+import time
+
+import gevent
 import pytest
 
 from app.operations import COMMANDS
 from tests.fuzz import asking
 from tests.fuzz.batches import FUZZERS, MACHINE, NAMES, run
 from tests.fuzz.fuzzers import CORPUS
+from tests.fuzz.hub import BLOCK_SECONDS, Canary, watched
 
-EXAMPLES = {MACHINE: 10, "ndjson": 20, "store": 12, "http": 20, "control": 12, "service": 12}
+EXAMPLES = {MACHINE: 14, "ndjson": 20, "store": 12, "http": 20, "control": 12, "service": 12}
 _EXAMPLES = 25
 SEED = 6
 
@@ -29,6 +33,32 @@ def test_fuzzer(name: str) -> None:
 # The machine asks every command that there is.
 def test_every_command_is_asked() -> None:
     assert set(COMMANDS.values()) == asking.ASKED.keys()
+
+
+def _compute() -> None:
+    """Use the CPU for longer than the hub may be blocked."""
+    until = time.thread_time() + BLOCK_SECONDS * 1.2
+    while time.thread_time() < until:
+        pass
+
+
+# A greenlet that computes for too long is noticed; so is what the fuzzer's own one asks of the
+# server, and not what else it does.
+def test_the_hub_is_watched() -> None:
+    canary = Canary()
+    canary.start()
+    try:
+        gevent.spawn(gevent.sleep, 0).join()
+        _compute()
+        assert not canary.blocks
+        with watched():
+            _compute()
+        assert len(canary.blocks) == 1
+        canary.longest_seconds = 0.0
+        gevent.spawn(_compute).join()
+        assert len(canary.blocks) == 2
+    finally:
+        canary.stop()
 
 
 # What was found is kept where its fuzzer looks for it.

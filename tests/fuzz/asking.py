@@ -74,7 +74,7 @@ _data = st.sampled_from([b"", b"\0", b"hello", bytes(range(256))])
 
 # Of devices.
 
-kits = st.builds(Kit, st.sampled_from(USERS), st.integers(0, devices.A_USER - 1))
+kits = st.builds(Kit, st.sampled_from(USERS), st.sampled_from([0, 0, 0, 1]))
 _version = st.sampled_from([*[0] * 6, 1])
 _kid = st.sampled_from(["o:1", "o:2", "o:3"])
 _fallback_kid = st.sampled_from(["f:1", "f:2"])

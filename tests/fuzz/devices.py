@@ -13,7 +13,6 @@ from app.device_operations import OfferedKey
 from app.signed import encode
 from tests.signing import public, sign
 
-A_USER = 2  # devices that each user may have
 BAD_SIGNATURE = encode(bytes(64))
 
 
@@ -67,6 +66,17 @@ def owner_of(payload: str) -> str | None:
     return user if isinstance(user, str) else None
 
 
+def device_of(payload: str) -> str | None:
+    """Return whose key it is that a device signed; None when it is something else."""
+    device = json.loads(payload).get("device")
+    return device if isinstance(device, str) else None
+
+
 def numbers_of(payload: str) -> list[int]:
     """Return the numbers of the devices on a list."""
     return [int(keys["id"][-1]) - 2 for keys in json.loads(payload)["devices"]]
+
+
+def one_of(number: int) -> int:
+    """Return which of a user's two devices it is: mostly the same one."""
+    return int(number % 4 == 3)

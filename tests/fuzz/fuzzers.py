@@ -20,6 +20,8 @@ from random import Random
 
 from hypothesis import strategies as st
 
+from tests.fuzz.hub import watched
+
 CORPUS = Path(__file__).parent / "corpus"
 _MEMORY = Path("/dev/shm")
 MEMORY = _MEMORY if _MEMORY.is_dir() else None  # files cost little there: no disk is looked at here
@@ -74,7 +76,8 @@ class Fuzzer:
         if self.is_cut and places:
             count_input(self.name.encode(), data, repr(places).encode())
         try:
-            self.check(data, cuts)
+            with watched():
+                self.check(data, cuts)
         except Exception as error:
             raise AssertionError(f"{self.name}: {data!r} cut at {cuts}: {error!r}") from error
 

@@ -1,18 +1,44 @@
-"""The canary: how long greenlets kept the hub to themselves, without what others took of the CPU.
+"""The canary: how long we kept the hub to ourselves, without what others took of the CPU.
 
-The greenlet that the fuzzer itself runs in is left out: it makes inputs, and is in nobody's way.
+It looks at each stretch between two switches of greenlets. In the greenlet that the fuzzer itself
+runs in, only what is `watched` counts: the rest makes inputs, and is in nobody's way. Nor does it
+count when Python collects the garbage that they leave.
+
+A stretch is as long as it used the CPU, or as it took, less the time for which our threads waited
+for a CPU: all of them, since one that waits may hold the interpreter's lock. So on a machine that
+has much else to do, what computes for too long is seen as surely as on a quiet one; what sleeps for
+too long is seen if the others did not wait for as long meanwhile.
 """
 
 from __future__ import annotations
 
+import gc
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import greenlet
 
 BLOCK_SECONDS = 0.1
+_FRESH_SECONDS = 0.005  # for so long it is taken that our threads have not waited any longer
 _RUN_DELAY = 1  # the place in schedstat: nanoseconds of waiting for a CPU
+
+_canaries: list[Canary] = []  # the one that watches now
+
+
+@contextmanager
+def watched() -> Iterator[None]:
+    """Have what the fuzzer's own greenlet does meanwhile count: it is what a server would do."""
+    canary = _canaries[-1] if _canaries else None
+    if canary is None:
+        yield
+        return
+    was_watched = canary.enter()
+    try:
+        yield
+    finally:
+        canary.leave(was_watched=was_watched)
 
 
 class Canary:
@@ -22,45 +48,74 @@ class Canary:
         self.blocks: list[str] = []
         self.longest_seconds = 0.0
         self._own = greenlet.getcurrent()
-        self._began = time.monotonic()
-        self._delay = self._waited_seconds()
+        self._is_watched = False  # what that one does now
+        self._waited = self._looked_at = self._collection_began = 0.0
+        self._begin()
 
     def start(self) -> None:
         """Begin to watch."""
+        _canaries.append(self)
+        gc.callbacks.append(self._collects)
         greenlet.settrace(self._switched)
 
     def stop(self) -> None:
         """Watch no more."""
         greenlet.settrace(None)
+        gc.callbacks.remove(self._collects)
+        _canaries.remove(self)
 
-    @staticmethod
-    def _waited_seconds() -> float:
-        """Return for how long our threads have waited for a CPU so far: others are busy, too.
+    def enter(self) -> bool:
+        """Let the fuzzer's own greenlet count from now on; say whether it did before."""
+        was_watched, self._is_watched = self._is_watched, True
+        self._begin()
+        return was_watched
 
-        All of them, since one that waits may hold the interpreter's lock. On a quiet machine: 0.
-        """
-        total = 0
-        for path in Path("/proc/self/task").glob("*/schedstat"):
-            with suppress(OSError, IndexError):
-                total += int(path.read_text().split()[_RUN_DELAY])
-        return total / 1e9
+    def leave(self, *, was_watched: bool) -> None:
+        """End what `enter` began."""
+        self._end(self._own)
+        self._is_watched = was_watched
+        self._begin()
 
     def _switched(self, _event: str, greenlets: tuple[greenlet.greenlet, ...]) -> None:
-        before, now = greenlets[0], time.monotonic()
-        seconds = now - self._began
-        if before is not self._own and seconds > self.longest_seconds and not _is_hub(before):
-            seconds -= max(0.0, self._waited_seconds() - self._delay)
-            self.longest_seconds = max(self.longest_seconds, seconds)
-            if seconds > BLOCK_SECONDS:
-                self.blocks.append(f"{seconds * 1000:.0f} ms in {_name(before)}")
-        self._began = now
-        if seconds > BLOCK_SECONDS / 10:
-            self._delay = self._waited_seconds()
+        before = greenlets[0]
+        if self._is_watched if before is self._own else not _is_hub(before):
+            self._end(before)
+        self._begin()
+
+    def _begin(self) -> None:
+        now = time.monotonic()
+        if now - self._looked_at > _FRESH_SECONDS:
+            self._waited, self._looked_at = _waited_seconds(), now
+        self._began, self._began_cpu = time.monotonic(), time.thread_time()
+
+    def _end(self, who: greenlet.greenlet) -> None:
+        seconds = time.monotonic() - self._began
+        if seconds <= min(self.longest_seconds, BLOCK_SECONDS):
+            return
+        used = time.thread_time() - self._began_cpu
+        seconds = max(used, seconds - max(0.0, _waited_seconds() - self._waited))
+        self.longest_seconds = max(self.longest_seconds, seconds)
+        if seconds > BLOCK_SECONDS:
+            self.blocks.append(f"{seconds * 1000:.0f} ms in {who!r}")
+
+    def _collects(self, phase: str, _about: dict[str, int]) -> None:
+        """Leave out the time in which garbage is collected."""
+        if phase == "start":
+            self._collection_began = time.monotonic()
+            self._collection_cpu = time.thread_time()
+        else:
+            self._began += time.monotonic() - self._collection_began
+            self._began_cpu += time.thread_time() - self._collection_cpu
+
+
+def _waited_seconds() -> float:
+    """Return for how long our threads have waited for a CPU so far."""
+    total = 0
+    for path in Path("/proc/self/task").glob("*/schedstat"):
+        with suppress(OSError, IndexError):
+            total += int(path.read_text().split()[_RUN_DELAY])
+    return total / 1e9
 
 
 def _is_hub(each: greenlet.greenlet) -> bool:
     return each.parent is None or type(each).__name__ == "Hub"
-
-
-def _name(each: greenlet.greenlet) -> str:
-    return repr(each)

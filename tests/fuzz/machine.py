@@ -50,11 +50,11 @@ class Chat(Table):
             seat = self._come(wire, "10.0.0.1")
             assert seat is not None
             self._ask(seat, commands.Register(name, "secret"))
-            self._settle_in(seat, seed % devices.A_USER)
+            self._settle_in(seat, devices.one_of(seed))
         self._ask(self.model.operator, operations.UserAdmin("alice"))
         if e2ee:
             self._ask(self.model.seats[0], commands.Encrypt(room="lobby"))
-            self.log_in("ndjson", "bob", seed % devices.A_USER)
+            self.log_in("ndjson", "bob", devices.one_of(seed))
 
     @precondition(lambda self: len(self._strangers()) < 2)
     @rule(wire=_wire, address=st.sampled_from(asking.ADDRESSES))
@@ -70,7 +70,7 @@ class Chat(Table):
         if seat is not None and account is not None:
             self._ask(seat, commands.Login(name, account.password))
             if seat.account is not None:
-                self._settle_in(seat, number % devices.A_USER)
+                self._settle_in(seat, devices.one_of(number))
 
     @precondition(lambda self: len(self.model.seats) > 2)
     @rule(number=_number)
@@ -159,30 +159,31 @@ class Chat(Table):
         self._ask(seat, commands.Say("", txn, said, rev, room=room.shown))
 
     @precondition(lambda self: any(seat.wire == "ndjson" for seat in self.model.seats))
-    @rule(number=_number, command=asking.of_devices, is_right=st.sampled_from([True, True, False]))
-    def ask_as_device(self, number: int, command: Command, *, is_right: bool) -> None:
-        """Let a program ask something of devices, mostly one whose user signed it."""
-        seats = [seat for seat in self.model.seats if seat.wire == "ndjson"]
-        if is_right:
-            owner = devices.owner_of(asking.payload_of(command) or "{}")
-            seats = [
-                seat
-                for seat in seats
-                if seat.account and (owner == seat.me.name.key if owner else seat.device)
-            ] or seats
-        seat = seats[number % len(seats)]
-        if is_right and isinstance(command, device_operations.ManifestPut) and seat.account:
-            numbers = devices.numbers_of(command.payload)
-            command = asking.manifest_put(seat.me.name.key, seat.me.manifests + 1, numbers)
-        self._ask(seat, command)
-        question = asking.what_follows(command)
-        for each in [each for each in self.model.seats if each.device] if question else ():
-            self._ask(each, question)
+    @rule(
+        number=_number,
+        asked=st.lists(asking.of_devices, min_size=1, max_size=4),
+        is_right=st.sampled_from([True, True, True, False]),
+    )
+    def ask_as_device(self, number: int, asked: list[Command], *, is_right: bool) -> None:
+        """Let programs ask things of devices, mostly those that may; then what follows from it."""
+        for command in asked:
+            seats = self._programs(command) if is_right else []
+            seat = self._seat(number) if not seats else seats[number % len(seats)]
+            if is_right and seat.account and isinstance(command, device_operations.ManifestPut):
+                numbers = devices.numbers_of(command.payload)
+                command = asking.manifest_put(seat.me.name.key, seat.me.manifests + 1, numbers)
+            self._ask(seat, command)
+            question = asking.what_follows(command)
+            for each in [each for each in self.model.seats if each.device] if question else ():
+                self._ask(each, question)
 
     @precondition(lambda self: self.model.seats)
     @rule(number=_number, command=asking.of_admins)
     def administer(self, number: int, command: Command) -> None:
         admins = [seat for seat in self.model.seats if seat.level is Level.ADMIN]
+        rooms = [room.shown for room in self.model.rooms.values()]
+        if getattr(command, "room", "") and rooms and number % 2:
+            command = replace(command, room=rooms[number % len(rooms)])
         self._ask(admins[number % len(admins)] if admins else self._seat(number), command)
 
     @rule(command=asking.of_operators | asking.of_moderators, cuts=_cuts)

@@ -74,6 +74,16 @@ class Table(RuleBasedStateMachine):
         """Return whether somebody may decide anything where they are."""
         return any(room.role(seat.account) for room in seat.rooms)
 
+    def _programs(self, command: Command) -> list[Seat]:
+        """Return who may ask that of devices: who signed it, or else who speaks for any."""
+        programs = [seat for seat in self.model.seats if seat.wire == "ndjson" and seat.account]
+        payload = asking.payload_of(command)
+        if payload is None:
+            return [seat for seat in programs if seat.device is not None]
+        own = [seat for seat in programs if devices.owner_of(payload) == seat.me.name.key]
+        device = devices.device_of(payload)
+        return [each for each in own if each.device and each.device.id == device] or own
+
     def _speakers(self) -> list[Seat]:
         """Return who speaks for a device, and is in a room."""
         return [seat for seat in self.model.seats if seat.device is not None and seat.rooms]

@@ -33,6 +33,7 @@ from app.store.migration import migrate
 from app.wire.ndjson import NdjsonWire
 from app.wire.text import TextWire
 from tests.fuzz.fuzzers import MEMORY
+from tests.fuzz.hub import watched
 
 LINE_BYTES_MAX = 1_024
 WIRES = {"text": TextWire, "ndjson": NdjsonWire}
@@ -145,7 +146,8 @@ class Terminal:
         try:
             if isinstance(item, Refusal):
                 raise item
-            service.handle(session, item)
+            with watched():
+                service.handle(session, item)
         except Refusal as refusal:
             service.journal.settle(session)
             refused = events.Refused(refusal.code, str(refusal))
@@ -205,7 +207,8 @@ class World:
         """Let a client be gone."""
         terminal.is_closing = True
         assert terminal.session is not None
-        self.service.disconnect(terminal.session)
+        with watched():
+            self.service.disconnect(terminal.session)
 
     def settle(self) -> None:
         """Wait until all that happened was released, and everybody had a turn."""
