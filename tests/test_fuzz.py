@@ -15,7 +15,7 @@ from tests.fuzz.batches import FUZZERS, MACHINE, NAMES, run
 from tests.fuzz.fuzzers import CORPUS
 from tests.fuzz.hub import BLOCK_SECONDS, Canary, watched
 
-EXAMPLES = {MACHINE: 14, "ndjson": 20, "store": 12, "http": 20, "control": 12, "service": 12}
+EXAMPLES = {MACHINE: 12, "ndjson": 20, "store": 12, "http": 20, "control": 12, "service": 12}
 _EXAMPLES = 25
 SEED = 6
 

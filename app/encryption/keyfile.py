@@ -54,20 +54,22 @@ def import_keys(
         _, _, sealed = text.partition(MAGIC)
         content = unseal(passphrase, sealed, _PURPOSE).decode()
         found = parse(_KeyFile, content, "a file of keys")
+        owners = [_owner(each) for each in found.keys]
     except (OSError, ValueError, Malformed) as error:
         raise KeyFileRefused(path=path) from error
     if found.user != user:
         raise KeyFileRefused(path=path)
     conflicts = 0
     with store.transaction():
-        for each in found.keys:
+        for owner, each in zip(owners, found.keys, strict=True):
             try:
-                keys.take(_owner(each), each.aik, each.content, is_imported=True)
+                keys.take(owner, each.aik, each.content, is_imported=True)
             except (Malformed, SessionConflict):
                 conflicts += 1
     return len(found.keys), conflicts
 
 
 def _owner(exported: _Exported) -> Peer:
+    """Return the device that made a key. Raises ValueError when it is none."""
     user, _, device = exported.owner.partition("/")
     return Peer(user=user, device=device, ed25519=exported.ed25519, curve25519=exported.ed25519)

@@ -70,6 +70,9 @@ class KeyStore:
         try:
             self._unlock(self._header(passphrase, cost), passphrase)
             self._check_opening()
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # damage, past the header
+            self.close()
+            raise StoreUnusable(path=self._path, why=error) from error
         except BaseException:
             self.close()
             raise
@@ -208,10 +211,9 @@ class KeyStore:
 
     def get(self, kind: str, row_id: str = "") -> Json | None:
         """Return a row's value; None when there is none. Raises StoreDamaged."""
-        found = self._database.execute(
-            "SELECT sealed FROM rows WHERE kind = ? AND id = ?", (kind, row_id)
-        ).fetchone()
-        return self._unseal(kind, row_id, found[0]) if found else None
+        query = "SELECT sealed FROM rows WHERE kind = ? AND id = ?"
+        found = self._read(query, kind, row_id)
+        return self._unseal(kind, row_id, found[0][0]) if found else None
 
     def put(self, kind: str, row_id: str, value: Json) -> None:
         """Write a row, inside a transaction."""
@@ -230,15 +232,19 @@ class KeyStore:
 
     def rows(self, kind: str) -> list[tuple[str, Json]]:
         """Return the ids and values of all rows of a kind, in order of ids. Raises StoreDamaged."""
-        found = self._database.execute(
-            "SELECT id, sealed FROM rows WHERE kind = ? ORDER BY id", (kind,)
-        ).fetchall()
+        found = self._read("SELECT id, sealed FROM rows WHERE kind = ? ORDER BY id", kind)
         return [(row_id, self._unseal(kind, row_id, sealed)) for row_id, sealed in found]
 
     def ids(self, kind: str) -> list[str]:
-        """Return the ids of all rows of a kind, in order."""
-        found = self._database.execute("SELECT id FROM rows WHERE kind = ? ORDER BY id", (kind,))
-        return [row_id for (row_id,) in found.fetchall()]
+        """Return the ids of all rows of a kind, in order. Raises StoreDamaged."""
+        found = self._read("SELECT id FROM rows WHERE kind = ? ORDER BY id", kind)
+        return [row_id for (row_id,) in found]
+
+    def _read(self, query: str, *values: str) -> list[Any]:
+        try:
+            return self._database.execute(query, values).fetchall()
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+            raise StoreDamaged(path=self._path) from error
 
     def _unseal(self, kind: str, row_id: str, sealed: bytes) -> Json:
         try:

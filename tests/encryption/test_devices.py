@@ -1,9 +1,11 @@
 """Several devices of one person, and persons who make sure of each other."""
 
+import json
 import re
 
 import pytest
 
+from app import signed
 from app.encryption import Device, KeyStore, approval
 from app.encryption.payloads import ApprovedContent
 from app.encryption.people import peer_of
@@ -19,6 +21,7 @@ from app.encryption.refusals import (
     NotApproved,
     NothingToVerify,
 )
+from app.encryption.sealing import seal
 from app.encryption.verification import Verified, _letter
 from app.signed import DeviceKeys
 from tests.encryption.fakes import CHEAP, PASSPHRASE, Chat
@@ -166,6 +169,19 @@ def test_damaged_files_of_keys(server, alice, bob, tmp_path):
         with pytest.raises(KeyFileRefused):
             alice.device.import_keys(path, "a long passphrase")
     path.write_bytes(data)
+    with pytest.raises(KeyFileRefused):
+        bob.device.import_keys(path, "a long passphrase")
+
+
+# A file of keys whose owner is no device is damaged, though its passphrase opens it.
+def test_a_file_of_keys_of_nobody(bob, tmp_path):
+    key = signed.encode(bytes(32))
+    content = {"room": "den", "sid": key, "index": 0, "key": "AQ"}
+    exported = {"owner": "alice/no device", "ed25519": key, "aik": key, "content": content}
+    text = json.dumps({"user": "bob", "keys": [exported]})
+    path = tmp_path / "keys.txt"
+    sealed = seal("a long passphrase", text.encode(), "key-file", CHEAP)
+    path.write_text(f"greenroom-keys/v1\n{sealed}")
     with pytest.raises(KeyFileRefused):
         bob.device.import_keys(path, "a long passphrase")
 

@@ -244,3 +244,17 @@ def test_damage_that_is_no_text(closed):
     closed.write_bytes(data.replace(columns, b"(sealed TEXT) \xf3".ljust(len(columns))))
     with pytest.raises(StoreUnusable):
         _open(closed)
+
+
+# Nor is a file opened whose header can be read, and no row.
+def test_damage_in_the_rows(closed):
+    connection = sqlite3.connect(closed)
+    query = "SELECT rootpage FROM sqlite_master WHERE name = 'rows'"
+    ((root,),) = connection.execute(query).fetchall()
+    ((size,),) = connection.execute("PRAGMA page_size").fetchall()
+    connection.close()
+    data = bytearray(closed.read_bytes())
+    data[(root - 1) * size : (root - 1) * size + 8] = b"\xff" * 8
+    closed.write_bytes(data)
+    with pytest.raises(StoreRefused):
+        _open(closed)

@@ -15,7 +15,7 @@ from hypothesis.database import DirectoryBasedExampleDatabase
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.fuzz import keys, sockets, streams
-from tests.fuzz.fuzzers import CUTS, Fuzzer, take_inputs
+from tests.fuzz.fuzzers import CUTS, SALT, Fuzzer, take_inputs
 from tests.fuzz.hub import Canary
 from tests.fuzz.machine import Chat
 from tests.fuzz.world import in_a_hurry
@@ -73,9 +73,9 @@ def run_fuzzer(fuzzer: Fuzzer, seed: int, how: hypothesis.settings) -> None:
 
     @hypothesis.seed(seed)
     @how
-    @given(fuzzer.drawn, CUTS)
-    def try_inputs(data: bytes, cuts: list[int]) -> None:
-        fuzzer.try_all(data, cuts)
+    @given(fuzzer.drawn, CUTS, SALT)
+    def try_inputs(data: bytes, cuts: list[int], salt: int) -> None:
+        fuzzer.try_all(data, cuts, salt)
 
     try_inputs.hypothesis.inner_test._hypothesis_internal_add_digest = fuzzer.name.encode()
     with fuzzer.around():

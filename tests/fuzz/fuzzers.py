@@ -1,8 +1,8 @@
 """What a fuzzer of bytes is: a rule, a strategy for inputs, and what holds for each of them.
 
 An input is tried as it was drawn, and then with bytes of it lost, changed, doubled and put in: what
-is nearly right goes further than what is not. How it is changed follows from what it is, so that an
-input that fails, fails again.
+is nearly right goes further than what is not. How it is changed is drawn with it, so that an input
+that fails, fails again.
 
 An input is counted once, however often it is tried; so is each way of cutting it, where a fuzzer
 tries it whole and cut.
@@ -30,6 +30,7 @@ _SEGMENT_BYTES_MAX = 200
 
 Check = Callable[[bytes, Sequence[int]], None]  # of an input, and where it is cut
 
+SALT = st.integers(0, 1 << 32)  # by which the variants of an input differ from another's
 CUTS = st.lists(st.integers(1, _SEGMENT_BYTES_MAX), max_size=5)
 
 _tried: set[int] = set()
@@ -62,10 +63,10 @@ class Fuzzer:
     variants: int = VARIANTS
     is_cut: bool = False  # `check` tries each input whole, too
 
-    def try_all(self, data: bytes, cuts: Sequence[int]) -> None:
+    def try_all(self, data: bytes, cuts: Sequence[int], salt: int) -> None:
         """Try an input, and its variants. Raises AssertionError, which has what failed."""
         self.try_one(data, cuts)
-        random = Random(data)
+        random = Random(b"%d %b" % (salt, data))
         for _ in range(self.variants):
             self.try_one(vary(data, random, self.junk), cuts)
 
