@@ -102,9 +102,10 @@ class Sender:
         try:
             answer = yield from self._bring(number, row, now)
         except (EncryptionRefusal, ServerRefused) as refusal:
-            if is_patient and isinstance(refusal, ServerRefused) and refusal.code in PASSING:
-                raise
-            self._finish(number, row, row.get("fields", {}).get("msgs"), now)
+            is_passing = isinstance(refusal, ServerRefused) and refusal.code in PASSING
+            if not (is_passing and is_patient):
+                addressed = row.get("fields", {}).get("msgs")
+                self._finish(number, row, addressed, None if is_passing else now)
             raise
         if "sid" in row:
             self._finish(number, row, answer.get("failed"), now)
@@ -112,15 +113,19 @@ class Sender:
             self._outbox.set_done(number)
         return answer
 
-    def _finish(self, number: str, row: Json, failed: object, now: int) -> None:
-        """Forget a row; devices that a key did not reach will be given it again."""
+    def _finish(self, number: str, row: Json, failed: object, put_off_at: int | None) -> None:
+        """Forget a row; devices that a key did not reach will be given it again.
+
+        That is with the next message, or a while after `put_off_at`, if it would be in vain now.
+        """
         with self._store.transaction():
             self._outbox.remove(number)
             if "sid" in row:
                 addresses = _addresses(failed)
                 keys = {key for key in row["given_to"] if key.partition(" ")[0] in addresses}
                 self._keys.take_back(row["sid"], keys)
-                self._postbox.put_off(keys, now)
+                if put_off_at is not None:
+                    self._postbox.put_off(keys, put_off_at)
 
     def _bring(self, number: str, row: Json, now: int) -> Flow[Json]:
         for _ in range(_ATTEMPTS_MAX):
