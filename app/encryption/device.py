@@ -118,7 +118,6 @@ class Device:
         self._directory.doubt_all()
         yield from self._own.register()
         yield from self._directory.changes()
-        yield from self._own.fill_up()
         yield from self._fetch(now)
         yield from self._sender.flush(now)
 

@@ -84,12 +84,14 @@ class OwnDevices:
     # This one.
 
     def register(self) -> Flow[None]:
-        """Make this device known, and its user's identity if there is none.
+        """Make this device known, its one-time keys, and its user's identity if there is none.
 
+        In that order: as soon as others see it on a list, they begin sessions with it.
         After each login: it says too for which device the connection speaks. It is the same to the
         letter each time.
         """
         yield Ask("keys.device.put", self._device_payload().model_dump())
+        yield from self.fill_up()
         self._directory.doubt([self.me.user])
         yield from self._directory.refresh([self.me.user])
         if self._people.find(self.me.user) is None:

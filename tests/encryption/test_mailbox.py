@@ -248,3 +248,18 @@ def test_keys_are_sent_again_once_an_hour(server, message, alice, bob):
         bob.do(bob.device._write([Letter(alice.device.me, "renew", "")], server.now))
         server.settle()
     assert server.asked.count("td.send") == 3 + 1
+
+
+# Whose keys are known can be written to at once: what is said at the very moment at which somebody
+# appears is read by them, and so is what follows.
+def test_who_is_known_can_be_reached(server, alice, tmp_path):
+    def talk(answer, chat):
+        alice.attend()
+        alice.do(alice.device.say("den", "welcome", server.now))
+        return answer
+
+    server.room("den", "alice", "carol")
+    server.lies["keys.manifest.put"] = talk
+    carol = Chat(server, "carol", tmp_path)
+    alice.say("how are you?")
+    assert carol.texts == ["welcome", "how are you?"]
