@@ -22,6 +22,7 @@ class Block(NamedTuple):
     at: float
     seconds: float
     starved_seconds: float
+    collecting_seconds: float
     stack: list[str]
 
     @property
@@ -66,7 +67,10 @@ class HubWatch:
             if self.worst_block is None or block.blocked_seconds > self.worst_block.blocked_seconds:
                 self.worst_block = block
             if block.blocked_seconds > BLOCKING_SECONDS_MAX:
-                yield f"the hub was blocked for {block.blocked_seconds:.3f} s in {block.where}"
+                yield (
+                    f"the hub was blocked for {block.blocked_seconds:.3f} s ("
+                    f"{block.collecting_seconds:.3f} s of garbage collection) in {block.where}"
+                )
 
     def _late_pings(self) -> Iterator[str]:
         pings, self._looked_at = self._pings[self._looked_at :], len(self._pings)

@@ -6,9 +6,11 @@ Nothing of this is in app/. In FOLDER, `clock` holds by how many milliseconds th
 eight bytes; `blocks` is written a line for each time that nobody got a turn for 100 ms; `greenlets`
 is written with how many there are, upon SIGUSR1.
 
-A hub that waits for a core is not blocked: how long the kernel let it wait is in each line, too.
+A hub that waits for a core is not blocked: how long the kernel let it wait is in each line, too. So
+is how long the garbage collector had all threads wait, whose work is in nobody's stack.
 """
 
+import gc
 import json
 import mmap
 import os
@@ -49,28 +51,37 @@ class HubWatch:
             warnings.simplefilter("ignore")  # it would also watch the memory, with psutil
             self._monitor = gevent.get_hub().start_periodic_monitoring_thread()
         self._switches = 0
-        self._switched_at, self._starved_before = self._now()
+        self._collected = self._collection_began = 0.0
+        gc.callbacks.append(self._on_collection)
+        self._switched_at, self._starved_before, self._collected_before = self._now()
         self._monitor.add_monitoring_function(self._look, SAMPLE_SECONDS)
         gevent.events.subscribers.append(self._on_event)
 
-    def _now(self) -> tuple[float, float]:
-        return time.monotonic(), self._run_queue.seconds()
+    def _now(self) -> tuple[float, float, float]:
+        return time.monotonic(), self._run_queue.seconds(), self._collected
+
+    def _on_collection(self, phase: str, _info: object) -> None:
+        if phase == "start":
+            self._collection_began = time.monotonic()
+        else:
+            self._collected += time.monotonic() - self._collection_began
 
     def _look(self, _hub: object) -> None:
         """Notice the last time that somebody else got a turn: never earlier than it was."""
         switches = self._monitor._greenlet_tracer.greenlet_switch_counter
         if switches not in (0, self._switches):  # at 0 it was only begun to be counted anew
-            self._switched_at, self._starved_before = self._now()
+            self._switched_at, self._starved_before, self._collected_before = self._now()
         self._switches = switches
 
     def _on_event(self, event: object) -> None:
         if not isinstance(event, gevent.events.EventLoopBlocked):
             return
-        now, starved = self._now()
+        now, starved, collected = self._now()
         record = {
             "at": now,
             "seconds": now - self._switched_at,
             "starved_seconds": starved - self._starved_before,
+            "collecting_seconds": collected - self._collected_before,
             "stack": event.info,
         }
         self._file.write(json.dumps(record) + "\n")
