@@ -196,6 +196,9 @@ class ServerProcess:
     def _end(self, number: signal.Signals) -> int:
         if self.process.poll() is None:
             self.process.send_signal(number)
+        return self._wait()
+
+    def _wait(self) -> int:
         try:
             return self.process.wait(STOP_SECONDS_MAX)
         finally:

@@ -1,18 +1,18 @@
 """Chaos: a short run of it, and that its oracle sees what it is there to see."""
 
-import re
-import subprocess
-import sys
+import io
+from collections.abc import Callable
 
 import pytest
+from rich.console import Console
 
+from tests.chaos.__main__ import run_chaos
 from tests.chaos.canary import Ping
+from tests.chaos.circle import Circle
 from tests.chaos.hub import HubWatch
 from tests.chaos.rooms import Stored, Track, Visit
+from tests.chaos.run import Options
 from tests.chaos.trends import Sample, faults
-from tests.server_process import ROOT
-
-RUN_SECONDS_MAX = 90  # on a busy machine
 
 
 @pytest.fixture
@@ -32,17 +32,17 @@ def _followed(*seen: tuple[int, str]) -> Track:
     return track
 
 
-# Everybody talks while the server is killed and told to stop, and nothing of it is lost.
+# Everybody talks while the server is killed, and at last told to stop: nothing of it is lost, and
+# what was encrypted is read.
 def test_a_short_run_finds_nothing() -> None:
-    arguments = ["--seconds", "4", "--seed", "8", "--clients", "30", "--rate", "100"]
-    arguments += ["--only", "SIGKILL", "--only", "SIGTERM"]
-    command = [sys.executable, "-m", "tests.chaos", *arguments]
-    done = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=RUN_SECONDS_MAX, check=False
+    told = io.StringIO()
+    options = Options(
+        seconds=0, seed=8, clients=20, messages_a_second=100, confidants=3, only=("SIGKILL",)
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search(r"^kills +[1-9]", done.stdout, re.MULTILINE), done.stdout
-    assert "\n0 violations" in done.stdout
+    run = run_chaos(options, Console(file=told))
+    assert run.oracle.violations_count == 0, told.getvalue()
+    assert run.kills == 1
+    assert run.circle.read_count > run.circle.said_count > 0
 
 
 # Who saw all of a room, from where they began on, has nothing to complain of; not the second time.
@@ -100,6 +100,35 @@ def test_the_oracle_sees_what_a_person_missed(
     for is_live, body in lines:
         visit.see(body, is_live=is_live)
     assert (list(visit.take()(stored, live_from)) == []) == is_content
+
+
+# Of an encrypted room it sees what is read as something else, by another, or twice; what was
+# refused, and is there all the same; and what did not go out.
+@pytest.mark.parametrize(
+    ("happen", "said"),
+    [
+        (lambda circle: circle.read("bob", "alice", "hello", 7), []),
+        (lambda circle: circle.read("bob", "bob", "hello", 7), ["did not say: hello"]),
+        (lambda circle: circle.read("bob", "alice", "hello", 8), ["message 8 to bob, and was 7"]),
+        (lambda circle: circle.read("bob", "alice", "bye", 7), ["bye to bob, and was hello"]),
+        (lambda circle: circle.read("bob", "alice", "no", 8), ["told is not stored: no"]),
+        (lambda circle: circle.give_up(circle.owed), ["alice could not say later"]),
+    ],
+)
+def test_the_oracle_sees_what_devices_read(
+    happen: Callable[[Circle], None], said: list[str]
+) -> None:
+    complaints: list[str] = []
+    circle = Circle(["alice", "bob"], complaints.append)
+    for text in ("hello", "bye", "no", "later"):
+        circle.say("alice", text)
+    circle.acknowledge("hello", 7)
+    circle.refuse("no")
+    circle.owe("hello")
+    circle.owe("later")
+    happen(circle)
+    assert len(complaints) == len(said)
+    assert all(part in each for part, each in zip(said, complaints, strict=True))
 
 
 # A figure that grows a little all the time is told of; one that jumps about, or grew once, is not.

@@ -13,8 +13,10 @@ watched.py        its process: manage.py runserver, watched from inside
 program.py        one connection of a program: lines, requests, answers
 members.py        those who talk all the time, at every wire
 sharers.py        those who also share files, and fetch them
+confidants.py     those who talk in an encrypted room, by devices of app/encryption
 population.py     all of them together
 oracle.py         what was seen and acknowledged, against what the database holds
+circle.py         what was said in the encrypted room, as the devices have it
 rooms.py          one room's messages in order, and those who followed them
 canary.py         a client that pings all the time, in a process of its own
 hub.py            whether the canary, and the hub's own monitor, had to wait

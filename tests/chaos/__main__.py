@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from tests.chaos.confidants import make_haste
 from tests.chaos.disturbances import DISTURBANCES
 from tests.chaos.report import Report
 from tests.chaos.run import Options, Run
@@ -26,6 +27,7 @@ def read_options(arguments: list[str]) -> Options:
     parser.add_argument("--seed", type=int, help="of a run that is to be repeated")
     parser.add_argument("--clients", type=int, default=200)
     parser.add_argument("--rate", type=float, default=60, help="messages a second, of all together")
+    parser.add_argument("--confidants", type=int, default=8, help="who encrypt, beside the clients")
     names = [each.name for each in DISTURBANCES]
     parser.add_argument("--only", action="append", choices=names, help="these disturbances alone")
     given = parser.parse_args(arguments)
@@ -34,6 +36,7 @@ def read_options(arguments: list[str]) -> Options:
         seed=secrets.randbelow(1_000_000) if given.seed is None else given.seed,
         clients=given.clients,
         messages_a_second=given.rate,
+        confidants=given.confidants,
         only=tuple(given.only or ()),
     )
 
@@ -63,6 +66,7 @@ def main() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # a socket for each client
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that nothing stays behind
+    make_haste()
     run = run_chaos(read_options(sys.argv[1:]), Console())
     sys.exit(bool(run.oracle.violations_count))
 

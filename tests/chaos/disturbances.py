@@ -15,7 +15,9 @@ from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 
 from tests.chaos import strangers
+from tests.chaos.confidants import KILL_STEPS_MAX
 from tests.chaos.older import OlderDatabase
+from tests.chaos.program import Refused
 from tests.chaos.server import DAY_MILLISECONDS
 from tests.chaos.strangers import HOLD_SECONDS
 
@@ -33,8 +35,9 @@ _FILLING = "filling"
 
 
 async def kill(run: "Run", random: Random) -> None:
-    """End it as a power cut would, in the middle of whatever it does."""
+    """End it as a power cut would, in the middle of what many say."""
     run.kills += 1
+    run.population.speak_at_once()
     began = time.monotonic()
     await run.server.ended(signal.SIGKILL)
     await _start(run, began)
@@ -63,9 +66,12 @@ async def end_politely(run: "Run", random: Random) -> None:
     speaking = asyncio.create_task(run.population.speak_in_waves())
     await asyncio.sleep(random.uniform(*WAVES_SECONDS))
     began = time.monotonic()
-    code = await run.server.ended(signal.SIGTERM)
-    await speaking
+    run.population.speak_at_once()  # what it reads together with the signal
+    run.server.process.send_signal(signal.SIGTERM)
+    run.population.speak_at_once()  # and while it ends
+    code = await run.server.gone()
     seconds = time.monotonic() - began
+    await speaking
     if code != 0 or seconds >= STOP_SECONDS_MAX:
         run.oracle.violate(f"SIGTERM: exit code {code} after {seconds:.1f} s")
 
@@ -136,6 +142,26 @@ async def reset_many(run: "Run", random: Random) -> None:
     await asyncio.sleep(NOTICED_SECONDS)
 
 
+async def kill_devices(run: "Run", random: Random) -> None:
+    """End half of the clients that encrypt, in the middle of whatever they do."""
+    confidants = run.population.confidants
+    for confidant in random.sample(confidants, len(confidants) // 2):
+        confidant.be_killed(random.randrange(KILL_STEPS_MAX))
+        confidant.say()
+    await asyncio.sleep(NOTICED_SECONDS)
+
+
+async def leave_and_return(run: "Run", random: Random) -> None:
+    """Let one of those who encrypt belong to their room no more for a while."""
+    if run.population.confidants:
+        leaver = random.choice(run.population.confidants)
+        try:
+            await leaver.go_away(random.uniform(*HOLD_SECONDS))
+            await run.population.welcome(leaver)
+        except (TimeoutError, Refused) as trouble:
+            run.oracle.violate(f"{leaver.name} could not leave and come back: {trouble!r}")
+
+
 async def kill_migration(run: "Run", random: Random) -> None:
     """See older.py. It is a server of its own."""
     if run.older is None:
@@ -163,6 +189,8 @@ DISTURBANCES = (
     Disturbance("locked database", lock_database, 4),
     Disturbance("slow readers", strangers.read_slowly, 4),
     Disturbance("resets", reset_many, 4),
+    Disturbance("killed clients", kill_devices, 4),
+    Disturbance("member leaves", leave_and_return, 4),
     Disturbance("clock jump", change_clock, 4),
     Disturbance("stalled TLS", strangers.stall_tls, 4),
     Disturbance("abandoned uploads", strangers.abandon_uploads, 4),

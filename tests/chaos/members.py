@@ -25,7 +25,7 @@ RETURN_SECONDS_MIN, RETURN_SECONDS_MAX = 0.05, 1.0  # between tries; doubled eac
 RETRIED_SHARE = 0.7  # of what was not answered: said again under its txn
 NOT_STORED = {"not_stored", "shutting_down"}
 # How a server ends a conversation that it can't go on with now: nothing that a client could help.
-_TURNED_AWAY = {*NOT_STORED, "full", "busy", "login_timeout", "too_slow"}
+TURNED_AWAY = {*NOT_STORED, "full", "busy", "login_timeout", "too_slow"}
 
 _SHOWN = re.compile(rf"(\[[^\]]*\] )?([\w.-]+): ({BODY_MARK}-\S+)\r?")
 
@@ -83,7 +83,7 @@ class Member:
     def _complain(self, code: str) -> None:
         """Take a refusal: as the server's trouble, or as a promise that it broke."""
         self.trouble = code
-        if code not in _TURNED_AWAY:
+        if code not in TURNED_AWAY:
             self._oracle.violate(f"{self.name} was refused as {code}")
 
     def _new_body(self) -> str:
@@ -190,13 +190,17 @@ class ProgramMember(Member):
         await program.connect(self._around.port, self.source, self.tls)
         try:
             await program.call("login", token=token_of(self.name))
-            for room in self.rooms:
-                await self._join(program, room)
-            self._say_again()
+            await self._arrive(program)
         except BaseException:
             program.lines.transport.abort()
             raise
         return program.lines
+
+    async def _arrive(self, program: Program) -> None:
+        """Enter the rooms, when it is logged in. Raises OSError, Refused."""
+        for room in self.rooms:
+            await self._join(program, room)
+        self._say_again()
 
     async def _join(self, program: Program, room: str) -> None:
         """Enter a room, and catch up with what was said there, over pages if need be."""
@@ -217,13 +221,18 @@ class ProgramMember(Member):
         has_more = True
         while has_more:
             page = await program.call("history", room=room, after=track.last_id, count=500)
-            track.page([(message["id"], message["body"]) for message in page["messages"]])
+            track.page([(message["id"], self._take_body(message)) for message in page["messages"]])
             has_more = page["has_more"]
 
     def _on_event(self, event: Line) -> None:
         if event["event"] == "message":
             self._oracle.counts.seen += 1
-            self._tracks[event["room"]].see(event["id"], event["body"])
+            self._tracks[event["room"]].see(event["id"], self._take_body(event))
+
+    def _take_body(self, message: Line) -> str:
+        """Return what the database should have of a message that is seen."""
+        body: str = message["body"]
+        return body
 
     def say(self) -> None:
         """See Member."""

@@ -6,7 +6,8 @@ What it promises to notice:
      who was there or came back with `since`.
   3. Something is stored twice, or though its sender was told that it is not.
   4. Something that was in the database is no more, or ids do not rise.
-  5. A file that was acknowledged is not there, or other bytes are.
+  5. At the end, letters are left for devices that had emptied their mailboxes.
+  6. A file that was acknowledged is not there, or other bytes are.
 
 It reads the database beside the server, with a connection that can't write.
 """
@@ -35,6 +36,8 @@ _TOTALS = (
     "SELECT count(*), coalesce(sum(id), 0) FROM messages WHERE id <= ? AND room_id IS NOT NULL"
 )
 
+
+_LETTERS = "SELECT count(*) FROM to_device WHERE body IS NOT NULL"
 
 Rooms = Mapping[str, Stored]
 
@@ -208,8 +211,11 @@ class Oracle:
         with closing(sqlite3.connect(self.database)) as connection:
             verdict = connection.execute("PRAGMA integrity_check(5)").fetchall()
             broken = connection.execute("PRAGMA foreign_key_check").fetchall()
+            (letters,) = connection.execute(_LETTERS).fetchone()
         if verdict != [("ok",)]:
             self.violate(f"integrity_check: {verdict}")
+        if letters:
+            self.violate(f"{letters} letters are left in mailboxes that were emptied")
         if broken:
             self.violate(f"foreign_key_check: {broken[:5]}")
 

@@ -105,6 +105,9 @@ class Program:
         self.lines.lost.add_done_callback(self._on_lost)
 
     def _on_line(self, data: bytes) -> None:
+        if not data.startswith(b"{"):  # of a server that does not know yet who is there
+            self.last_words = data.decode().strip()
+            return
         line = json.loads(data)
         if "event" in line:
             self._on_event(line)

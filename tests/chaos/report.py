@@ -63,6 +63,12 @@ class Report:
             f"{counts.said:,} said, {counts.acknowledged:,} acknowledged, {counts.seen:,} seen, "
             f"{counts.refused:,} refused, {counts.retried:,} said again",
         )
+        circle, confidants = run.circle, run.population.confidants
+        kills = sum(confidant.kills for confidant in confidants)
+        self._row(
+            "encrypted",
+            f"{circle.said_count:,} said, {circle.read_count:,} read; {kills} clients were killed",
+        )
         self._row("files", f"{counts.files_shared:,} shared, {counts.files_fetched:,} fetched")
         paged = f"{counts.incomplete} had to page through history"
         self._row("clients", f"came {counts.arrivals:,} times; {paged}")

@@ -14,6 +14,8 @@ from random import Random
 
 from tests.chaos import trends
 from tests.chaos.canary import Canary
+from tests.chaos.circle import Circle, marked_files
+from tests.chaos.confidants import ENCRYPTED_ROOM
 from tests.chaos.disturbances import end_politely
 from tests.chaos.hub import HubWatch
 from tests.chaos.log import LogWatch
@@ -39,6 +41,7 @@ class Options:
     seed: int
     clients: int = 200
     messages_a_second: float = 60
+    confidants: int = 8
     only: tuple[str, ...] = ()
 
 
@@ -75,6 +78,8 @@ class Run:
         self.oracle = Oracle(self.server.database_path)
         self.tls = ssl.create_default_context(cafile=str(self.server.certificate))
         clients, rate = self.options.clients, self.options.messages_a_second
+        confidants = range(clients, clients + self.options.confidants)
+        self.circle = Circle([f"c{number}" for number in confidants], self.oracle.violate)
         self.population = Population(self, clients, rate, seed)
         self.canary = Canary()
         self.hub = HubWatch(self.folder / "blocks", self.canary.pings)
@@ -88,7 +93,8 @@ class Run:
     async def go(self) -> None:
         """Do all of it."""
         names = [member.name for member in self.population.members]
-        await asyncio.to_thread(self.server.furnish, [*names, *PEOPLE, CANARY])
+        people, encrypting = [*names, *PEOPLE, CANARY], self.circle.names
+        await asyncio.to_thread(self.server.furnish, people, ENCRYPTED_ROOM, encrypting)
         await self.server.begin()
         await self.canary.start(self.port, token_of(CANARY))
         self.canary.watch(self.server.pid)
@@ -157,6 +163,7 @@ class Run:
 
     async def _look(self) -> None:
         """Ask the oracle, and all who watch."""
+        await self.population.read_all()
         await self.oracle.look(self.population.members)
         late = self.population.late_answers(time.monotonic())
         if late:
@@ -177,6 +184,7 @@ class Run:
     async def _end(self) -> None:
         """Stop the server under load, for good, and look at everything once more."""
         self.oracle.disturbance = "the end"
+        await self.population.finish_secrets()
         self.pulse = await self.server.metrics()
         self.hub.excuse(time.monotonic(), float("inf"))
         await end_politely(self, Random(f"{self.options.seed} end"))
@@ -185,3 +193,5 @@ class Run:
         await asyncio.sleep(CALM_SECONDS)  # what was sent before the end is read
         await self._look()
         await asyncio.to_thread(self.oracle.check_integrity)
+        for name in await asyncio.to_thread(lambda: [*marked_files(self.folder)]):
+            self.oracle.violate(f"{name} has what was said in the encrypted room")

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -21,7 +21,7 @@ from sqlalchemy import create_engine
 
 from app import names
 from app.net.selfsigned import LOCAL_HOSTS, make_certificate
-from app.store import accounts, tokens
+from app.store import accounts, rooms, rosters, tokens
 from app.store.migration import migrate
 from tests.chaos.watched import PASSWORDS
 from tests.server_process import ServerProcess
@@ -90,19 +90,25 @@ class ChaosServer(ServerProcess):
             )
         return self.folder
 
-    def furnish(self, people: Iterable[str]) -> None:
-        """Make the database, with these accounts and a token for each."""
+    def furnish(self, people: Iterable[str], encrypted_room: str, members: Sequence[str]) -> None:
+        """Make the database: these accounts, a token for each, and a room with its members."""
         url = f"sqlite:///{self.database_path}"
         migrate(url)
         self.database_path.chmod(0o600)
         engine, now = create_engine(url), time.time_ns() // 1_000_000
         password_hash = PASSWORDS.hash(PASSWORD)
+        ids: dict[str, int] = {}
         with engine.begin() as connection:
             for person in people:
                 name = names.parse_name(person)
                 account = accounts.create(connection, name, password_hash, now)
                 digest = hashlib.sha256(token_of(person).encode()).digest()
                 tokens.add(connection, account.id, digest, "chaos", now)
+                ids[person] = account.id
+            if members:
+                name = names.parse_name(encrypted_room)
+                room = rooms.create(connection, name, ids[members[0]], now)
+                rosters.encrypt(connection, room.id, [ids[member] for member in members])
         engine.dispose()
 
     async def begin(self) -> None:
@@ -112,6 +118,10 @@ class ChaosServer(ServerProcess):
     async def ended(self, number: signal.Signals) -> int:
         """Send a signal that ends it, and return its exit code."""
         return await asyncio.to_thread(self._end, number)
+
+    async def gone(self) -> int:
+        """Wait until it has ended by itself, and return its exit code."""
+        return await asyncio.to_thread(self._wait)
 
     async def metrics(self) -> dict[str, float]:
         """Return its figures, by name; of buckets only those of the hub's delay."""
