@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import gevent
 
 from app import commands, events
-from app.chat.journal import Journal, SaidEntry, WrittenEntry
+from app.chat.journal import Entry, Journal, SaidEntry
 from app.chat.room import first_that_fit, newest_that_fit, not_encrypted
 from app.errors import BadLine, NotPossible
 from app.names import harmless
@@ -17,8 +17,6 @@ from app.store import messages as store
 from app.store.messages import NewMessage
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
     from app.chat.delivery import Delivery
     from app.chat.room import Room
     from app.chat.session import Clock, Device, Session
@@ -48,19 +46,10 @@ class _SaidInRoom(SaidEntry):
             delivery.answer(self.sender, events.Stored(self.said.id, self.tag))
 
 
-class _Lookup(WrittenEntry):
-    """Finds out whether a session's user stored a message under a `txn`, as of all before it."""
+class _Turn(Entry):
+    """Lets a session wait until all that was said before it is stored, or was refused."""
 
-    __slots__ = ("message_id", "txn")
-
-    def __init__(self, session: Session, txn: str) -> None:
-        super().__init__(session)
-        self.txn = txn
-        self.message_id: int | None = None
-
-    def write(self, connection: Connection) -> None:
-        """See WrittenEntry. Writes nothing, but sees what is written with it."""
-        self.message_id = store.find_by_txn(connection, self.sender.speaker.id, self.txn)
+    __slots__ = ()
 
     def release(self, delivery: Delivery) -> None:
         """See Entry."""
@@ -153,19 +142,19 @@ class Messages:
     def _answer_retry(self, session: Session, room: Room, txn: str) -> None:
         """Answer what was encrypted for others than belong to the room now, if it is stored.
 
-        It may be on its way still, so it is looked for behind all that is. Switches. Raises
-        NotPossible when it is nowhere.
+        It may be on its way still, so it is looked for behind all that is: in no transaction of the
+        journal's, since a removal in a busy room makes all its clients ask at once. Switches.
+        Raises NotPossible when it is nowhere.
         """
-        lookup = _Lookup(session, txn)
-        self._journal.append(lookup)
+        self._journal.append(_Turn(session))
         self._journal.settle(session)
-        if lookup.refusal is not None:
-            raise lookup.refusal
-        if lookup.message_id is None:
+        user_id = session.speaker.id
+        message_id = self._database.read(lambda each: store.find_by_txn(each, user_id, txn))
+        if message_id is None:
             raise NotPossible(
                 f"who belongs to {room.name} has changed; encrypt it anew", code="roster_changed"
             )
-        session.client.show(events.Stored(lookup.message_id, session.tag))
+        session.client.show(events.Stored(message_id, session.tag))
 
     def history(self, session: Session, command: commands.History) -> None:
         """Show a page of the room's past. Switches. Raises Refusal when not in it.
