@@ -17,7 +17,7 @@ from app.settings import (
     SIGNATURE_CHARS_MAX,
 )
 from app.shapes import Command, NewTxn, command
-from app.signed import DeviceId, KeyId, Line, Shape
+from app.signed import AtFirst, DeviceId, KeyId, Line, Shape
 
 Signature = Annotated[str, MaxLen(SIGNATURE_CHARS_MAX)]
 Position = Annotated[int, Ge(0), Le(ID_MAX)]
@@ -72,7 +72,7 @@ class KeysPut(Command):
     word = "keys.otk.put"
     is_typed = False
     may_be_long = True
-    otk: list[OfferedKey]
+    otk: Annotated[list[OfferedKey], AtFirst]
     fallback: OfferedKey | None = None
 
 
@@ -83,7 +83,7 @@ class KeysQuery(Command):
     word = "keys.query"
     is_typed = False
     may_be_long = True
-    users: list[str]
+    users: Annotated[list[str], AtFirst]
 
 
 @command
@@ -93,7 +93,7 @@ class KeysClaim(Command):
     word = "keys.claim"
     is_typed = False
     may_be_long = True
-    targets: list[Target]
+    targets: Annotated[list[Target], AtFirst]
 
 
 @command
@@ -113,7 +113,7 @@ class DeviceSend(Command):
     is_typed = False
     may_be_long = True
     txn: NewTxn
-    msgs: list[Letter]
+    msgs: Annotated[list[Letter], AtFirst]
 
 
 @command

@@ -9,7 +9,7 @@ import base64
 import binascii
 from typing import Annotated, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field
 
 from app.errors import BadNameError
 from app.names import parse_name
@@ -57,6 +57,7 @@ Key = Annotated[str, AfterValidator(_check_key)]
 Short = Annotated[str, Field(min_length=1, max_length=64)]
 KeyId = Annotated[str, Field(pattern="^[of]:[!-~]{1,62}$")]  # see ONE_TIME, FALLBACK
 Line = Annotated[str, Field(pattern=r"^[^\x00-\x1f]*$")]  # as JSON it is not much longer
+AtFirst = FailFast()  # of a list: what is wrong is told of its first item, not looked for in all
 
 
 class Shape(BaseModel):

@@ -25,7 +25,7 @@ RequestId = (
 _STRICT = ConfigDict(strict=True, extra="forbid")
 _DIGITS_MAX = len(str(-ID_MAX))  # more are no id, and slow to read
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
-_OP_CHARS_SHOWN = 40  # of a word that is no op, in the refusal
+_CHARS_SHOWN = 40  # of what is no op, or no field, in the refusal
 _request_id: TypeAdapter[int | str | None] = TypeAdapter(RequestId, config=ConfigDict(strict=True))
 
 
@@ -85,16 +85,22 @@ def parse_request(request: Mapping[str, Any]) -> Command:
     if not isinstance(op, str):
         raise BadLine("op: a string, the word of what to do; try help", code="bad_arguments")
     if op not in REQUESTS:
-        shown = json.dumps(op[:_OP_CHARS_SHOWN])
+        shown = json.dumps(op[:_CHARS_SHOWN])
         raise BadLine(f"there is no op {shown}; try help", code="unknown_command")
+    model = REQUESTS[op]
+    if unknown := request.keys() - model.model_fields:  # looked for here: there may be thousands
+        raise _bad(min(unknown), "there is no such field")
     try:
-        arguments = dict(vars(REQUESTS[op].model_validate(request)))
+        arguments = dict(vars(model.model_validate(request)))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise BadLine(f"bad {where}: {first['msg']}", code="bad_arguments") from error
+        raise _bad(".".join(map(str, first["loc"])), first["msg"]) from error
     del arguments["op"], arguments["id"]
     return OPS[op](**arguments)
+
+
+def _bad(field: str, what: str) -> BadLine:
+    return BadLine(f"bad {field[:_CHARS_SHOWN]}: {what}", code="bad_arguments")
 
 
 def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
