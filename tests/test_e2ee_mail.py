@@ -9,6 +9,7 @@ from app.settings import (
     DEVICE_MAIL_CHARS_MAX,
     DEVICE_MAIL_SENDS_A_MINUTE_MAX,
     DEVICE_MAILBOX_ITEMS_MAX,
+    DEVICE_MAILBOX_ITEMS_OF_ONE_MAX,
 )
 from app.signed import encode
 from tests.server_process import ServerProcess
@@ -62,16 +63,24 @@ def test_mail_is_sent_again(server: ServerProcess, new_device, alice: Device, bo
     assert alice.bodies() == ["two", "dave's own"]
 
 
-# A mailbox holds so much; what is too much fails, and the rest of the request does not.
-def test_a_full_mailbox(alice: Device, bob: Device) -> None:
-    for number in range(DEVICE_MAILBOX_ITEMS_MAX // 100):
-        assert bob.send(str(number), *[(alice, "x")] * 100) == []
+# A mailbox holds so much, of one other user less: nobody fills it alone, but its own user. What is
+# too much fails, and the rest of the request does not.
+def test_a_full_mailbox(new_device, alice: Device, bob: Device) -> None:
     full = {**alice.address, "error": "mailbox_full"}
-    assert bob.send("more", (alice, "x"), (bob, "y")) == [full]
-    assert bob.bodies() == ["y"]
+    share = DEVICE_MAILBOX_ITEMS_OF_ONE_MAX
+    for number in range(share // 100):
+        assert bob.send(str(number), *[(alice, "x")] * 100) == []
+    phone = new_device(bob.user)
+    for sender in (bob, phone):
+        assert sender.send("more", (alice, "x"), (bob, "y")) == [full]
+    assert bob.bodies() == ["y", "y"]
+    own = new_device(alice.user)
+    for number in range((DEVICE_MAILBOX_ITEMS_MAX - share) // 100):
+        assert own.send(str(number), *[(alice, "x")] * 100) == []
+    assert new_device().send("1", (alice, "x")) == own.send("more", (alice, "x")) == [full]
     alice.program.call("td.ack", upto=alice.fetch(limit=1)[0]["n"])
     assert bob.send("more", (alice, "x"), (bob, "y")) == []
-    assert bob.bodies() == ["y"]
+    assert bob.bodies() == ["y", "y"]
 
 
 # So many bytes go into a request, and come in an answer; then there is said to be more.

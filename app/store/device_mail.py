@@ -3,16 +3,18 @@
 What was taken leaves its row for a while, without what was said: a retry adds nothing.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Connection, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select, update
 
 from app.records import DeviceMail
 from app.settings import (
     DEVICE_MAIL_DAYS_MAX,
     DEVICE_MAIL_FETCHED_BYTES_MAX,
     DEVICE_MAILBOX_ITEMS_MAX,
+    DEVICE_MAILBOX_ITEMS_OF_ONE_MAX,
     REMOVED_AT_ONCE,
     SPENT_TXN_DAYS,
 )
@@ -35,16 +37,22 @@ def put(
 ) -> tuple[Collection[int], Collection[int]]:
     """Put items into mailboxes, but for those that were put there before.
 
-    Returns the recipients that got something, and the places of those whose mailbox is full.
+    Returns the recipients that got something, and the places of those whose mailbox is full, or
+    holds as much of the sender's user as one user may leave there.
     """
     said = select(ToDevice.place).where(ToDevice.sender_id == sender_id, ToDevice.txn == txn)
     known = set(connection.scalars(said))
     new = [item for item in items if item.place not in known]
-    counts = dict(_counts(connection, {item.recipient_id for item in new}))
+    recipients, own = {item.recipient_id for item in new}, _of_same_user(connection, sender_id)
+    counts = _counts(connection, recipients)
+    counts_of_user = _counts(connection, recipients - own, ToDevice.sender_id.in_(own))
     rows, full = [], set()
     for item in new:
-        counts[item.recipient_id] = counts.get(item.recipient_id, 0) + 1
-        if counts[item.recipient_id] > DEVICE_MAILBOX_ITEMS_MAX:
+        recipient = item.recipient_id
+        counts[recipient] += 1
+        counts_of_user[recipient] += recipient not in own
+        is_full = counts[recipient] > DEVICE_MAILBOX_ITEMS_MAX
+        if is_full or counts_of_user[recipient] > DEVICE_MAILBOX_ITEMS_OF_ONE_MAX:
             full.add(item.place)
         else:
             row = {"sender_id": sender_id, "txn": txn, "sent_at": now}
@@ -54,11 +62,20 @@ def put(
     return {row["recipient_id"] for row in rows}, full
 
 
-def _counts(connection: Connection, recipients: Collection[int]) -> Mapping[int, int]:
+def _of_same_user(connection: Connection, device_id: int) -> set[int]:
+    """Return all devices of a device's user."""
+    user = select(Device.user_id).where(Device.id == device_id).scalar_subquery()
+    return set(connection.scalars(select(Device.id).where(Device.user_id == user)))
+
+
+def _counts(
+    connection: Connection, recipients: Collection[int], *what: ColumnElement[bool]
+) -> Counter[int]:
+    """Return how much waits for each device, of all or of that alone."""
     query = select(ToDevice.recipient_id, func.count()).where(
-        ToDevice.recipient_id.in_(recipients), _WAITS
+        ToDevice.recipient_id.in_(recipients), _WAITS, *what
     )
-    return dict(connection.execute(query.group_by(ToDevice.recipient_id)).all())
+    return Counter(dict(connection.execute(query.group_by(ToDevice.recipient_id)).all()))
 
 
 def fetch(
