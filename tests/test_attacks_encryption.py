@@ -2,6 +2,12 @@
 
 import re
 
+import pytest
+
+from app.chat import limits
+from app.errors import BadLine
+from app.settings import CLAIMS_AN_HOUR_AND_DEVICE_MAX
+from app.wire.ndjson_requests import parse_request
 from tests.server_process import ServerProcess
 from tests.signing import Device
 from tests.transfers import request
@@ -30,3 +36,42 @@ def test_stale_messages_are_cheap(server: ServerProcess, new_device, new_name) -
     ]
     assert {program.answer(number)["error"] for number in asked} == {"roster_changed"}
     assert _commits(server) - before < STALE
+
+
+def forget_soon() -> None:
+    """Let a server remember but few of whoever does something too often."""
+    limits.THROTTLED_KEYS_MAX = 50
+
+
+# Nobody has the claims that were counted forgotten by asking for devices that there are not.
+def test_claims_of_nothing(start_server) -> None:
+    server = start_server(prepared_by=f"{__name__}:{forget_soon.__name__}", **SERVER_SETTINGS)
+    alice = Device(server.program().register("alice")).put()
+    mallory = Device(server.program().register("mallory")).put()
+    alice.offer(CLAIMS_AN_HOUR_AND_DEVICE_MAX + 1)
+    for _ in range(CLAIMS_AN_HOUR_AND_DEVICE_MAX):
+        mallory.claim(alice)
+    targets = [{"user": f"u{number}", "device": "aaaaaaaa"} for number in range(100)]
+    failed = mallory.program.call("keys.claim", targets=targets)["failed"]
+    assert {each["error"] for each in failed} == {"no_such_device"}
+    assert mallory.program.refused("keys.claim", targets=[alice.address]) == "rate_limited"
+
+
+# However much is wrong with a request, it is as long as the first thing takes to say so.
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"op": "td.send", "txn": "1", "msgs": [{}] * 20_000},
+        {"op": "keys.query", "users": [1] * 20_000},
+        {"op": "keys.claim", "targets": [{}] * 20_000},
+        {"op": "keys.otk.put", "otk": [{}] * 20_000},
+        {"op": "ping", **{f"x{number}": 1 for number in range(8_000)}},
+    ],
+    ids=lambda fields: fields["op"],
+)
+def test_much_that_is_wrong(fields: dict) -> None:
+    with pytest.raises(BadLine) as caught:
+        parse_request(fields)
+    cause = caught.value.__cause__
+    assert cause is None or cause.error_count() < 5
+    assert len(str(caught.value)) < 200

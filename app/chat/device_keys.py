@@ -12,7 +12,7 @@ import gevent
 
 from app import device_events, device_operations
 from app.chat.devices import (
-    address_of,
+    addresses_of,
     bad_payload,
     bad_signature,
     check_rate,
@@ -96,15 +96,17 @@ class DeviceKeys:
         session.device_or_refuse  # noqa: B018 (refuse without one)
         if len(command.targets) > CLAIMS_AT_ONCE_MAX:
             raise too_many(f"claim keys of at most {CLAIMS_AT_ONCE_MAX} devices at once")
-        targets = {address_of(target): target for target in command.targets}
-        within = [address for address in targets if self._may_claim(session, address)]
-        if targets and not within:
+        targets = dict(zip(addresses_of(command.targets), command.targets, strict=True))
+        known = self._database.read(lambda each: devices_store.active(each, targets))
+        within = [address for address in known if self._may_claim(session, address)]
+        if known and not within:
             raise rate_limited()
         now = self._clock()
         claims = self._database.write(lambda connection: store.claim(connection, within, now))
         keys, failed = [], []
         for address, target in targets.items():
-            error = _failure(claims.get(address), is_within=address in within)
+            is_too_often = address in known and address not in within
+            error = _failure(claims.get(address), is_too_often=is_too_often)
             if error:
                 failed.append(OutOfReach(target.user, target.device, error))
             elif key := claims[address].key:
@@ -115,13 +117,16 @@ class DeviceKeys:
         session.client.show_at_leisure(device_events.KeysHandedOut(keys, failed))
 
     def _may_claim(self, session: Session, address: Address) -> bool:
-        """Count a claim of one device by one user; whether they are not too many."""
+        """Count a claim of one device, that there is, by one user; whether they are not too many.
+
+        Of others nobody may ask so many that the ones that count are forgotten.
+        """
         return self._claims.take(" ".join((str(session.speaker.id), *address)), time.monotonic())
 
 
-def _failure(claim: Claim | None, *, is_within: bool) -> Code | None:
+def _failure(claim: Claim | None, *, is_too_often: bool) -> Code | None:
     """Return why there is no key of a device, if there is none."""
-    if not is_within:
+    if is_too_often:
         return "rate_limited"
     if claim is None:
         return "no_such_device"

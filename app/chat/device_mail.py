@@ -10,7 +10,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, NamedTuple
 
 from app import device_events, device_operations
-from app.chat.devices import address_of, check_rate, too_many
+from app.chat.devices import addresses_of, check_rate, too_many
 from app.chat.limits import Throttle
 from app.chat.session import no_device
 from app.errors import Code, TooLarge
@@ -56,13 +56,13 @@ class DeviceMail:
         sender, letters = session.device_or_refuse, command.msgs
         _check_size(letters)
         check_rate(self._sends, session)
-        now = self._clock()
+        addresses, now = addresses_of(letters), self._clock()
 
         def work(connection: Connection) -> _Sent | None:
             if not devices_store.is_active(connection, sender.id):
                 return None
-            found = devices_store.active(connection, map(address_of, letters))
-            rows = [found.get(address_of(letter)) for letter in letters]
+            found = devices_store.active(connection, addresses)
+            rows = [found.get(address) for address in addresses]
             items = [
                 Item(place, row.id, letters[place].body) for place, row in enumerate(rows) if row
             ]
