@@ -140,6 +140,11 @@ class PrivatelySaid(Event):
     at: Milliseconds
     id: int = 0
 
+    @property
+    def size_bytes(self) -> int:
+        """How much text it is."""
+        return len(self.body.encode())
+
 
 @dataclass(slots=True)
 class PrivatelySaidEncrypted(Event):
@@ -151,6 +156,11 @@ class PrivatelySaidEncrypted(Event):
     enc: Enc
     at: Milliseconds
     id: int = 0
+
+    @property
+    def size_bytes(self) -> int:
+        """How much text it is."""
+        return self.enc.size_bytes
 
 
 PrivateMessage = PrivatelySaid | PrivatelySaidEncrypted

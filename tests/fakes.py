@@ -1,7 +1,6 @@
 """Rooms and sessions without sockets: what a session is sent and shown is kept to be looked at."""
 
-from collections import deque
-
+from app.chat.recent import Recent
 from app.chat.room import Room
 from app.chat.session import Session, User
 from app.events import Event, RoomEvent
@@ -63,4 +62,4 @@ def fake_session(name: str, user_id: int = 1, ignored: frozenset[str] = frozense
 def fake_room(name: str = "lobby") -> Room:
     """Return a live room in which nobody is."""
     stored = StoredRoom(1, name, "", 1, set(), {"ban": {}, "mute": {}})
-    return Room(name, stored, deque(maxlen=256))
+    return Room(name, stored, Recent(256))

@@ -1,12 +1,21 @@
 """Who encrypts, or claims to, and wants to do harm: to the server, or to others by means of it."""
 
+import json
 import re
 
 import pytest
 
 from app.chat import limits
+from app.chat.recent import Recent
 from app.errors import BadLine
-from app.settings import CLAIMS_AN_HOUR_AND_DEVICE_MAX
+from app.room_events import SaidEncrypted
+from app.settings import (
+    CLAIMS_AN_HOUR_AND_DEVICE_MAX,
+    ENC_CIPHERTEXT_CHARS_MAX,
+    MAILBOX_PAGE,
+    REPLAY_BYTES_MAX,
+)
+from app.shapes import Enc
 from app.wire.ndjson_requests import parse_request
 from tests.server_process import ServerProcess
 from tests.signing import Device
@@ -14,6 +23,7 @@ from tests.transfers import request
 
 SERVER_SETTINGS = {"MESSAGE_RATE": 0}
 STALE = 20
+LONG = "x" * ENC_CIPHERTEXT_CHARS_MAX
 
 
 def enc(word: str) -> dict[str, str]:
@@ -75,3 +85,41 @@ def test_much_that_is_wrong(fields: dict) -> None:
     cause = caught.value.__cause__
     assert cause is None or cause.error_count() < 5
     assert len(str(caught.value)) < 200
+
+
+# However long the messages of a room are, it remembers no more text than is shown at once, and
+# knows that it does.
+def test_long_messages_in_memory() -> None:
+    recent = Recent(256)
+    assert recent.has_all_since(0)
+    for number in range(1, 21):
+        recent.append(SaidEncrypted("den", "a", "d", Enc(**enc(LONG)), number, number))
+    kept = list(recent)
+    assert 2 * sum(said.size_bytes for said in kept) > REPLAY_BYTES_MAX
+    assert sum(said.size_bytes for said in kept) <= REPLAY_BYTES_MAX
+    assert recent.last_id == kept[-1].id == 20
+    assert recent.has_all_since(kept[0].id)
+    assert not recent.has_all_since(kept[0].id - 1)
+    assert not recent.said_since(0).has_all_since(1)
+    assert recent.said_since(20).has_all_since(1)
+    assert not recent.in_room("lair").has_all_since(1)
+
+
+# Long messages are read for who comes back a few at a time: nobody's mail takes much memory.
+def test_long_messages_that_wait(server: ServerProcess, new_device, new_name) -> None:
+    sender, name = new_device(), new_name("reader")
+    server.program().register(name).call("quit")
+    with server.database() as database:
+        database.execute(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION SELECT i + 1 FROM n WHERE i < ?)"
+            "INSERT INTO messages (recipient_id, user_id, is_action, body, said_at, sender_device)"
+            " SELECT r.id, s.id, 0, ?, 1, 'aaaaaaaa' FROM users r, users s, n"
+            " WHERE r.name = ? AND s.name = ?",
+            (MAILBOX_PAGE, json.dumps(enc(LONG)), name, sender.user),
+        )
+    sender.program.call("msg", user=name, enc=enc("last"))
+    grown = server.watch_memory()
+    reader = server.connect()
+    reader.type(json.dumps({"id": 1, "op": "login", "name": name, "password": "secret"}))
+    reader.receive_through(b'"ct":"last"')
+    assert grown() < 2 * MAILBOX_PAGE * len(LONG)

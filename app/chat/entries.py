@@ -6,9 +6,7 @@ everybody in the room is shown it in the same place among what is said there.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from app import events
@@ -64,7 +62,7 @@ class Arrival(Entry):
         if self.is_first:
             delivery.show(room, events.Joined(entered.room, session.speaker.name))
         messages, entered.is_complete = self.replay(room)
-        entered.last_id = room.recent[-1].id if room.recent else 0
+        entered.last_id = room.recent.last_id
         entered.messages = [said for said in messages if said.user not in session.ignored]
         delivery.catch_up(session)
         session.client.show(entered)
@@ -121,7 +119,7 @@ class Renaming(Entry):
     def release(self, delivery: Delivery) -> None:
         """See Entry. Copies, since the delivery may yet have to show the messages as they were."""
         room, name = self.room, self.event.name
-        room.recent = deque((replace(said, room=name) for said in room.recent), room.recent.maxlen)
+        room.recent = room.recent.in_room(name)
         delivery.show(room, self.event)
 
 

@@ -17,6 +17,7 @@ from gevent.lock import RLock
 
 from app import events, operations
 from app.chat.journal import WrittenEntry
+from app.chat.recent import Recent
 from app.errors import BadLine, NotPossible, Unavailable
 from app.settings import CHECKPOINT_TRIES_MAX, CHECKPOINT_WAIT_MILLISECONDS, ID_MAX, REMOVED_AT_ONCE
 from app.sizes import format_count
@@ -115,8 +116,7 @@ class _LastPiece(WrittenEntry):
         audit.amend(connection, self.tally.record_id, self.tally.text())
         for room in self.rooms:
             if room.id in self.tally.removed:
-                newest = messages.Page(room.id, 0, ID_MAX, room.recent.maxlen or 0)
-                self.fresh[room.id] = messages.page(connection, newest)
+                self.fresh[room.id] = messages.newest(connection, room.id, room.recent.count_max)
 
     def release(self, delivery: Delivery) -> None:
         """See Entry."""
@@ -125,7 +125,7 @@ class _LastPiece(WrittenEntry):
         for room in self.rooms:
             if room.id in self.fresh:
                 _, count, first_id, last_id = self.tally.removed[room.id]
-                room.remember(self.fresh[room.id])
+                room.recent = Recent(room.recent.count_max, self.fresh[room.id])
                 fact = events.Purged(room.name, by, author, first_id, last_id, count)
                 delivery.show(room, fact)
 

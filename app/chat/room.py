@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from app.settings import REPLAY_BYTES_MAX
 from app.store.rooms import SanctionKind, StoredRoom
 
 if TYPE_CHECKING:
+    from app.chat.recent import Recent
     from app.chat.session import Render, Send, Session, User
 
 
@@ -36,7 +36,7 @@ def newest_that_fit(messages: Sequence[events.Message]) -> Sequence[events.Messa
 class Room:
     """A live room. Roles, bans and mutes are by user id, as they are in the database."""
 
-    def __init__(self, key: str, stored: StoredRoom, recent: deque[events.Message]) -> None:
+    def __init__(self, key: str, stored: StoredRoom, recent: Recent) -> None:
         self.key = key
         self.id = stored.id
         self.name = stored.name
@@ -44,7 +44,7 @@ class Room:
         self.owner_id = stored.owner_id
         self.moderator_ids = stored.moderator_ids
         self.sanctions = stored.sanctions
-        self.recent = recent  # the newest messages; all of them, if it is not full
+        self.recent = recent
         self.present: dict[User, int] = {}  # the number of each user's sessions
         self.readers: dict[Render, dict[Session, Send]] = {}
         self.is_lagging = False  # most readers had not read all that came before the last batch
@@ -60,15 +60,6 @@ class Room:
     def is_deserted(self) -> bool:
         """Whether everybody has left, as of what was released, and nobody holds it."""
         return not (self.visits or self.holds)
-
-    def has_all_since(self, message_id: int) -> bool:
-        """Whether `recent` has every message after that one."""
-        recent = self.recent
-        return len(recent) != recent.maxlen or recent[0].id <= message_id
-
-    def remember(self, messages: Iterable[events.Message]) -> None:
-        """Have these as the newest messages: what the database has, after some were removed."""
-        self.recent = deque(messages, self.recent.maxlen)
 
     def role_of(self, user_id: int, *, is_admin: bool = False) -> str:
         """Return "admin", "owner", "moderator" or "": the highest that applies here."""

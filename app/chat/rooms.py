@@ -5,7 +5,6 @@ A room becomes live when somebody enters it, and is forgotten when the last one 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -16,11 +15,11 @@ from gevent.lock import RLock
 from app import commands, events, records
 from app.chat.entries import Arrival, Closure, Departure, Renaming, Replay
 from app.chat.journal import Journal
+from app.chat.recent import Recent
 from app.chat.room import Room, newest_that_fit
 from app.errors import Forbidden, NotPossible
 from app.names import Name, parse_name
 from app.settings import (
-    ID_MAX,
     RECENT_MESSAGES_MAX,
     REPLAY_BYTES_MAX,
     ROOMS_LISTED_MAX,
@@ -114,7 +113,7 @@ class Rooms:
                 return newest, True
             last_id = missed[-1].id if missed else since
             all_since = [*missed, *(said for said in room.recent if said.id > last_id)]
-            is_whole = room.has_all_since(last_id) and since <= self._journal.newest_id
+            is_whole = room.recent.has_all_since(last_id) and since <= self._journal.newest_id
             is_whole = is_whole and len(newest_that_fit(all_since)) == len(all_since)
             # What was read may have been removed meanwhile; what was said after a backup is lost.
             is_whole = is_whole and (not missed or removals == self._journal.removals)
@@ -125,7 +124,7 @@ class Rooms:
 
     def _missed(self, room: Room, since: int | None) -> Sequence[events.Message]:
         """Read what came after `since` and is not in memory, if it is not too much. Switches."""
-        if since is None or room.has_all_since(since):
+        if since is None or room.recent.has_all_since(since):
             return ()
         end_id, length = self._journal.newest_id + 1, SINCE_MESSAGES_MAX + 1
         page = messages.Page(room.id, since, end_id, length, True, REPLAY_BYTES_MAX)
@@ -314,9 +313,8 @@ class Rooms:
             stored = store.find(connection, name)
             if stored is None:
                 return None
-            newest = messages.Page(stored.id, 0, ID_MAX, self._recent_max)
-            recent = deque(messages.page(connection, newest), self._recent_max)
-            return Room(name.key, stored, recent)
+            newest = messages.newest(connection, stored.id, self._recent_max)
+            return Room(name.key, stored, Recent(self._recent_max, newest))
 
         return self._database.read(work)
 
@@ -341,4 +339,4 @@ class Rooms:
                 f"the name {name.shown} looks too much like another room's; choose another",
                 code="name_taken",
             ) from error
-        return Room(name.key, stored, deque(maxlen=self._recent_max))
+        return Room(name.key, stored, Recent(self._recent_max))

@@ -8,7 +8,7 @@ cost the interpreter 4 ms instead of 140.
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import (
     JSON,
@@ -30,8 +30,11 @@ from sqlalchemy import (
 from sqlalchemy.orm import aliased
 
 from app import events
+from app.settings import ID_MAX, REPLAY_BYTES_MAX
 from app.shapes import Enc
 from app.store.models import Message, Restoration, Room, SpentTxn, User
+
+AnyMessage = TypeVar("AnyMessage", events.Message, events.PrivateMessage)
 
 
 class NewMessage(NamedTuple):
@@ -214,6 +217,11 @@ def page(connection: Connection, page: Page) -> list[events.Message]:
     return messages if page.from_the_first else messages[::-1]
 
 
+def newest(connection: Connection, room_id: int, count: int) -> list[events.Message]:
+    """Return so many of a room's newest messages, and one more, or else more text than is kept."""
+    return page(connection, Page(room_id, 0, ID_MAX, count + 1, bytes_max=REPLAY_BYTES_MAX))
+
+
 def _said(row: Any) -> events.Message:
     room, user, body, said_at, is_action, message_id, device = row
     if device is None:
@@ -222,7 +230,7 @@ def _said(row: Any) -> events.Message:
     return events.SaidEncrypted(room, user, device, enc, said_at, message_id)
 
 
-def _up_to(bytes_max: int | None, messages: Iterable[events.Message]) -> Iterator[events.Message]:
+def _up_to(bytes_max: int | None, messages: Iterable[AnyMessage]) -> Iterator[AnyMessage]:
     """Yield messages, until it is too much text: what is not shown need not be in memory."""
     size_bytes = 0
     for place, said in enumerate(messages):
@@ -261,14 +269,18 @@ _MAIL = _mail_query()  # each login asks: to put it together takes longer than t
 def mail(
     connection: Connection, recipient_id: int, after_id: int, up_to_id: int, count: int
 ) -> list[events.PrivateMessage]:
-    """Return the first `count` private messages of those ids to a user, oldest first."""
+    """Return the first `count` private messages of those ids to a user, oldest first.
+
+    Fewer, where they are long: as much text as is shown at once.
+    """
     bounds = {
         "recipient_id": recipient_id,
         "after_id": after_id,
         "up_to_id": up_to_id,
         "count": count,
     }
-    return [_privately_said(row) for row in connection.execute(_MAIL, bounds)]
+    with connection.execute(_MAIL, bounds) as rows:
+        return list(_up_to(REPLAY_BYTES_MAX, map(_privately_said, rows)))
 
 
 def _privately_said(row: Any) -> events.PrivateMessage:
