@@ -56,7 +56,8 @@ DeviceId = Annotated[str, Field(pattern="^[a-z2-7]{8}$")]
 Key = Annotated[str, AfterValidator(_check_key)]
 Short = Annotated[str, Field(min_length=1, max_length=64)]
 KeyId = Annotated[str, Field(pattern="^[of]:[!-~]{1,62}$")]  # see ONE_TIME, FALLBACK
-Line = Annotated[str, Field(pattern=r"^[^\x00-\x1f]*$")]  # as JSON it is not much longer
+# Without control characters and ends of lines: as JSON it is not much longer, and harms no screen.
+Line = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$")]
 AtFirst = FailFast()  # of a list: what is wrong is told of its first item, not looked for in all
 
 

@@ -230,7 +230,7 @@ def test_junk_in_requests(alice: Device, op: str, right: dict) -> None:
             inner = value[0]
             others += [[{**inner, field: other}] for field in inner for other in (None, 1, [])]
             texts = set(inner) & {"kid", "device", "body", "payload"}
-            others += [[{**inner, field: "\0"}] for field in texts]
+            others += [[{**inner, field: end}] for field in texts for end in "\0\x7f\x9b\u2028"]
             others += [[{**inner, "more": 1}], [{**inner, "kid": "o:"}], "x"]
         if name == "txn":
             others += ["", "\0", "é", 1, None]
