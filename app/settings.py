@@ -89,6 +89,7 @@ KEY_UPLOADS_AN_HOUR_MAX = 60  # of one user: a client needs one to start, and on
 CLAIMED_KEY_DAYS = 30  # for which it is known that a key was claimed, and can't be offered again
 CLAIMS_AT_ONCE_MAX = 100  # devices of one request
 CLAIMS_AN_HOUR_AND_DEVICE_MAX = 30  # by one user, of one device: each of theirs once, and again
+ENTRIES_AN_HOUR_MAX = 20  # of one user, into one encrypted room: each has all others encrypt anew
 KEY_QUERY_USERS_MAX = 100  # of one request
 KEY_QUERIES_A_MINUTE_MAX = 600  # of one user: a client in 100 rooms asks some 100 when it starts
 KEY_QUERY_CHARS_MAX = 384 << 10  # of an answer's payloads: even as JSON less than may be unread

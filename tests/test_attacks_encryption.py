@@ -12,6 +12,7 @@ from app.room_events import SaidEncrypted
 from app.settings import (
     CLAIMS_AN_HOUR_AND_DEVICE_MAX,
     ENC_CIPHERTEXT_CHARS_MAX,
+    ENTRIES_AN_HOUR_MAX,
     MAILBOX_PAGE,
     REPLAY_BYTES_MAX,
 )
@@ -46,6 +47,19 @@ def test_stale_messages_are_cheap(server: ServerProcess, new_device, new_name) -
     ]
     assert {program.answer(number)["error"] for number in asked} == {"roster_changed"}
     assert _commits(server) - before < STALE
+
+
+# Nobody keeps the others from talking by coming and going without end: each time, what they were
+# about to say has to be encrypted anew.
+def test_coming_and_going_without_end(new_device, new_name) -> None:
+    alice, mallory = new_device().program.join(new_name("den")), new_device().program
+    alice.call("room.encrypt")
+    for _ in range(ENTRIES_AN_HOUR_MAX):
+        mallory.join(alice.room).call("leave")
+    assert mallory.refused("join", room=alice.room) == "rate_limited"
+    rev = alice.call("room.roster")["rev"]
+    assert rev == 1 + 2 * ENTRIES_AN_HOUR_MAX
+    assert alice.call("say", enc=enc("x"), if_rev=rev)["message_id"]
 
 
 def forget_soon() -> None:

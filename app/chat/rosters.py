@@ -9,13 +9,17 @@ behind it. Changes are made one at a time in a room, by who decides about it.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from app import events
+from app.chat.devices import rate_limited
 from app.chat.entries import Shown
+from app.chat.limits import Throttle
 from app.names import parse_name
+from app.settings import ENTRIES_AN_HOUR_MAX
 from app.store import rosters as store
 
 if TYPE_CHECKING:
@@ -24,7 +28,7 @@ if TYPE_CHECKING:
     from app.chat.acts import Change
     from app.chat.journal import Journal
     from app.chat.room import Room
-    from app.chat.session import Clock, Session
+    from app.chat.session import Clock, Session, User
     from app.store.database import Database
 
 
@@ -35,6 +39,7 @@ class Rosters:
         self._database = database
         self._journal = journal
         self._clock = clock
+        self._entries = Throttle(ENTRIES_AN_HOUR_MAX, seconds=3_600)
 
     def admit(self, session: Session, room: Room) -> None:
         """Let a session's user enter a room: they belong to it, if it is encrypted.
@@ -49,10 +54,16 @@ class Rosters:
                 room.check_may_enter(user, self._clock())  # again: it had to wait for its turn
                 session.check_is_here()
                 if room.lacks(user):
+                    self._check_rate(room, user)
                     self._database.write(lambda each: store.add(each, room.id, user.id))
                     self._add(session, room)
             room.check_may_enter(user, self._clock())  # again: that may have switched
             session.check_is_here()
+
+    def _check_rate(self, room: Room, user: User) -> None:
+        """Count an entry. Raises Unavailable when there are too many: nobody else could talk."""
+        if not self._entries.take(f"{room.id} {user.id}", time.monotonic()):
+            raise rate_limited()
 
     def _add(self, session: Session, room: Room) -> None:
         roster, user = room.roster, session.speaker
