@@ -3,10 +3,10 @@
 Each change of it makes a new revision of the room's roster, in the same transaction.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, literal, select, update
 
 from app.store import messages
 from app.store.models import Member, Room, User
@@ -32,13 +32,13 @@ def find(connection: Connection, room_id: int) -> Roster | None:
     return Roster(e2ee_from, rev, {row.id: row.key for row in rows})
 
 
-def encrypt(connection: Connection, room_id: int, member_ids: Iterable[int]) -> int:
+def encrypt(connection: Connection, room_id: int, member_ids: Collection[int]) -> int:
     """Make a room encrypted, from the next message on; return the id of the newest one there is."""
     newest_id = messages.newest_id(connection)
     values = {"e2ee_from": newest_id, "roster_rev": 1}
     connection.execute(update(Room).where(Room.id == room_id).values(values))
-    for user_id in member_ids:
-        connection.execute(insert(Member).values(room_id=room_id, user_id=user_id))
+    users = select(literal(room_id), User.id).where(User.id.in_(member_ids))
+    connection.execute(insert(Member).from_select(["room_id", "user_id"], users))
     return newest_id
 
 
