@@ -42,6 +42,7 @@ class Directory:
         self._olm = olm
         self._notices = notices
         self._fresh: set[str] = set()
+        self._asked: set[str] = set()  # since the last news of them, whatever the answer was
         self._trouble: dict[str, Untrusted] = {}
 
     @property
@@ -52,15 +53,22 @@ class Directory:
 
     def doubt(self, users: Iterable[str]) -> None:
         """Ask for some users again before anything is sent to them."""
-        self._fresh.difference_update(users)
+        doubtful = set(users)
+        self._fresh -= doubtful
+        self._asked -= doubtful
 
     def doubt_all(self) -> None:
         """Ask for everybody again."""
         self._fresh.clear()
+        self._asked.clear()
 
     def is_fresh(self, users: Iterable[str]) -> bool:
         """Whether nothing has to be asked before something is sent to these."""
         return self._fresh.issuperset(users)
+
+    def was_asked_for(self, user: str) -> bool:
+        """Whether there is nothing new to be learned of a user."""
+        return user in self._asked
 
     def refresh(self, users: Iterable[str]) -> Flow[None]:
         """Ask for those users whose devices may have changed."""
@@ -73,6 +81,7 @@ class Directory:
                     self._observe(user, _of_user(answer, user).get("manifest"))
 
     def _observe(self, user: str, said: object) -> None:
+        self._asked.add(user)
         try:
             signed = None if said is None else parse_answer(Signed, said, "a list of devices")
             before = self._people.find(user)
@@ -133,7 +142,8 @@ class Directory:
         said = _of_user(answer, user)
         self._observe(user, said.get("manifest"))
         devices = {}
-        for each in said.get("devices") or ():
+        listed = said.get("devices")
+        for each in listed if isinstance(listed, list) else ():
             device = self._read_device(user, each)
             if device:
                 devices[device.device.id] = device

@@ -45,10 +45,23 @@ class Letter(NamedTuple):
 
 
 class Item(Shape):
-    """An item of our mailbox: its number, which rises, and its body."""
+    """An item of our mailbox: its number, which rises, and its body.
+
+    The server may say who left it: nobody can be asked for who says to be somebody else.
+    """
 
     n: int = Field(ge=1, lt=1 << 63)
     body: str = Field(max_length=128 << 10)
+    user: str | None = None
+    device: str | None = None
+
+    def read(self) -> OlmBody:
+        """Return the body. Raises Malformed, WrongSender."""
+        body = parse(OlmBody, self.body, "a message between devices")
+        sender = body.sender
+        if (self.user or sender.user, self.device or sender.device) != (sender.user, sender.device):
+            raise WrongSender(user=sender.user)
+        return body
 
 
 class ClaimedKey(Address):
@@ -86,6 +99,7 @@ class Postbox:
         self._outbox = outbox
         self._notices = notices
         self._retry_at: dict[str, int] = {}  # of devices that could not be reached
+        self._looked_up: set[str] = set()  # users of devices in our mailbox that nobody knew
 
     # Sending.
 
@@ -154,6 +168,7 @@ class Postbox:
     def fetch(self, receiver: Receiver, now: int) -> Flow[list[str]]:
         """Empty our mailbox. Returns rows of the outbox that have to go out for it."""
         to_send: list[str] = []
+        self._looked_up.clear()
         for _ in range(_PAGES_MAX):
             before = self._position
             answer = yield Ask("td.fetch", {"after": before, "limit": ITEMS_AT_ONCE})
@@ -186,7 +201,7 @@ class Postbox:
             return []
         body: OlmBody | None = None
         try:
-            body = parse(OlmBody, item.body, "a message between devices")
+            body = item.read()
             yield from self._look_up(body)
             with self._store.transaction():
                 then = self._open(body, receiver, now)
@@ -203,10 +218,14 @@ class Postbox:
         return []
 
     def _look_up(self, body: OlmBody) -> Flow[None]:
-        """Ask for a device that is not known yet: its list may be new."""
+        """Ask for a device that is not known yet: its list may be new. Once for all its items."""
+        user = body.sender.user
+        if user in self._looked_up and self._directory.was_asked_for(user):
+            return
         if self._find(body) is None:
-            self._directory.doubt([body.sender.user])
-            yield from self._directory.refresh([body.sender.user])
+            self._looked_up.add(user)
+            self._directory.doubt([user])
+            yield from self._directory.refresh([user])
 
     def _find(self, body: OlmBody) -> Peer | None:
         try:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from app.encryption.rosters import Rosters
     from app.encryption.store import KeyStore
 
-WAITING_MAX = 1_000  # messages without a key that are kept; others can be read from history again
+WAITING_MAX = 1_000  # newest messages without a key; others can be read from history again
 
 
 class Received(NamedTuple):
@@ -93,8 +93,10 @@ class Reader:
 
     def _wait(self, message: Received) -> None:
         enc = parse_answer(Encrypted, message.enc, "an encrypted message")
-        if len(self._store.ids("waiting")) < WAITING_MAX:
-            self._store.put("waiting", f"{enc.sid} {message.id}", message._asdict())
+        self._store.put("waiting", f"{enc.sid} {message.id}", message._asdict())
+        waiting = self._store.ids("waiting")
+        if len(waiting) > WAITING_MAX:  # anybody can send what nobody has the key of
+            self._store.delete("waiting", min(waiting, key=_message_id))
 
     def _open(self, message: Received) -> Shown:
         """Return a message that can be believed. Raises Untrusted, OwnDeviceCopied."""
@@ -160,6 +162,11 @@ class Reader:
         if pin and pin.manifest.aik != decrypted.aik:
             return CHANGED
         return pin.mark if pin else FIRST_USE
+
+
+def _message_id(row_id: str) -> int:
+    """Return which message waits in a row."""
+    return int(row_id.rpartition(" ")[2])
 
 
 def _harmless_file(file: FileReference | None) -> FileReference | None:

@@ -91,10 +91,10 @@ class Rosters:
 
     def pin(self, room: str, before_id: int) -> None:
         """Note that a message of a room was encrypted: from here on it is, whatever is said."""
-        if not self.is_encrypted(room):
+        row = self._store.get("room", room) or {"e2ee_from": before_id, "accepted": None}
+        if row["e2ee_from"] >= before_id:
             with self._store.transaction():
-                row = {"e2ee_from": max(0, before_id - 1), "accepted": None}
-                self._store.put("room", room, row)
+                self._store.put("room", room, {**row, "e2ee_from": max(0, before_id - 1)})
 
     def accept(self, room: str, users: set[str]) -> Roster:
         """Let members read what we send from now on. Raises NotAMember."""

@@ -145,11 +145,13 @@ class Server:
     def _td_send(self, chat: Chat, txn: str, msgs: list[Json]) -> Json:
         for each in () if (chat.address, txn) in self.txns else msgs:
             self.mail(each["user"], each["device"], each["body"], chat)
+            for item in self.mailboxes[f"{each['user']}/{each['device']}"][-1:]:
+                item |= {"user": chat.user, "device": chat.device.me.device}
         self.txns[chat.address, txn] = {}
         return {"failed": []}
 
     def mail(self, user: str, device: str, body: str, chat: Chat) -> None:
-        """Put an item into a mailbox."""
+        """Put an item into a mailbox, without a word on whose it is in the server's eyes."""
         self._items += 1
         sender = {"user": chat.user, "device": chat.device.me.device}
         self.mailboxes[f"{user}/{device}"].append({"n": self._items, "from": sender, "body": body})

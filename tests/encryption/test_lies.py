@@ -430,3 +430,36 @@ def test_an_insider_writes_in_the_name_of_another(server, message, alice, bob, t
     as_carol = {"id": 77, "user": "carol", "device": carol.device.me.device, "enc": enc}
     assert bob.read({**message, **as_carol}).refusal.code == "wrong_sender"
     assert bob.read({**message, "id": 77, "enc": enc}).refusal.code == "wrong_sender"
+
+
+# A server that says of a room that it will be encrypted some day puts in no plaintext behind what
+# was read.
+def test_a_room_that_is_encrypted_from_the_future_on(server, alice, bob):
+    server.rooms["den"]["e2ee_from"] = 1 << 50
+    bob.do(bob.device.roster("den"))
+    message_id = alice.say("hello bob")
+    assert bob.texts == ["hello bob"]
+    injected = {"event": "message", "room": "den", "id": message_id + 1, "user": "alice"}
+    assert bob.read({**injected, "body": "send money"}).refusal.code == "plaintext_injected"
+    before = bob.read({**injected, "id": message_id - 1, "body": "before"})
+    assert (before.refusal, before.body, before.mark) == (None, "before", "-")
+
+
+# What can't be a list of devices is none.
+@pytest.mark.parametrize("devices", [True, 5, "x", {"a": 1}, [None]])
+def test_devices_that_are_no_list(server, alice, bob, devices):
+    def lie(answer, chat):
+        answer["users"]["alice"]["devices"] = devices
+        return answer
+
+    server.lies["keys.query"] = lie
+    assert alice.do(alice.device.devices()) == []
+
+
+# Messages that nobody has a key of do not keep out the newer ones that will get theirs.
+def test_messages_without_keys(server, message, alice, bob, monkeypatch):
+    monkeypatch.setattr("app.encryption.reading.WAITING_MAX", 2)
+    for number in range(3):
+        junk = {**message, "id": 10 + number, "enc": {**message["enc"], "sid": f"junk{number}"}}
+        assert bob.read(junk).refusal.code == "key_missing"
+    assert sorted(bob.store.ids("waiting")) == ["junk1 11", "junk2 12"]

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from app.encryption.payloads import Party, parse
-from app.encryption.postbox import Letter
+from app.encryption.payloads import Address, OlmBody, Party, parse
+from app.encryption.postbox import ITEMS_AT_ONCE, Letter
 from app.encryption.refusals import EncryptionRefusal, Malformed
 from tests.encryption.fakes import HOUR, Chat
 
@@ -263,3 +263,49 @@ def test_who_is_known_can_be_reached(server, alice, tmp_path):
     carol = Chat(server, "carol", tmp_path)
     alice.say("how are you?")
     assert carol.texts == ["welcome", "how are you?"]
+
+
+def _from_nobody(user: str, device: str) -> str:
+    """Return the body of an item that a device says to have written which nobody knows."""
+    sender = Address(user=user, device=device)
+    return OlmBody(sender=sender, curve25519="A" * 43, type=0, ct="AAAA").dump()
+
+
+# Who fills a mailbox with junk does not have its reader ask the server for each item.
+def test_junk_of_one_user(server, message, alice, bob):
+    queries = server.asked.count("keys.query")
+    for device in ("aaaaaaa", "bbbbbbb"):
+        for number in "234567":
+            server.mail("bob", bob.device.me.device, _from_nobody("carol", device + number), alice)
+    bob.fetch()
+    assert server.asked.count("keys.query") == queries + 1
+    assert not server.mailboxes[bob.address]
+
+
+# Nor for everybody whose name comes into their mind.
+def test_junk_in_the_names_of_others(server, message, alice, bob):
+    queries = server.asked.count("keys.query")
+    me = bob.device.me
+    names = ("carol", "dave")
+    msgs = [
+        {"user": "bob", "device": me.device, "body": _from_nobody(n, "aaaaaaaa")} for n in names
+    ]
+    server.ask(alice, "td.send", {"txn": "junk", "msgs": msgs})
+    server.settle()
+    assert server.asked.count("keys.query") == queries
+    assert bob.codes == ["wrong_sender"] * 2
+
+
+# But it asks again once it hears that their list is another one.
+def test_a_new_list_among_junk(server, message, alice, bob):
+    queries = server.asked.count("keys.query")
+    for _ in range(ITEMS_AT_ONCE + 1):
+        server.mail("bob", bob.device.me.device, _from_nobody("carol", "aaaaaaaa"), alice)
+
+    def tell(answer, chat):
+        chat.device.pushed({"event": "keys_changed", "users": ["carol"]})
+        return answer
+
+    server.lies["td.ack"] = tell
+    bob.fetch()
+    assert server.asked.count("keys.query") == queries + 2
