@@ -3,9 +3,10 @@
 import json
 import re
 
+import gevent
 import pytest
 
-from app.chat import limits
+from app.chat import devices, limits
 from app.chat.recent import Recent
 from app.errors import BadLine
 from app.room_events import SaidEncrypted
@@ -18,6 +19,7 @@ from app.settings import (
 )
 from app.shapes import Enc
 from app.wire.ndjson_requests import parse_request
+from tests.fakes import fake_session
 from tests.server_process import ServerProcess
 from tests.signing import Device
 from tests.transfers import request
@@ -137,3 +139,16 @@ def test_long_messages_that_wait(server: ServerProcess, new_device, new_name) ->
     reader.type(json.dumps({"id": 1, "op": "login", "name": name, "password": "secret"}))
     reader.receive_through(b'"ct":"last"')
     assert grown() < 2 * MAILBOX_PAGE * len(LONG)
+
+
+# A new list of devices that everybody is told of lets others have a turn before all are.
+def test_others_get_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "DELIVERIES_BETWEEN_YIELDS", 2)
+    watchers = [fake_session(f"watcher{number}") for number in range(6)]
+    for each in watchers:
+        each.watched = None
+    told = devices.Devices(None, None, None, watchers)
+    other = gevent.spawn(lambda: sum(len(each.client.shown) for each in watchers))
+    told._tell_changed(1, "alice")
+    assert other.get() == 2
+    assert all(len(each.client.shown) == 1 for each in watchers)

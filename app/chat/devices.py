@@ -20,6 +20,7 @@ from app.errors import BadLine, BadNameError, NotPossible, Refusal, Unavailable
 from app.names import parse_name
 from app.records import UserDevices
 from app.settings import (
+    DELIVERIES_BETWEEN_YIELDS,
     KEY_QUERIES_A_MINUTE_MAX,
     KEY_QUERY_CHARS_MAX,
     KEY_QUERY_USERS_MAX,
@@ -149,12 +150,17 @@ class Devices:
                 session.client.show(event)
 
     def _tell_changed(self, user_id: int, key: str) -> None:
-        """Tell those who may know an old list that there is another one. Never switches."""
+        """Tell those who may know an old list that there is another one: they may be everybody.
+
+        Switches between some, now and then.
+        """
         changed = device_events.DevicesChanged([key])
-        for session in [*self._sessions]:
+        for number, session in enumerate([*self._sessions], 1):
             is_watching = session.watched is None or key in session.watched
             if is_watching or (session.device is not None and session.speaker.id == user_id):
                 session.client.show(changed)
+            if number % DELIVERIES_BETWEEN_YIELDS == 0:
+                gevent.sleep(TURN_SECONDS)
 
     def query(self, session: Session, command: device_operations.KeysQuery) -> None:
         """Show the devices of users, and remember to tell of changes. Switches. Raises Refusal."""
