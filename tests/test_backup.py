@@ -222,6 +222,32 @@ def test_restore_refuses(folder: Path, run_here, harm, sentence: str) -> None:
     assert not list((folder / "var").glob("*restor*"))
 
 
+# One that is damaged is kept too, to the byte.
+def test_restore_over_a_damaged_one(folder: Path, run_here) -> None:
+    path, database = folder / "a.db", folder / "var" / "greenroom.db"
+    run_here(folder, "backup", str(path))
+    database.write_bytes(b"not a database" * 1_000)
+    assert run_here(folder, "restore", str(path)).exit_code == 0
+    (kept,) = (folder / "var").glob("greenroom.db.before-restore.*Z")
+    assert kept.read_bytes() == b"not a database" * 1_000
+    assert _rows(database, "SELECT name FROM users") == [("alice",)]
+
+
+# One that is being read can't be put aside whole, and stays.
+def test_restore_beside_a_reader(folder: Path, run_here, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backup, "DATABASE_BUSY_SECONDS_MAX", 0)
+    path, database = folder / "a.db", folder / "var" / "greenroom.db"
+    run_here(folder, "backup", str(path))
+    writer, reader = (sqlite3.connect(database, isolation_level=None) for _ in range(2))
+    with closing(writer), closing(reader):
+        reader.execute("BEGIN")
+        assert reader.execute("SELECT name FROM users").fetchall() == [("alice",)]
+        writer.execute("UPDATE users SET name = 'bob'")
+        _refuses(run_here(folder, "restore", str(path)), "is being read; try again when")
+    assert _rows(database, "SELECT name FROM users") == [("bob",)]
+    assert run_here(folder, "restore", str(path)).exit_code == 0
+
+
 # While a server has the database, nothing is restored into it.
 def test_restore_beside_a_server(server: ServerProcess, run_here, new_database: Path) -> None:
     result = run_here(server.folder, "restore", str(new_database))

@@ -22,6 +22,7 @@ from app.net.connection import Connection
 from app.net.listener import Listener
 from app.net.sockets import never_blocking
 from app.settings import CONTROL_CONNECTIONS_MAX, CONTROL_LINE_BYTES_MAX
+from app.store.disk import make_private_folder
 from app.wire.ndjson import NdjsonWire
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class Control:
 def _listen(path: Path) -> socket:
     """Return a socket that listens at a path, which only we can open. Raises StartRefused."""
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(path.parent)
         with short_path(path) as name:
             if _is_in_use(name):
                 raise StartRefused(f"another Greenroom runs in {path.parent}; stop that one first")

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from app.errors import StartRefused
 from app.settings import SELFSIGNED_DAYS
-from app.store.disk import open_private
+from app.store.disk import make_private_folder, open_private, sync
 
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 _CLOCK_SKEW = datetime.timedelta(hours=1)  # between this machine and those who look at it
@@ -52,12 +52,14 @@ def write_files(contents: dict[Path, bytes], *, is_forced: bool) -> None:
             raise StartRefused(f"{path} exists; --force replaces it")
     try:
         for path, content in contents.items():
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private_folder(path.parent)
             new = path.with_name(f"{path.name}.new")
             new.unlink(missing_ok=True)
             with open(new, "xb", opener=open_private) as file:
                 file.write(content)
+            sync(new)
             new.rename(path)
+            sync(path.parent)
     except OSError as error:
         raise StartRefused(f"can't write {error.filename}: {error.strerror}") from error
 

@@ -2,7 +2,8 @@
 
 A copy is what the database was at one moment, also beside a server at work; it is looked through
 for damage before it has its name. Going back to one leaves no trace of two histories:
-  1. What there was is kept beside it, and what was restored is in its place whole, or not at all.
+  1. What there was is kept beside it, and what was restored is in its place whole, or not at all:
+     whoever is killed meanwhile, or without power, finds the one or the other there.
   2. No id is given twice: those of messages, files and tokens go on far behind the copy's.
   3. Who asks for what came after a message that is lost is told that it is not complete.
   4. All tokens end, unless they are to be kept: those revoked since the copy would work again.
@@ -13,6 +14,7 @@ for damage before it has its name. Going back to one leaves no trace of two hist
   8. It has what a Greenroom makes, and nothing that would act by itself: no trigger, no view.
 """
 
+import os
 import sqlite3
 import time
 from collections.abc import Callable
@@ -23,6 +25,7 @@ from typing import NamedTuple
 from app.errors import StartRefused
 from app.settings import (
     BACKUP_PAGES_AT_ONCE,
+    DATABASE_BUSY_SECONDS_MAX,
     DEVICE_CHANGE_IDS_SKIPPED,
     DEVICE_MAIL_IDS_SKIPPED,
     FILE_IDS_SKIPPED,
@@ -32,7 +35,7 @@ from app.settings import (
 )
 from app.store.audit import OPERATOR
 from app.store.database import is_sqlite, sqlite_path
-from app.store.disk import log_path, open_private, sync
+from app.store.disk import log_path, open_private, size_bytes, sync
 from app.store.lock import DatabaseLock
 from app.store.models import SCHEMA_REVISION, Base
 from app.store.opening import revision_of
@@ -223,25 +226,53 @@ def _skip_ids(connection: sqlite3.Connection) -> int:
 def _put_in_place(new_path: Path, path: Path) -> Path | None:
     """Put a database in place of another; return where that one is now, if there was one.
 
-    In between, there is none, and a server that is started then says so.
+    At each moment one of them is in its place, and whole: whoever is cut off finds that one.
     """
     sync(new_path)
-    kept = None
-    if path.exists():
-        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        kept = path.with_name(f"{path.name}.before-restore.{stamp}")
-        if kept.exists():  # it was renamed a moment ago
-            raise StartRefused(f"{kept} is there already; try again in a second")
-        path.rename(kept)
-        if log_path(path).exists():
-            log_path(path).rename(log_path(kept))
-    for suffix in ("-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
-    new_path.rename(path)
+    kept = _keep(path) if path.exists() else None
+    _remove_beside(path)
+    sync(path.parent)  # before there is another one: what lies beside the old one would spoil it
+    new_path.replace(path)
     sync(path.parent)
     return kept
 
 
+def _keep(path: Path) -> Path:
+    """Give a database another name besides its own, and return that."""
+    _empty_log(path)
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    kept = path.with_name(f"{path.name}.before-restore.{stamp}")
+    if kept.exists():  # it was kept a moment ago
+        raise StartRefused(f"{kept} is there already; try again in a second")
+    os.link(path, kept)
+    if log_path(path).exists():
+        os.link(log_path(path), log_path(kept))
+    return kept
+
+
+def _empty_log(path: Path) -> None:
+    """Bring what is in a database's log into it, so that it is whole in one file.
+
+    From one that is damaged nobody can: its log is left. Raises StartRefused.
+    """
+    if not size_bytes(path):  # SQLite would throw the log away
+        return
+    try:
+        with closing(sqlite3.connect(path, DATABASE_BUSY_SECONDS_MAX)) as connection:
+            is_busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    except sqlite3.OperationalError as error:
+        raise StartRefused(f"can't use {path} ({error}); move it away, and try again") from error
+    except sqlite3.DatabaseError:
+        return
+    if is_busy:
+        raise StartRefused(f"{path} is being read; try again when that is over")
+
+
 def _remove(path: Path) -> None:
-    for suffix in ("", "-wal", "-shm", "-journal"):
+    path.unlink(missing_ok=True)
+    _remove_beside(path)
+
+
+def _remove_beside(path: Path) -> None:
+    for suffix in ("-wal", "-shm", "-journal"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)

@@ -9,6 +9,17 @@ def open_private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
+def make_private_folder(path: Path) -> None:
+    """Make a folder that only its owner may enter, and those above it, if they are not there.
+
+    They would outlast a power cut. Blocks. Raises OSError.
+    """
+    missing = [each for each in (path, *path.parents) if not each.exists()]
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for each in missing:
+        sync(each.parent)
+
+
 def sync(path: Path) -> None:
     """Wait until a file, or the names in a folder, would outlast a power cut. Blocks."""
     descriptor = os.open(path, os.O_RDONLY)

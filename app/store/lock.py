@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.errors import DatabaseInUse, StartRefused
 from app.store import postgresql
 from app.store.database import first_line, is_sqlite, reading_engine, sqlite_path
-from app.store.disk import open_private
+from app.store.disk import make_private_folder, open_private
 
 _READY = "ready"  # what the lock file says once the database beside it was made
 
@@ -35,7 +35,7 @@ class DatabaseLock:
     def _lock_file(self, path: Path) -> None:
         lock_path = path.with_name(path.name + ".lock")
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private_folder(path.parent)
             self._file = open(lock_path, "a+", opener=open_private)  # noqa: SIM115 (held for long)
         except OSError as error:
             raise StartRefused(f"can't open {lock_path}: {error.strerror}") from error
