@@ -2,9 +2,10 @@
 
 A process prepared by `install` (see tests/prepared.py) has SQLite's own file functions replaced, by
 means of ctypes, by ones that write down and then do the same; and those of Python's `os` that make,
-rename, remove and sync files. What reads the record and cuts the power is tests/power_loss.py.
+link, rename, remove and sync files. What reads that and cuts the power is tests/lossy_disk.py.
 """
 
+import atexit
 import ctypes
 import json
 import os
@@ -17,6 +18,8 @@ from typing import Any, NamedTuple
 
 PREPARED_BY = "tests.disk_recorder:install"
 RECORD = "disk.record"  # in the server's folder
+IS_OVER = b"the process has ended"  # is shown last
+_PAGES_IN_LOG = 50  # instead of 1,000: so it is emptied and begun anew while people talk
 
 _POINTER_BYTES = ctypes.sizeof(ctypes.c_void_p)
 _CREATE = 0x4  # SQLite's flags of opening a file: see sqlite3.h
@@ -37,10 +40,10 @@ _METHODS = 19  # of sqlite3_io_methods, its version included
 class Step(NamedTuple):
     """Something that was done to a file, or told (`shown`) to a client."""
 
-    what: str  # create, write, truncate, sync, unlink, rename, sync folder, shown
+    what: str  # mkdir, create, write, truncate, sync, link, rename, unlink, sync folder, shown
     path: str = ""
     number: int = 0  # where it is written, or how long a file is then
-    data: bytes = b""  # what is written or told; to what it is renamed
+    data: bytes = b""  # what is written or told; its new name
 
 
 class Record:
@@ -84,8 +87,9 @@ def install() -> None:
     sqlite = _Sqlite(record)
     sqlite.install()
     _installed.append(sqlite)
-    _record_python(record)
+    _record_python(record, sqlite)
     _record_what_is_shown(record)
+    _empty_logs_sooner()
 
 
 class _Sqlite:
@@ -93,6 +97,7 @@ class _Sqlite:
 
     def __init__(self, record: Record) -> None:
         self._record = record
+        self.seen: set[str] = set()  # paths of all files that it ever opened
         self._paths: dict[int, str] = {}  # of open files, by their address
         self._new: set[int] = set()  # those whose first sync syncs their folder too
         self._original: dict[int, Any] = {}  # of each file: SQLite's own functions, by name
@@ -126,6 +131,7 @@ class _Sqlite:
             if flags & _CREATE and flags & _SYNCS_ITS_FOLDER:
                 self._new.add(file)  # for SQLite, whether it was there or not
             self._paths[file] = path
+            self.seen.add(path)
             self._take_over(file)
         return result
 
@@ -186,7 +192,7 @@ def _text(address: int) -> str:
     return os.fsdecode(ctypes.string_at(address))
 
 
-def _record_python(record: Record) -> None:
+def _record_python(record: Record, sqlite: _Sqlite) -> None:
     original_open, original_fsync = os.open, os.fsync
 
     @wraps(original_open)
@@ -201,39 +207,71 @@ def _record_python(record: Record) -> None:
     def fsync_recorded(descriptor: int) -> None:
         original_fsync(descriptor)
         path = os.readlink(f"/proc/self/fd/{descriptor}")
-        record.add("sync folder" if os.path.isdir(path) else "sync", path)
+        if os.path.isdir(path):
+            record.add("sync folder", path)
+            return
+        if path not in sqlite.seen:  # nothing tells what Python writes: all is, when it is synced
+            record.add("truncate", path)
+            record.add("write", path, data=Path(path).read_bytes())
+        record.add("sync", path)
 
     os.open, os.fsync = open_recorded, fsync_recorded
-    for name in ("rename", "replace"):
-        _record_renaming(record, name)
-    original_unlink = os.unlink
-
-    @wraps(original_unlink)
-    def unlink_recorded(path: Any, **options: Any) -> None:
-        original_unlink(path, **options)
-        record.add("unlink", os.path.abspath(path))
-
-    os.unlink = unlink_recorded
+    for what, name in (("rename", "rename"), ("rename", "replace"), ("link", "link")):
+        _record_naming(record, what, name)
+    for what, name in (("mkdir", "mkdir"), ("unlink", "unlink")):
+        _record_making(record, what, name)
 
 
-def _record_renaming(record: Record, name: str) -> None:
+def _record_naming(record: Record, what: str, name: str) -> None:
+    """Record what gives a file another name."""
     original = getattr(os, name)
 
     @wraps(original)
-    def renaming_recorded(old: Any, new: Any, **options: Any) -> None:
+    def naming_recorded(old: Any, new: Any, **options: Any) -> None:
         original(old, new, **options)
-        record.add("rename", os.path.abspath(old), data=os.fsencode(os.path.abspath(new)))
+        record.add(what, os.path.abspath(old), data=os.fsencode(os.path.abspath(new)))
 
-    setattr(os, name, renaming_recorded)
+    setattr(os, name, naming_recorded)
+
+
+def _record_making(record: Record, what: str, name: str) -> None:
+    """Record what makes or removes a name."""
+    original = getattr(os, name)
+
+    @wraps(original)
+    def making_recorded(path: Any, *arguments: Any, **options: Any) -> None:
+        original(path, *arguments, **options)
+        record.add(what, os.path.abspath(path))
+
+    setattr(os, name, making_recorded)
 
 
 def _record_what_is_shown(record: Record) -> None:
+    """Record what clients are sent, what the operator is told of a copy, and the exit code."""
     from app.net.connection import Connection
+    from app.store import opening
 
-    send = Connection.send
+    send, back_up = Connection.send, opening._back_up
 
     def send_recorded(self: Connection, data: bytes) -> bool:
         record.add("shown", data=bytes(data))
         return send(self, data)
 
+    def back_up_recorded(path: Path, revision: str) -> Path:
+        copy_path = back_up(path, revision)
+        record.add("shown", data=f"copied to {copy_path.name}".encode())
+        return copy_path
+
     Connection.send = send_recorded  # type: ignore[method-assign]
+    opening._back_up = back_up_recorded
+    atexit.register(record.add, "shown", data=IS_OVER)
+
+
+def _empty_logs_sooner() -> None:
+    from sqlalchemy import Engine, event
+
+    @event.listens_for(Engine, "connect")
+    def _connect(connection: Any, _record: object) -> None:
+        (is_reader,) = connection.execute("PRAGMA query_only").fetchone()
+        if not is_reader:
+            connection.execute(f"PRAGMA wal_autocheckpoint = {_PAGES_IN_LOG}")

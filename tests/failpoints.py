@@ -25,12 +25,12 @@ from pathlib import Path
 from random import Random
 
 from tests.client import Client, wait_until
+from tests.databases import OLD_REVISION, make_database
 from tests.program import Line, Program
-from tests.server_process import ROOT, STOP_SECONDS_MAX, ServerProcess
+from tests.server_process import STOP_SECONDS_MAX, ServerProcess
 from tests.stages import PREPARED_BY, STAGES, arm, disarm
 from tests.transfers import ask_url, begin_put, begun_files, status_of
 
-OLD_REVISION = "0002"
 TALKERS = 2
 ROUNDS = 12  # a talker says some things, and waits for the last answer
 SAYS_A_ROUND = 5
@@ -303,28 +303,6 @@ def _schema(path: Path) -> list[tuple[str, ...]]:
         return tables + connection.execute("SELECT version_num FROM alembic_version").fetchall()
 
 
-def make_old_database(path: Path) -> None:
-    """Make a database of an older version, in which something was said."""
-    command = ["-m", "alembic", "-x", f"url=sqlite:///{path}", "upgrade", OLD_REVISION]
-    subprocess.run([sys.executable, *command], cwd=ROOT, check=True, capture_output=True)
-    with closing(sqlite3.connect(path)) as connection, connection:
-        for table, values in {
-            "users": {"id": 1, "name": "veteran", "key": "veteran", "password_hash": "none"},
-            "rooms": {"id": 1, "name": "old", "key": "old", "owner_id": 1},
-            "messages": {"room_id": 1, "user_id": 1, "is_action": 0, "body": "from before"},
-        }.items():
-            columns = connection.execute(f"PRAGMA table_info({table})").fetchall()
-            needed = {
-                name: 0
-                for _, name, _, is_not_null, default, is_key in columns
-                if is_not_null and default is None and not is_key
-            }
-            row = needed | values
-            places = ", ".join("?" * len(row))
-            statement = f"INSERT INTO {table} ({', '.join(row)}) VALUES ({places})"
-            connection.execute(statement, list(row.values()))
-
-
 def main() -> int:
     """Kill as the command line asks, and print a table; return how many stages failed."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -347,7 +325,7 @@ def _kill_often(stage: str, times: int, seed: int) -> str:
     """Kill a server so often, and return what did not hold; nothing when all did."""
     with tempfile.TemporaryDirectory(prefix="greenroom-kills-") as name:
         folder = Path(name)
-        make_old_database(folder / "old.db")
+        make_database(folder / "old.db", OLD_REVISION)
         with Killer(folder, folder / "old.db", seed) as killer:
             for number in range(times):
                 try:

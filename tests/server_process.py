@@ -63,6 +63,20 @@ def manage(folder: Path, *arguments: str, stdin: str = "", **settings: object):
     )
 
 
+def manage_prepared(folder: Path, prepared_by: str, *arguments: str) -> tuple[int, str]:
+    """Run a command of manage.py to its end in a process that is prepared; see tests/prepared.py.
+
+    Returns its exit code, and what it wrote. Only where a process can be forked.
+    """
+    given = {**environment(folder), PREPARED_BY: prepared_by}
+    log_path = folder / "manage.log"
+    with log_path.open("a") as log:
+        process = _origin().start(arguments, given, log)
+    with process.stdout:
+        output = process.stdout.read()
+    return process.wait(STOP_SECONDS_MAX), output + log_path.read_text()
+
+
 class ServerProcess:
     """A server that can be stopped, killed and started again on the same folder and port."""
 

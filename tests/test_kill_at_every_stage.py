@@ -4,14 +4,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.failpoints import Killer, make_old_database
+from tests.databases import OLD_REVISION, make_database
+from tests.failpoints import Killer
 from tests.stages import STAGES
 
 
 @pytest.fixture(scope="module")
 def killer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Killer]:
     folder = tmp_path_factory.mktemp("kills")
-    make_old_database(folder / "old.db")
+    make_database(folder / "old.db", OLD_REVISION)
     with Killer(folder, folder / "old.db", seed=1) as killer:
         yield killer
 

@@ -1,13 +1,15 @@
 """What the disk has kept when the power was cut is opened, and holds what was promised."""
 
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from tests.disk_recorder import sqlite_library
-from tests.power_loss import History, cut_often
+from tests.lossy_disk import cut_often
+from tests.power_loss import SCENES
 
-CUTS = 30
+CUTS = 15  # besides those at changes of names
 
 pytestmark = pytest.mark.skipif(
     sqlite_library() is None, reason="the file functions of Python's SQLite can't be replaced here"
@@ -15,8 +17,9 @@ pytestmark = pytest.mark.skipif(
 
 
 # With `full`, the default, what anybody was shown outlasts a power cut at any moment. With `normal`
-# the newest messages may be missing, but none in between, and the database is whole.
-# `make power-loss` cuts it a thousand times.
-@pytest.mark.parametrize("durability", ["full", "normal"])
-def test_a_power_cut_breaks_no_promise(tmp_path: Path, durability: str) -> None:
-    assert cut_often(History(tmp_path, durability), CUTS, seed=1) == []
+# the newest messages may be missing, but none in between, and the database is whole. What a command
+# writes is there whole, or what was there before is. `make power-loss` cuts it a thousand times.
+@pytest.mark.parametrize("name", SCENES)
+def test_a_power_cut_breaks_no_promise(tmp_path: Path, name: str) -> None:
+    scene = SCENES[name](tmp_path / name)
+    assert cut_often(scene, scene.recording.places(CUTS, Random(1)), seed=1) == []
