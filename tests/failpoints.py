@@ -6,12 +6,12 @@ After each kill the server is started again, and this must hold (--stage WORD: o
   3. What was not acknowledged is stored once at most, and once after its sender has said it again.
   4. A file is there whole, or not at all; what was shown to be there is.
   5. An act and its record are there both, or neither; what was shown is in force.
-  6. A database is of the old version or of the new one, and the next start goes on.
+  6. Of keys, mailboxes and encrypted rooms: see tests/kills_of_encryption.py.
+  7. A database is of the old version or of the new one, and the next start goes on.
 """
 
 import argparse
 import hashlib
-import json
 import shutil
 import signal
 import sqlite3
@@ -26,6 +26,7 @@ from random import Random
 
 from tests.client import Client, wait_until
 from tests.databases import OLD_REVISION, make_database
+from tests.kills_of_encryption import Encryption
 from tests.program import Line, Program
 from tests.server_process import STOP_SECONDS_MAX, ServerProcess
 from tests.stages import PREPARED_BY, STAGES, arm, disarm
@@ -37,7 +38,7 @@ SAYS_A_ROUND = 5
 CHUNK_BYTES = 256 << 10
 FILE_BYTES = 2 * CHUNK_BYTES + 1  # three chunks
 # At which passing a server ends, at most: each stage is passed so often at least.
-PASSINGS_MAX = {"talk": 10, "share": 1, "ban": 1, "migrate": 1}
+PASSINGS_MAX = {"talk": 10, "share": 1, "ban": 1, "encrypt": 1, "migrate": 1}
 PASSINGS_MAX_OF_STAGE = {"upload chunk": 3, "chunk kept": 3, "migration step": 12}
 
 
@@ -59,6 +60,7 @@ class Killer:
             self._tokens[name] = answer["token"]
             program.close()
         self._server.connect().register("watcher").close()
+        self._encryption = Encryption(self._server)
 
     def __enter__(self) -> "Killer":
         return self
@@ -79,6 +81,7 @@ class Killer:
             "talk": self._talk,
             "share": self._share,
             "ban": self._ban,
+            "encrypt": self._encrypt,
             "migrate": self._migrate,
         }
         play[scene](stage, passing)
@@ -89,6 +92,14 @@ class Killer:
         program.name = name
         return program
 
+    def _watch(self, room: str) -> Client:
+        """Enter as a person does; who types at once is not waited for to say what they speak."""
+        watcher = self._server.connect()
+        watcher.type("/login watcher secret", f"/join {room}")
+        watcher.expect(f"Welcome to room {room}!\r\n")
+        watcher.expect_line("Current users: .*")
+        return watcher
+
     def _arm(self, stage: str, passing: int) -> None:
         arm(self._server.folder, stage, passing)
 
@@ -98,8 +109,8 @@ class Killer:
         self._server.start()
 
     def _talk(self, stage: str, passing: int) -> None:
-        server, room = self._server, f"talk{self._kills}"
-        watcher = server.connect().log_in("watcher").join(room)
+        room = f"talk{self._kills}"
+        watcher = self._watch(room)
         listener = self._log_in("listener").join(room)
         talkers = [self._log_in(_talker(n)).join(room) for n in range(TALKERS)]
         watcher.expect(f"{_talker(TALKERS - 1)} has joined the room.\r\n")
@@ -165,7 +176,7 @@ class Killer:
 
     def _share(self, stage: str, passing: int) -> None:
         server, room = self._server, f"share{self._kills}"
-        watcher = server.connect().log_in("watcher").join(room)
+        watcher = self._watch(room)
         data = self._random.randbytes(FILE_BYTES)
         url = ask_url(watcher, f"/send {room}.bin")
         self._arm(stage, passing)
@@ -196,7 +207,7 @@ class Killer:
         server, room = self._server, f"ban{self._kills}"
         owner = self._log_in(_talker(0)).join(room)
         guest = self._log_in("guest").join(room)
-        watcher = server.connect().log_in("watcher").join(room)
+        watcher = self._watch(room)
         owner.catch_up()
         self._arm(stage, passing)
         owner.ask("ban", user="guest", reason="why not")
@@ -216,6 +227,9 @@ class Killer:
             back.call("join", room=room)
             was_told = [b"banned" in bytes(each.everything) for each in (owner, guest, watcher)]
             assert not any(was_told), "a ban was shown that is none"
+
+    def _encrypt(self, stage: str, passing: int) -> None:
+        self._encryption.kill(lambda: self._arm(stage, passing), self._start_again)
 
     def _migrate(self, stage: str, passing: int) -> None:
         server = ServerProcess(self._folder / f"migrate{self._kills}", prepared_by=PREPARED_BY)
@@ -265,17 +279,13 @@ def _whole_lines(client: Client) -> list[str]:
     return whole.splitlines()
 
 
-def _lines(client: Program) -> list[Line]:
-    return [json.loads(line) for line in _whole_lines(client)]
-
-
 def _events(client: Program) -> list[Line]:
-    return [line for line in _lines(client) if line.get("event") == "message"]
+    return [line for line in client.lines if line.get("event") == "message"]
 
 
 def _acknowledged(talker: Program) -> dict[str, int]:
     """Return what a talker said that was answered, with the ids."""
-    answered = {line["id"]: line for line in _lines(talker) if "event" not in line}
+    answered = {line["id"]: line for line in talker.lines if "event" not in line}
     return {
         request["body"]: answered[number]["message_id"]
         for number, request in talker.requests.items()

@@ -15,7 +15,7 @@ from typing import Protocol
 from tests.disk_recorder import RECORD, Step, read_record
 
 SECTOR_BYTES = 512
-_CUTS_A_NAME = 3
+_CUTS_A_NAME = 2
 _CUTS_AT_THE_END = 8
 _NAMES_CHANGE = ("mkdir", "create", "link", "rename", "unlink")
 

@@ -128,6 +128,12 @@ class Program(Client):
         """Check that nothing came but the answer to a question that is asked now."""
         assert self.catch_up() == []
 
+    @property
+    def lines(self) -> list[Line]:
+        """All whole lines that ever came."""
+        whole, _, _ = bytes(self.everything).rpartition(b"\n")
+        return [json.loads(line) for line in whole.splitlines()]
+
     def receive_end(self) -> bytes:
         """See Client."""
         data = super().receive_end()

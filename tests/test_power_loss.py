@@ -9,7 +9,7 @@ from tests.disk_recorder import sqlite_library
 from tests.lossy_disk import cut_often
 from tests.power_loss import SCENES
 
-CUTS = 15  # besides those at changes of names
+CUTS = 10  # besides those at changes of names
 
 pytestmark = pytest.mark.skipif(
     sqlite_library() is None, reason="the file functions of Python's SQLite can't be replaced here"
