@@ -46,10 +46,10 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from app.chat.devices import Devices
-    from app.chat.session import Clock, Device, Session
+    from app.chat.session import Clock, Session
     from app.device_operations import OfferedKey
     from app.store.database import Database
-    from app.store.devices import Address
+    from app.store.devices import Address, KnownDevice
 
 
 class DeviceKeys:
@@ -134,7 +134,10 @@ def _failure(claim: Claim | None, *, is_too_often: bool) -> Code | None:
 
 
 def _check_keys(
-    session: Session, device: Device, keys: Iterable[OfferedKey], fallback: OfferedKey | None
+    session: Session,
+    device: KnownDevice,
+    keys: Iterable[OfferedKey],
+    fallback: OfferedKey | None,
 ) -> None:
     """Look at what a device signed, a few at a time: others get turns. Switches. Raises Refusal."""
     for number, key in enumerate(keys, 1):
@@ -145,7 +148,9 @@ def _check_keys(
         _check_key(session, device, fallback, Kind.FALLBACK_KEY, FALLBACK)
 
 
-def _check_key(session: Session, device: Device, key: OfferedKey, kind: Kind, prefix: str) -> None:
+def _check_key(
+    session: Session, device: KnownDevice, key: OfferedKey, kind: Kind, prefix: str
+) -> None:
     said = Signed(payload=key.payload, sig=key.sig)
     offered = read_own(session, OneTimeKeyPayload, said)
     if (offered.device, offered.kid) != (device.device_id, key.kid):

@@ -15,7 +15,6 @@ import gevent
 
 from app import device_events, device_operations
 from app.chat.limits import Throttle
-from app.chat.session import Device
 from app.errors import BadLine, BadNameError, NotPossible, Refusal, Unavailable
 from app.names import parse_name
 from app.records import UserDevices
@@ -83,7 +82,7 @@ class Devices:
             revocations = self._revocations
             known = self._find_or_put(session, described, said)
         session.check_is_here()
-        session.device = Device(*known)
+        session.device = known
         session.client.show(device_events.DeviceKnown())
 
     def _find_or_put(self, session: Session, described: DevicePayload, said: Signed) -> KnownDevice:

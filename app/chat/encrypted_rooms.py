@@ -34,9 +34,8 @@ class _Encryption(WrittenEntry):
 
     def __init__(self, session: Session, room: Room, now: int) -> None:
         super().__init__(session)
-        members = {user.id: parse_name(user.name).key for user in room.present}
         self.room = room
-        self.roster = Roster(0, 1, members)
+        self.roster = Roster(0, 1, _those_present(room))
         self.act = audit.Act(now, session.speaker.name, "encrypt", "", room.name, "")
 
     def write(self, connection: Connection) -> None:
@@ -65,8 +64,7 @@ class EncryptedRooms:
         room = session.room_or_refuse(command.room)
         with self._rooms.deciding(room):
             session.check_is_here()
-            if session.rooms.get(room.key) is not room:
-                raise NotPossible(f"you are not in {room.name} any more", code="no_room")
+            session.check_is_in(room)
             user = session.speaker
             if room.role_of(user.id, is_admin=user.is_admin) not in ("owner", "admin"):
                 raise Forbidden(
@@ -99,7 +97,7 @@ class EncryptedRooms:
             if roster is not None:
                 members, rev, e2ee_from = roster.members.values(), roster.rev, roster.e2ee_from
             else:
-                members = {each.id: parse_name(each.name).key for each in room.present}.values()
+                members = _those_present(room).values()
                 rev = e2ee_from = 0
         session.client.show_at_leisure(
             events.RosterShown(room.name, rev, roster is not None, e2ee_from, sorted(members))
@@ -108,3 +106,8 @@ class EncryptedRooms:
     def _room_meant(self, session: Session, name: str) -> Room:
         """Return a room, whether the session is in it or not; its only one, if none is named."""
         return self._rooms.open(parse_name(name), None) if name else session.room_or_refuse()
+
+
+def _those_present(room: Room) -> dict[int, str]:
+    """Return who is in a room as a roster has them: the keys of their names, by their ids."""
+    return {user.id: parse_name(user.name).key for user in room.present}

@@ -19,8 +19,7 @@ from app.store.messages import NewMessage
 if TYPE_CHECKING:
     from app.chat.delivery import Delivery
     from app.chat.room import Room
-    from app.chat.session import Clock, Device, Session
-    from app.shapes import Enc
+    from app.chat.session import Clock, Session
     from app.store.database import Database
 
 
@@ -59,22 +58,6 @@ def check_content(command: commands.Say | commands.Tell) -> None:
     """Check that a program gave something to say: text, or what a device encrypted."""
     if bool(command.body) == (command.enc is not None):
         raise BadLine("say something: a body, or an enc", code="bad_arguments")
-
-
-def encrypted_message(
-    room_id: int | None,
-    recipient_id: int | None,
-    user_id: int,
-    enc: Enc,
-    now: int,
-    txn: str,
-    device: Device,
-) -> NewMessage:
-    """Return what is stored of a message that a device encrypted."""
-    body = enc.model_dump_json()
-    return NewMessage(
-        room_id, recipient_id, user_id, False, body, now, txn or None, device.device_id
-    )
 
 
 class Messages:
@@ -135,8 +118,9 @@ class Messages:
         if command.if_rev != roster.rev:
             self._answer_retry(session, room, command.txn)
             return
-        said = events.SaidEncrypted(room.name, user.name, device.device_id, enc, now)
-        message = encrypted_message(room.id, None, user.id, enc, now, command.txn, device)
+        body, txn, device_id = enc.model_dump_json(), command.txn or None, device.device_id
+        said = events.SaidEncrypted(room.name, user.name, device_id, enc, now)
+        message = NewMessage(room.id, None, user.id, False, body, now, txn, device_id)
         self._journal.append(_SaidInRoom(session, room, said, message))
 
     def _answer_retry(self, session: Session, room: Room, txn: str) -> None:
@@ -181,8 +165,7 @@ class Messages:
         goes_on = command.after is not None and command.before is None
         limits = store.Page(room.id, after_id, before_id, length, goes_on, REPLAY_BYTES_MAX)
         found = self._read(limits)
-        if session.rooms.get(room.key) is not room:  # it was sent out while that was read
-            raise NotPossible(f"you are not in {room.name} any more", code="no_room")
+        session.check_is_in(room)  # still: it may have been sent out while that was read
         if goes_on:
             page = first_that_fit(found[: command.count])
         else:

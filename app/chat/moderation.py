@@ -199,8 +199,8 @@ class Moderation:
         room = self._rooms.room_of(session, room_name)
         with self._rooms.deciding(room):
             session.check_is_here()
-            if not session.is_operator and session.rooms.get(room.key) is not room:
-                raise NotPossible(f"you are not in {room.name} any more", code="no_room")
+            if not session.is_operator:
+                session.check_is_in(room)
             yield room
 
     @contextmanager
@@ -225,8 +225,7 @@ class Moderation:
             if kind == "ban":
                 store.remove_moderator(connection, room.id, target.id)
 
-        is_ban = kind == "ban"
-        both = self._rosters.removing(room, target.id, change) if is_ban else change
+        both = self._rosters.removing(room, target.id, change) if kind == "ban" else change
         self._write(case, kind, reason, both)
         room.sanctions[kind][target.id] = records.Sanction(target.name, case.by.name, reason, until)
 

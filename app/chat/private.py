@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from app import commands, events
 from app.chat.accounts import Accounts
 from app.chat.journal import Journal, SaidEntry
-from app.chat.messages import check_content, encrypted_message
+from app.chat.messages import check_content
 from app.errors import NotPossible
 from app.names import harmless
 from app.settings import MAILBOX_PAGE
@@ -68,18 +68,18 @@ class Private:
         check_content(command)
         recipient = self._accounts.find(command.user)
         self._journal.wait_for_room()
-        user, now, body, txn = session.speaker, self._clock(), harmless(command.body), command.txn
+        user, now, txn = session.speaker, self._clock(), command.txn or None
         session.check_may_speak(now)
         said: events.PrivateMessage
         if command.enc is not None:
-            device, enc = session.device_or_refuse, command.enc
-            said = events.PrivatelySaidEncrypted(
-                user.name, recipient.name, device.device_id, enc, now
-            )
-            message = encrypted_message(None, recipient.id, user.id, enc, now, txn, device)
+            device_id, enc = session.device_or_refuse.device_id, command.enc
+            said = events.PrivatelySaidEncrypted(user.name, recipient.name, device_id, enc, now)
+            body = enc.model_dump_json()
+            message = NewMessage(None, recipient.id, user.id, False, body, now, txn, device_id)
         else:
+            body = harmless(command.body)
             said = events.PrivatelySaid(user.name, recipient.name, body, now)
-            message = NewMessage(None, recipient.id, user.id, False, body, now, txn or None)
+            message = NewMessage(None, recipient.id, user.id, False, body, now, txn)
         self._journal.append(_SaidPrivately(session, self, said, message))
 
     def release(self, entry: _SaidPrivately, delivery: Delivery) -> None:

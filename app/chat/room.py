@@ -99,7 +99,7 @@ class Room:
 
     def check_takes_plaintext(self) -> None:
         """Raise Forbidden when the room is encrypted."""
-        if self.roster is not None or self.is_being_encrypted:
+        if self.is_encrypted:
             raise Forbidden(
                 f"{self.name} is encrypted; open it with: manage.py chat", code="e2ee_required"
             )

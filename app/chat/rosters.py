@@ -47,18 +47,19 @@ class Rosters:
         Switches, unless they do already. Raises Refusal.
         """
         user = session.speaker
-        room.check_may_enter(user, self._clock())
-        session.check_is_here()
+        self._check_may_enter(session, room)
         while room.lacks(user):
             with room.deciding:
-                room.check_may_enter(user, self._clock())  # again: it had to wait for its turn
-                session.check_is_here()
+                self._check_may_enter(session, room)  # again: it had to wait for its turn
                 if room.lacks(user):
                     self._check_rate(room, user)
                     self._database.write(lambda each: store.add(each, room.id, user.id))
                     self._add(session, room)
-            room.check_may_enter(user, self._clock())  # again: that may have switched
-            session.check_is_here()
+            self._check_may_enter(session, room)  # again: that may have switched
+
+    def _check_may_enter(self, session: Session, room: Room) -> None:
+        room.check_may_enter(session.speaker, self._clock())
+        session.check_is_here()
 
     def _check_rate(self, room: Room, user: User) -> None:
         """Count an entry. Raises Unavailable when there are too many: nobody else could talk."""

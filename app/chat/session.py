@@ -6,7 +6,7 @@ A `Session` is one login at work; a `User` is the account behind one or several 
 from __future__ import annotations
 
 from collections.abc import Callable, Set
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from gevent.event import Event as Signal
 
@@ -19,6 +19,7 @@ from app.store import audit
 
 if TYPE_CHECKING:
     from app.chat.room import Room
+    from app.store.devices import KnownDevice
 
 Render = Callable[[Event], bytes]
 Send = Callable[[bytes], bool]
@@ -114,14 +115,6 @@ OPERATOR = User(0, audit.OPERATOR, set())
 OPERATOR.is_admin = True
 
 
-class Device(NamedTuple):
-    """A device of a user's, which has keys to encrypt with: its row, and what others call it."""
-
-    id: int
-    device_id: str
-    ed25519: str
-
-
 class Session:
     """One client, from connect to close; `user` is None until somebody logs in on it."""
 
@@ -145,7 +138,7 @@ class Session:
         self.client = client
         self.number = number  # by which admins tell sessions apart
         self.user: User | None = None
-        self.device: Device | None = None  # for which it speaks, once it has said so
+        self.device: KnownDevice | None = None  # for which it speaks, once it has said so
         # Keys of the users whose devices it has asked for; None stands for everybody.
         self.watched: Set[str] | None = frozenset()
         self.rooms: dict[str, Room] = {}  # where it speaks, by key
@@ -179,7 +172,7 @@ class Session:
         return self.user
 
     @property
-    def device_or_refuse(self) -> Device:
+    def device_or_refuse(self) -> KnownDevice:
         """The device that the session speaks for. Raises NotPossible when there is none."""
         if self.device is None:
             raise no_device()
@@ -189,6 +182,11 @@ class Session:
         """Raise NotPossible when it was ended meanwhile: of what it asked, nothing happens."""
         if self.client.is_closing:
             raise NotPossible("you were sent away meanwhile", code="sent_out")
+
+    def check_is_in(self, room: Room) -> None:
+        """Raise NotPossible when it is not in that room any more: it had to wait for something."""
+        if self.rooms.get(room.key) is not room:
+            raise NotPossible(f"you are not in {room.name} any more", code="no_room")
 
     def check_is_admin(self) -> None:
         """Raise Refusal when it was ended meanwhile, or its user is no admin any more."""

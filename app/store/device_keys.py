@@ -6,11 +6,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from app.device_operations import OfferedKey
-from app.settings import (
-    CLAIMED_KEY_DAYS,
-    ONE_TIME_KEYS_A_DEVICE_MAX,
-    REMOVED_AT_ONCE,
-)
+from app.settings import CLAIMED_KEY_DAYS, ONE_TIME_KEYS_A_DEVICE_MAX, REMOVED_AT_ONCE
 from app.signed import Signed
 from app.store import devices
 from app.store.devices import Address, DeviceRow
@@ -112,7 +108,7 @@ def _claim_one_time_keys(
     )
     claimed = OneTimeKey.id.in_(connection.scalars(oldest).all())
     query = select(OneTimeKey.device_id, OneTimeKey.payload, OneTimeKey.sig).where(claimed)
-    keys = {row: _signed(*said) for row, *said in connection.execute(query)}
+    keys = {row: devices.signed(*said) for row, *said in connection.execute(query)}
     connection.execute(update(OneTimeKey).where(claimed).values(claimed_at=now))
     return keys
 
@@ -120,13 +116,9 @@ def _claim_one_time_keys(
 def _claim_fallbacks(connection: Connection, rows: Collection[int]) -> dict[int, Signed]:
     claimed = FallbackKey.device_id.in_(rows)
     query = select(FallbackKey.device_id, FallbackKey.payload, FallbackKey.sig).where(claimed)
-    keys = {row: _signed(*said) for row, *said in connection.execute(query)}
+    keys = {row: devices.signed(*said) for row, *said in connection.execute(query)}
     connection.execute(update(FallbackKey).where(claimed).values(is_used=True))
     return keys
-
-
-def _signed(payload: str, sig: str) -> Signed:
-    return Signed.model_construct(payload=payload, sig=sig)  # it was looked at when it came
 
 
 def forget_some(connection: Connection, now: int) -> bool:

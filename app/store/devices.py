@@ -38,7 +38,7 @@ class TooManyDevicesError(Exception):
 
 
 class KnownDevice(NamedTuple):
-    """A device that is not revoked."""
+    """A device for which a session may speak: its row, what others call it, and its key."""
 
     id: int
     device_id: str
@@ -165,6 +165,11 @@ def active(connection: Connection, addresses: Iterable[Address]) -> Mapping[Addr
     }
 
 
+def signed(payload: str, sig: str) -> Signed:
+    """Return what a row has of what was signed: it was looked at when it came."""
+    return Signed.model_construct(payload=payload, sig=sig)
+
+
 # Lists of devices.
 
 
@@ -259,7 +264,7 @@ def of_users(
             newest, (newest.c.user_id == Manifest.user_id) & (newest.c.seq == Manifest.seq)
         )
     )
-    lists = {row.user_id: _signed(row.payload, row.sig) for row in manifests}
+    lists = {row.user_id: signed(row.payload, row.sig) for row in manifests}
     devices: dict[int, list[Signed]] = {}
     query = select(Device.user_id, Device.payload, Device.sig).where(
         Device.user_id.in_(names),
@@ -267,15 +272,11 @@ def of_users(
         _IS_ACTIVE,
     )
     for row in connection.execute(query.order_by(Device.id)):
-        devices.setdefault(row.user_id, []).append(_signed(row.payload, row.sig))
+        devices.setdefault(row.user_id, []).append(signed(row.payload, row.sig))
     return {
         key: UserDevices(lists.get(user_id), devices.get(user_id, []))
         for user_id, key in names.items()
     }
-
-
-def _signed(payload: str, sig: str) -> Signed:
-    return Signed.model_construct(payload=payload, sig=sig)  # it was looked at when it came
 
 
 def changes(connection: Connection, since: int | None) -> tuple[Sequence[str], int] | None:
