@@ -19,15 +19,13 @@ from collections import Counter, defaultdict
 from multiprocessing.connection import Connection
 from pathlib import Path
 from random import Random
-from typing import Any
 
 from vodozemac import MegolmMessage
 
-from app.client import CallRefused, Client
-from app.encryption import Device, KeyStore, ServerRefused, received, run
-from app.encryption.flows import Flow, Json
+from app.encryption import received
+from app.encryption.flows import Json
 from app.times import now
-from tests.encryption.fakes import CHEAP, PASSPHRASE
+from tests.encrypting import Machine
 from tests.server_process import ServerProcess
 
 ROOM = "den"
@@ -38,27 +36,12 @@ SETTINGS = {"MESSAGE_RATE": "0", "LOGIN_ATTEMPTS": "0"}
 _PROCESSES = multiprocessing.get_context("forkserver")  # with all of this loaded: it starts at once
 
 
-class Talker:
-    """A user with a device, on a connection."""
+class Talker(Machine):
+    """A user with a device, in the room."""
 
     def __init__(self, port: int, user: str, folder: Path) -> None:
-        self.store = KeyStore(folder / f"{user}.db", PASSPHRASE, CHEAP)
-        self.device = Device(self.store, user)
-        self.client = Client(f"127.0.0.1:{port}", name=user, password="secret", register=True)
+        super().__init__(port, user, folder / f"{user}.db")
         self.client.join(ROOM)
-
-    def close(self) -> None:
-        self.client.close()
-        self.store.close()
-
-    def do(self, flow: Flow[Any]) -> Any:
-        return run(flow, self.ask)
-
-    def ask(self, op: str, fields: Json) -> Json:
-        try:
-            return self.client.call(op, **fields)
-        except CallRefused as refusal:
-            raise ServerRefused(refusal.code, str(refusal)) from refusal
 
     def fetch(self) -> None:
         """Empty the mailbox."""
@@ -216,7 +199,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
-    _PROCESSES.set_forkserver_preload(["tests.encryption.fakes", "app.client"])
+    _PROCESSES.set_forkserver_preload(["tests.encrypting"])
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         wrong = kill(given.kills, given.seed, Path(folder))

@@ -73,24 +73,24 @@ NOT_IN_A_CONVERSATION = {
     "there is no such room any more": "tests/test_rooms.py",
     "too many files are under way; try again in a minute": "tests/test_attacks_files.py",
     "this session speaks for device abcdefgh; log in anew to speak for another": (
-        "tests/test_e2ee_keys.py"
+        "tests/test_device_keys.py"
     ),
     "another device has that id or one of those keys, or it was revoked; begin as a new device": (
-        "tests/test_e2ee_keys.py"
+        "tests/test_device_keys.py"
     ),
     "another list of your devices was published meanwhile; look at it first": (
-        "tests/test_e2ee_keys.py"
+        "tests/test_device_keys.py"
     ),
     "the payload has not the form of docs/encryption.md, or is not your own": (
-        "tests/test_e2ee_mail.py"
+        "tests/test_device_mail.py"
     ),
-    "the signature is not one of that key over that payload": "tests/test_e2ee_mail.py",
-    "another key is known under one of those ids; make new keys": "tests/test_e2ee_keys.py",
+    "the signature is not one of that key over that payload": "tests/test_device_mail.py",
+    "another key is known under one of those ids; make new keys": "tests/test_device_keys.py",
     "what changed since then is not known any more; ask for everybody anew": (
-        "tests/test_e2ee_keys.py"
+        "tests/test_device_keys.py"
     ),
-    "you ask that too often; try again later": "tests/test_e2ee_keys.py",
-    "bodies may have 32768 characters together; send fewer at once": "tests/test_e2ee_mail.py",
+    "you ask that too often; try again later": "tests/test_device_keys.py",
+    "bodies may have 32768 characters together; send fewer at once": "tests/test_device_mail.py",
 }
 
 AT = 1_795_356_120_000  # 2026-11-22 14:02 UTC

@@ -1,31 +1,16 @@
 """Three people whose devices encrypt, at a real server: what they read, and what it has of it."""
 
 import json
-import queue
-import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from app.client import CallRefused, Client
-from app.encryption import (
-    Device,
-    FileOpener,
-    FileSealer,
-    KeyStore,
-    Notice,
-    ServerRefused,
-    Shown,
-    received,
-    run,
-)
-from app.encryption.flows import Flow, Json
-from tests.client import WAIT_SECONDS_MAX
+from app.encryption import FileOpener, FileSealer, received, run
+from app.encryption.flows import Json
+from app.times import now
+from tests.encrypting import Machine
 from tests.encryption.conftest import in_a_hurry as in_a_hurry
-from tests.encryption.fakes import CHEAP, PASSPHRASE
 from tests.server_process import ServerProcess
 from tests.transfers import request
 
@@ -35,70 +20,11 @@ MARKERS = [f"MarkerOfMessage{number}" for number in range(6)]
 FILE, FILE_NAME = b"MarkerOfContent" * 9, "MarkerOfName.txt"
 
 
-class Person:
-    """A person whose client encrypts. `shown` and `notices` are what they see, in order."""
-
-    def __init__(self, server: ServerProcess, name: str, folder: Path) -> None:
-        address = f"127.0.0.1:{server.port}"
-        self.name = name
-        self.client = Client(address, name=name, password="secret", register=True)
-        self._events: queue.SimpleQueue[Json] = queue.SimpleQueue()
-        threading.Thread(target=self._listen, daemon=True).start()
-        self._store = KeyStore(folder / f"{name}.db", PASSPHRASE, CHEAP)
-        self.device = Device(self._store, name)
-        self.shown: list[Shown] = []
-        self.notices: list[Notice] = []
-        self.do(self.device.start(_now()))
-
-    def _listen(self) -> None:
-        for event in self.client.events():
-            self._events.put(event)
-
-    def _ask(self, op: str, fields: Json) -> Json:
-        try:
-            return self.client.call(op, **fields)
-        except CallRefused as refusal:
-            raise ServerRefused(refusal.code, str(refusal)) from refusal
-
-    def do(self, flow: Flow[Any]) -> Any:
-        try:
-            return run(flow, self._ask)
-        finally:
-            for each in self.device.notices.take():
-                (self.shown if isinstance(each, Shown) else self.notices).append(each)
-
-    def see(self, is_enough: Callable[[], object]) -> None:
-        """Take in what the server tells, until that is enough."""
-        while not is_enough():
-            event = self._events.get(timeout=WAIT_SECONDS_MAX)
-            if event["event"] in ("message", "private"):
-                self.shown += self.device.read([received(event, self.name)])
-            elif self.device.pushed(event):
-                self.do(self.device.attend(_now()))
+class Person(Machine):
+    """Whoever says something."""
 
     def say(self, body: str, room: str = "den") -> int:
-        return self.do(self.device.say(room, body, _now()))["message_id"]
-
-    @property
-    def texts(self) -> list[str]:
-        """What was read."""
-        return [shown.body for shown in self.shown if shown.refusal is None]
-
-    @property
-    def closed(self) -> set[int]:
-        """Which messages could not be read when they came."""
-        return {shown.id for shown in self.shown if shown.refusal is not None}
-
-    def reads(self, body: str) -> None:
-        self.see(lambda: body in self.texts)
-
-    def leave(self) -> None:
-        self.client.close()
-        self._store.close()
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000_000
+        return self.do(self.device.say(room, body, now()))["message_id"]
 
 
 @pytest.fixture
@@ -107,12 +33,12 @@ def new_person(server: ServerProcess, tmp_path: Path) -> Iterator[Callable[[str]
     people: list[Person] = []
 
     def make(name: str) -> Person:
-        people.append(Person(server, name, tmp_path))
-        return people[-1]
+        people.append(Person(server.port, name, tmp_path / f"{name}.db"))
+        return people[-1].start()
 
     yield make
     for person in people:
-        person.leave()
+        person.close()
 
 
 def _files(folder: Path) -> bytes:
@@ -137,7 +63,7 @@ def test_a_conversation(server: ServerProcess, new_person, tmp_path: Path) -> No
     carol.client.join("den")
     alice.see(lambda: not alice.device._rosters.find("den"))
     before_she_is_accepted = alice.say(MARKERS[2])
-    assert "member_waits" in [notice.code for notice in alice.notices]
+    assert "member_waits" in alice.codes
     bob.reads(MARKERS[2])
     carol.see(lambda: before_she_is_accepted in carol.closed)
     alice.do(alice.device.accept("den", ["carol"]))
@@ -145,7 +71,7 @@ def test_a_conversation(server: ServerProcess, new_person, tmp_path: Path) -> No
     carol.reads(MARKERS[3])
     assert carol.texts == [MARKERS[3]]
 
-    alice.do(alice.device.say_privately("bob", MARKERS[4], _now()))
+    alice.do(alice.device.say_privately("bob", MARKERS[4], now()))
     bob.reads(MARKERS[4])
     alice.reads(MARKERS[4])
 
@@ -184,7 +110,7 @@ def _share(server: ServerProcess, person: Person) -> None:
     shared = request(server, "PUT", offer["url"], sealed)
     number = int(shared.body.split()[2].rstrip(b":"))
     reference = sealer.reference(number, FILE_NAME, "text/plain")
-    person.do(person.device.say_file("den", reference, _now()))
+    person.do(person.device.say_file("den", reference, now()))
 
 
 # What was said and not answered is said again under its txn, also when somebody came meanwhile: it
@@ -198,13 +124,13 @@ def test_a_lost_answer(server: ServerProcess, new_person) -> None:
     emil.reads("first")
 
     def lose(op: str, fields: Json) -> Json:
-        Person._ask(dora, op, fields)
+        dora.ask(op, fields)
         raise ConnectionError("nobody knows what was answered")
 
     with pytest.raises(ConnectionError):
-        run(dora.device.say("hut", "second", _now()), lose)
+        run(dora.device.say("hut", "second", now()), lose)
     new_person("fred").client.join("hut")
-    dora.do(dora.device.start(_now()))
+    dora.do(dora.device.start(now()))
     dora.say("third", "hut")
     emil.reads("third")
     assert emil.texts == ["first", "second", "third"]

@@ -6,68 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from app.client import CallRefused, Client
-from app.encryption import Device, KeyStore, ServerRefused, run
-from app.encryption.flows import Flow, Json
-from tests.encryption.fakes import CHEAP, PASSPHRASE
+from app.encryption import ServerRefused
+from app.times import now
+from tests.encrypting import Machine
 from tests.server_process import ServerProcess
 
 SERVER_SETTINGS = {"message_rate": "0"}
-NOW = 1_800_000_000_000
-
-
-class Machine:
-    """A person at a client, with a connection and the keys of one device."""
-
-    def __init__(self, server: ServerProcess, path: Path, user: str) -> None:
-        self._server = server
-        self._path = path
-        self._user = user
-        self.codes: list[str] = []  # of what the person was told
-        self.come()
-
-    def come(self) -> None:
-        """Connect, log in, and open the keys."""
-        self.client = Client(
-            f"127.0.0.1:{self._server.port}", name=self._user, password="secret", register=True
-        )
-        self._events = self.client.events()
-        self.store = KeyStore(self._path, PASSPHRASE, CHEAP)
-        self.device = Device(self.store, self._user)
-
-    def start(self) -> "Machine":
-        """Do what is to be done after a login; returns itself."""
-        self.do(self.device.start(NOW))
-        return self
-
-    def close(self) -> None:
-        self.client.close()
-        self.store.close()
-
-    @property
-    def id(self) -> str:
-        return self.device.me.device
-
-    def do(self, flow: Flow) -> object:
-        try:
-            return run(flow, self._ask)
-        finally:
-            self.codes += [notice.code for notice in self.device.notices.take()]
-
-    def _ask(self, op: str, fields: Json) -> Json:
-        try:
-            return self.client.call(op, **fields)
-        except CallRefused as refusal:
-            raise ServerRefused(refusal.code, str(refusal)) from refusal
-
-    def attend_to(self, *names: str) -> None:
-        """Do what pushes give us to do, until all of these came."""
-        wanted = set(names)
-        while wanted:
-            event = next(self._events)
-            wanted.discard(event["event"])
-            self.device.pushed(event)
-        self.do(self.device.attend(NOW))
 
 
 @pytest.fixture
@@ -75,7 +19,7 @@ def new_machine(server: ServerProcess, tmp_path: Path) -> Iterator[Callable[...,
     machines = []
 
     def make(user: str, name: str = "keys") -> Machine:
-        machines.append(Machine(server, tmp_path / user / f"{name}.db", user))
+        machines.append(Machine(server.port, user, tmp_path / user / f"{name}.db"))
         return machines[-1].start()
 
     yield make
@@ -90,14 +34,13 @@ def test_devices_of_one_user(new_machine, new_name) -> None:
     laptop, phone = new_machine(user), new_machine(user, "phone")
     assert (laptop.device.is_approved, phone.device.is_approved) == (True, False)
     assert phone.codes == ["not_approved"]
-    laptop.do(laptop.device.approve(phone.id, phone.device.code, NOW))
-    phone.attend_to("keys_changed", "td")
-    assert phone.device.is_approved
+    laptop.do(laptop.device.approve(phone.id, phone.device.code, now()))
+    phone.see(lambda: phone.device.is_approved)
     assert phone.codes[-1] == "approved"
     assert [approved for _, approved in phone.do(phone.device.devices())] == [True, True]
     laptop.do(laptop.device.revoke(phone.id))
-    phone.attend_to("keys_changed")
-    assert (phone.device.is_approved, phone.codes[-1]) == (False, "not_approved")
+    phone.see(lambda: not phone.device.is_approved)
+    assert phone.codes[-1] == "not_approved"
     assert [approved for _, approved in laptop.do(laptop.device.devices())] == [True]
     with pytest.raises(ServerRefused) as refused:
         phone.start()
@@ -110,17 +53,17 @@ def test_devices_of_two_users(new_machine, new_name) -> None:
     alice, bob = new_machine(new_name("alice")), new_machine(new_name("bob"))
     names = alice.device.me.user, bob.device.me.user
     bob.close()
-    alice.do(alice.device.verify(names[1], NOW))
+    alice.do(alice.device.verify(names[1], now()))
     bob.come()
     bob.start()
     assert bob.codes[-1] == "verify_asked"
-    bob.do(bob.device.verify(names[0], NOW))
+    bob.do(bob.device.verify(names[0], now()))
     for machine in (alice, bob, alice):
-        machine.attend_to("td")
+        machine.hear("td")
     for machine, other in ((alice, names[1]), (bob, names[0])):
-        machine.do(machine.device.confirm(other, NOW, is_same=True))
+        machine.do(machine.device.confirm(other, now(), is_same=True))
     for machine in (alice, bob):
-        machine.attend_to("td")
+        machine.hear("td")
     assert (alice.device.mark(names[1]), bob.device.mark(names[0])) == ("✓", "✓")
     digits = [
         machine.do(machine.device.fingerprint(other))
@@ -147,5 +90,5 @@ def test_keys_are_made_good(server: ServerProcess, new_machine, new_name) -> Non
     for claimer in claimers:
         for _ in range(full // 2 - 4):
             claimer.client.call("keys.claim", targets=[target])
-    alice.attend_to("keys_low")
+    alice.hear("keys_low")
     assert keys() == full
