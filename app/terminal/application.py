@@ -19,7 +19,7 @@ from prompt_toolkit.output import Output
 
 from app.client import CallRefused, Client, ConnectionLost
 from app.errors import BadLine
-from app.terminal import phrases
+from app.terminal import phrases, trust
 from app.terminal.files import Files
 from app.terminal.model import Model, Room
 from app.terminal.phrases import Json
@@ -36,8 +36,6 @@ HISTORY_PAGE_MESSAGES = 200  # fetched when somebody pages up to the top
 _REFUSALS = (BadLine, CanNotDo, CallRefused, TransferFailed, OSError)  # ConnectionLost among them
 _COME_BACK = {"say", "me"}  # as events, which show that they are stored
 _NO_LIBRARY = "what is encrypted needs a library: .venv/bin/pip install vodozemac"
-
-_ABOUT_KEYS = ("encrypt", "members", "fingerprint", "verify", "trust", "devices", "device", "keys")
 
 _Answerer = Callable[[Request, Room], Awaitable[None]]
 
@@ -81,7 +79,7 @@ class Terminal:
             "me": self._say,
             "msg": self._tell,
             "unlock": self._unlock,
-            **dict.fromkeys(_ABOUT_KEYS, self._manage_keys),
+            **dict.fromkeys(trust.COMMANDS, self._manage_keys),
         }
 
     async def run(self) -> None:

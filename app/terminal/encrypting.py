@@ -94,11 +94,15 @@ class Encryption:
         self._worker.submit(self._keys.close)
         self._worker.shutdown()
 
+    def check_is_open(self) -> None:
+        """Raise CanNotDo, which says why, when there are no keys to write with."""
+        if not self.is_open:
+            raise CanNotDo(self._end or _LOCKED)
+
     @property
     def _open_device(self) -> Device:
-        if self._device is None or self._end:
-            raise CanNotDo(self._end or _LOCKED)
-        return self._device
+        self.check_is_open()
+        return cast(Device, self._device)
 
     # Asking the server.
 
@@ -199,7 +203,7 @@ class Encryption:
             return await self.drive(lambda device, _: device.is_private_to(user))
         seen = await self._work(self._keys.seen_encrypted)
         if not seen.isdisjoint({room_key_of(user), self.private_room(user)}):
-            raise CanNotDo(self._end or _LOCKED)
+            self.check_is_open()
         return False
 
     async def say_privately(self, user: str, body: str) -> Json:

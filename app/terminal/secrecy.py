@@ -254,9 +254,10 @@ class Secrecy:
             is_encrypted = await self._encryption.is_private_to(whom["user"])
         else:
             is_encrypted = await self.is_encrypted(room)
-        if is_encrypted and not self._encryption.is_open:
-            raise CanNotDo("your keys are not open; type /unlock")
-        return self._files.send(path, whom) if is_encrypted else None
+        if not is_encrypted:
+            return None
+        self._encryption.check_is_open()
+        return self._files.send(path, whom)
 
     def getting(self, request: Request) -> Awaitable[str] | None:
         """Return what fetches a file that an encrypted message told of; None for any other."""

@@ -1,13 +1,17 @@
 """The commands about keys, devices and people: what is asked of the device, and what is told."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from app.encryption import Device, Roster
-from app.terminal.encrypting import Encryption
 from app.terminal.typed import CanNotDo, Request
+
+if TYPE_CHECKING:
+    from app.encryption import Device, Roster
+    from app.terminal.encrypting import Encryption  # it needs a library that there may not be
 
 _Fields = Mapping[str, Any]
 _Answer = Awaitable[list[str]]
@@ -108,7 +112,7 @@ async def keys(encryption: Encryption, fields: _Fields, room: str) -> list[str]:
     return [f"{path} has the keys to all that you can read. Carry it over, then remove it."]
 
 
-_COMMANDS: Mapping[str, Callable[[Encryption, _Fields, str], _Answer]] = {
+COMMANDS: Mapping[str, Callable[[Encryption, _Fields, str], _Answer]] = {
     "encrypt": encrypt,
     "members": members,
     "fingerprint": fingerprint,
@@ -125,4 +129,4 @@ async def carry_out(encryption: Encryption, request: Request, room: str) -> list
 
     Raises CanNotDo, ConnectionLost, OSError for a file.
     """
-    return await _COMMANDS[request.op](encryption, request.fields, room)
+    return await COMMANDS[request.op](encryption, request.fields, room)
