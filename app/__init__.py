@@ -18,18 +18,21 @@ Read it in this order:
     sizes.py        sizes and counts as people say them
     errors.py       every refusal, with its stable code
     shapes.py       what a command is; the one table that parser, usage and /help are made from
-    commands.py  operations.py      what users may ask; what admins and the operator may
-    device_operations.py  device_events.py      what programs that encrypt ask; what they are told
-    signed.py  signatures.py        what devices sign for others to see; whether they did
-    room_events.py  events.py       what happened in a room; what a session is told besides
+    commands.py     what users may ask
+    room_events.py  what happened in a room
+    events.py       what a session is told besides
+    signed.py       what devices sign for others to see
+    signatures.py   whether they did
+    device_commands.py  device_events.py            what programs that encrypt ask; are told
+    operations.py   what admins and the operator may ask; with it, the table is complete
     records.py      what lists have of each account, room and session
-    metrics.py  last_minute.py      what is counted and timed; how it grew
-    process.py  figures.py          what the kernel says of us; how the server is, in figures
+    metrics.py  last_minute.py                      what is counted and timed; how it grew
+    process.py  figures.py                          what the kernel says; how the server is
     wire/           bytes <-> commands and events; pure
-        lines.py  telnet.py
+        lines.py  telnet.py                         bytes to lines
         text_commands.py  text_events.py  base64_lines.py  text.py    what people type and read
-        ndjson_requests.py  ndjson_events.py  ndjson.py       what programs send and read
-        ndjson_schema.py                                      and its description, made from them
+        ndjson_requests.py  ndjson_events.py  ndjson.py    what programs send and read
+        ndjson_schema.py                            and its description, made from them
     chat/           what may happen: the service layer
         session.py      who is speaking, and where; what the service needs of a connection
         service.py      which module does what a command asks
@@ -38,32 +41,32 @@ Read it in this order:
         delivery.py     a released batch on its way to its readers
         room.py  recent.py      one live room; its newest messages
         rooms.py        entering rooms and leaving them
-        rosters.py  encrypted_rooms.py      who belongs to encrypted ones; making one so
+        rosters.py  encrypted_rooms.py              who belongs to encrypted ones; making one so
         files.py        who may share files and fetch them
-        tickets.py  transfers.py        the right to do so; the bytes
-        messages.py  moderation.py  private.py
-        accounts.py  tokens.py  passwords.py  turns.py  limits.py
-        purging.py  retention.py        what is removed for good, now or when its time is over
-        devices.py  device_keys.py  device_mail.py      what clients that encrypt leave for others
-        status.py  concerns.py          how the server is; what is wrong, and what to do
-        sanctions.py  in_force.py       whom they keep out of the whole server, or silent on it
+        tickets.py  transfers.py                    the right to do so; the bytes
+        messages.py  private.py  moderation.py      what is said; who may say it no more
+        accounts.py  tokens.py  passwords.py  turns.py  limits.py    who they are; how often
+        purging.py  retention.py                    what is removed, now or in time
+        devices.py  device_keys.py  device_mail.py  what clients that encrypt leave for others
+        status.py  concerns.py                      how the server is; what is wrong
+        sanctions.py  in_force.py                   who is kept out of the whole server, or silent
         acts.py  administration.py  room_administration.py  shutdown.py
-                                        what admins and the operator do to all of these
+                                                    what admins and the operator do to all of these
     store/          what is kept
         models.py       the tables
         database.py     engines; the thread that writes, the threads that read
         postgresql.py   what is different there
         messages.py  rooms.py  rosters.py  files.py  accounts.py  tokens.py  sanctions.py  audit.py
-                                                                            the queries
-        devices.py  device_keys.py  device_mail.py      likewise, of clients that encrypt
-        purging.py  retention.py  vacuum.py     removing, in small pieces
-        exporting.py  backup.py                 taking it elsewhere, and back
-        disk.py  lock.py  opening.py  migration.py                 opening the database at start
+                                                    the queries
+        devices.py  device_keys.py  device_mail.py  likewise, of clients that encrypt
+        purging.py  retention.py  vacuum.py         removing, in small pieces
+        exporting.py  backup.py                     taking it elsewhere, and back
+        disk.py  lock.py  opening.py  migration.py  opening the database at start
     net/            sockets and greenlets
         protocols.py    what a newcomer speaks, by its first bytes
-        sockets.py  tls.py  selfsigned.py     plain sockets and TLS; certificates
+        sockets.py  tls.py  selfsigned.py           plain sockets and TLS; certificates
         connection.py   a socket, its outbox, the greenlet that reads it
-        http.py  transfer.py    what is asked over HTTP; the files that come and go
+        http.py  transfer.py                        what is asked over HTTP; files on the way
         exposition.py   the metrics, as Prometheus reads them
         pulse.py        whether everybody gets a turn; what the service manager is told
         listener.py     takes newcomers in, a few at a time
@@ -74,30 +77,30 @@ Read it in this order:
     client/         the library for programs at the other end; it needs nothing of all this
         client.py  connection.py  stream.py  resume.py
     encryption/     end-to-end encryption for clients: pure, and nothing that a server needs
-        refusals.py  flows.py  payloads.py  signing.py  sealing.py       what it is made of
+        refusals.py  flows.py  payloads.py  signing.py  sealing.py    what it is made of
         store.py        the keys on the disk
-        people.py  directory.py  rosters.py     whose keys are whose; who may read
-        olm.py  postbox.py                      from device to device
-        roomkeys.py  envelope.py                the keys of rooms; what is inside a message
-        outbox.py  sending.py  reading.py  notices.py       messages, said and read
-        attachments.py  keyfile.py                          files; keys in a file
-        verification.py  approval.py  owndevices.py         persons and their devices
+        people.py  directory.py  rosters.py         whose keys are whose; who may read
+        olm.py  postbox.py                          from device to device
+        roomkeys.py  envelope.py                    the keys of rooms; what is inside a message
+        outbox.py  sending.py  reading.py  notices.py    messages, said and read
+        attachments.py  keyfile.py                  files; keys in a file
+        verification.py  approval.py  owndevices.py  persons and their devices
         device.py       all of it together
     terminal/       the client for people at a terminal, on top of it: manage.py chat
-        main.py  login.py  memory.py                      before there is a screen
-        typed.py  phrases.py  model.py                    what is typed and told; what is known
-        screen.py  pane.py  appearance.py  status.py  completion.py       how it looks
-        files.py  transfers.py  filenames.py              files, sent and fetched
-        keys.py  encrypting.py  trust.py  sealedfiles.py  secrecy.py      what is encrypted
-        application.py                                    all of it together
+        main.py  login.py  memory.py                before there is a screen
+        typed.py  phrases.py  model.py              what is typed and told; what is known
+        screen.py  pane.py  appearance.py  status.py  completion.py    how it looks
+        files.py  transfers.py  filenames.py        files, sent and fetched
+        keys.py  encrypting.py  trust.py  sealedfiles.py  secrecy.py    what is encrypted
+        application.py  all of it together
     cli/            manage.py's commands
         main.py         serving and chatting
         asking.py       how the others reach a running server, or the database
-        accounts.py  rooms.py  moderation.py  live.py  status.py  audit.py
-        upkeep.py  data.py              removing; exports, backups
-        tables.py  spans.py  output.py
+        accounts.py  rooms.py  moderation.py  live.py  status.py  audit.py    a file a subject
+        upkeep.py  data.py                          removing; exports, backups
+        tables.py  spans.py  output.py              how answers look
     log.py          the log
 
-Imports point one way: net -> wire, chat -> store; terminal -> client, wire; all of them -> the
-files at the top.
+Imports point one way: net -> wire, chat -> store; terminal -> client, encryption, wire; all of them
+-> the files at the top.
 """

@@ -1,14 +1,13 @@
 """What admins may ask, and what the operator alone may: one class a command. Plain data.
 
-They stand in the same table as those of app/commands.py and app/device_operations.py, which is
-complete here: whoever needs all
-of it imports it from here. Admins may type them in the chat; what `least = OPERATOR` says is asked
-over the control socket alone, by manage.py.
+They stand in the same table as those of app/commands.py and app/device_commands.py. It is complete
+here: whoever needs all of it imports it from here. Admins may type them in the chat; what
+`least = OPERATOR` says is asked over the control socket alone, by manage.py.
 """
 
 from typing import Annotated
 
-from app import commands, device_operations
+from app import commands, device_commands
 from app.settings import ID_MAX, REASON_CHARS_MAX
 from app.shapes import COMMANDS as COMMANDS
 from app.shapes import (
@@ -26,7 +25,7 @@ from app.shapes import (
     command,
 )
 
-__all__ = ["COMMANDS", "commands", "device_operations"]
+__all__ = ["COMMANDS", "commands", "device_commands"]
 
 Sentence = Annotated[str, Rest("TEXT", REASON_CHARS_MAX)]
 Password = str  # typed at a prompt, or piped, and never in a chat

@@ -10,7 +10,7 @@ from unittest.mock import Mock
 import pytest
 from pydantic.fields import FieldInfo
 
-from app import commands, device_events, device_operations, events, operations, records
+from app import commands, device_commands, device_events, events, operations, records
 from app.chat.service import Service
 from app.client import client
 from app.errors import Code
@@ -224,7 +224,7 @@ def test_every_command_has_a_handler() -> None:
 
 # Each command is in the table, by its own word.
 def test_every_command_is_in_the_table() -> None:
-    defined = (vars(commands) | vars(operations) | vars(device_operations)).values()
+    defined = (vars(commands) | vars(operations) | vars(device_commands)).values()
     kinds = {kind for kind in defined if _is_below(kind, Command)}
     kinds -= ABSTRACT
     assert set(COMMANDS.values()) == kinds

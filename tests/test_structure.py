@@ -16,7 +16,7 @@ _COMMON = {
     "addresses",
     "commands",
     "device_events",
-    "device_operations",
+    "device_commands",
     "errors",
     "events",
     "figures",

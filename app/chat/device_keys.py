@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import gevent
 
-from app import device_events, device_operations
+from app import device_commands, device_events
 from app.chat.devices import (
     addresses_of,
     bad_payload,
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
     from app.chat.devices import Devices
     from app.chat.session import Clock, Session
-    from app.device_operations import OfferedKey
+    from app.device_commands import OfferedKey
     from app.store.database import Database
     from app.store.devices import Address, KnownDevice
 
@@ -62,7 +62,7 @@ class DeviceKeys:
         self._uploads = Throttle(KEY_UPLOADS_AN_HOUR_MAX, seconds=3_600)
         self._claims = Throttle(CLAIMS_AN_HOUR_AND_DEVICE_MAX, seconds=3_600)
 
-    def put(self, session: Session, command: device_operations.KeysPut) -> None:
+    def put(self, session: Session, command: device_commands.KeysPut) -> None:
         """Keep keys of a session's device, and say how many there are. Switches. Raises Refusal."""
         device = session.device_or_refuse
         if len(command.otk) > ONE_TIME_KEYS_AT_ONCE_MAX:
@@ -91,7 +91,7 @@ class DeviceKeys:
             raise no_device()
         session.client.show(device_events.KeysKept(*stock))
 
-    def claim(self, session: Session, command: device_operations.KeysClaim) -> None:
+    def claim(self, session: Session, command: device_commands.KeysClaim) -> None:
         """Hand out a key of each device that has any. Switches. Raises Refusal."""
         session.device_or_refuse  # noqa: B018 (refuse without one)
         if len(command.targets) > CLAIMS_AT_ONCE_MAX:

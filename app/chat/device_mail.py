@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, NamedTuple
 
-from app import device_events, device_operations
+from app import device_commands, device_events
 from app.chat.devices import addresses_of, check_rate, too_many
 from app.chat.limits import Throttle
 from app.chat.session import no_device
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from app.chat.devices import Devices
     from app.chat.session import Clock, Session
-    from app.device_operations import Letter
+    from app.device_commands import Letter
     from app.store.database import Database
     from app.store.devices import DeviceRow
 
@@ -51,7 +51,7 @@ class DeviceMail:
         self._devices = devices
         self._sends = Throttle(DEVICE_MAIL_SENDS_A_MINUTE_MAX, seconds=60)
 
-    def send(self, session: Session, command: device_operations.DeviceSend) -> None:
+    def send(self, session: Session, command: device_commands.DeviceSend) -> None:
         """Put items into mailboxes, and tell their readers. Switches. Raises Refusal."""
         sender, letters = session.device_or_refuse, command.msgs
         _check_size(letters)
@@ -89,7 +89,7 @@ class DeviceMail:
             )
         )
 
-    def fetch(self, session: Session, command: device_operations.DeviceFetch) -> None:
+    def fetch(self, session: Session, command: device_commands.DeviceFetch) -> None:
         """Show what is in a device's mailbox. Switches. Raises Refusal.
 
         Where an answer would be too long, the device is told that there is more, as if it came now.
@@ -102,7 +102,7 @@ class DeviceMail:
         if has_more and len(items) < command.limit:
             session.client.show(device_events.DeviceMailCame())
 
-    def let_go(self, session: Session, command: device_operations.DeviceAck) -> None:
+    def let_go(self, session: Session, command: device_commands.DeviceAck) -> None:
         """Empty a device's mailbox up to a position. Switches. Raises Refusal."""
         device = session.device_or_refuse
         self._database.write(lambda connection: store.take(connection, device.id, command.upto))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import gevent
 
-from app import device_events, device_operations
+from app import device_commands, device_events
 from app.chat.limits import Throttle
 from app.errors import BadLine, BadNameError, NotPossible, Refusal, Unavailable
 from app.names import parse_name
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from app.chat.accounts import Accounts
     from app.chat.session import Clock, Session
-    from app.device_operations import Target
+    from app.device_commands import Target
     from app.events import Event
     from app.store.database import Database
     from app.store.devices import Address, DeviceRow
@@ -65,7 +65,7 @@ class Devices:
         self._queries = Throttle(KEY_QUERIES_A_MINUTE_MAX, seconds=60)
         self._revocations = 0  # since the start
 
-    def put(self, session: Session, command: device_operations.DevicePut) -> None:
+    def put(self, session: Session, command: device_commands.DevicePut) -> None:
         """Let a session speak for a device, which may be new. Switches. Raises Refusal."""
         said = Signed(payload=command.payload, sig=command.sig)
         described = read_own(session, DevicePayload, said)
@@ -112,7 +112,7 @@ class Devices:
         except TooManyDevicesError as error:
             raise too_many("your account has had too many devices; ask the operator") from error
 
-    def put_manifest(self, session: Session, command: device_operations.ManifestPut) -> None:
+    def put_manifest(self, session: Session, command: device_commands.ManifestPut) -> None:
         """Publish the next list of a user's devices. Switches. Raises Refusal."""
         said = Signed(payload=command.payload, sig=command.sig)
         manifest = read_own(session, ManifestPayload, said)
@@ -161,7 +161,7 @@ class Devices:
             if number % DELIVERIES_BETWEEN_YIELDS == 0:
                 gevent.sleep(TURN_SECONDS)
 
-    def query(self, session: Session, command: device_operations.KeysQuery) -> None:
+    def query(self, session: Session, command: device_commands.KeysQuery) -> None:
         """Show the devices of users, and remember to tell of changes. Switches. Raises Refusal."""
         if len(command.users) > KEY_QUERY_USERS_MAX:
             raise too_many(f"ask for at most {KEY_QUERY_USERS_MAX} users at once")
@@ -177,7 +177,7 @@ class Devices:
         users = {name: found.get(keys.get(name, ""), nobody) for name in command.users}
         session.client.show_at_leisure(device_events.DevicesShown(_bounded(users)))
 
-    def changes(self, session: Session, command: device_operations.KeysChanges) -> None:
+    def changes(self, session: Session, command: device_commands.KeysChanges) -> None:
         """Show whose devices changed since a position. Switches. Raises Refusal."""
         check_rate(self._queries, session)
         found = self._database.read(lambda connection: store.changes(connection, command.since))

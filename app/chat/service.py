@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import gevent
 
-from app import commands, device_operations, events, metrics, operations
+from app import commands, device_commands, events, metrics, operations
 from app.chat.accounts import Accounts
 from app.chat.acts import Acts
 from app.chat.administration import Administration
@@ -274,15 +274,15 @@ def _device_handlers(
     devices: Devices, keys: DeviceKeys, mail: DeviceMail
 ) -> Mapping[type[Command], Handler]:
     return {
-        device_operations.DevicePut: devices.put,
-        device_operations.ManifestPut: devices.put_manifest,
-        device_operations.KeysQuery: devices.query,
-        device_operations.KeysChanges: devices.changes,
-        device_operations.KeysPut: keys.put,
-        device_operations.KeysClaim: keys.claim,
-        device_operations.DeviceSend: mail.send,
-        device_operations.DeviceFetch: mail.fetch,
-        device_operations.DeviceAck: mail.let_go,
+        device_commands.DevicePut: devices.put,
+        device_commands.ManifestPut: devices.put_manifest,
+        device_commands.KeysQuery: devices.query,
+        device_commands.KeysChanges: devices.changes,
+        device_commands.KeysPut: keys.put,
+        device_commands.KeysClaim: keys.claim,
+        device_commands.DeviceSend: mail.send,
+        device_commands.DeviceFetch: mail.fetch,
+        device_commands.DeviceAck: mail.let_go,
     }
 
 

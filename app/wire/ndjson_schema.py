@@ -8,7 +8,7 @@ to the letter: nothing may be missing, and nothing may be there besides.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args
 
-from app import commands, device_events, device_operations, events, operations
+from app import commands, device_commands, device_events, events, operations
 from app.errors import Code
 from app.events import Answer, Event
 from app.shapes import Command
@@ -68,12 +68,12 @@ ANSWERS: Mapping[type[Command], tuple[type[Answer] | None, ...]] = {
     operations.Purge: (events.Done,),
     operations.Retention: (events.RetentionListed, events.Done),
     operations.Vacuum: (events.Done,),
-    device_operations.KeysPut: (device_events.KeysKept,),
-    device_operations.KeysQuery: (device_events.DevicesShown,),
-    device_operations.KeysClaim: (device_events.KeysHandedOut,),
-    device_operations.KeysChanges: (device_events.DeviceChangesListed,),
-    device_operations.DeviceSend: (device_events.DeviceMailSent,),
-    device_operations.DeviceFetch: (device_events.DeviceMailShown,),
+    device_commands.KeysPut: (device_events.KeysKept,),
+    device_commands.KeysQuery: (device_events.DevicesShown,),
+    device_commands.KeysClaim: (device_events.KeysHandedOut,),
+    device_commands.KeysChanges: (device_events.DeviceChangesListed,),
+    device_commands.DeviceSend: (device_events.DeviceMailSent,),
+    device_commands.DeviceFetch: (device_events.DeviceMailShown,),
 }
 _HELP: Schema = {
     "properties": {"ops": {"type": "object", "additionalProperties": {"type": "string"}}}

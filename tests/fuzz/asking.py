@@ -15,8 +15,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from app import commands, device_operations, operations
-from app.device_operations import Letter, OfferedKey, Target
+from app import commands, device_commands, operations
+from app.device_commands import Letter, OfferedKey, Target
 from app.shapes import Addressee, Command, Enc, Level, Span
 from app.wire.text_commands import _ARGUMENTS
 from tests.fuzz import devices
@@ -82,29 +82,29 @@ _flaw = st.sampled_from([*[""] * 6, "signature", "payload", "kind"])
 _device_user = st.sampled_from([*USERS * 3, "ALICE", "nobody", "\x7f"])
 
 
-def device_put(kit: Kit, version: int = 0, flaw: str = "") -> device_operations.DevicePut:
+def device_put(kit: Kit, version: int = 0, flaw: str = "") -> device_commands.DevicePut:
     """Return what lets a session speak for a device."""
     said = kit.described(version)
     if flaw == "signature":
         said = {**said, "sig": BAD_SIGNATURE}
     if flaw == "payload":
         said = {**said, "payload": "{}"}
-    return device_operations.DevicePut(**said)
+    return device_commands.DevicePut(**said)
 
 
 def manifest_put(
     user: str, seq: int, numbers: Sequence[int], flaw: str = ""
-) -> device_operations.ManifestPut:
+) -> device_commands.ManifestPut:
     """Return what publishes a list of devices."""
     said = devices.manifest(user, seq, tuple(sorted(set(numbers))))
     if flaw == "signature":
         said = {**said, "sig": BAD_SIGNATURE}
-    return device_operations.ManifestPut(**said)
+    return device_commands.ManifestPut(**said)
 
 
 def _keys_put(
     kit: Kit, keys: Sequence[tuple[str, int]], fallback: tuple[str, int] | None, flaw: str
-) -> device_operations.KeysPut:
+) -> device_commands.KeysPut:
     otk = [kit.offered(*each) for each in keys]
     if flaw == "signature":
         otk = [key.model_copy(update={"sig": BAD_SIGNATURE}) for key in otk]
@@ -113,27 +113,27 @@ def _keys_put(
     reserve = None if fallback is None else kit.offered(*fallback)
     if flaw == "kind" and otk:
         reserve = otk[0]
-    return device_operations.KeysPut(otk, reserve)
+    return device_commands.KeysPut(otk, reserve)
 
 
 _of_kit: dict[type[Command], st.SearchStrategy[Any]] = {
-    device_operations.DevicePut: st.builds(device_put, kits, _version, _flaw),
-    device_operations.ManifestPut: st.builds(
+    device_commands.DevicePut: st.builds(device_put, kits, _version, _flaw),
+    device_commands.ManifestPut: st.builds(
         manifest_put,
         st.sampled_from(USERS),
         st.integers(1, 3),
         st.lists(st.integers(0, 1), max_size=2),
         _flaw,
     ),
-    device_operations.KeysPut: st.builds(
+    device_commands.KeysPut: st.builds(
         _keys_put,
         kits,
         st.lists(st.tuples(_kid, _version), max_size=2),
         st.none() | st.tuples(_fallback_kid, _version),
         _flaw,
     ),
-    device_operations.KeysClaim: st.builds(
-        device_operations.KeysClaim,
+    device_commands.KeysClaim: st.builds(
+        device_commands.KeysClaim,
         st.lists(
             st.builds(
                 lambda user, kit: Target(user=user or kit.user, device=kit.id),
@@ -143,8 +143,8 @@ _of_kit: dict[type[Command], st.SearchStrategy[Any]] = {
             max_size=3,
         ),
     ),
-    device_operations.DeviceSend: st.builds(
-        device_operations.DeviceSend,
+    device_commands.DeviceSend: st.builds(
+        device_commands.DeviceSend,
         st.sampled_from(["t1", "t2", "t3"]),
         st.lists(
             st.builds(
@@ -223,10 +223,10 @@ ASKED: dict[type[Command], st.SearchStrategy[Command]] = _of_kit | {
         commands.Ping: {},
         commands.Encrypt: {"room": _in_room},
         commands.Roster: {"room": _in_room},
-        device_operations.KeysQuery: {"users": st.lists(_device_user, max_size=3)},
-        device_operations.KeysChanges: {"since": st.none() | st.integers(0, 5)},
-        device_operations.DeviceFetch: {"after": st.integers(0, 4), "limit": st.integers(1, 4)},
-        device_operations.DeviceAck: {"upto": st.integers(0, 6)},
+        device_commands.KeysQuery: {"users": st.lists(_device_user, max_size=3)},
+        device_commands.KeysChanges: {"since": st.none() | st.integers(0, 5)},
+        device_commands.DeviceFetch: {"after": st.integers(0, 4), "limit": st.integers(1, 4)},
+        device_commands.DeviceAck: {"upto": st.integers(0, 6)},
         commands.Help: {"command": st.sampled_from(["", "kick", "/join", "nothing"])},
         commands.Quit: {},
         operations.Announce: {"text": _text},
@@ -272,7 +272,7 @@ ASKED: dict[type[Command], st.SearchStrategy[Command]] = _of_kit | {
 # What people do most of the time; all else is asked as often as any of it.
 _LIVELY = (commands.Join, commands.Say, commands.Tell, commands.History)
 _OUTSIDE = (commands.Register, commands.Login)
-_devices_own = [kind for kind in ASKED if kind.__module__ == device_operations.__name__]
+_devices_own = [kind for kind in ASKED if kind.__module__ == device_commands.__name__]
 _users_own = [
     kind
     for kind in ASKED
@@ -314,20 +314,20 @@ from_outside = _any_of(*_users_own, *_devices_own, *_admins_own, *_operators_own
 
 def payload_of(command: Command) -> str | None:
     """Return what somebody signed for a command, if it has something of the kind."""
-    if isinstance(command, device_operations.DevicePut | device_operations.ManifestPut):
+    if isinstance(command, device_commands.DevicePut | device_commands.ManifestPut):
         return command.payload
-    if isinstance(command, device_operations.KeysPut):
+    if isinstance(command, device_commands.KeysPut):
         return next((key.payload for key in command.otk), None)
     return None
 
 
 def what_follows(command: Command) -> Command | None:
     """Return what all devices ask next: what was left for them somewhere, if it is that."""
-    if isinstance(command, device_operations.DeviceSend):
-        return device_operations.DeviceFetch(0, len(command.msgs) + 2)
-    if isinstance(command, device_operations.KeysPut) and command.otk:
+    if isinstance(command, device_commands.DeviceSend):
+        return device_commands.DeviceFetch(0, len(command.msgs) + 2)
+    if isinstance(command, device_commands.KeysPut) and command.otk:
         said = json.loads(command.otk[0].payload)
-        return device_operations.KeysClaim([Target(user=said["user"], device=said["device"])])
+        return device_commands.KeysClaim([Target(user=said["user"], device=said["device"])])
     return None
 
 

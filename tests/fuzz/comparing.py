@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, is_dataclass, replace
 
-from app import commands, device_operations, events, operations
+from app import commands, device_commands, events, operations
 from app.events import Event
 from app.shapes import Command
 from tests.fuzz import asking
@@ -94,4 +94,4 @@ def check_bytes(seat: Seat, sent: bytes, asked: Command | None) -> None:
 
 def is_out_of_bounds(command: Command) -> bool:
     """Whether a program may be told that a field is not what it can be, or all of it too long."""
-    return isinstance(command, operations.Purge | commands.Send | device_operations.KeysPut)
+    return isinstance(command, operations.Purge | commands.Send | device_commands.KeysPut)

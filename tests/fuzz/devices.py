@@ -9,7 +9,7 @@ from hashlib import sha256
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from app.device_operations import OfferedKey
+from app.device_commands import OfferedKey
 from app.signed import encode
 from tests.signing import public, sign
 

@@ -14,7 +14,7 @@ import gevent
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
 
-from app import commands, device_operations, operations
+from app import commands, device_commands, operations
 from app.errors import Refusal
 from app.events import Event
 from app.shapes import Command, Enc, InRoom, Level
@@ -172,7 +172,7 @@ class Chat(Table):
         for command in asked:
             seats = self._programs(command) if is_right else []
             seat = self._seat(number) if not seats else seats[number % len(seats)]
-            if is_right and seat.account and isinstance(command, device_operations.ManifestPut):
+            if is_right and seat.account and isinstance(command, device_commands.ManifestPut):
                 numbers = devices.numbers_of(command.payload)
                 command = asking.manifest_put(seat.me.name.key, seat.me.manifests + 1, numbers)
             self._ask(seat, command)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from app import device_events, device_operations, records
-from app.device_operations import OfferedKey, Target
+from app import device_commands, device_events, records
+from app.device_commands import OfferedKey, Target
 from app.events import Event
 from app.signed import Signed
 from tests.fuzz.devices import BAD_SIGNATURE, owner_of
@@ -27,7 +27,7 @@ class Devices(Base):
         if sig == BAD_SIGNATURE:
             raise Refused("bad_signature")
 
-    def _keys_device_put(self, seat: Seat, command: device_operations.DevicePut) -> None:
+    def _keys_device_put(self, seat: Seat, command: device_commands.DevicePut) -> None:
         keys = self._own(seat, command.payload)["device"]
         self._check_signature(command.sig)
         assert isinstance(keys, dict)
@@ -43,7 +43,7 @@ class Devices(Base):
         seat.device = device
         self.tell(seat, device_events.DeviceKnown())
 
-    def _keys_manifest_put(self, seat: Seat, command: device_operations.ManifestPut) -> None:
+    def _keys_manifest_put(self, seat: Seat, command: device_commands.ManifestPut) -> None:
         said = self._own(seat, command.payload)
         self._check_signature(command.sig)
         me, listed = seat.me, said["devices"]
@@ -80,7 +80,7 @@ class Devices(Base):
 
     # Keys.
 
-    def _keys_otk_put(self, seat: Seat, command: device_operations.KeysPut) -> None:
+    def _keys_otk_put(self, seat: Seat, command: device_commands.KeysPut) -> None:
         device, keys = self.device_of(seat), {key.kid: key for key in command.otk}
         if any(keys[key.kid] != key for key in command.otk):
             raise Refused("otk_conflict")
@@ -108,7 +108,7 @@ class Devices(Base):
                 raise Refused("bad_device_payload")
             self._check_signature(key.sig)
 
-    def _keys_claim(self, seat: Seat, command: device_operations.KeysClaim) -> None:
+    def _keys_claim(self, seat: Seat, command: device_commands.KeysClaim) -> None:
         self.device_of(seat)
         keys: list[records.ClaimedKey] = []
         failed: list[records.OutOfReach] = []
@@ -146,7 +146,7 @@ class Devices(Base):
         device = account.devices.get(target.device) if account else None
         return None if device is None or device.is_revoked else device
 
-    def _keys_query(self, seat: Seat, command: device_operations.KeysQuery) -> None:
+    def _keys_query(self, seat: Seat, command: device_commands.KeysQuery) -> None:
         users = {}
         for name in command.users:
             account = self.find_or_none(name)
@@ -161,7 +161,7 @@ class Devices(Base):
         seat.watched |= {self._address(Target(user=name, device="a" * 8))[0] for name in users}
         self.tell(seat, device_events.DevicesShown(users))
 
-    def _keys_changes(self, seat: Seat, command: device_operations.KeysChanges) -> None:
+    def _keys_changes(self, seat: Seat, command: device_commands.KeysChanges) -> None:
         changes, since = self.device_changes, command.since
         if since is not None and since > len(changes):
             raise Refused("since_too_old")
@@ -170,7 +170,7 @@ class Devices(Base):
 
     # Mailboxes.
 
-    def _td_send(self, seat: Seat, command: device_operations.DeviceSend) -> None:
+    def _td_send(self, seat: Seat, command: device_commands.DeviceSend) -> None:
         sender, failed, reached = self.device_of(seat), [], dict[Device, None]()
         for place, said in enumerate(command.msgs):
             recipient = self._device_at(said)
@@ -185,7 +185,7 @@ class Devices(Base):
             self._tell_device(recipient, device_events.DeviceMailCame())
         self.tell(seat, device_events.DeviceMailSent(failed))
 
-    def _td_fetch(self, seat: Seat, command: device_operations.DeviceFetch) -> None:
+    def _td_fetch(self, seat: Seat, command: device_commands.DeviceFetch) -> None:
         device = self.device_of(seat)
         waiting = [
             records.DeviceMail(each.id, each.sender.owner.name.key, each.sender.id, each.body)
@@ -195,7 +195,7 @@ class Devices(Base):
         has_more = len(waiting) > command.limit
         self.tell(seat, device_events.DeviceMailShown(waiting[: command.limit], has_more))
 
-    def _td_ack(self, seat: Seat, command: device_operations.DeviceAck) -> None:
+    def _td_ack(self, seat: Seat, command: device_commands.DeviceAck) -> None:
         device = self.device_of(seat)
         for each in self.letters:
             if each.recipient is device and each.id <= command.upto:

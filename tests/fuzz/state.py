@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_network
 
 from app import events, records
-from app.device_operations import OfferedKey
+from app.device_commands import OfferedKey
 from app.errors import BadNameError, Code
 from app.names import Name, parse_name
 from app.networks import read_address
