@@ -71,6 +71,8 @@ TRANSFERS_MAX = 128  # of all users: with the chunk that each holds, some 32 MiB
 
 # End-to-end encryption: devices, their keys, and what they say to each other.
 LONG_LINE_BYTES_MAX = 64 << 10  # of what encrypts, once it put its device: keys for 30 devices
+DEVICES_A_USER_MAX = 20  # on a list: one person's machines; each costs a key a rotation
+SIGNED_CHARS_MAX = 16 << 10  # that a client reads of what somebody signed: five full lists
 DEVICE_PAYLOAD_CHARS_MAX = 1_024  # what a device says of itself: some 350
 MANIFEST_PAYLOAD_CHARS_MAX = 3_500  # 20 devices: some 3,000; an answer has up to 100 of them
 KEY_PAYLOAD_CHARS_MAX = 512  # some 200

@@ -13,8 +13,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field
 
 from app.errors import BadNameError
 from app.names import parse_name
+from app.settings import DEVICES_A_USER_MAX, SIGNATURE_CHARS_MAX, SIGNED_CHARS_MAX
 
-DEVICES_A_USER_MAX = 20  # a person's machines over the years; each costs a key at each rotation
 ONE_TIME, FALLBACK = "o:", "f:"  # before ids of keys: the library has the same ones for both
 
 
@@ -82,8 +82,8 @@ def read_payload(shape: type[AnyShape], payload: str) -> AnyShape:
 class Signed(Shape):
     """A payload, and the signature over it."""
 
-    payload: str = Field(max_length=16 << 10)  # five times a list of 20 devices
-    sig: str = Field(max_length=100)  # 86 in the one form that is right
+    payload: str = Field(max_length=SIGNED_CHARS_MAX)
+    sig: str = Field(max_length=SIGNATURE_CHARS_MAX)
 
 
 class DeviceKeys(Shape):

@@ -16,10 +16,10 @@ from app.names import parse_name
 from app.signed import AnyShape, DeviceId, Key, Shape, Short, UserKey, check_name, read_payload
 
 BODY_BYTES_MAX = 16 << 10  # of a text; what a line of the wire holds is up to the server
-FILE_NAME_CHARS_MAX = 1_024
-FILE_TYPE_CHARS_MAX = 100
+FILE_NAME_CHARS_MAX = 1_024  # four times what a file system holds
+FILE_TYPE_CHARS_MAX = 100  # such as application/pdf
 CONTROL_BYTES_MAX = 32 << 10  # of a message from device to device
-SESSION_KEY_CHARS_MAX = 512
+SESSION_KEY_CHARS_MAX = 512  # 306, as base64 of the library's form
 
 
 def _check_room(text: str) -> str:
