@@ -53,6 +53,9 @@ class Machine:
             for each in self.device.notices.take():
                 (self.shown if isinstance(each, Shown) else self.notices).append(each)
 
+    def say(self, body: str, room: str = "den") -> int:
+        return self.do(self.device.say(room, body, now()))["message_id"]
+
     def ask(self, op: str, fields: Json) -> Json:
         try:
             return self.client.call(op, **fields)

@@ -20,20 +20,13 @@ MARKERS = [f"MarkerOfMessage{number}" for number in range(6)]
 FILE, FILE_NAME = b"MarkerOfContent" * 9, "MarkerOfName.txt"
 
 
-class Person(Machine):
-    """Whoever says something."""
-
-    def say(self, body: str, room: str = "den") -> int:
-        return self.do(self.device.say(room, body, now()))["message_id"]
-
-
 @pytest.fixture
-def new_person(server: ServerProcess, tmp_path: Path) -> Iterator[Callable[[str], Person]]:
+def new_person(server: ServerProcess, tmp_path: Path) -> Iterator[Callable[[str], Machine]]:
     """Return what makes people; they leave at the end."""
-    people: list[Person] = []
+    people: list[Machine] = []
 
-    def make(name: str) -> Person:
-        people.append(Person(server.port, name, tmp_path / f"{name}.db"))
+    def make(name: str) -> Machine:
+        people.append(Machine(server.port, name, tmp_path / f"{name}.db"))
         return people[-1].start()
 
     yield make
@@ -102,7 +95,7 @@ def test_a_conversation(server: ServerProcess, new_person, tmp_path: Path) -> No
     assert not any(marker in _files(tmp_path) for marker in said)
 
 
-def _share(server: ServerProcess, person: Person) -> None:
+def _share(server: ServerProcess, person: Machine) -> None:
     """Share a file with the room."""
     sealer = FileSealer()
     sealed = b"".join(sealer.seal([FILE]))
