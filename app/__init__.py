@@ -69,6 +69,7 @@ Read it in this order:
         http.py  transfer.py                        what is asked over HTTP; files on the way
         exposition.py   the metrics, as Prometheus reads them
         pulse.py        whether everybody gets a turn; what the service manager is told
+        garbage.py      collections of garbage, kept short
         listener.py     takes newcomers in, a few at a time
         server.py       serves them while there is room
         control.py      the socket at which manage.py asks a running server

@@ -171,6 +171,9 @@ DATABASE_PROBE_SECONDS = 5  # of silence, until PostgreSQL and we ask whether th
 DATABASE_PROBES = 3  # left without an answer, and it is gone
 READER_THREADS = 2  # reads are short; a second thread lets one slow page not hold up a join
 SWITCH_INTERVAL_SECONDS = 0.0005  # a tenth of Python's own: the writer waits for it at each step
+COLLECTION_SECONDS_MAX = (
+    0.02  # of garbage, in which nobody is served: what a longer one saw is kept
+)
 
 # Looking at itself.
 PULSE_SECONDS = 0.1  # between looks how late the hub is: a four-hundredth of a core

@@ -1,6 +1,5 @@
 """The server as a process: puts the parts together, runs until a signal, takes them apart."""
 
-import gc
 import os
 import signal
 import sys
@@ -13,6 +12,7 @@ from gevent.event import Event as Signal
 from app import log as logging
 from app.chat.service import Service
 from app.net.control import Control
+from app.net.garbage import keep_collections_short
 from app.net.listener import listen
 from app.net.pulse import Notifier, Pulse
 from app.net.server import Server, connections_possible
@@ -47,8 +47,7 @@ def run(settings: Settings) -> None:
     control.start()
     pulse.start()
     _say_how_to_connect(server.address, is_tls=tls is not None)
-    gc.collect()
-    gc.freeze()  # what is here now stays: no collection need look at it again
+    keep_collections_short()
     service.shutdown.is_due.wait()
     log.info("stopping")
     pulse.stop()

@@ -1,0 +1,25 @@
+"""What a long collection of garbage has looked at, no other looks at again."""
+
+import gc
+
+import pytest
+
+from app.net.garbage import keep_collections_short
+
+
+# What was there is set aside at once, and what a long collection saw after it; a short one changes
+# nothing. What nobody has any more goes all the same.
+@pytest.mark.parametrize(("seconds_max", "is_kept"), [(0.0, True), (3600.0, False)])
+def test_what_lasts_is_set_aside(seconds_max: float, is_kept: bool) -> None:
+    end = keep_collections_short(seconds_max)
+    try:
+        at_first = gc.get_freeze_count()
+        lasting = [[each] for each in range(100_000)]
+        gc.collect()
+        assert at_first > 0
+        assert (gc.get_freeze_count() - at_first >= len(lasting)) is is_kept
+        lasting.clear()
+        assert gc.get_freeze_count() - at_first < 100_000
+    finally:
+        end()
+        gc.unfreeze()
