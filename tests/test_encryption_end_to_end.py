@@ -75,7 +75,7 @@ def people(server: ServerProcess, tap: _Tap) -> Iterator[list[Person]]:
 
 def _unlock(person: Person, typed: str) -> None:
     person.type(f"{typed}\r")
-    person.until_row("a passphrase for your keys:")
+    person.until_row("a new passphrase for your keys:")
     person.type(f"{PASSPHRASE}\r")
     person.until_row("the same again:")
     person.type(f"{PASSPHRASE}\r")

@@ -38,7 +38,7 @@ from app.encryption.payloads import (
     room_key_of,
     user_key,
 )
-from app.encryption.people import Peer, People
+from app.encryption.people import CHANGED, Peer, People
 from app.encryption.postbox import Letter, Postbox
 from app.encryption.reading import Reader, Received
 from app.encryption.refusals import Malformed, NotApproved, UnknownDevice
@@ -220,9 +220,23 @@ class Device:
 
     # People.
 
+    def keyless(self, users: Iterable[str]) -> Flow[list[str]]:
+        """Return who of some users has no keys, and so reads nothing that is encrypted."""
+        known = sorted(user_key(user) for user in users)
+        yield from self._directory.refresh(known)
+        return [user for user in known if self._directory.is_keyless(user)]
+
     def mark(self, user: str) -> str:
         """Return the mark at a name: verified, first use, or changed."""
         return self._people.mark(user_key(user))
+
+    def is_doubted(self, user: str) -> bool:
+        """Whether somebody has to decide on the identity of a user; as last seen. Raises NoKeys."""
+        return self._people.pin_of(user_key(user)).mark == CHANGED
+
+    def is_first_use(self, user: str) -> bool:
+        """Whether a user's identity is as at first sight: neither verified, nor found to differ."""
+        return self.mark(user) == FIRST_USE
 
     def fingerprint(self, user: str) -> Flow[str]:
         """Return the 60 digits that both users see, if nobody is in between. Raises NoKeys."""

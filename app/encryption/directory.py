@@ -120,6 +120,17 @@ class Directory:
         pin = self._people.find(me.user) if me else None
         return bool(me and pin and aik == pin.manifest.aik and me in pin.peers)
 
+    @property
+    def is_revoked(self) -> bool:
+        """Whether another device of our user took this one's right to speak for them."""
+        me, aik = self._olm.me, self.own_aik
+        pin = self._people.find(me.user) if me else None
+        return bool(me and pin and aik == pin.manifest.aik and me not in pin.peers)
+
+    def is_keyless(self, user: str) -> bool:
+        """Whether the server says that a user has no keys, and we never saw any."""
+        return self._people.find(user) is None and self.is_fresh([user])
+
     def changes(self) -> Flow[None]:
         """Learn whose devices changed while nobody was connected."""
         position = self._store.get("position", "changes") or {"next": 0}

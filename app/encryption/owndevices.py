@@ -18,7 +18,7 @@ from app.encryption.olm import ONE_TIME_KEYS
 from app.encryption.payloads import ApprovedContent, parse
 from app.encryption.people import Peer, peer_of
 from app.encryption.postbox import Letter
-from app.encryption.refusals import IdentityChanged, NoSuchDevice, NotApproved
+from app.encryption.refusals import IdentityChanged, NoSuchDevice, NotApproved, Revoked, Withheld
 from app.encryption.signing import public_key, sign_as_user
 from app.signatures import Kind
 from app.signed import DeviceKeys, DevicePayload, ManifestPayload, Signed, encode
@@ -98,7 +98,7 @@ class OwnDevices:
             yield from self._found()
         self._was_approved = self._directory.is_approved
         if not self._was_approved:
-            self._notices.refuse(NotApproved(device=self.me.device, approval=self.code))
+            self._notices.refuse(self._why_not_approved)
 
     def _device_payload(self) -> Signed:
         keys = _listed(self.me)
@@ -253,7 +253,13 @@ class OwnDevices:
         if self._was_approved and not was_approved:
             self._notices.tell("approved", "this device is approved, and can read from now on")
         elif was_approved and not self._was_approved:
-            self._notices.refuse(NotApproved(device=self.me.device, approval=self.code))
+            self._notices.refuse(self._why_not_approved)
+
+    @property
+    def _why_not_approved(self) -> Withheld:
+        if self._directory.is_revoked:
+            return Revoked()
+        return NotApproved(device=self.me.device, approval=self.code)
 
     def list_devices(self) -> Flow[list[tuple[DevicePayload, bool]]]:
         """Return all devices of our user, and of each whether it is approved."""

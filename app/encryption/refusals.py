@@ -210,7 +210,7 @@ class KeyMissing(Untrusted):
     """The key of a message has not come, or never will."""
 
     code = "key_missing"
-    sentence = "a message of {user} is waiting for its key"
+    sentence = "a message of {user} is waiting for its key; {user} may have to accept you"
 
 
 class SaidBefore(Untrusted):
@@ -284,6 +284,16 @@ class NotApproved(Withheld):
     code = "not_approved"
     sentence = (
         "this device is not approved; on one that is, type: /device approve {device} {approval}"
+    )
+
+
+class Revoked(Withheld):
+    """Another device of its user revoked this one."""
+
+    code = "revoked"
+    sentence = (
+        "this device was revoked, and neither reads nor writes what is encrypted; to begin as a "
+        "new one, leave, and remove its file of keys"
     )
 
 

@@ -15,7 +15,7 @@ from app.encryption.flows import Ask, Flow, Json, ServerRefused
 from app.encryption.outbox import new_txn, request
 from app.encryption.payloads import Address, Content, Envelope
 from app.encryption.postbox import Letter
-from app.encryption.refusals import EncryptionRefusal, NotApproved
+from app.encryption.refusals import EncryptionRefusal, NotApproved, Revoked
 
 if TYPE_CHECKING:
     from app.encryption.directory import Directory
@@ -208,6 +208,8 @@ class Sender:
 
     def _check_approved(self) -> None:
         self._directory.check(self._me.user)
+        if self._directory.is_revoked:
+            raise Revoked
         if not self._directory.is_approved:
             code = self._store.get("approval") or {"code": ""}
             raise NotApproved(device=self._me.device, approval=code["code"])
@@ -223,13 +225,23 @@ class Sender:
             was_known = self._rosters.is_known(room)
             roster = self._rosters.observe(room, answer, self._me.user)
             if not was_known:
-                readers = ", ".join(sorted(roster.accepted))
-                text = f"{room} is encrypted; who reads you there: {readers}"
-                self._notices.tell("readers", text, room=room)
+                yield from self._tell_readers(room, roster)
             for user in roster.waiting:
                 text = f"{user} is new in {room} and can't read you; type: /members accept {user}"
                 self._notices.tell("member_waits", text, room=room, user=user)
         return roster
+
+    def _tell_readers(self, room: str, roster: Roster) -> Flow[None]:
+        """Tell who reads in a room at the first look, and who lacks keys; whatever is answered."""
+        try:
+            yield from self._directory.refresh(roster.accepted)
+        finally:
+            keyless = {user for user in roster.accepted if self._directory.is_keyless(user)}
+            readers = ", ".join(sorted(roster.accepted - keyless))
+            text = f"{room} is encrypted; who reads you there: {readers}"
+            self._notices.tell("readers", text, room=room)
+            for user in sorted(keyless):
+                self._tell_keyless(user)
 
     def _peers(self, roster: Roster) -> list[Peer]:
         """Return the devices that may read. Raises Untrusted for a user who is in trouble."""
@@ -240,6 +252,10 @@ class Sender:
             if pin is None:
                 self._tell_keyless(user)
                 continue
+            if user in self._keyless:
+                self._keyless.remove(user)
+                text = f"{user} has keys now, and reads what you say from here on"
+                self._notices.tell("has_keys", text, user=user)
             peers += [peer for peer in pin.peers if peer != self._me]
         return peers
 

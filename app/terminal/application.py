@@ -253,7 +253,7 @@ class Terminal:
     async def _unlock(self, request: Request, room: Room) -> None:
         if self._secrecy is None:
             raise CanNotDo(_NO_LIBRARY)
-        if "answers" not in request.fields:
+        if "passphrase" not in request.fields:
             raise CanNotDo("your keys are open")
         await self._secrecy.unlock(request)
 

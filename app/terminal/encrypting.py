@@ -43,6 +43,10 @@ from app.times import now
 
 SEALED_MAX = 10_000  # messages that wait to be read: as many as a room keeps lines
 FILES_MAX = 10_000  # that can be fetched by their number
+PASSPHRASE_CHARACTERS_MIN = 8  # of a new one: who has the file may guess without end
+_SHORT = (
+    f"a passphrase has at least {PASSPHRASE_CHARACTERS_MIN} characters; type /unlock to try again"
+)
 _LOCKED = "your keys are not open; type /unlock"
 _PASSWORD = "that is your password, which the server knows; take something else"  # noqa: S105
 _MESSAGES = ("message", "private")
@@ -82,6 +86,8 @@ class Encryption:
         """Open the keys, or make them; blocks for some 0.3 s. Raises CanNotDo."""
         if not self.has_keys and self._client.is_password(passphrase):
             raise CanNotDo(_PASSWORD)
+        if not self.has_keys and len(passphrase) < PASSPHRASE_CHARACTERS_MIN:
+            raise CanNotDo(_SHORT)
         self._device = self._keys.open(passphrase)
 
     async def unlock(self, passphrase: str) -> None:

@@ -31,14 +31,16 @@ WHAT_FOR = (
     "A passphrase protects your keys on this disk. It is not your password, which the server"
     " knows; nobody can tell it to you again."
 )
-_NEW = ["a passphrase for your keys", "the same again"]
+_NEW = ["a new passphrase for your keys", "the same again"]
 _OLD = ["the passphrase of your keys"]
+_DIFFERENT = "those were two different passphrases"
 _LATER = "What you said goes out when the connection is back."
 _PUSHES = ("td", "keys_changed", "keys_low", "roster")
 # What the person is told though nothing is wrong; whatever else there is, is an error.
 _CALM = {
-    *("readers", "new_device", "member_waits", "no_keys", "no_one_time_keys", "key_missing"),
-    *("approved", "verified", "verify_asked", "verify_numbers", "not_approved", "wedged_session"),
+    *("readers", "new_device", "member_waits", "no_keys", "has_keys", "no_one_time_keys"),
+    *("key_missing", "approved", "verified", "verify_asked", "verify_numbers", "not_approved"),
+    "wedged_session",
 }
 
 
@@ -134,7 +136,10 @@ class Secrecy:
             self._model.tell([WHAT_FOR], "notice")
 
         def answered(*answers: str) -> None:
-            self._terminal.queue(Request("unlock", {"answers": answers}))
+            if len(set(answers)) > 1:
+                self._model.tell([f"Error: {_DIFFERENT}; type /unlock, or that again"], "error")
+                return
+            self._terminal.queue(Request("unlock", {"passphrase": answers[0]}))
             for each in then:
                 self._terminal.queue(each)
 
@@ -147,7 +152,7 @@ class Secrecy:
 
         def answered(*answers: str) -> None:
             if len(set(answers)) > 1:
-                self._model.tell(["Error: those were two different passphrases"], "error")
+                self._model.tell([f"Error: {_DIFFERENT}"], "error")
                 return
             fields = {**request.fields, "passphrase": answers[0]}
             self._terminal.queue(Request(request.op, fields))
@@ -161,11 +166,8 @@ class Secrecy:
 
     async def unlock(self, request: Request) -> None:
         """Open the keys, or make them. Raises CanNotDo."""
-        answers = request.fields["answers"]
-        if len(set(answers)) > 1:
-            raise CanNotDo("those were two different passphrases; type /unlock to try again")
         is_new = not self._encryption.has_keys
-        await self._encryption.unlock(answers[0])
+        await self._encryption.unlock(request.fields["passphrase"])
         self._model.tell([f"Your keys are {'made' if is_new else 'open'}."], "notice")
         await self._telling(self.start())
 

@@ -29,12 +29,15 @@ async def members(encryption: Encryption, fields: _Fields, room: str) -> list[st
     if users:
         await encryption.drive(lambda device, _: device.accept(room, users))
     roster = await encryption.drive(lambda device, _: device.roster(room))
-    return await encryption.work(lambda device: _roster_lines(device, roster, room))
+    keyless = await encryption.drive(lambda device, _: device.keyless(roster.accepted))
+    return await encryption.work(lambda device: _roster_lines(device, roster, keyless, room))
 
 
-def _roster_lines(device: Device, roster: Roster, room: str) -> list[str]:
-    readers = ", ".join(f"{device.mark(user)} {user}" for user in sorted(roster.accepted))
-    lines = [f"Who reads you in {room}: {readers}"]
+def _roster_lines(device: Device, roster: Roster, keyless: list[str], room: str) -> list[str]:
+    readers = sorted(roster.accepted.difference(keyless))
+    lines = [f"Who reads you in {room}: {', '.join(f'{device.mark(u)} {u}' for u in readers)}"]
+    if keyless:
+        lines.append(f"Who has no keys yet, and can't: {', '.join(keyless)}")
     if roster.waiting:
         waiting = " ".join(roster.waiting)
         lines.append(f"Who can't yet: {waiting}; type: /members accept {waiting}")
@@ -50,6 +53,7 @@ async def fingerprint(encryption: Encryption, fields: _Fields, room: str) -> lis
         f"{user} sees the same 60 digits for you, if nobody is in between:",
         f"  {' '.join(digits[:half])}",
         f"  {' '.join(digits[half:])}",
+        f"Are they not, somebody is. Three numbers are less to read out: /verify {user}",
     ]
 
 
@@ -61,12 +65,18 @@ async def verify(encryption: Encryption, fields: _Fields, room: str) -> list[str
         return [f"Comparing with {user}: three numbers come when their client answers."]
     is_same = answer == "yes"
     await encryption.drive(lambda device, at: device.confirm(user, at, is_same=is_same))
-    return [] if is_same else [f"Nothing is sent to {user} until you type /trust {user}."]
+    if not is_same:
+        return [f"Nothing is sent to {user} until you type /trust {user}."]
+    if await encryption.work(lambda device: device.is_first_use(user)):
+        return [f"Noted; now {user} has to say so too."]
+    return []
 
 
 async def trust(encryption: Encryption, fields: _Fields, room: str) -> list[str]:
     """Accept the identity that a user has now."""
     user = fields["user"]
+    if not await encryption.work(lambda device: device.is_doubted(user)):
+        return [f"The identity of {user} has not changed; to be sure of it, type: /verify {user}"]
     await encryption.drive(lambda device, at: device.trust(user, at))
     return [f"The identity that {user} has now is accepted, as at first sight."]
 

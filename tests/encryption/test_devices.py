@@ -20,6 +20,7 @@ from app.encryption.refusals import (
     NoSuchDevice,
     NotApproved,
     NothingToVerify,
+    Revoked,
 )
 from app.encryption.sealing import seal
 from app.encryption.verification import Verified, _letter
@@ -111,12 +112,12 @@ def test_a_revoked_device(server, alice, bob, phone):
     assert phone.texts == ["to both"]
     alice.do(alice.device.revoke(phone.device.me.device))
     server.settle()
-    assert phone.notices[-1].code == "not_approved"
+    assert phone.notices[-1].code == "revoked"
     bob.say("to one")
     assert alice.texts[-1] == "to one"
     phone.fetch()
     assert phone.read(server.messages[-1]).refusal.code == "key_missing"
-    with pytest.raises(NotApproved):
+    with pytest.raises(Revoked):
         phone.say("hello?")
     with pytest.raises(NoSuchDevice):
         alice.do(alice.device.revoke("aaaaaaaa"))

@@ -143,13 +143,20 @@ def test_acceptance_ends_with_membership(server, alice, bob):
     assert "member_waits" in alice.codes
 
 
-# A member without keys, who sits at telnet, keeps nobody from talking, and the sender is told.
-def test_a_member_without_keys(server, alice, bob):
+# A member without keys, who sits at telnet, keeps nobody from talking, and the sender is told;
+# so too when they have keys, and read.
+def test_a_member_without_keys(server, alice, bob, tmp_path):
     server.room("den", "alice", "bob", "dora")
     alice.say("hello")
     alice.say("again")
     assert bob.texts == ["hello", "again"]
     assert alice.codes == ["no_keys"]
+    assert alice.do(alice.device.keyless(["alice", "bob", "dora"])) == ["dora"]
+    dora = Chat(server, "dora", tmp_path)
+    server.settle()
+    alice.say("welcome")
+    assert dora.texts == ["welcome"]
+    assert alice.codes == ["no_keys", "has_keys"]
 
 
 # One-time keys are for one conversation each; when none is left, the fallback key serves.
