@@ -38,7 +38,7 @@ from app.encryption.payloads import (
     room_key_of,
     user_key,
 )
-from app.encryption.people import CHANGED, Peer, People
+from app.encryption.people import CHANGED, FIRST_USE, Peer, People
 from app.encryption.postbox import Letter, Postbox
 from app.encryption.reading import Reader, Received
 from app.encryption.refusals import Malformed, NotApproved, UnknownDevice

@@ -18,7 +18,7 @@ from app.terminal.encrypting import Encryption, revealed
 from app.terminal.files import Files, what_to_send
 from app.terminal.phrases import Json
 from app.terminal.sealedfiles import SealedFiles
-from app.terminal.typed import CanNotDo, Request
+from app.terminal.typed import Request
 
 if TYPE_CHECKING:
     from app.encryption.payloads import MessageKind
