@@ -40,7 +40,7 @@ def test_devices_of_one_user(new_machine, new_name) -> None:
     assert [approved for _, approved in phone.do(phone.device.devices())] == [True, True]
     laptop.do(laptop.device.revoke(phone.id))
     phone.see(lambda: not phone.device.is_approved)
-    assert phone.codes[-1] == "not_approved"
+    assert phone.codes[-1] == "revoked"
     assert [approved for _, approved in laptop.do(laptop.device.devices())] == [True]
     with pytest.raises(ServerRefused) as refused:
         phone.start()
