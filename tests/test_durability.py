@@ -9,7 +9,7 @@ from contextlib import suppress
 from tests.client import Client
 from tests.server_process import ServerProcess
 
-KILLS = 20
+KILLS = 3  # in the middle of a burst; of a kill at each stage, see test_kill_at_every_stage.py
 SENDERS = 4
 LINES_EACH = 300
 READERS = 2
