@@ -52,6 +52,11 @@ class Kit:
         return OfferedKey(kid=kid, **sign(_key(self.id), kind, payload))
 
 
+def kit_of(device: str) -> Kit:
+    """Return the keys of a device by its id."""
+    return Kit(device[:-1].rstrip("x"), int(device[-1]) - 2)
+
+
 @cache
 def manifest(user: str, seq: int, numbers: tuple[int, ...]) -> dict[str, str]:
     """Return a user's list of these devices."""
@@ -74,7 +79,7 @@ def device_of(payload: str) -> str | None:
 
 def numbers_of(payload: str) -> list[int]:
     """Return the numbers of the devices on a list."""
-    return [int(keys["id"][-1]) - 2 for keys in json.loads(payload)["devices"]]
+    return [kit_of(keys["id"]).number for keys in json.loads(payload)["devices"]]
 
 
 def one_of(number: int) -> int:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
 
 from app import commands, device_commands, operations
+from app.device_commands import Letter, Target
 from app.errors import Refusal
 from app.events import Event
 from app.shapes import Command, Enc, InRoom, Level
@@ -25,8 +26,11 @@ from tests.fuzz.table import Table
 _cuts = st.lists(st.integers(1, 60), max_size=3)
 _wire = st.sampled_from(["text", "ndjson"])
 _behind = st.sampled_from([*[0] * 6, 1, -1])  # how many revisions of a roster
+_SEATS_MAX = 7  # what is more is only said to more
 _STEPS_BETWEEN_STARTS = 25  # at least: it takes as long as all of them
 _number = st.integers(0, 30)  # which of those there are
+_new_keys = st.lists(st.integers(4, 60), min_size=2, max_size=4, unique=True)
+_bodies = st.lists(st.sampled_from("abc"), min_size=1, max_size=3)
 _bad_lines = st.sampled_from(
     [
         *(b"\x80\n", b"x" * 1_100 + b"\n", b'{"op":1}\n', b"{\n", b"/nothing\n", b"/kick\n"),
@@ -61,7 +65,7 @@ class Chat(Table):
     def connect(self, wire: str, address: str) -> None:
         self._come(wire, address)
 
-    @precondition(lambda self: len(self.model.seats) < 7)
+    @precondition(lambda self: len(self.model.seats) < _SEATS_MAX)
     @rule(wire=_wire, name=st.sampled_from(asking.USERS), number=_number)
     def log_in(self, wire: str, name: str, number: int) -> None:
         """Let somebody come back, who has an account; a program speaks for a device."""
@@ -78,7 +82,7 @@ class Chat(Table):
         self._compare(self._gone(self._seat(number)))
 
     @precondition(lambda self: self.model.seats)
-    @rule(number=_number, command=asking.of_judges, wire=_wire)
+    @rule(number=_number, command=asking.of_removals | asking.of_judges, wire=_wire)
     def be_away_meanwhile(self, number: int, command: Command, wire: str) -> None:
         """Let somebody be gone while those who may decide about them, who then comes back."""
         away = self._seat(number).account
@@ -146,6 +150,23 @@ class Chat(Table):
         kind = commands.Say if body == "a" else commands.Emote
         self._ask(about, kind(body, room=about.rooms[0].shown if about.rooms else ""))
 
+    @precondition(lambda self: 0 < len(self.model.seats) < _SEATS_MAX)
+    @rule(number=_number, wires=st.tuples(_wire, _wire), command=asking.of_removals)
+    def be_there_twice(self, number: int, wires: Sequence[str], command: Command) -> None:
+        """Let somebody be sent out who is in a room twice, and elsewhere, too; then come back."""
+        about = self._seat(number).account
+        if about is None:
+            return
+        self._ask(self._seat(number), commands.Join("lobby"))
+        for wire in wires:
+            self.log_in(wire, about.name.key, number)
+        for last in about.seats[-1:]:
+            self._ask(last, commands.Join("den"))
+        self._ask(self.model.operator, replace(command, room="lobby", user=about.shown))
+        self._ask(self.model.operator, commands.Unban(room="lobby", user=about.shown))
+        for seat in list(about.seats):
+            self._ask(seat, commands.Join("lobby"))
+
     # What devices ask, and what they encrypt.
 
     @precondition(lambda self: self._speakers())
@@ -179,6 +200,50 @@ class Chat(Table):
             question = asking.what_follows(command)
             for each in [each for each in self.model.seats if each.device] if question else ():
                 self._ask(each, question)
+
+    @precondition(lambda self: self._with_device())
+    @rule(number=_number, keys=_new_keys, others=st.lists(_number, min_size=1, max_size=4))
+    def claim_in_turn(self, number: int, keys: list[int], others: list[int]) -> None:
+        """Let a device leave keys, and some claim them: one after the other, then all at once."""
+        seats = self._with_device()
+        seat = seats[number % len(seats)]
+        kit = devices.kit_of(seat.speaks_for.id)
+        self._ask(seat, device_commands.KeysPut([kit.offered(f"o:{key}", 0) for key in keys]))
+        claim = device_commands.KeysClaim([Target(user=kit.user, device=kit.id)])
+        claimers = [seats[each % len(seats)] for each in others]
+        for each in claimers:
+            self._ask(each, claim)
+        self._ask_at_once(dict.fromkeys([*claimers, seat]), claim)
+
+    @precondition(lambda self: self._with_device())
+    @rule(
+        number=_number,
+        sent=st.lists(st.tuples(_number, _bodies), min_size=1, max_size=3),
+        limit=st.integers(1, 3),
+        pages=st.integers(0, 3),
+    )
+    def write_letters(
+        self, number: int, sent: list[tuple[int, list[str]]], limit: int, pages: int
+    ) -> None:
+        """Let a device be sent letters, read them page by page, and let go of some."""
+        seats = self._with_device()
+        reader = seats[number % len(seats)]
+        kit = devices.kit_of(reader.speaks_for.id)
+        for sender, bodies in sent:
+            letters = [Letter(user=kit.user, device=kit.id, body=body) for body in bodies]
+            txn = f"new{self.model.letter_ids}"
+            self._ask(seats[sender % len(seats)], device_commands.DeviceSend(txn, letters))
+        ends = self._read_letters(reader, limit)
+        self._ask(reader, device_commands.DeviceAck(ends[pages % len(ends)]))
+        self._read_letters(reader, limit)
+
+    def _read_letters(self, reader: Seat, limit: int) -> list[int]:
+        """Let a device read all its letters, and return where its pages begin."""
+        waiting = self.model.waiting_for(reader.speaks_for)
+        places = [0, *(each.n for each in waiting[limit - 1 :: limit])]
+        for after in places:
+            self._ask(reader, device_commands.DeviceFetch(after, limit))
+        return places
 
     @precondition(lambda self: self.model.seats)
     @rule(number=_number, command=asking.of_admins)

@@ -185,13 +185,17 @@ class Devices(Base):
             self._tell_device(recipient, device_events.DeviceMailCame())
         self.tell(seat, device_events.DeviceMailSent(failed))
 
-    def _td_fetch(self, seat: Seat, command: device_commands.DeviceFetch) -> None:
-        device = self.device_of(seat)
-        waiting = [
+    def waiting_for(self, device: Device) -> list[records.DeviceMail]:
+        """Return what is in a mailbox, oldest first."""
+        return [
             records.DeviceMail(each.id, each.sender.owner.name.key, each.sender.id, each.body)
             for each in self.letters
-            if each.recipient is device and each.body is not None and each.id > command.after
+            if each.recipient is device and each.body is not None
         ]
+
+    def _td_fetch(self, seat: Seat, command: device_commands.DeviceFetch) -> None:
+        mail = self.waiting_for(self.device_of(seat))
+        waiting = [each for each in mail if each.n > command.after]
         has_more = len(waiting) > command.limit
         self.tell(seat, device_events.DeviceMailShown(waiting[: command.limit], has_more))
 

@@ -97,6 +97,11 @@ class Seat:
         assert self.account is not None
         return self.account
 
+    @property
+    def speaks_for(self) -> Device:
+        assert self.device is not None
+        return self.device
+
 
 @dataclass(eq=False)
 class Device:

@@ -84,9 +84,13 @@ class Table(RuleBasedStateMachine):
         device = devices.device_of(payload)
         return [each for each in own if each.device and each.device.id == device] or own
 
+    def _with_device(self) -> list[Seat]:
+        """Return who speaks for a device."""
+        return [seat for seat in self.model.seats if seat.device is not None]
+
     def _speakers(self) -> list[Seat]:
         """Return who speaks for a device, and is in a room."""
-        return [seat for seat in self.model.seats if seat.device is not None and seat.rooms]
+        return [seat for seat in self._with_device() if seat.rooms]
 
     @staticmethod
     def _said(seat: Seat, body: str) -> commands.Say:
@@ -153,6 +157,18 @@ class Table(RuleBasedStateMachine):
             command = replace(command, before=heard.before)  # where the page before ended
         assert heard == command, (data, heard)
         self._compare(self.model.do(seat, command), command)
+
+    def _ask_at_once(self, seats: Iterable[Seat], command: Command) -> None:
+        """Let programs ask the same before any of them is answered, and compare what is shown."""
+        data, asking_now, shown = asking.as_json(command), [], list[tuple[Seat, Event]]()
+        for seat in seats:
+            self._note("at once", seat.number, data)
+            feed = self._terminal(seat).feed
+            asking_now.append(gevent.spawn(feed, self.world.service, [data]))
+            shown += self.model.do(seat, command)
+        with gevent.Timeout(_STEP_SECONDS_MAX, AssertionError(f"hangs: {data!r}")):
+            gevent.joinall(asking_now, raise_error=True)
+        self._compare(shown, command)
 
     def _compare(
         self,
