@@ -251,7 +251,7 @@ class KeyStore:
             data = self._sealer.decrypt(
                 sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], _place(kind, row_id)
             )
-        except (InvalidTag, ValueError) as error:
+        except (InvalidTag, TypeError, ValueError) as error:  # SQLite may have a text there
             raise StoreDamaged(path=self._path) from error
         value: Json = json.loads(data)
         return value

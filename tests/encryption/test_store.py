@@ -5,7 +5,7 @@ import re
 import shutil
 import sqlite3
 import stat
-from contextlib import suppress
+from contextlib import closing, suppress
 
 import pytest
 
@@ -257,4 +257,12 @@ def test_damage_in_the_rows(closed):
     data[(root - 1) * size : (root - 1) * size + 8] = b"\xff" * 8
     closed.write_bytes(data)
     with pytest.raises(StoreRefused):
+        _open(closed)
+
+
+# Nor is one opened that has text where bytes should be.
+def test_damage_that_is_no_bytes(closed):
+    with closing(sqlite3.connect(closed)) as connection, connection:
+        connection.execute("UPDATE rows SET sealed = 'x'")
+    with pytest.raises(StoreDamaged):
         _open(closed)

@@ -205,29 +205,66 @@ def check_key_file(data: bytes, _cuts: Sequence[int]) -> None:
             bob.device.import_keys(Path(file.name), PASSPHRASE)
 
 
+_ROW_ID = "x" * 64  # the same place is in it, however long the number of an inode is
+_stores: list[dict[Path, bytes]] = []  # the files of one that is right
+
+
+def _make_store(folder: str) -> dict[Path, bytes]:
+    """Return the files of a new store, and what is in them."""
+    path = Path(folder) / "keys.db"
+    with KeyStore(path, PASSPHRASE, CHEAP) as store, store.transaction():
+        store.put("account", _ROW_ID, {"a": 1})
+    return {each: each.read_bytes() for each in (path, path.with_name("keys.db.lock"))}
+
+
+@contextmanager
+def _a_store() -> Iterator[None]:
+    """Have a store that is damaged where it lies: of a copy, nothing would be read."""
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(dir=MEMORY))
+        stack.enter_context(patch("app.encryption.sealing._MEMORY_KIB_MAX", 64))
+        stack.enter_context(patch("app.encryption.store._SYNCHRONOUS", "OFF"))
+        stack.enter_context(patch("app.encryption.store.os.fsync", lambda _descriptor: None))
+        _stores.append(_make_store(folder))
+        check_store(bytes(2), [])
+        try:
+            yield
+        finally:
+            _stores.pop()
+
+
 def check_store(data: bytes, _cuts: Sequence[int]) -> None:
     """Put bytes into the file of a store, at a place; open it, and read all that it has."""
-    place = int.from_bytes(data[:2], "big") % len(_STORE)
-    with (
-        tempfile.TemporaryDirectory(dir=MEMORY) as folder,
-        patch("app.encryption.sealing._MEMORY_KIB_MAX", 64),
-    ):
-        path = Path(folder) / "keys.db"
-        path.write_bytes(_STORE[:place] + data[2:] + _STORE[place + len(data[2:]) :])
-        with suppress(EncryptionRefusal), KeyStore(path, PASSPHRASE, CHEAP) as store:
+    path, lock = _stores[0]
+    right = _stores[0][path]
+    place = int.from_bytes(data[:2], "big") % len(right)
+    for each in path.parent.glob("keys.db-*"):
+        each.unlink()
+    path.write_bytes(right[:place] + data[2:] + right[place + len(data[2:]) :])
+    lock.write_bytes(_stores[0][lock])
+    try:
+        with KeyStore(path, PASSPHRASE, CHEAP) as store:
             store.rows("account")
-            store.get("account", "x")
+            store.ids("account")
+            store.get("account", _ROW_ID)
+    except EncryptionRefusal:
+        assert data[2:]  # what is not damaged is opened
 
 
-def _make_store() -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "keys.db"
-        with KeyStore(path, PASSPHRASE, CHEAP) as store, store.transaction():
-            store.put("account", "x", {"a": 1})
-        return path.read_bytes()
+def _places() -> list[int]:
+    """Return the places in the file of a store where something is: most of it is empty."""
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
+        path, *_ = files = _make_store(folder)
+    around = 16  # bytes, for the places not to depend on keys, which are new each time
+    whole = files[path]
+    return [at for at in range(len(whole)) if any(whole[max(0, at - around) : at + around])]
 
 
-_STORE = _make_store()
+_damages = st.builds(
+    lambda place, data: place.to_bytes(2, "big") + data,
+    st.sampled_from(_places()),
+    st.binary(max_size=18),
+)
 _key_files = st.sampled_from([True, False]).map(
     lambda is_inside: (
         b"\0"
@@ -288,9 +325,10 @@ FUZZERS = [
     Fuzzer(
         "store",
         "A file of keys in which bytes were changed is opened, or refused.",
-        st.binary(min_size=2, max_size=20),
+        _damages,
         check_store,
         _MORE,
+        _a_store,
         variants=12,
     ),
 ]

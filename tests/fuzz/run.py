@@ -26,7 +26,7 @@ from tests.fuzz.hub import BLOCK_SECONDS
 
 _LOOK_SECONDS = 0.5  # between looks at the clock
 _LINE_SECONDS = 30.0  # between lines of progress where there is no terminal
-_SHARES = {MACHINE: 4.0, "control": 2.0, "service": 2.0, "http": 2.0}  # of the time; the others: 1
+_SHARES = {MACHINE: 7.0, "control": 2.0, "service": 2.0, "http": 2.0}  # of the time; others: 1
 _SEEN_BITS = 1 << 29  # of 5 million inputs, a hundredth is not counted then
 _BATCHES_A_PROCESS = 100  # what hypothesis remembers of them goes with the process
 
