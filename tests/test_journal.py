@@ -187,6 +187,18 @@ def test_what_comes_meanwhile_is_the_next_batch(journal, store, say, alice, bob)
     assert len(alice.client.sent) == len(bob.client.sent) == 2
 
 
+# Who waits for each answer and talks alone is not let wait for others: there are none. As soon as
+# somebody else talks too, a batch waits for more.
+def test_a_dialogue_does_not_linger(journal, say, alice, bob, monkeypatch) -> None:
+    lingered: list[float] = []
+    monkeypatch.setattr(module, "BATCH_INTERVAL_SECONDS", 3600)
+    monkeypatch.setattr(module.time, "sleep", lingered.append)
+    for session, lingers in [(alice, 0), (alice, 0), (alice, 0), (bob, 1), (bob, 1), (alice, 2)]:
+        say(session, "hello")
+        journal.settle(session)
+        assert len(lingered) == lingers
+
+
 # A batch has a bounded number of messages.
 def test_batches_are_bounded(journal, store, say, alice, monkeypatch) -> None:
     monkeypatch.setattr(module, "BATCH_ENTRIES_MAX", 3)
