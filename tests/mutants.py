@@ -23,6 +23,7 @@ from queue import SimpleQueue
 ROOT = Path(__file__).parents[1]
 COPIED = ("app", "migrations", "tests", "alembic.ini", "manage.py", "pyproject.toml")
 TEST_SECONDS_MAX = 120  # a mutant that never ends is as good as caught
+ALL_SECONDS_MAX = 1_200  # of all tests, with nothing wrong
 FAILED = 1  # what pytest exits with when a test failed; other codes say that none was run
 
 
@@ -71,7 +72,7 @@ def copy_project(folder: Path) -> Path:
     return root
 
 
-def run_tests(root: Path, *tests: str) -> int:
+def run_tests(root: Path, *tests: str, seconds_max: float = TEST_SECONDS_MAX) -> int:
     """Run tests in a copy, until one fails, and return how pytest ended."""
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
     # Without compiled files: they are told apart by a time that two mutants may share.
@@ -83,7 +84,7 @@ def run_tests(root: Path, *tests: str) -> int:
             env=environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            timeout=TEST_SECONDS_MAX,
+            timeout=seconds_max,
             check=False,
         )
     except subprocess.TimeoutExpired:
@@ -133,7 +134,8 @@ def _judge_all(chosen: list[Mutant], copies: SimpleQueue[Path], processes: int) 
             copies.put(root)
 
     root = copies.get()
-    if run_tests(root, *sorted({mutant.test for mutant in chosen})):
+    tests = sorted({mutant.test for mutant in chosen})
+    if run_tests(root, *tests, seconds_max=ALL_SECONDS_MAX):
         print("the tests do not pass as it is; nothing was tried")
         return 1
     copies.put(root)
