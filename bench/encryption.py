@@ -31,6 +31,7 @@ from app.client import CallRefused, Client
 from app.encryption import Device, KeyStore, ServerRefused, received, run
 from app.encryption.flows import Flow, Json
 from app.encryption.sealing import Cost
+from app.times import now
 
 ROOM = "den"
 BODY = "a line of about as many bytes as people say at once in a room"
@@ -38,7 +39,6 @@ FIRST_SECONDS_MAX = 0.5
 MESSAGES_A_SECOND_MIN = 100
 _PASSPHRASE = "bench"
 _CHEAP = Cost(memory_kib=8, passes=1)  # a passphrase is asked once an evening
-_NS_PER_MS = 1_000_000
 
 
 class Member:
@@ -49,7 +49,7 @@ class Member:
         self.client = Client(f"127.0.0.1:{port}", name=name, password=name, register=True)
         self._store = KeyStore(folder / f"{name}.db", _PASSPHRASE, _CHEAP)
         self.device = Device(self._store, name)
-        self.do(self.device.start(_now()))
+        self.do(self.device.start(now()))
 
     def do(self, flow: Flow[object]) -> None:
         """Carry out a flow. Raises ServerRefused, ConnectionLost."""
@@ -63,7 +63,7 @@ class Member:
 
     def say(self) -> None:
         """Say a message; returns when it is stored."""
-        self.do(self.device.say(ROOM, BODY, _now()))
+        self.do(self.device.say(ROOM, BODY, now()))
 
     def read(self, messages: int) -> None:
         """Read as many messages. Raises BenchError when one can't be read."""
@@ -80,10 +80,6 @@ class Member:
         """Go."""
         self.client.close()
         self._store.close()
-
-
-def _now() -> int:
-    return time.time_ns() // _NS_PER_MS
 
 
 @contextmanager

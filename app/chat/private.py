@@ -75,11 +75,10 @@ class Private:
             device_id, enc = session.device_or_refuse.device_id, command.enc
             said = events.PrivatelySaidEncrypted(user.name, recipient.name, device_id, enc, now)
             body = enc.model_dump_json()
-            message = NewMessage(None, recipient.id, user.id, False, body, now, txn, device_id)
         else:
-            body = harmless(command.body)
+            device_id, body = None, harmless(command.body)
             said = events.PrivatelySaid(user.name, recipient.name, body, now)
-            message = NewMessage(None, recipient.id, user.id, False, body, now, txn)
+        message = NewMessage(None, recipient.id, user.id, False, body, now, txn, device_id)
         self._journal.append(_SaidPrivately(session, self, said, message))
 
     def release(self, entry: _SaidPrivately, delivery: Delivery) -> None:

@@ -8,7 +8,7 @@ a person is one line that names the command.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING
 
 from app.client import ConnectionLost
@@ -135,27 +135,33 @@ class Secrecy:
         if is_new:
             self._model.tell([WHAT_FOR], "notice")
 
-        def answered(*answers: str) -> None:
-            if len(set(answers)) > 1:
-                self._model.tell([f"Error: {_DIFFERENT}; type /unlock, or that again"], "error")
-                return
-            self._terminal.queue(Request("unlock", {"passphrase": answers[0]}))
+        def answered(passphrase: str) -> None:
+            self._terminal.queue(Request("unlock", {"passphrase": passphrase}))
             for each in then:
                 self._terminal.queue(each)
 
-        self._terminal.screen.ask_hidden(_NEW if is_new else _OLD, answered)
+        different = f"{_DIFFERENT}; type /unlock, or that again"
+        self._ask_alike(_NEW if is_new else _OLD, different, answered)
 
     def ask_for_file(self, request: Request) -> None:
         """Ask for the passphrase of a file of keys, and carry out what was typed."""
         is_new = request.fields["act"] == "export"
         questions = ["a passphrase for that file", "the same again"][: 1 + is_new]
 
+        def answered(passphrase: str) -> None:
+            fields = {**request.fields, "passphrase": passphrase}
+            self._terminal.queue(Request(request.op, fields))
+
+        self._ask_alike(questions, _DIFFERENT, answered)
+
+    def _ask_alike(self, questions: list[str], different: str, then: Callable[[str], None]) -> None:
+        """Ask hidden for what has to be the same each time; say so where it is not."""
+
         def answered(*answers: str) -> None:
             if len(set(answers)) > 1:
-                self._model.tell([f"Error: {_DIFFERENT}"], "error")
-                return
-            fields = {**request.fields, "passphrase": answers[0]}
-            self._terminal.queue(Request(request.op, fields))
+                self._model.tell([f"Error: {different}"], "error")
+            else:
+                then(answers[0])
 
         self._terminal.screen.ask_hidden(questions, answered)
 
