@@ -20,7 +20,6 @@ circle.py         what was said in the encrypted room, as the devices have it
 rooms.py          one room's messages in order, and those who followed them
 canary.py         a client that pings all the time, in a process of its own
 hub.py            whether the canary, and the hub's own monitor, had to wait
-cores.py          how long they waited for a core
 log.py            what must not be in the log
 trends.py         whether something grows that should not
 report.py         what a person reads

@@ -4,7 +4,7 @@
 
 It has a process of its own, for one that serves hundreds of clients in Python answers late itself.
 On a busy machine everybody waits for a core. How long the server's threads and the canary had to is
-written beside each answer (schedstats), so that this is not taken for a server that blocks.
+written beside each answer (cores.py), so that this is not taken for a server that blocks.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.chaos.cores import RunQueue
+from tests.cores import RunQueue, starved
 
 PING_SECONDS = 0.1
 ANSWER_SECONDS_MAX = 10
@@ -75,7 +75,7 @@ class Canary:
 
 def _ask(connection: socket.socket, queues: list[RunQueue], request: bytes) -> Ping:
     """Ask something, and wait for the answer. Raises OSError when it was cut off."""
-    before, began = _starved(queues), time.monotonic()
+    before, began = starved(*queues), time.monotonic()
     try:
         connection.sendall(request)
         is_answered = bool(connection.recv(ANSWER_BYTES_MAX))
@@ -83,11 +83,7 @@ def _ask(connection: socket.socket, queues: list[RunQueue], request: bytes) -> P
         is_answered = True  # though late: the time says so
     if not is_answered:
         raise ConnectionResetError
-    return Ping(began, time.monotonic() - began, max(0.0, _starved(queues) - before))
-
-
-def _starved(queues: list[RunQueue]) -> float:
-    return sum(queue.seconds() for queue in queues)
+    return Ping(began, time.monotonic() - began, before.until(starved(*queues)))
 
 
 def _run(port: int, token: str) -> None:

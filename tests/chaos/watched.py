@@ -28,7 +28,7 @@ from gevent import Greenlet
 from app import times
 from app.chat import passwords
 from app.cli import main
-from tests.chaos.cores import RunQueue
+from tests.cores import RunQueue, Starved, starved
 
 BLOCKING_SECONDS_MAX = 0.1  # in which everybody gets a turn
 SAMPLE_SECONDS = 0.02  # between looks at who is having a turn
@@ -57,8 +57,8 @@ class HubWatch:
         self._monitor.add_monitoring_function(self._look, SAMPLE_SECONDS)
         gevent.events.subscribers.append(self._on_event)
 
-    def _now(self) -> tuple[float, float, float]:
-        return time.monotonic(), self._run_queue.seconds(), self._collected
+    def _now(self) -> tuple[float, Starved, float]:
+        return time.monotonic(), starved(self._run_queue), self._collected
 
     def _on_collection(self, phase: str, _info: object) -> None:
         if phase == "start":
@@ -76,11 +76,11 @@ class HubWatch:
     def _on_event(self, event: object) -> None:
         if not isinstance(event, gevent.events.EventLoopBlocked):
             return
-        now, starved, collected = self._now()
+        now, starved_now, collected = self._now()
         record = {
             "at": now,
             "seconds": now - self._switched_at,
-            "starved_seconds": starved - self._starved_before,
+            "starved_seconds": self._starved_before.until(starved_now),
             "collecting_seconds": collected - self._collected_before,
             "stack": event.info,
         }

@@ -4,25 +4,31 @@ It looks at each stretch between two switches of greenlets. In the greenlet that
 runs in, only what is `watched` counts: the rest makes inputs, and is in nobody's way. Nor does it
 count when Python collects the garbage that they leave.
 
-A stretch is as long as it used the CPU, or as it took, less the time for which our threads waited
-for a CPU: all of them, since one that waits may hold the interpreter's lock. So on a machine that
-has much else to do, what computes for too long is seen as surely as on a quiet one; what sleeps for
-too long is seen if the others did not wait for as long meanwhile.
+A stretch is as long as it used the CPU, or as it took, less the time for which the machine kept
+our threads waiting: all of them, since one that waits may hold the interpreter's lock. So on a
+machine that has much else to do, what computes for too long is seen as surely as on a quiet one;
+what sleeps for too long is seen if the others did not wait for as long meanwhile.
 """
 
 from __future__ import annotations
 
 import gc
+import os
+import sys
 import time
+import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import greenlet
 
+from tests.cores import RunQueue, starved
+
 BLOCK_SECONDS = 0.1
 _FRESH_SECONDS = 0.005  # for so long it is taken that our threads have not waited any longer
-_RUN_DELAY = 1  # the place in schedstat: nanoseconds of waiting for a CPU
+_FRAMES_SHOWN = 3
+_OURS = tuple(f"{Path(__file__).parents[2] / folder}{os.sep}" for folder in ("app", "tests"))
 
 _canaries: list[Canary] = []  # the one that watches now
 
@@ -49,7 +55,8 @@ class Canary:
         self.longest_seconds = 0.0
         self._own = greenlet.getcurrent()
         self._is_watched = False  # what that one does now
-        self._waited = self._looked_at = self._collection_began = 0.0
+        self._run_queue = RunQueue(os.getpid())
+        self._looked_at = self._collection_began = 0.0
         self._begin()
 
     def start(self) -> None:
@@ -63,6 +70,7 @@ class Canary:
         greenlet.settrace(None)
         gc.callbacks.remove(self._collects)
         _canaries.remove(self)
+        self._run_queue.close()
 
     def enter(self) -> bool:
         """Let the fuzzer's own greenlet count from now on; say whether it did before."""
@@ -85,7 +93,7 @@ class Canary:
     def _begin(self) -> None:
         now = time.monotonic()
         if now - self._looked_at > _FRESH_SECONDS:
-            self._waited, self._looked_at = _waited_seconds(), now
+            self._starved, self._looked_at = starved(self._run_queue), now
         self._began, self._began_cpu = time.monotonic(), time.thread_time()
 
     def _end(self, who: greenlet.greenlet) -> None:
@@ -93,10 +101,10 @@ class Canary:
         if seconds <= min(self.longest_seconds, BLOCK_SECONDS):
             return
         used = time.thread_time() - self._began_cpu
-        seconds = max(used, seconds - max(0.0, _waited_seconds() - self._waited))
+        seconds = max(used, seconds - self._starved.until(starved(self._run_queue)))
         self.longest_seconds = max(self.longest_seconds, seconds)
         if seconds > BLOCK_SECONDS:
-            self.blocks.append(f"{seconds * 1000:.0f} ms in {who!r}")
+            self.blocks.append(f"{seconds * 1000:.0f} ms in {who!r}, {_where(who)}")
 
     def _collects(self, phase: str, _about: dict[str, int]) -> None:
         """Leave out the time in which garbage is collected."""
@@ -108,13 +116,17 @@ class Canary:
             self._began_cpu += time.thread_time() - self._collection_cpu
 
 
-def _waited_seconds() -> float:
-    """Return for how long our threads have waited for a CPU so far."""
-    total = 0
-    for path in Path("/proc/self/task").glob("*/schedstat"):
-        with suppress(OSError, IndexError):
-            total += int(path.read_text().split()[_RUN_DELAY])
-    return total / 1e9
+def _where(who: greenlet.greenlet) -> str:
+    """Return where a greenlet is: its innermost lines of ours, the last one first."""
+    if who.dead:
+        return "ended"
+    stack = reversed(traceback.extract_stack(who.gr_frame or sys._getframe()))
+    ours = [
+        frame for frame in stack if frame.filename.startswith(_OURS) and frame.filename != __file__
+    ]
+    return " in ".join(
+        f"{Path(frame.filename).name}:{frame.lineno}" for frame in ours[:_FRAMES_SHOWN]
+    )
 
 
 def _is_hub(each: greenlet.greenlet) -> bool:
