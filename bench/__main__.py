@@ -34,7 +34,7 @@ from scale import FULL, QUICK
 
 
 def main() -> int | str:
-    """Do what the command line asks for; return what sys.exit takes, 1 if a scene failed."""
+    """Do what the command line asks for; return what sys.exit takes: 1 when a scene fell short."""
     arguments = parse(sys.argv[1:], __doc__ or "")
     if arguments.against:
         return measured(partial(compare, arguments))
@@ -81,11 +81,11 @@ def compare(arguments: argparse.Namespace, cores: Cores) -> int:
 
 
 def finish(arguments: argparse.Namespace, report: Report) -> int:
-    """Show the report, and publish it if asked to; return 1 when something in it failed."""
+    """Show the report, publish it if asked to; return 1 when something failed or missed a bar."""
     show(Console(), report)
     if arguments.publish:
         page.publish(report)
-    return int(any(summary.failures for summary in report.summaries))
+    return int(any(summary.failures or summary.missed for summary in report.summaries))
 
 
 def noting(results: list[Result]) -> Callable[[Result], None]:

@@ -1,4 +1,4 @@
-"""What Greenroom wants to keep to: a figure of a scene, and what it may be at most."""
+"""What Greenroom wants to keep to: a figure of a scene, and what it may be at most, or least."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,8 @@ MIB = 1 << 20
 # By scene: figures end with these names, because files and upkeep have them once a phase.
 BARS: dict[str, dict[str, float]] = {
     "slow": {"latency_p99_ratio": 1.1},
-    "logins": {"latency_p99_ms": 100},
+    "logins": {"latency_p99_ms": 100, "rss_more_bytes": 64 * MIB},
+    "herd": {"back_last_seconds": 60},
     "million": {"latency_p99_ms": 50},
     "files": {"latency_p99_ms": 50, "rss_more_bytes": 64 * MIB},
     "upkeep": {
@@ -18,6 +19,8 @@ BARS: dict[str, dict[str, float]] = {
         "command_rss_peak_bytes": 128 * MIB,
     },
 }
+# Or else what the scene is about did not happen: the stopped reader was not cut.
+BARS_BELOW: dict[str, dict[str, float]] = {"slow": {"cut": 1}}
 
 
 def missed(scene: str, figures: Figures) -> Iterator[str]:
@@ -26,3 +29,6 @@ def missed(scene: str, figures: Figures) -> Iterator[str]:
         for name, value in figures.items():
             if name.endswith(ending) and value > most:
                 yield f"{name.replace('_', ' ')} is {value:,.4g}, at most {most:,.4g} is wanted"
+    for name, least in BARS_BELOW.get(scene, {}).items():
+        if figures.get(name, least) < least:
+            yield f"{name.replace('_', ' ')} is {figures[name]:,.4g}, {least:,.4g} is wanted"

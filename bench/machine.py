@@ -74,7 +74,10 @@ def alone(say: Callable[[str], None]) -> Iterator[None]:
     Waits for another to end, and says so. Raises BenchError when it does not.
     """
     deadline = time.monotonic() + ALONE_SECONDS_MAX
-    with (Path(tempfile.gettempdir()) / "greenroom-bench.lock").open("w") as file:
+    path = Path(tempfile.gettempdir()) / "greenroom-bench.lock"
+    if not path.exists():
+        path.touch()
+    with path.open() as file:  # it may be another user's, and can be locked all the same
         if not _is_locked(file):
             say("another bench is running on this machine: waiting for it to end")
         while not _is_locked(file):
@@ -130,7 +133,8 @@ def _filesystem() -> str:
     """Return the type of the file system that holds the temporary folders, databases included."""
     folder = Path(tempfile.gettempdir()).resolve()
     mounts = [line.split()[1:3] for line in Path("/proc/self/mounts").read_text().splitlines()]
-    _, kind = max((len(place), kind) for place, kind in mounts if folder.is_relative_to(place))
+    places = [(place.replace(r"\040", " "), kind) for place, kind in mounts]  # spaces: proc(5)
+    _, kind = max((len(place), kind) for place, kind in places if folder.is_relative_to(place))
     return kind
 
 

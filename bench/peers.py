@@ -27,7 +27,7 @@ CONNECTIONS_MAX = 12_000  # idle's 10,000 sessions and some air; below the descr
 REDIS_CONFIGURATION = f"""
 bind {HOST}
 port {{port}}
-dir {{folder}}
+dir "{{folder}}"
 save ""
 appendonly no
 maxclients {CONNECTIONS_MAX}
@@ -37,8 +37,8 @@ client-output-buffer-limit pubsub 0 0 0
 REDIS_TLS = """
 port 0
 tls-port {port}
-tls-cert-file {folder}/tls-cert.pem
-tls-key-file {folder}/tls-key.pem
+tls-cert-file "{folder}/tls-cert.pem"
+tls-key-file "{folder}/tls-key.pem"
 tls-auth-clients no
 """
 

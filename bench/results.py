@@ -59,6 +59,11 @@ class Summary:
         """The figure to compare servers by, where messages are delivered."""
         return "cpu_us_per_delivery" if self.is_steady else "deliveries_per_second"
 
+    @property
+    def missed(self) -> list[str]:
+        """A sentence for each bar of Greenroom's that it misses; the peers have none."""
+        return [*missed(self.scene, self.figures)] if self.server == GREENROOM else []
+
     def ratio(self, other: "Summary") -> float:
         """Return the decisive figure over the other's."""
         return self.figures[self.decisive] / other.figures[self.decisive]
@@ -150,8 +155,7 @@ def _summary(played: list[Result]) -> Summary:
 def _notes(summary: Summary) -> Iterator[str]:
     figures = summary.figures
     yield from (f"a round failed: {failure}" for failure in summary.failures)
-    if summary.server == GREENROOM:
-        yield from missed(summary.scene, figures)
+    yield from summary.missed
     if (share := figures.get("generator_share", 0)) > GENERATOR_SHARE_MAX:
         yield f"the generator was busy {share:.0%} of the time: the server may be faster"
     for core in ("server", "generator"):

@@ -116,7 +116,7 @@ def _report(bench: Bench) -> object:
             summary("large", "redis", [cheap], ["it <died>"]),
             summary("large", "relay", [cheap], []),
             summary("idle", "greenroom", [{"rss_per_session_bytes": 12_800.0}], []),
-            summary("slow", "greenroom", [FIGURES | {"latency_p99_ratio": 1.5}], []),
+            summary("slow", "greenroom", [FIGURES | {"latency_p99_ratio": 1.5, "cut": 0.0}], []),
         ],
         remarks=["nats: not installed, left out"],
     )
@@ -156,6 +156,7 @@ def test_writes_its_block_into_the_page(bench: Bench, tmp_path: Path) -> None:
     assert "- nats: not installed, left out" in text
     assert "- large, redis: a round failed: it <died>" in text
     assert "slow, greenroom: latency p99 ratio is 1.5, at most 1.1 is wanted" in text
+    assert "cut is 0, 1 is wanted" in text
     assert {"performance.json", "performance.svg"} <= {path.name for path in tmp_path.iterdir()}
     with pytest.raises(ValueError, match="no block"):
         bench.page.with_block("a page without marks", "")
