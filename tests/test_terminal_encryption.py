@@ -261,6 +261,8 @@ def test_another_device(server, tmp_path) -> None:
             alice.type(command, "/devices")
             await alice.sees("is approved: it reads from now on", ": approved, this one")
             await phone.sees("this device is approved, and can read from now on")
+            alice.type("it is mine")
+            await bob.sees("~ alice: it is mine")  # and so has been told of the new device
             bob.type("two")
             await phone.sees("~ bob: two")
             alice.type(f"/keys export {tmp_path}/exported")
