@@ -22,6 +22,7 @@ JOURNAL_BYTES_MAX = 512 << 10  # of text waiting to be committed: with a batch, 
 BATCH_ENTRIES_MAX = 4_096  # in one transaction: some 15 ms of the writer's time
 BATCH_BYTES_MAX = 256 << 10  # of text in one transaction: a quarter of what a reader may leave
 BATCH_INTERVAL_SECONDS = 0.010  # between batches of a busy journal; an idle one never waits
+RETRY_SECONDS = 5.0  # between looks whether messages can be stored again, while nobody says one
 READ_SECONDS = 0.001  # the end of that interval, in which what arrived is read
 LAG_SECONDS = 0.005  # by which each line is read later in a room where most readers are behind
 DELIVERIES_BETWEEN_YIELDS = 500  # sends in a row before others get a turn: some 4 ms

@@ -242,6 +242,23 @@ def test_after_a_failed_commit(journal, store, say, alice, bob) -> None:
     assert journal.newest_id == 1
 
 
+# When it can be stored again, it sees so by itself, though nobody says anything.
+def test_sees_that_it_can_store_again(journal, store, say, alice, monkeypatch) -> None:
+    monkeypatch.setattr(module, "RETRY_SECONDS", 0.01)
+    store.refusal = NotStored("not stored: the disk is full")
+    say(alice, "lost")
+    journal.settle(alice)
+    store.begun.clear()
+    store.begun.wait()
+    assert journal.is_failing
+    store.refusal = None
+    with gevent.Timeout(5):
+        while journal.is_failing:
+            gevent.sleep(0.01)
+    assert store.batches[:2] == [["lost"], []]
+    assert len(alice.client.shown) == 1
+
+
 # What need not be stored happens even so, in its place among what could not be stored.
 def test_what_is_not_stored_is_shown_all_the_same(journal, store, say, room, alice, bob) -> None:
     store.refusal = NotStored("not stored: the disk is full")

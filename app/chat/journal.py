@@ -9,6 +9,8 @@ What it promises:
   5. What is written together with the messages before it, like the end of a purge, is the last of
      its batch: it is about what everybody was shown before, and about nothing that comes after.
   6. It holds a bounded number of messages; senders wait beyond it, and so does their TCP.
+  7. After a commit that failed it sees for itself when messages can be stored again: whoever looks
+     after the server may keep people away until then.
 
 An idle journal commits at once, and so does one that serves a single sender who waits for each
 answer. A busy one starts a batch at most every few milliseconds, so that the more there is to do,
@@ -36,6 +38,7 @@ from app.settings import (
     JOURNAL_BYTES_MAX,
     JOURNAL_ENTRIES_MAX,
     READ_SECONDS,
+    RETRY_SECONDS,
 )
 
 if TYPE_CHECKING:
@@ -117,7 +120,10 @@ class Journal:
     """See the promises at the top of this file."""
 
     def __init__(self, commit: Commit, newest_id: int) -> None:
-        """Commit with `commit(messages, seen, write)`, which switches and raises NotStored."""
+        """Commit with `commit(messages, seen, write)`, which switches and raises NotStored.
+
+        With nothing to commit, it only tries whether that would work.
+        """
         self.newest_id = newest_id  # of what was released
         self.removals = 0  # how often messages were removed that some may have read before
         self.is_failing = False  # whether the last commit failed
@@ -203,11 +209,15 @@ class Journal:
     def run(self) -> None:
         """Work for ever, in a greenlet of its own. Switches."""
         while True:
-            self._has_work.wait()
-            self._linger()
+            has_work = self._has_work.wait(RETRY_SECONDS if self.is_failing else None)
+            if has_work:
+                self._linger()
             batch = self._take()
             try:
-                self._commit_and_release(batch)
+                if has_work:
+                    self._commit_and_release(batch)
+                else:
+                    self._try_again()
             except Exception:  # a bug must cost its batch, not everybody's chat
                 log.exception("a batch was not released whole", entries=len(batch))
             _settle_senders(batch)
@@ -253,6 +263,21 @@ class Journal:
             metrics.BATCH_ENTRIES.observe(len(released))
             metrics.DELIVERY.observe(time.monotonic() - released[0].arrived_at)
 
+    def _try_again(self) -> None:
+        """See whether messages can be stored again, though nobody says one. Switches."""
+        try:
+            self._commit((), {}, None)
+        except NotStored:
+            return  # still not: that was logged when it began
+        self._note_stored()
+        if self._seen:
+            self._wake()
+
+    def _note_stored(self) -> None:
+        if self.is_failing:
+            log.info("messages can be stored again")
+        self.is_failing = False
+
     def _store(self, batch: Sequence[Entry]) -> Sequence[Entry]:
         """Commit what is to be stored, and return what may be released: all, or the rest."""
         stored = [entry for entry in batch if entry.message is not None]
@@ -271,7 +296,7 @@ class Journal:
             if written is not None:
                 written.refusal = refusal
             return [entry for entry in batch if entry.message is None and entry is not written]
-        self.is_failing = False
+        self._note_stored()
         new = 0
         for entry, message_id in zip(stored, ids, strict=True):
             is_new = message_id > self.newest_id  # ids rise: any other was stored before

@@ -247,6 +247,10 @@ class Service:
         seen: Mapping[int, int],
         write: Write | None,
     ) -> Sequence[int]:
+        if not (messages or seen or write):
+            self._database.try_writing()
+            return ()
+
         def work(connection: Connection) -> Sequence[int]:
             messages_store.note_seen(connection, seen)
             ids = messages_store.store(connection, messages) if messages else ()
