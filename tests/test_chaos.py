@@ -1,7 +1,10 @@
 """Chaos: a short run of it, and that its oracle sees what it is there to see."""
 
 import io
+import itertools
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -10,9 +13,12 @@ from tests.chaos.__main__ import run_chaos
 from tests.chaos.canary import Ping
 from tests.chaos.circle import Circle
 from tests.chaos.hub import HubWatch
+from tests.chaos.plan import Plan
 from tests.chaos.rooms import Stored, Track, Visit
 from tests.chaos.run import Options
+from tests.chaos.server import ChaosServer
 from tests.chaos.trends import Sample, faults
+from tests.cores import Starved
 
 
 @pytest.fixture
@@ -42,7 +48,53 @@ def test_a_short_run_finds_nothing() -> None:
     run = run_chaos(options, Console(file=told))
     assert run.oracle.violations_count == 0, told.getvalue()
     assert run.kills == 1
+    assert run.oracle.counts.files_shared
+    assert run.canary.pings
     assert run.circle.read_count > run.circle.said_count > 0
+
+
+# A server that does not start again is the worst that can be found. It is told of as anything else,
+# and what it left is kept.
+def test_a_server_that_does_not_start_again_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def end_and_spoil(server: ChaosServer, _signal: int) -> int:
+        server.kill()
+        server.database_path.write_bytes(b"no database any more")
+        return 0
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(ChaosServer, "ended", end_and_spoil)
+    told = io.StringIO()
+    options = Options(seconds=0, seed=8, clients=6, confidants=0, only=("SIGKILL",))
+    run = run_chaos(options, Console(file=told))
+    assert [(each.cycle, each.disturbance) for each in run.oracle.violations] == [(1, "SIGKILL")]
+    assert "the server did not start" in run.oracle.violations[0].sentence
+    assert f"the database and the log are in {run.folder}" in told.getvalue()
+    assert [*run.folder.rglob("greenroom.db")]
+    assert run.server.log
+
+
+# The order of the seed has each disturbance once before any comes again, and is the same again.
+def test_each_disturbance_comes_once_before_any_comes_again() -> None:
+    plan = Plan(7, (), has_disk=True)
+    names = [step.disturbance.name for step in itertools.islice(plan.storm(), 40)]
+    assert sorted(names[: len(plan.names)]) == sorted(plan.names)
+    again = Plan(7, (), has_disk=True).storm()
+    assert [step.disturbance.name for step in itertools.islice(again, 40)] == names
+
+
+# Who silently gets nothing more is behind, though nothing that they saw is wrong.
+def test_the_oracle_sees_who_gets_nothing_more(stored: Stored) -> None:
+    assert _followed((4, "b"), (7, "c")).is_behind(stored)
+    assert not _followed((4, "b"), (7, "c"), (9, "d")).is_behind(stored)
+    visit = Visit()
+    assert visit.is_behind(stored)
+    visit.see("c", is_live=True)
+    assert visit.is_behind(stored)
+    for body in ("d", "said later"):
+        visit.see(body, is_live=True)
+        assert not visit.is_behind(stored)
 
 
 # Who saw all of a room, from where they began on, has nothing to complain of; not the second time.
@@ -142,10 +194,31 @@ def test_only_what_grows_all_the_time_is_a_leak() -> None:
 
 
 # A late answer counts, but not for what the machine made everybody wait, nor while it is excused.
-def test_a_late_answer_counts_unless_there_was_no_core(tmp_path) -> None:
+def test_a_late_answer_counts_unless_there_was_no_core(tmp_path: Path) -> None:
     pings = [Ping(10, 0.3, 0.29), Ping(20, 0.3, 0.0)]
     watch = HubWatch(tmp_path / "blocks", pings)
     watch.excuse(19.9, 20.1)
-    assert list(watch.faults()) == []
+    assert list(watch.faults(2)) == []
     pings.append(Ping(30, 0.3, 0.1))
-    assert len(list(watch.faults())) == 1
+    assert len(list(watch.faults(2))) == 1
+
+
+# A canary that does not ping is told of, but not for the time that is excused.
+def test_a_canary_that_is_silent_is_told_of(tmp_path: Path) -> None:
+    pings: list[Ping] = []
+    watch = HubWatch(tmp_path / "blocks", pings)
+    watch.excuse(0, 100)
+    assert list(watch.faults(104)) == []
+    assert len(list(watch.faults(106))) == 1
+    pings += [Ping(106 + n / 10, 0.001, 0.0) for n in range(60)]
+    assert list(watch.faults(112)) == []
+    watch.excuse(112, 130)
+    assert list(watch.faults(134)) == []
+
+
+# Threads that wait together excuse no more than one of them; none excuses more than went by.
+def test_threads_that_wait_together_excuse_one_wait() -> None:
+    before = Starved(10.0, ({"1": 1.0, "2": 5.0, "3": 0.0}, {"9": 2.0}), (0.0, 0.0))
+    after = Starved(10.3, ({"1": 1.05, "2": 5.05, "3": 0.05}, {"9": 2.01}), (0.0, 0.0))
+    assert before.until(after) == pytest.approx(0.06)
+    assert before.until(after._replace(stolen_seconds=(1.0, 0.0))) == pytest.approx(0.3)

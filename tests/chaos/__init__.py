@@ -18,9 +18,11 @@ population.py     all of them together
 oracle.py         what was seen and acknowledged, against what the database holds
 circle.py         what was said in the encrypted room, as the devices have it
 rooms.py          one room's messages in order, and those who followed them
+rollcall.py       whether all who are there get what is said, up to the newest
 canary.py         a client that pings all the time, in a process of its own
 hub.py            whether the canary, and the hub's own monitor, had to wait
 log.py            what must not be in the log
 trends.py         whether something grows that should not
+life.py           a test of it, for `make mutants`: too long for `make test`
 report.py         what a person reads
 """

@@ -32,7 +32,7 @@ def read_options(arguments: list[str]) -> Options:
     parser.add_argument("--only", action="append", choices=names, help="these disturbances alone")
     given = parser.parse_args(arguments)
     return Options(
-        seconds=given.seconds or given.minutes * 60,
+        seconds=given.minutes * 60 if given.seconds is None else given.seconds,
         seed=secrets.randbelow(1_000_000) if given.seed is None else given.seed,
         clients=given.clients,
         messages_a_second=given.rate,
@@ -42,21 +42,27 @@ def read_options(arguments: list[str]) -> Options:
 
 
 def run_chaos(options: Options, console: Console) -> Run:
-    """Do a run, and tell of it. What a run with violations leaves is kept, to be looked at."""
+    """Do a run, and tell of it.
+
+    What it leaves is kept, to be looked at, unless it came to its end and there was no violation.
+    """
     folder = Path(tempfile.mkdtemp(prefix="greenroom-chaos-"))
     report = Report(console)
     run = Run(folder, options, report.cycle)
+    is_sound = False
     try:
         report.begin(run)
         asyncio.run(run.go())
         report.end(run)
-        if run.oracle.violations_count:
-            console.print(f"the database and the log are in {run.server.keep()}")
+        is_sound = not run.oracle.violations_count
     finally:
         if run.server.process is not None:
             run.server.kill()
+        if not is_sound:
+            kept = run.server.keep()
+            console.print(f"the database and the log are in {kept}", soft_wrap=True)
         run.server.unmount()
-        if not run.oracle.violations_count:
+        if is_sound:
             shutil.rmtree(folder)
     return run
 

@@ -45,7 +45,7 @@ class Canary:
 
     def __init__(self) -> None:
         self.pings: list[Ping] = []
-        self._process: asyncio.subprocess.Process
+        self._process: asyncio.subprocess.Process | None = None
 
     async def start(self, port: int, token: str) -> None:
         """Begin, with what logs in: who does not is sent away after a while."""
@@ -68,9 +68,10 @@ class Canary:
             self.pings.append(Ping(*json.loads(line)))
 
     async def stop(self) -> None:
-        """End it."""
-        self._process.stdin.close()
-        await self._process.wait()
+        """End it, if it was begun."""
+        if self._process is not None:
+            self._process.stdin.close()
+            await self._process.wait()
 
 
 def _ask(connection: socket.socket, queues: list[RunQueue], request: bytes) -> Ping:

@@ -32,6 +32,7 @@ from app.encryption.payloads import Encrypted
 from app.encryption.refusals import KeyMissing, SaidBefore
 from tests.chaos.circle import SECRET_MARK, Circle
 from tests.chaos.members import NOT_STORED, ProgramMember, Surroundings
+from tests.chaos.oracle import Rooms
 from tests.chaos.program import Line, Program, Refused
 from tests.encryption.fakes import CHEAP, PASSPHRASE, Killed
 
@@ -40,7 +41,8 @@ WAITING_MAX = 3  # texts that one has still to say: what comes meanwhile is not 
 KILL_SHARE = 0.04  # of what is said: the sender is killed within so many steps
 KILL_STEPS_MAX = 30
 MESSAGES_A_SESSION_MAX = 8  # so that keys go around all the time
-_CALM = {"readers", "new_device", "no_keys", "member_waits"}  # what is told though nothing is wrong
+# What is told though nothing is wrong.
+_CALM = {"readers", "new_device", "no_keys", "has_keys", "member_waits"}
 
 
 class Confiding(Surroundings, Protocol):
@@ -154,13 +156,17 @@ class Confidant(ProgramMember):
 
     # Doing something.
 
-    def say(self) -> None:
+    def say_in(self, room: str) -> None:
         """See Member."""
         if self._circle.may_talk and not self._is_away and len(self._to_say) < WAITING_MAX:
             self._count += 1
             mark = f"{self._random.getrandbits(48):012x}"
             self._to_say.append(f"{SECRET_MARK}{self.name}-{self._count}-{mark}")
             self._woken.set()
+
+    def behind(self, rooms: Rooms) -> list[str]:
+        """See Member."""
+        return [] if self._is_away else super().behind(rooms)
 
     async def keep_up(self) -> None:
         """Read what comes, and say what is to be said, until it is over."""

@@ -1,7 +1,8 @@
 """Whether the server let everybody have a turn: what its canary and its own monitor say of that.
 
 While it was stopped, or began anew, it may be silent; those times are excused. What a machine with
-too few cores made it wait for is not counted either; see canary.py and watched.py.
+too few cores made it wait for is not counted either; see canary.py and watched.py. In all other
+time the canary has to be there: from one that does not ping nothing would be heard.
 """
 
 import json
@@ -13,6 +14,8 @@ from tests.chaos.canary import Ping
 from tests.chaos.watched import BLOCKING_SECONDS_MAX
 
 ANSWER_SECONDS_MAX = 0.1  # for a ping, at any time that is not excused
+PINGS_A_SECOND_MIN = 3  # of the ten: a machine that has much else to do takes its part
+COUNTED_SECONDS = 5.0  # that are not excused, before it is said that there were too few
 STACK_LINES_SHOWN = 6  # three frames
 
 
@@ -47,6 +50,8 @@ class HubWatch:
         self._pings = pings
         self._looked_at = 0  # pings
         self._excused: list[tuple[float, float]] = []
+        self._counted_up_to = 0.0
+        self._counted_seconds, self._counted_pings = 0.0, 0  # since there were enough, last time
         self.worst_ping: Ping | None = None
         self.worst_block: Block | None = None
         self.starved_pings = 0  # late, but for want of a core
@@ -58,9 +63,18 @@ class HubWatch:
     def _is_excused(self, began: float, ended: float) -> bool:
         return any(began <= last and ended >= first for first, last in self._excused)
 
-    def faults(self) -> Iterator[str]:
-        """Say when nobody got a turn, since last time, for too long."""
+    def _seconds_to_answer_for(self, began: float, ended: float) -> float:
+        """Return how much of a time is not excused."""
+        seconds = 0.0
+        for first, last in sorted(self._excused):
+            seconds += max(0.0, min(first, ended) - began)
+            began = max(began, last)
+        return seconds + max(0.0, ended - began)
+
+    def faults(self, now: float) -> Iterator[str]:
+        """Say when nobody got a turn, since last time, for too long; or nobody looked."""
         yield from self._late_pings()
+        yield from self._missing_pings(now)
         for block in self._new_blocks():
             if self._is_excused(block.at - block.seconds, block.at):
                 continue
@@ -77,6 +91,7 @@ class HubWatch:
         for ping in pings:
             if self._is_excused(ping.at, ping.at + ping.seconds):
                 continue
+            self._counted_pings += 1
             if self.worst_ping is None or ping.blocked_seconds > self.worst_ping.blocked_seconds:
                 self.worst_ping = ping
             if ping.blocked_seconds > ANSWER_SECONDS_MAX:
@@ -86,6 +101,16 @@ class HubWatch:
                 )
             elif ping.seconds > ANSWER_SECONDS_MAX:
                 self.starved_pings += 1
+
+    def _missing_pings(self, now: float) -> Iterator[str]:
+        self._counted_seconds += self._seconds_to_answer_for(self._counted_up_to, now)
+        self._counted_up_to = now
+        if self._counted_seconds < COUNTED_SECONDS:
+            return
+        count, seconds = self._counted_pings, self._counted_seconds
+        self._counted_seconds, self._counted_pings = 0.0, 0
+        if count < seconds * PINGS_A_SECOND_MIN:
+            yield f"the canary had {count} answers in {seconds:.1f} s: who knows how the hub was?"
 
     def _new_blocks(self) -> Iterator[Block]:
         if not self._path.exists():

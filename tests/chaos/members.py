@@ -97,6 +97,14 @@ class Member:
 
     def say(self) -> None:
         """Say something, in one of its rooms."""
+        self.say_in(self._random.choice(self.rooms))
+
+    def say_in(self, room: str) -> None:
+        """Say something in a room."""
+        raise NotImplementedError
+
+    def behind(self, rooms: Rooms) -> list[str]:
+        """Return the rooms of which it has not seen the newest of what is stored."""
         raise NotImplementedError
 
     def take(self) -> Callable[[Rooms], Iterator[str]]:
@@ -155,11 +163,16 @@ class Person(Member):
         if not self._welcome.done():
             self._welcome.set_exception(ConnectionResetError(reason))
 
-    def say(self) -> None:
+    def say_in(self, room: str) -> None:
         """See Member."""
         if self.lines is not None:
             self._oracle.counts.said += 1
             self.lines.write(f"{self._new_body()}\r\n".encode())
+
+    def behind(self, rooms: Rooms) -> list[str]:
+        """See Member."""
+        visit = self._visits[-1]
+        return [room for room in self.rooms if visit.is_behind(rooms[room])]
 
     def take(self) -> Callable[[Rooms], Iterator[str]]:
         """See Observer."""
@@ -234,11 +247,14 @@ class ProgramMember(Member):
         body: str = message["body"]
         return body
 
-    def say(self) -> None:
+    def say_in(self, room: str) -> None:
         """See Member."""
-        room = self._random.choice(self.rooms)
         self._oracle.counts.said += 1
         self._send(room, self._new_body())
+
+    def behind(self, rooms: Rooms) -> list[str]:
+        """See Member."""
+        return [room for room, track in self._tracks.items() if track.is_behind(rooms[room])]
 
     def _say_again(self) -> None:
         waiting, self._unanswered = self._unanswered, {}

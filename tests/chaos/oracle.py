@@ -140,10 +140,9 @@ class Oracle:
         """Return a file that was acknowledged, if nobody is about to take it back."""
         return self._files.get(file_id)
 
-    @property
-    def shared_ids(self) -> list[int]:
-        """All files that there must be."""
-        return list(self._files)
+    async def learn(self) -> None:
+        """Read what is stored by now; what was seen is compared with it later."""
+        self._learn(await asyncio.to_thread(self._read, []))
 
     async def look(self, observers: Iterable[Observer]) -> None:
         """Compare. What comes while the database is read is left for the next time."""

@@ -1,7 +1,7 @@
 """Which disturbance comes when. The seed says so, and a failing one can be run again.
 
-The first part of a run has all of them, and many kills. In the second part nothing ends the server,
-so that what grows in one long life can be seen to grow.
+The first part of a run has each of them once, in an order that the seed says, and then many kills.
+In the second part nothing ends the server, so that what grows in one long life is seen to grow.
 """
 
 import itertools
@@ -35,10 +35,27 @@ class Plan:
         if not self._chosen:
             raise ValueError(f"there is no disturbance {', '.join(names)}")
 
-    def steps(self, *, may_end: bool) -> Iterator[Step]:
-        """Yield what comes next, for ever; without what ends the server, if it is to live."""
-        chosen = [each for each in self._chosen if may_end or not each.ends]
+    @property
+    def names(self) -> list[str]:
+        """What all of them are called."""
+        return [each.name for each in self._chosen]
+
+    def storm(self) -> Iterator[Step]:
+        """Yield what comes next, for ever: each once, and then by their weights."""
+        once = Random(f"{self._seed} once").sample(self._chosen, len(self._chosen))
+        for number, disturbance in enumerate(once, 1):
+            yield Step(disturbance, self._random("once", number))
+        yield from self._weighted("storm", self._chosen)
+
+    def life(self) -> Iterator[Step]:
+        """Yield what comes next, for ever, to a server that is to live; nothing that ends it."""
+        return self._weighted("life", [each for each in self._chosen if not each.ends])
+
+    def _weighted(self, part: str, chosen: Sequence[Disturbance]) -> Iterator[Step]:
         for number in itertools.count(1) if chosen else ():
-            random = Random(f"{self._seed} {'storm' if may_end else 'life'} {number}")
+            random = self._random(part, number)
             (disturbance,) = random.choices(chosen, [each.weight for each in chosen])
             yield Step(disturbance, random)
+
+    def _random(self, part: str, number: int) -> Random:
+        return Random(f"{self._seed} {part} {number}")

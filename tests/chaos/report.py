@@ -57,6 +57,9 @@ class Report:
         counts, oracle = run.oracle.counts, run.oracle
         self._print("")
         self._row("cycles", f"{run.cycles}: {_listed(self._disturbances)}")
+        left_out = [name for name in run.plan.names if name not in self._disturbances]
+        if left_out:
+            self._row("left out", f"{', '.join(left_out)}: the run was too short for all")
         self._row("kills", f"{run.kills}{_recoveries(run.recoveries_seconds)}")
         self._row(
             "messages",
@@ -93,7 +96,9 @@ class Report:
 
     def _hub(self, run: "Run") -> None:
         ping, block = run.hub.worst_ping, run.hub.worst_block
-        if ping is not None:
+        if ping is None:
+            self._row("canary", "no ping was answered in any time that counts")
+        else:
             self._row(
                 "canary",
                 f"{len(run.canary.pings):,} pings; the worst took {ping.seconds * 1000:.0f} ms, "
@@ -105,7 +110,8 @@ class Report:
             wait = f"one greenlet kept all others waiting {block.seconds:.3f} s"
             self._row("hub", f"{wait}, {starved}")
             self._row("", f"in {block.where}")
-        self._row("pulse", _pulse(run.pulse))
+        if run.pulse is not None:
+            self._row("pulse", _pulse(run.pulse))
 
     def _row(self, name: str, text: str) -> None:
         self._console.print(f"{name:14}", end="")

@@ -35,6 +35,11 @@ class Stored:
         self.ids.append(message_id)
         self.bodies.append(body)
 
+    @property
+    def newest_id(self) -> int:
+        """The id of the newest message; 0: there is none."""
+        return self.ids[-1] if self.ids else 0
+
     def between(self, after_id: int, up_to_id: int) -> list[Seen]:
         """Return the messages after an id, up to another one."""
         part = slice(bisect_right(self.ids, after_id), bisect_right(self.ids, up_to_id))
@@ -85,6 +90,10 @@ class Track:
             if not (is_paged and message_id <= (self.last_id or 0)):
                 self.see(message_id, body)
 
+    def is_behind(self, stored: Stored) -> bool:
+        """Whether the newest of what is stored was not seen yet."""
+        return (self.last_id or 0) < stored.newest_id
+
     def take(self) -> Faults:
         """Return what finds the faults in what was seen up to now."""
         seen, self._seen = self._seen, []
@@ -125,11 +134,20 @@ class Visit:
 
     def __init__(self) -> None:
         self._lines: list[tuple[bool, str]] = []  # whether it is live, and the body
+        self._newest: str | None = None  # the body that was seen last
         self._next_place: int | None = None  # of the line that comes next, once one was compared
 
     def see(self, body: str, *, is_live: bool) -> None:
         """See a message."""
         self._lines.append((is_live, body))
+        self._newest = body
+
+    def is_behind(self, stored: Stored) -> bool:
+        """Whether the newest of what is stored was not seen yet."""
+        if self._newest is None:
+            return bool(stored.ids)
+        place = stored.places.get(self._newest)  # none: it was stored after all of these
+        return place is not None and place < len(stored.ids) - 1
 
     def take(self) -> Callable[[Stored, int], Iterator[str]]:
         """Return what finds the faults, given also from which place on lines may be live."""

@@ -1,7 +1,8 @@
 """One run of chaos: everybody talks; again and again something goes wrong, and is looked at.
 
 A cycle is a moment of talk, a disturbance, the return of all who were cut off, a moment of talk,
-and a look at all that was seen and acknowledged meanwhile.
+a roll call, and a look at all that was seen and acknowledged meanwhile. When the server does not do
+what no run can go on without, that is a violation, and the end of the run.
 """
 
 import asyncio
@@ -19,18 +20,20 @@ from tests.chaos.confidants import ENCRYPTED_ROOM
 from tests.chaos.disturbances import end_politely
 from tests.chaos.hub import HubWatch
 from tests.chaos.log import LogWatch
+from tests.chaos.members import TURNED_AWAY
 from tests.chaos.older import OlderDatabase
 from tests.chaos.oracle import Oracle
 from tests.chaos.plan import STORM_SHARE, Plan, Step
 from tests.chaos.population import Population
-from tests.chaos.server import ChaosServer, token_of
+from tests.chaos.program import Refused
+from tests.chaos.rollcall import RollCall
+from tests.chaos.server import Broken, ChaosServer, token_of
 from tests.chaos.strangers import PEOPLE
 from tests.chaos.trends import Sample
 
 CANARY = "canary"
 TALK_SECONDS = 0.3, 1.5  # before a disturbance
 CALM_SECONDS = 0.3  # after all are back: what is said then shows whether it works again
-ECHO_SECONDS_MAX = 20  # until something that is said is stored, after everything
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,7 @@ class Run:
     cycles: int = 0
     older: OlderDatabase | None = None  # once it was needed
     is_over: bool = False
+    pulse: dict[str, float] | None = None  # the figures at the end
     recoveries_seconds: list[float] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
 
@@ -81,6 +85,7 @@ class Run:
         confidants = range(clients, clients + self.options.confidants)
         self.circle = Circle([f"c{number}" for number in confidants], self.oracle.violate)
         self.population = Population(self, clients, rate, seed)
+        self.roll_call = RollCall(self.oracle, self.population)
         self.canary = Canary()
         self.hub = HubWatch(self.folder / "blocks", self.canary.pings)
         self.log = LogWatch(self.folder / "server.log")
@@ -91,20 +96,25 @@ class Run:
         return self.server.port
 
     async def go(self) -> None:
-        """Do all of it."""
+        """Do all of it, as far as the server lets."""
         names = [member.name for member in self.population.members]
         people, encrypting = [*names, *PEOPLE, CANARY], self.circle.names
         await asyncio.to_thread(self.server.furnish, people, ENCRYPTED_ROOM, encrypting)
-        await self.server.begin()
-        await self.canary.start(self.port, token_of(CANARY))
-        self.canary.watch(self.server.pid)
-        async with asyncio.TaskGroup() as tasks:
-            listening = tasks.create_task(self.canary.listen())
-            self.population.start(tasks)
-            await self._return(silent_from=0)
-            await self._storm_and_live(time.monotonic())
-            await self._end()
-            await listening
+        try:
+            await self.server.begin()
+            await self.canary.start(self.port, token_of(CANARY))
+            self.canary.watch(self.server.pid)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self.canary.listen())
+                self.population.start(tasks)
+                await self._return(silent_from=0)
+                await self._storm_and_live(time.monotonic())
+                await self._end()
+        except* Broken as group:
+            for broken in group.exceptions:
+                self.oracle.violate(f"{broken}. The run ended here.")
+        finally:
+            await self.canary.stop()
 
     async def begin(self) -> None:
         """Start the server again, after it ended: another life begins."""
@@ -114,11 +124,11 @@ class Run:
 
     async def _storm_and_live(self, began: float) -> None:
         seconds = self.options.seconds
-        for step in self.plan.steps(may_end=True):
+        for step in self.plan.storm():
             await self._cycle(step)
             if time.monotonic() - began > seconds * STORM_SHARE:
                 break
-        for step in self.plan.steps(may_end=False):
+        for step in self.plan.life():
             if time.monotonic() - began > seconds:
                 break
             await self._cycle(step)
@@ -130,10 +140,13 @@ class Run:
         self.oracle.cycle, self.oracle.disturbance = self.cycles, step.disturbance.name
         violations = self.oracle.violations_count
         await asyncio.sleep(step.random.uniform(*TALK_SECONDS))
+        self.server.check_is_alive()
         began = time.monotonic()
         await self._disturb(step)
         ended = time.monotonic()
         back_seconds = await self._return(began if step.disturbance.starves else None)
+        self.server.check_is_alive()
+        await self.roll_call.hold()
         await self._look()
         self.samples.append(await self._sample())
         new = self.oracle.violations_count - violations
@@ -146,12 +159,16 @@ class Run:
             await step.disturbance.do(self, step.random)
         except (OSError, EOFError) as error:  # its own connections, which nobody promised to keep
             self.oracle.notes.append(f"cycle {self.cycles}: {step.disturbance.name}: {error!r}")
+        except Refused as refusal:
+            if str(refusal) not in TURNED_AWAY:
+                self.oracle.violate(f"{step.disturbance.name}: refused as {refusal}")
 
     async def _return(self, silent_from: float | None) -> float:
         """Wait until all are back and talk again; return after how long. Excuse silence."""
         try:
             seconds = await self.population.gathered()
         except TimeoutError:
+            self.server.check_is_alive()
             absent = self.population.absent
             first = absent[0]
             self.oracle.violate(f"{len(absent)} did not come back: {first.name}: {first.trouble}")
@@ -168,7 +185,7 @@ class Run:
         late = self.population.late_answers(time.monotonic())
         if late:
             self.oracle.violate(f"{late} answers are overdue")
-        for fault in (*self.hub.faults(), *self.log.faults()):
+        for fault in (*self.hub.faults(time.monotonic()), *self.log.faults()):
             self.oracle.violate(fault)
 
     async def _sample(self) -> Sample:

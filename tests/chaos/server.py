@@ -28,10 +28,16 @@ from tests.server_process import ServerProcess
 
 DISK_BYTES = 256 << 20  # of the data's file system: 20 minutes of talk, and files, fill a third
 DAY_MILLISECONDS = 86_400_000
+START_SECONDS_MAX = 60  # until it listens: a log of 256 MiB is read before
+LOG_CHARS_SHOWN = 800  # of the end of it, when it did not start
 GREENLETS_SECONDS_MAX = 5
 METRICS_SECONDS_MAX = 5
 PASSWORD = "zqp-password"  # of everybody; like each token, never to be seen in the log
 _TOKEN = "zqt-{}-{}"
+
+
+class Broken(Exception):
+    """The server does not do what no run can go on without; `str(broken)` says what."""
 
 
 def token_of(name: str) -> str:
@@ -112,20 +118,41 @@ class ChaosServer(ServerProcess):
         engine.dispose()
 
     async def begin(self) -> None:
-        """Start it, and wait until it listens."""
-        await asyncio.to_thread(self.start)
+        """Start it, and wait until it listens. Raises Broken."""
+        starting = asyncio.create_task(asyncio.to_thread(self.start))
+        _, late = await asyncio.wait([starting], timeout=START_SECONDS_MAX)
+        if late:
+            self.process.kill()  # so that `start` need not wait any longer
+        try:
+            await starting
+        except AssertionError:
+            how = f"not within {START_SECONDS_MAX} s" if late else "it ended"
+            last_words = self.log[-LOG_CHARS_SHOWN:]
+            raise Broken(f"the server did not start: {how}; its log: {last_words}") from None
+
+    def check_is_alive(self) -> None:
+        """Raise Broken when it has ended, though nobody asked it to."""
+        code = self.process.poll()
+        if code is not None:
+            raise Broken(f"the server ended by itself, with {code}")
 
     async def ended(self, number: signal.Signals) -> int:
         """Send a signal that ends it, and return its exit code."""
         return await asyncio.to_thread(self._end, number)
 
     async def gone(self) -> int:
-        """Wait until it has ended by itself, and return its exit code."""
-        return await asyncio.to_thread(self._wait)
+        """Wait until it has ended by itself, or kill it when it is late; return its exit code."""
+        try:
+            return await asyncio.to_thread(self._wait)
+        except subprocess.TimeoutExpired:
+            return self.process.returncode
 
     async def metrics(self) -> dict[str, float]:
-        """Return its figures, by name; of buckets only those of the hub's delay."""
-        return await asyncio.to_thread(self._scrape)
+        """Return its figures, by name; of buckets only those of the hub's delay. Raises Broken."""
+        try:
+            return await asyncio.to_thread(self._scrape)
+        except OSError as error:
+            raise Broken(f"the server does not tell its figures: {error!r}") from error
 
     def _scrape(self) -> dict[str, float]:
         url = f"http://127.0.0.1:{self.port}/metrics"
@@ -139,11 +166,14 @@ class ChaosServer(ServerProcess):
         }
 
     async def greenlets(self) -> int:
-        """Return how many greenlets it has. Raises TimeoutError."""
+        """Return how many greenlets it has. Raises Broken."""
         path = self.folder / "greenlets"
         path.unlink(missing_ok=True)
         os.kill(self.pid, signal.SIGUSR1)
-        await until(path.exists, GREENLETS_SECONDS_MAX)
+        try:
+            await until(path.exists, GREENLETS_SECONDS_MAX)
+        except TimeoutError as error:
+            raise Broken("the server does not tell how many greenlets it has") from error
         return int(path.read_text())
 
 

@@ -14,6 +14,7 @@ from tests.chaos.program import ANSWER_SECONDS_MAX, Refused, open_socket
 FILE_BYTES_MAX = 700_000  # three pieces of the server's
 FILES_KEPT_MAX = 3  # of each sharer; the oldest goes, so that the disk holds all
 PAUSE_SECONDS = 2.0  # between files, give or take
+FIRST_PAUSE_SECONDS = 0.3  # before the first one
 # With what a file may be refused: the server's troubles, and a sharer that was cut off meanwhile.
 _REFUSED = {*NOT_STORED, "busy", "sent_out", "no_room", "which_room", "not_here"}
 
@@ -59,7 +60,8 @@ class Sharer(ProgramMember):
     async def share(self) -> None:
         """Share files, fetch some, take some back, until it is over."""
         while not self._around.is_over:
-            await asyncio.sleep(PAUSE_SECONDS * self._random.uniform(0.5, 1.5))
+            pause_seconds = PAUSE_SECONDS if self._mine else FIRST_PAUSE_SECONDS
+            await asyncio.sleep(pause_seconds * self._random.uniform(0.5, 1.5))
             if not self.is_here:
                 continue
             with suppress(OSError, EOFError):  # cut off: it had not been acknowledged

@@ -5,9 +5,9 @@ runs in, only what is `watched` counts: the rest makes inputs, and is in nobody'
 count when Python collects the garbage that they leave.
 
 A stretch is as long as it used the CPU, or as it took, less the time for which the machine kept
-our threads waiting: all of them, since one that waits may hold the interpreter's lock. So on a
+our threads waiting: any of them, since one that waits may hold the interpreter's lock. So on a
 machine that has much else to do, what computes for too long is seen as surely as on a quiet one;
-what sleeps for too long is seen if the others did not wait for as long meanwhile.
+what sleeps for too long is seen if no other one waited for as long meanwhile.
 """
 
 from __future__ import annotations
