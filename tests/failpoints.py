@@ -6,8 +6,9 @@ After each kill the server is started again, and this must hold (--stage WORD: o
   3. What was not acknowledged is stored once at most, and once after its sender has said it again.
   4. A file is there whole, or not at all; what was shown to be there is.
   5. An act and its record are there both, or neither; what was shown is in force.
-  6. Of keys, mailboxes and encrypted rooms: see tests/kills_of_encryption.py.
-  7. A database is of the old version or of the new one, and the next start goes on.
+  6. Of private messages: see tests/kills_of_letters.py.
+  7. Of keys, mailboxes and encrypted rooms: see tests/kills_of_encryption.py.
+  8. A database is of the old version or of the new one, and the next start goes on.
 """
 
 import argparse
@@ -26,7 +27,9 @@ from random import Random
 
 from tests.client import Client, wait_until
 from tests.databases import OLD_REVISION, make_database
+from tests.findings import describe
 from tests.kills_of_encryption import Encryption
+from tests.kills_of_letters import ABSENT, PRESENT, Letters, acknowledged
 from tests.program import Line, Program
 from tests.server_process import STOP_SECONDS_MAX, ServerProcess
 from tests.stages import PREPARED_BY, STAGES, arm, disarm
@@ -37,33 +40,43 @@ ROUNDS = 12  # a talker says some things, and waits for the last answer
 SAYS_A_ROUND = 5
 CHUNK_BYTES = 256 << 10
 FILE_BYTES = 2 * CHUNK_BYTES + 1  # three chunks
+FINDINGS_MAX = 5  # of a stage; then it is broken, and the next one is tried
 # At which passing a server ends, at most: each stage is passed so often at least.
-PASSINGS_MAX = {"talk": 10, "share": 1, "ban": 1, "encrypt": 1, "migrate": 1}
+PASSINGS_MAX = {"talk": 10, "mail": 1, "share": 1, "ban": 1, "encrypt": 1, "migrate": 1}
 PASSINGS_MAX_OF_STAGE = {"upload chunk": 3, "chunk kept": 3, "migration step": 12}
 
 
 class Killer:
     """A server that is killed again and again, on one folder, and who talks there."""
 
-    def __init__(self, folder: Path, old_database: Path, seed: int) -> None:
+    def __init__(self, folder: Path, old_database: Path, seed: int, first: int = 1) -> None:
+        """Count its kills from `first` on: with one seed, each number is the same kill again."""
         self._old_database = old_database
         self._folder = folder
-        self._random = Random(seed)
-        self._kills = 0
+        self._seed = seed
+        self.kills = first - 1
         self._server = ServerProcess(folder / "talk", prepared_by=PREPARED_BY)
-        self._server.folder.mkdir()
-        self._server.start()
         self._tokens: dict[str, str] = {}  # a password costs too much to check a thousand times
-        for name in ("listener", "guest", *map(_talker, range(TALKERS))):
+
+    def __enter__(self) -> "Killer":
+        self._server.folder.mkdir()
+        try:
+            self._server.start()
+            self._let_people_in()
+        except BaseException:
+            self._server.kill()
+            raise
+        return self
+
+    def _let_people_in(self) -> None:
+        for name in (PRESENT, ABSENT, "guest", *map(_talker, range(TALKERS))):
             program = self._server.program()
             answer = program.call("register", name=name, password="secret", remember="kills")
             self._tokens[name] = answer["token"]
             program.close()
         self._server.connect().register("watcher").close()
         self._encryption = Encryption(self._server)
-
-    def __enter__(self) -> "Killer":
-        return self
+        self._letters = Letters(self._server, self._log_in)
 
     def __exit__(self, *_: object) -> None:
         """End the server, whatever was found."""
@@ -74,11 +87,13 @@ class Killer:
 
         Raises AssertionError with what does not hold.
         """
-        self._kills += 1
+        self.kills += 1
+        self._random = Random(f"{self._seed} {self.kills}")
         scene = STAGES[stage]
         passing = self._random.randint(1, PASSINGS_MAX_OF_STAGE.get(stage, PASSINGS_MAX[scene]))
         play: dict[str, Callable[[str, int], None]] = {
             "talk": self._talk,
+            "mail": self._mail,
             "share": self._share,
             "ban": self._ban,
             "encrypt": self._encrypt,
@@ -109,20 +124,50 @@ class Killer:
         self._server.start()
 
     def _talk(self, stage: str, passing: int) -> None:
-        room = f"talk{self._kills}"
+        room = f"talk{self.kills}"
         watcher = self._watch(room)
-        listener = self._log_in("listener").join(room)
+        listener = self._log_in(PRESENT).join(room)
         talkers = [self._log_in(_talker(n)).join(room) for n in range(TALKERS)]
         watcher.expect(f"{_talker(TALKERS - 1)} has joined the room.\r\n")
         self._arm(stage, passing)
-        asked = [_say_until_killed(talkers, number, self._kills) for number in range(ROUNDS)]
+        self._letters.begin(self.kills)
+        asked = [self._say_until_killed(talkers, number) for number in range(ROUNDS)]
         for client in (watcher, listener, *talkers):
             client.receive_end()
         self._start_again()
+        self._letters.check(listener, talkers)
         seen = [(line["id"], line["body"]) for line in _events(listener)]
         heard = [line.partition(": ")[2] for line in _whole_lines(watcher) if "talker" in line[:6]]
         heard = [body for body in heard if body]
         self._check_said(room, seen, heard, [body for each in asked for body in each], talkers)
+
+    def _say_until_killed(self, talkers: list[Program], number: int) -> list[str]:
+        """Let all say and write some things at once, and wait for the answers.
+
+        Returns what they said.
+        """
+        said, last = [], []
+        for talker in talkers:
+            place = f"{talker.name}-{self.kills}-{number}"
+            bodies = [f"{place}-{each}" for each in range(SAYS_A_ROUND)]
+            said += bodies
+            with suppress(OSError):  # it is killed meanwhile
+                self._letters.write(talker, number)
+                last = [talker.ask("say", body=body, txn=body) for body in bodies]
+        for talker in talkers:
+            if last:
+                talker.hears(b'{"id":%d,' % last[-1])
+        return said
+
+    def _mail(self, stage: str, passing: int) -> None:
+        """End while somebody who was away is shown what came meanwhile, or right behind it."""
+        self._letters.begin(self.kills)
+        kept = self._letters.send(self._log_in(_talker(0)), SAYS_A_ROUND)
+        self._arm(stage, passing)
+        reader = self._log_in(ABSENT)
+        reader.receive_end()
+        self._start_again()
+        self._letters.check_mail(reader, kept, is_noted=stage == "mail noted")
 
     def _check_said(
         self,
@@ -138,7 +183,7 @@ class Killer:
         assert set(bodies) <= set(asked)
         assert seen == kept[: len(seen)], "something seen is lost, or in another order"
         assert heard == bodies[: len(heard)], "something heard is lost, or in another order"
-        told = {body: number for each in talkers for body, number in _acknowledged(each).items()}
+        told = {body: number for each in talkers for body, number in acknowledged(each, "say")}
         assert told.items() <= {body: number for number, body in kept}.items()
         self._check_resume(room, seen, kept)
         self._say_again(room, [body for body in asked if body not in told], bodies)
@@ -149,7 +194,7 @@ class Killer:
         """Come back to what was seen last: what came after it is replayed, once."""
         if not seen:
             return
-        back = self._log_in("listener")
+        back = self._log_in(PRESENT)
         assert back.call("join", room=room, since=seen[-1][0])["is_complete"]
         replayed = [(line["id"], line["body"]) for line in back.catch_up()]
         assert replayed == kept[len(seen) :]
@@ -175,7 +220,7 @@ class Killer:
             return database.execute(statement, [room]).fetchall()
 
     def _share(self, stage: str, passing: int) -> None:
-        server, room = self._server, f"share{self._kills}"
+        server, room = self._server, f"share{self.kills}"
         watcher = self._watch(room)
         data = self._random.randbytes(FILE_BYTES)
         url = ask_url(watcher, f"/send {room}.bin")
@@ -204,7 +249,7 @@ class Killer:
             return b"".join(data for (data,) in database.execute(query, [file_id]))
 
     def _ban(self, stage: str, passing: int) -> None:
-        server, room = self._server, f"ban{self._kills}"
+        server, room = self._server, f"ban{self.kills}"
         owner = self._log_in(_talker(0)).join(room)
         guest = self._log_in("guest").join(room)
         watcher = self._watch(room)
@@ -232,7 +277,7 @@ class Killer:
         self._encryption.kill(lambda: self._arm(stage, passing), self._start_again)
 
     def _migrate(self, stage: str, passing: int) -> None:
-        server = ServerProcess(self._folder / f"migrate{self._kills}", prepared_by=PREPARED_BY)
+        server = ServerProcess(self._folder / f"migrate{self.kills}", prepared_by=PREPARED_BY)
         path = server.folder / "var" / "greenroom.db"
         path.parent.mkdir(mode=0o700, parents=True)
         shutil.copy(self._old_database, path)
@@ -241,8 +286,8 @@ class Killer:
         server.launch()
         _await_kill(server)
         found = _schema(path)
-        server.start()
         try:
+            server.start()
             after = _schema(path)
             assert before != after
             assert found == (after if stage == "migrated" else before), "it is half migrated"
@@ -260,20 +305,6 @@ def _talker(number: int) -> str:
     return f"talker{number}"
 
 
-def _say_until_killed(talkers: list[Program], number: int, kill: int) -> list[str]:
-    """Let all say some things at once, and wait for the answers; return what they said."""
-    said, last = [], []
-    for talker in talkers:
-        bodies = [f"{talker.name}-{kill}-{number}-{place}" for place in range(SAYS_A_ROUND)]
-        said += bodies
-        with suppress(OSError):  # it is killed meanwhile
-            last = [talker.ask("say", body=body, txn=body) for body in bodies]
-    for talker in talkers:
-        if last:
-            talker.hears(b'{"id":%d,' % last[-1])
-    return said
-
-
 def _whole_lines(client: Client) -> list[str]:
     whole, _, _ = bytes(client.everything).decode().rpartition("\n")
     return whole.splitlines()
@@ -281,16 +312,6 @@ def _whole_lines(client: Client) -> list[str]:
 
 def _events(client: Program) -> list[Line]:
     return [line for line in client.lines if line.get("event") == "message"]
-
-
-def _acknowledged(talker: Program) -> dict[str, int]:
-    """Return what a talker said that was answered, with the ids."""
-    answered = {line["id"]: line for line in talker.lines if "event" not in line}
-    return {
-        request["body"]: answered[number]["message_id"]
-        for number, request in talker.requests.items()
-        if request["op"] == "say" and number in answered
-    }
 
 
 def _await_kill(server: ServerProcess) -> None:
@@ -324,25 +345,42 @@ def main() -> int:
     print(f"seed {options.seed}: {'stage':<28}{'kills':>6}{'seconds':>9}", flush=True)
     for stage in (stage for stage in STAGES if options.stage in stage):
         began = time.monotonic()
-        wrong = _kill_often(stage, options.each, options.seed)
+        wrong = kill_often(stage, options.each, options.seed)
         failed += bool(wrong)
         seconds = time.monotonic() - began
-        print(f"        {stage:<28}{options.each:>6}{seconds:>9.1f}  {wrong or 'held'}", flush=True)
+        verdict = f"{len(wrong)} broke a promise" if wrong else "held"
+        print(f"        {stage:<28}{options.each:>6}{seconds:>9.1f}  {verdict}", flush=True)
+        for each in wrong:
+            print(f"            {each}", flush=True)
     return failed
 
 
-def _kill_often(stage: str, times: int, seed: int) -> str:
-    """Kill a server so often, and return what did not hold; nothing when all did."""
+def kill_often(stage: str, times: int, seed: int) -> list[str]:
+    """Kill a server so often; return what did not hold, with what shows it again."""
+    wrong: list[str] = []
+    number = 1
+    while number <= times and len(wrong) < FINDINGS_MAX:
+        number, found = _kill_until_found(stage, number, times, seed)
+        if found:
+            again = f"--stage '{stage}' --seed {seed} --each {number}"
+            wrong.append(f"kill {number}: {found}; again with {again}")
+        number += 1
+    return wrong
+
+
+def _kill_until_found(stage: str, first: int, times: int, seed: int) -> tuple[int, str]:
+    """Kill a new server, from one number on; return the last one, and what did not hold then."""
     with tempfile.TemporaryDirectory(prefix="greenroom-kills-") as name:
         folder = Path(name)
         make_database(folder / "old.db", OLD_REVISION)
-        with Killer(folder, folder / "old.db", seed) as killer:
-            for number in range(times):
-                try:
+        killer = Killer(folder, folder / "old.db", seed, first)
+        try:
+            with killer:
+                while killer.kills < times:
                     killer.kill(stage)
-                except (AssertionError, OSError) as error:
-                    return f"kill {number + 1}: {str(error).strip().splitlines()[-1]}"
-    return ""
+        except Exception as error:  # noqa: BLE001 (whatever it is, a check did not hold)
+            return max(first, killer.kills), describe(error)
+    return times, ""
 
 
 if __name__ == "__main__":

@@ -37,6 +37,9 @@ STAGES = {
     "release": "talk",  # in the journal: nothing of the batch was sent
     "mid fan-out": "talk",  # one reader of a room was sent the batch, the others not
     "before answers": "talk",  # all readers were, and nobody has an answer
+    "letter shown": "talk",  # a private message, to who is there; that it was is not noted
+    "mail shown": "mail",  # likewise, at the login of who was away
+    "mail noted": "mail",  # that it was is committed
     "file begun": "share",  # a file has its number
     "upload chunk": "share",  # a chunk is inserted
     "chunk kept": "share",  # and committed
@@ -78,6 +81,7 @@ class _Failpoints:
         self._plan_path = plan_path
         self._passings: Counter[str] = Counter()
         self.inserting: object = None  # the connection with messages that are not committed
+        self.noting: object = None  # that with what was seen, likewise
         self.is_migrating = False
         self.writing = ""  # what, in the writer's thread, of WRITES
 
@@ -98,6 +102,7 @@ def install() -> None:
     points = _Failpoints(_plan_path(Path(os.environ["GREENROOM_DATA_DIR"]).parent))
     _install_for_messages(points)
     _install_for_transactions(points)
+    _install_for_letters(points)
     _install_for_files_and_acts(points)
     _install_for_encryption(points)
     _install_for_migrations(points)
@@ -195,6 +200,31 @@ def _install_for_transactions(points: _Failpoints) -> None:
             points.reach("migration step")
         elif statement.startswith("INSERT INTO messages"):
             points.reach("insert")
+
+
+def _install_for_letters(points: _Failpoints) -> None:
+    from sqlalchemy.engine.default import DefaultDialect
+
+    from app.chat.journal import Journal
+    from app.store import messages
+
+    note_seen, commit = messages.note_seen, DefaultDialect.do_commit
+
+    def note_and_remember(connection: Any, seen: Any) -> None:
+        points.noting = connection.connection.dbapi_connection if seen else None
+        note_seen(connection, seen)
+
+    def do_commit(self: Any, connection: Any) -> None:
+        is_noted = points.noting is connection.dbapi_connection
+        commit(self, connection)
+        if is_noted:
+            points.noting = None
+            points.reach("mail noted")
+
+    messages.note_seen = note_and_remember
+    DefaultDialect.do_commit = do_commit  # type: ignore[method-assign]
+    for stage in ("letter shown", "mail shown"):
+        _before(points, Journal, "note_seen", stage)
 
 
 def _install_for_files_and_acts(points: _Failpoints) -> None:
