@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from tests.disk_recorder import RECORD, Step, read_record
 from tests.findings import describe
@@ -122,8 +122,20 @@ def _is_forgotten(path: str) -> bool:
     return path.endswith("-shm")
 
 
+def _syncs_a_log(step: Step) -> bool:
+    return step.what == "sync" and step.path.endswith("-wal")
+
+
 def _changes_names(step: Step) -> bool:
     return step.what in _NAMES_CHANGE and not _is_forgotten(step.path)
+
+
+class Cut(NamedTuple):
+    """What there is after a power cut."""
+
+    folder: Path
+    shown: bytes  # to anybody, before it
+    shown_and_synced: bytes  # the part of it that came before a log of SQLite was synced
 
 
 class Recording:
@@ -140,20 +152,27 @@ class Recording:
         self.steps = read_record(self._folder / RECORD)
 
     @contextmanager
-    def cut(self, place: int, seed: int) -> Iterator[tuple[Path, bytes]]:
-        """Cut the power before a step; yield what the folder is then, and what was shown."""
-        disk, shown = _Disk(self._at_first), []
+    def cut(self, place: int, seed: int) -> Iterator[Cut]:
+        """Cut the power before a step; yield what there is then."""
+        disk = _Disk(self._at_first)
         for step in self.steps[:place]:
-            if step.what == "shown":
-                shown.append(step.data)
-            else:
+            if step.what != "shown":
                 disk.do(step)
         with TemporaryDirectory(prefix="greenroom-cut-") as name:
             for path, data in disk.cut(Random(seed)).items():
                 there = Path(name) / Path(path).relative_to(self._folder)
                 there.parent.mkdir(parents=True, exist_ok=True)
                 there.write_bytes(data)
-            yield Path(name), b"\n".join(shown)
+            yield Cut(Path(name), self.shown(place), self.shown(self._synced_before(place)))
+
+    def shown(self, place: int | None = None) -> bytes:
+        """Return what anybody was shown before a step; None: until the end."""
+        return b"\n".join(step.data for step in self.steps[:place] if step.what == "shown")
+
+    def _synced_before(self, place: int) -> int:
+        """Return the place of the last sync of a log before a step: all until there was kept."""
+        synced = (n for n in range(place - 1, -1, -1) if _syncs_a_log(self.steps[n]))
+        return next(synced, 0)
 
     def places(self, count: int, chance: Random) -> list[int]:
         """Choose moments: a few at each change of a name and at the end, and as many as are asked.
@@ -173,7 +192,7 @@ class Scene(Protocol):
 
     recording: Recording
 
-    def check(self, folder: Path, shown: bytes) -> None:
+    def check(self, cut: Cut) -> None:
         """Check what a cut has left. Raises AssertionError."""
 
 
@@ -181,9 +200,9 @@ def cut_often(scene: Scene, places: Sequence[int], seed: int) -> list[str]:
     """Cut at each of these moments, and return what did not hold, with what shows it again."""
     wrong, recording = [], scene.recording
     for number, place in enumerate(places):
-        with recording.cut(place, seed + number) as (folder, shown):
+        with recording.cut(place, seed + number) as cut:
             try:
-                scene.check(folder, shown)
+                scene.check(cut)
             except Exception as error:  # noqa: BLE001 (whatever it is, a check did not hold)
                 wrong.append(f"cut {number} at step {place}: {describe(error)}")
     return wrong

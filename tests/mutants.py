@@ -4,6 +4,9 @@
 
 A mutant is a rule, a file, a text in it, what replaces it, and the test that must fail then. They
 are listed in tests/mutations/*.toml. Each is made in a copy of the project, never in the project.
+
+It is noticed when the test itself fails. That what the test needs could not be made, or that the
+time was up, says nothing of the rule: it went unnoticed. Where the test is skipped, so is it.
 """
 
 from __future__ import annotations
@@ -11,20 +14,24 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import tomllib
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
+from xml.etree import ElementTree
 
 ROOT = Path(__file__).parents[1]
 COPIED = ("app", "migrations", "tests", "alembic.ini", "manage.py", "pyproject.toml")
-TEST_SECONDS_MAX = 120  # a mutant that never ends is as good as caught
+TEST_SECONDS_MAX = 240  # several times what the longest takes on a busy machine
 ALL_SECONDS_MAX = 1_200  # of all tests, with nothing wrong
-FAILED = 1  # what pytest exits with when a test failed; other codes say that none was run
+NOTICED, SURVIVED, SKIPPED = "noticed", "survived", "skipped"  # verdicts; others say what failed
 
 
 @dataclass(frozen=True)
@@ -72,39 +79,55 @@ def copy_project(folder: Path) -> Path:
     return root
 
 
-def run_tests(root: Path, *tests: str, seconds_max: float = TEST_SECONDS_MAX) -> int:
-    """Run tests in a copy, until one fails, and return how pytest ended."""
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
-    # Without compiled files: they are told apart by a time that two mutants may share.
-    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+def run_tests(root: Path, *tests: str, seconds_max: float = TEST_SECONDS_MAX) -> str:
+    """Run tests in a copy, until one fails, and return a verdict of what is wrong there."""
+    report = root / "report.xml"
+    report.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
+    process = subprocess.Popen(
+        [*command, f"--junitxml={report}", *tests],
+        cwd=root,
+        # Without compiled files: they are told apart by a time that two mutants may share.
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        process_group=0,
+    )
     try:
-        ended = subprocess.run(
-            command,
-            cwd=root,
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            timeout=seconds_max,
-            check=False,
-        )
+        process.wait(seconds_max)
     except subprocess.TimeoutExpired:
-        return FAILED
-    return ended.returncode
+        return "timed out"
+    finally:
+        with suppress(ProcessLookupError):  # with the servers that it may have left
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    return read_report(report) if report.exists() else f"pytest ended with {process.returncode}"
+
+
+def read_report(report: Path) -> str:
+    """Return the verdict of a report: what became of its tests, the worst first."""
+    cases = list(ElementTree.parse(report).iter("testcase"))
+    found = Counter(each.tag for case in cases for each in case)
+    if found["failure"]:
+        return NOTICED
+    if found["error"]:
+        return "not tried: a fixture or an import failed"
+    if not cases:
+        return "not tried: there is no such test"
+    return SKIPPED if found["skipped"] == len(cases) else SURVIVED
 
 
 def judge(mutant: Mutant, root: Path) -> str:
-    """Make a mutant in a copy, run its test, and return what is wrong: nothing if it is red."""
+    """Make a mutant in a copy, run its test, and return the verdict."""
     try:
         whole = mutant.apply(root)
     except ValueError as error:
         return str(error)
     try:
-        code = run_tests(root, mutant.test)
+        return run_tests(root, mutant.test)
     finally:
         (root / mutant.file).write_text(whole)
-    if code == FAILED:
-        return ""
-    return "survived" if code == 0 else f"could not be tested: pytest ended with {code}"
 
 
 def main() -> int:
@@ -135,17 +158,19 @@ def _judge_all(chosen: list[Mutant], copies: SimpleQueue[Path], processes: int) 
 
     root = copies.get()
     tests = sorted({mutant.test for mutant in chosen})
-    if run_tests(root, *tests, seconds_max=ALL_SECONDS_MAX):
-        print("the tests do not pass as it is; nothing was tried")
+    verdict = run_tests(root, *tests, seconds_max=ALL_SECONDS_MAX)
+    if verdict not in (SURVIVED, SKIPPED):
+        print(f"the tests do not pass as it is ({verdict}); nothing was tried")
         return 1
     copies.put(root)
-    unnoticed = 0
+    verdicts: Counter[str] = Counter()
     with ThreadPoolExecutor(processes) as pool:
-        for mutant, wrong in zip(chosen, pool.map(judge_in_a_copy, chosen), strict=True):
-            noticed = f"noticed by {mutant.noticed_by}"
-            print(f"{wrong or noticed:<40} {mutant.rule}", flush=True)
-            unnoticed += bool(wrong)
-    print(f"{len(chosen)} mutants, {unnoticed} unnoticed")
+        for mutant, verdict in zip(chosen, pool.map(judge_in_a_copy, chosen), strict=True):
+            text = f"noticed by {mutant.noticed_by}" if verdict == NOTICED else verdict
+            print(f"{text:<40} {mutant.rule}", flush=True)
+            verdicts[verdict] += 1
+    unnoticed = len(chosen) - verdicts[NOTICED] - verdicts[SKIPPED]
+    print(f"{len(chosen)} mutants, {unnoticed} unnoticed, {verdicts[SKIPPED]} skipped")
     return unnoticed
 
 

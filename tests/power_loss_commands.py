@@ -19,7 +19,7 @@ from tests.databases import (
     open_as_a_server,
 )
 from tests.disk_recorder import IS_OVER, PREPARED_BY
-from tests.lossy_disk import Recording, Scene
+from tests.lossy_disk import Cut, Recording, Scene
 from tests.server_process import manage_prepared
 
 _SAID_LAST = "said last"  # and in the write-ahead log only
@@ -33,6 +33,7 @@ def _record(folder: Path, *arguments: str) -> Recording:
     code, output = manage_prepared(folder, PREPARED_BY, *arguments)
     assert code == 0, output
     recording.finish()
+    assert IS_OVER in recording.shown(), "what was shown was not recorded"
     return recording
 
 
@@ -52,14 +53,14 @@ class FirstAccount:
         folder.mkdir()
         self.recording = _record(folder, "createuser", "alice", "--password", "secret")
 
-    def check(self, folder: Path, shown: bytes) -> None:
+    def check(self, cut: Cut) -> None:
         """See Scene."""
-        path = folder / DATABASE
-        assert path.exists() or IS_OVER not in shown, "the database is gone"
+        path = cut.folder / DATABASE
+        assert path.exists() or IS_OVER not in cut.shown, "the database is gone"
         open_as_a_server(path)
         with closing(sqlite3.connect(path)) as connection:
             names = connection.execute("SELECT name FROM users").fetchall()
-        assert names == [("alice",)] or IS_OVER not in shown, "the account is gone"
+        assert names == [("alice",)] or IS_OVER not in cut.shown, "the account is gone"
 
 
 class BackingUp:
@@ -69,15 +70,15 @@ class BackingUp:
         _make_folder(folder)
         self.recording = _record(folder, "backup", str(folder / "monday.db"))
 
-    def check(self, folder: Path, shown: bytes) -> None:
+    def check(self, cut: Cut) -> None:
         """See Scene."""
-        copy_path = folder / "monday.db"
-        if IS_OVER in shown or copy_path.exists():
+        copy_path = cut.folder / "monday.db"
+        if IS_OVER in cut.shown or copy_path.exists():
             assert copy_path.exists(), "the backup is gone"
             assert copy_path.stat().st_size, "the backup is empty"
             assert messages(copy_path) == _SAID, "the backup is not whole"
-        open_as_a_server(folder / DATABASE)
-        assert messages(folder / DATABASE) == _SAID
+        open_as_a_server(cut.folder / DATABASE)
+        assert messages(cut.folder / DATABASE) == _SAID
 
 
 class Exporting:
@@ -91,10 +92,10 @@ class Exporting:
         self._whole = path.read_text()
         assert _SAID_LAST in self._whole
 
-    def check(self, folder: Path, shown: bytes) -> None:
+    def check(self, cut: Cut) -> None:
         """See Scene."""
-        expected = {self._whole} if IS_OVER in shown else {self._whole, "the day before"}
-        assert (folder / "old.ndjson").read_text() in expected, "the export is not whole"
+        expected = {self._whole} if IS_OVER in cut.shown else {self._whole, "the day before"}
+        assert (cut.folder / "old.ndjson").read_text() in expected, "the export is not whole"
 
 
 class Restoring:
@@ -105,9 +106,9 @@ class Restoring:
         make_database(folder / "monday.db", body=_IN_BACKUP)
         self.recording = _record(folder, "restore", str(folder / "monday.db"))
 
-    def check(self, folder: Path, shown: bytes) -> None:
+    def check(self, cut: Cut) -> None:
         """See Scene."""
-        path = folder / DATABASE
+        path = cut.folder / DATABASE
         assert path.exists(), "there is no database"
         open_as_a_server(path)
         found = messages(path)
@@ -116,7 +117,7 @@ class Restoring:
             assert messages(kept) == _SAID, "what there was is not whole"
         else:
             assert found == _SAID, "it is neither the old database nor the new one"
-            assert IS_OVER not in shown, "what was restored is gone"
+            assert IS_OVER not in cut.shown, "what was restored is gone"
 
 
 COMMANDS: Mapping[str, type[Scene]] = {

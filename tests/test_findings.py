@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import failpoints
-from tests.lossy_disk import Recording, cut_often
+from tests import failpoints, power_loss
+from tests.lossy_disk import Cut, Recording, cut_often
 
 
 class _Broken:
@@ -29,7 +29,7 @@ class _Broken:
         if self.kills == 4:
             raise AssertionError  # as an assert without a text does where pytest rewrites none
 
-    def check(self, _folder: Path, _shown: bytes) -> None:
+    def check(self, _cut: Cut) -> None:
         self.kill("no statement")
 
 
@@ -40,7 +40,7 @@ def test_what_a_kill_finds(monkeypatch: pytest.MonkeyPatch) -> None:
     second, fourth = failpoints.kill_often("no statement", 5, seed=7)
     assert second.startswith('kill 2: OperationalError: near "no": syntax error, failpoints.py:')
     assert second.endswith("again with --stage 'no statement' --seed 7 --each 2")
-    assert fourth.startswith('kill 4: AssertionError: raise AssertionError  #')
+    assert fourth.startswith("kill 4: AssertionError: raise AssertionError  #")
 
 
 # Likewise, of power cuts.
@@ -49,3 +49,13 @@ def test_what_a_cut_finds(tmp_path: Path) -> None:
     assert second.startswith('cut 1 at step 0: OperationalError: near "no": syntax error, lossy')
     assert fourth.startswith("cut 3 at step 0: AssertionError: ")
     assert "test_findings.py:" in fourth
+
+
+# Where the power can't be cut, that is said, and nothing held.
+def test_no_power_to_cut(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(power_loss, "sqlite_library", lambda: None)
+    monkeypatch.setattr("sys.argv", ["power_loss"])
+    assert power_loss.main() == 2
+    assert capsys.readouterr().out.startswith("power cuts need Linux, and a Python whose SQLite")

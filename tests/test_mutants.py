@@ -1,6 +1,38 @@
-"""The lists of mutants fit the code: each check that is to be taken out is there, and its test."""
+"""The lists of mutants fit the code, and only a test that fails by itself has noticed one."""
 
-from tests.mutants import ROOT, load
+import fcntl
+from pathlib import Path
+
+import pytest
+
+from tests.client import wait_until
+from tests.mutants import ROOT, load, run_tests
+
+TESTS = """
+import fcntl, subprocess, time, pytest
+
+@pytest.fixture
+def server():
+    raise OSError
+
+def test_that_fails():
+    raise ValueError
+
+def test_without_a_server(server):
+    raise ValueError
+
+def test_that_passes():
+    left = open("left", "w")
+    fcntl.flock(left, fcntl.LOCK_EX)
+    subprocess.Popen(["sleep", "600"], pass_fds=[left.fileno()])
+
+@pytest.mark.skip
+def test_that_is_skipped():
+    raise ValueError
+
+def test_that_hangs():
+    time.sleep(600)
+"""
 
 
 # A mutant whose text has changed, or whose test has another name, would try nothing.
@@ -18,3 +50,35 @@ def _is_there(test: str) -> bool:
     file, _, name = test.partition("::")
     name = name.partition("[")[0]
     return f"def {name}" in (ROOT / file).read_text()
+
+
+# A mutant is noticed when its test fails; not when a fixture does, nor when the time is up.
+@pytest.mark.parametrize(
+    ("test", "verdict"),
+    [
+        ("test_that_fails", "noticed"),
+        ("test_without_a_server", "not tried: a fixture or an import failed"),
+        ("test_that_is_skipped", "skipped"),
+        ("test_that_is_not_there", "not tried: there is no such test"),
+    ],
+)
+def test_verdicts(tmp_path: Path, test: str, verdict: str) -> None:
+    (tmp_path / "test_all.py").write_text(TESTS)
+    assert run_tests(tmp_path, f"test_all.py::{test}") == verdict
+
+
+# Likewise; and what tests leave behind, as a killed one leaves its servers, ends with them.
+def test_nothing_is_left(tmp_path: Path) -> None:
+    (tmp_path / "test_all.py").write_text(TESTS)
+    assert run_tests(tmp_path, "test_all.py::test_that_hangs", seconds_max=0.1) == "timed out"
+    assert run_tests(tmp_path, "test_all.py::test_that_passes") == "survived"
+    with (tmp_path / "left").open() as left:
+        wait_until(lambda: _can_lock(left.fileno()), "the process that was left has ended")
+
+
+def _can_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
