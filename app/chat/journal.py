@@ -209,7 +209,8 @@ class Journal:
     def run(self) -> None:
         """Work for ever, in a greenlet of its own. Switches."""
         while True:
-            has_work = self._has_work.wait(RETRY_SECONDS if self.is_failing else None)
+            self._has_work.wait(RETRY_SECONDS if self.is_failing else None)
+            has_work = self._has_work.is_set()  # it may be, although the time was up
             if has_work:
                 self._linger()
             batch = self._take()
