@@ -29,11 +29,22 @@ PASSPHRASE = "correct horse"
 AT = "2026-11-22T14:02:11.123Z"
 
 
-class Events(queue.SimpleQueue):
+class Events(queue.Queue):
     """Events on their way to a client, with times, of which the server in memory knows nothing."""
 
     def append(self, event: dict) -> None:
         self.put({"at": AT, **event})
+
+    @property
+    def are_taken_in(self) -> bool:
+        """Whether the client is done with all of them."""
+        return not self.unfinished_tasks
+
+    def follow(self) -> Iterator[dict]:
+        """Yield them until the client is closed."""
+        while (event := self.get()) is not None:
+            yield event
+            self.task_done()
 
 
 @dataclass
@@ -63,7 +74,7 @@ class FakeClient:
         server.chats.append(self.seat)
 
     def events(self) -> Iterator[dict]:
-        return iter(self.seat.events.get, None)
+        return self.seat.events.follow()
 
     def introduce(self, op: str, **fields: Any) -> dict:
         device = json.loads(fields["payload"])["device"]["id"]
@@ -181,11 +192,16 @@ class Person:
         self.type(*texts)
 
     async def enter(self, room: str = "den", *, is_new: bool = True) -> None:
-        """Enter an encrypted room for the first time, answering what is asked."""
+        """Enter an encrypted room for the first time, answering what is asked.
+
+        Whoever is there knows it then: what they say sooner is not for the one who comes.
+        """
         self.type(f"/join {room}")
         if is_new:
             await self.answers(PASSPHRASE, PASSPHRASE)
         await self.sees("who reads you there")
+        chats = self.client.server.chats
+        await self.until(lambda: all(chat.events.are_taken_in for chat in chats))
 
 
 @asynccontextmanager
