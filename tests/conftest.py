@@ -16,6 +16,7 @@ from app.store.migration import migrate
 from tests.client import Client
 from tests.server_process import ServerProcess, environment
 from tests.signing import Device
+from tests.watching import WatchedServer
 
 hypothesis.settings.register_profile("tests", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("tests")  # no test is about time, and each run is as the last one
@@ -37,32 +38,57 @@ def _give_database(folder: Path, new_database: Path) -> None:
         shutil.copy(new_database, data_folder)
 
 
+def _is_attack(request: pytest.FixtureRequest) -> bool:
+    return request.module.__name__.startswith("tests.test_attacks_")
+
+
+def _check_watched(process: ServerProcess) -> None:
+    """Check that nobody waited for a turn, if it was watched: whatever the attack, others go on."""
+    if isinstance(process, WatchedServer):
+        assert process.end_watch() == []
+
+
 @pytest.fixture(scope="module")
 def server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, new_database: Path
 ) -> Iterator[ServerProcess]:
     """One server for a module's tests, which use names of their own.
 
-    Its settings are the module's SERVER_SETTINGS, if it has any.
+    Its settings are the module's SERVER_SETTINGS, if it has any. Where it is attacked, it is
+    watched, and a canary pings it.
     """
     settings = getattr(request.module, "SERVER_SETTINGS", {})
-    process = ServerProcess(tmp_path_factory.mktemp("server"), **settings)
+    folder = tmp_path_factory.mktemp("server")
+    if _is_attack(request):
+        process = WatchedServer(folder, has_canary=True, **settings)
+    else:
+        process = ServerProcess(folder, **settings)
     _give_database(process.folder, new_database)
-    process.start()
-    yield process
-    process.hang_up()
-    assert process.stop() == 0, process.log
-    assert "Traceback" not in process.log, process.log
+    try:
+        process.start()
+        yield process
+        process.hang_up()
+        _check_watched(process)
+        assert process.stop() == 0, process.log
+        assert "Traceback" not in process.log, process.log
+    finally:
+        process.kill()
 
 
 @pytest.fixture
-def start_server(tmp_path: Path, new_database: Path) -> Iterator[Callable[..., ServerProcess]]:
-    """Start servers with settings of their own; they are ended after the test."""
-    started = []
+def start_server(
+    request: pytest.FixtureRequest, tmp_path: Path, new_database: Path
+) -> Iterator[Callable[..., ServerProcess]]:
+    """Start servers with settings of their own; they are ended after the test.
+
+    Where they are attacked, they are watched; their settings may have no place for a canary.
+    """
+    started: list[ServerProcess] = []
+    kind = WatchedServer if _is_attack(request) else ServerProcess
 
     def start(folder: str = ".", **settings: object) -> ServerProcess:
         _give_database(tmp_path / folder, new_database)
-        process = ServerProcess(tmp_path / folder, **settings)
+        process = kind(tmp_path / folder, **settings)
         process.start()
         started.append(process)
         return process
@@ -70,6 +96,8 @@ def start_server(tmp_path: Path, new_database: Path) -> Iterator[Callable[..., S
     yield start
     for process in started:
         process.kill()
+    for process in started:
+        _check_watched(process)
 
 
 @pytest.fixture

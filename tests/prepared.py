@@ -1,7 +1,7 @@
 """Runs manage.py in a process that a test has changed before: `python -m tests.prepared runserver`.
 
-What changes it is a function named in the environment, as "module:function". So the product needs
-no hook for its tests, and what is not asked for costs nothing.
+What changes it are functions named in the environment, each as "module:function". So the product
+needs no hook for its tests, and what is not asked for costs nothing.
 """
 
 import os
@@ -12,8 +12,8 @@ PREPARED_BY = "TESTS_PREPARED_BY"
 
 def prepare() -> None:
     """Let this process be changed as its environment says, if it does."""
-    module, _, function = os.environ.get(PREPARED_BY, "").partition(":")
-    if module:
+    for each in os.environ.get(PREPARED_BY, "").split():
+        module, _, function = each.partition(":")
         getattr(import_module(module), function)()
 
 
