@@ -45,7 +45,8 @@ def _is_attack(request: pytest.FixtureRequest) -> bool:
 def _check_watched(process: ServerProcess) -> None:
     """Check that nobody waited for a turn, if it was watched: whatever the attack, others go on."""
     if isinstance(process, WatchedServer):
-        assert process.end_watch() == []
+        faults = process.end_watch()
+        assert not faults, "\n".join(faults)
 
 
 @pytest.fixture(scope="module")
