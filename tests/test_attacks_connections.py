@@ -3,11 +3,17 @@
 import socket
 import ssl
 from contextlib import closing, suppress
+from types import SimpleNamespace
 
+import gevent
 import pytest
+from gevent import socket as cooperative
 
+from app.net.connection import Connection
 from app.net.listener import listen
-from app.settings import REPLAY_BYTES_MAX
+from app.net.sockets import never_blocking
+from app.settings import LINES_IN_A_ROW_MAX, REPLAY_BYTES_MAX, Settings
+from app.wire.text import TextWire
 from tests.client import Client, wait_until
 from tests.server_process import ServerProcess
 
@@ -65,6 +71,36 @@ def test_a_flood_before_login(server, new_name, flood: bytes) -> None:
         assert flooder.receive_end().endswith(LAST_WORDS.encode())
     assert grown() < MEMORY_GROWTH_MAX
     witness.expect_nothing_more()
+
+
+# However many lines come in one read, others get their turn between them.
+def test_others_get_a_turn() -> None:
+    near, far = cooperative.socketpair()
+    count, handled, seen = 5 * LINES_IN_A_ROW_MAX, [], []
+    service = SimpleNamespace(
+        connect=lambda _: SimpleNamespace(tag=None),
+        disconnect=lambda _: None,
+        handle=lambda _, command: handled.append(command),
+        journal=SimpleNamespace(settle=lambda _: None),
+    )
+    settings = Settings(_env_file=None, message_rate="0")
+    connection = Connection(
+        never_blocking(near), "127.0.0.1", TextWire(4096), service, settings, is_secure=False
+    )
+
+    def take_turns() -> None:
+        while len(handled) < count:
+            seen.append(len(handled))
+            gevent.sleep(0)
+
+    far.sendall(b"/ping\n" * count)
+    far.shutdown(socket.SHUT_WR)
+    other = gevent.spawn(take_turns)
+    with gevent.Timeout(5):
+        connection.serve()
+        other.join()
+    far.close()
+    assert set(seen) >= set(range(LINES_IN_A_ROW_MAX - 1, count, LINES_IN_A_ROW_MAX))
 
 
 def _line(number: int) -> str:

@@ -30,8 +30,10 @@ from app.net.sockets import TlsSocket, format_address
 from app.settings import (
     DISCARD_SECONDS_MAX,
     LAST_WORDS_SECONDS_MAX,
+    LINES_IN_A_ROW_MAX,
     RECEIVE_BYTES_MAX,
     REPLY_BYTES_MAX,
+    TURN_SECONDS,
 )
 from app.times import now
 
@@ -168,8 +170,10 @@ class Connection:
     def _talk(self, session: Session) -> None:
         data = self._receive_at_once()
         while data or (data := self._receive()):
-            for item in self._wire.feed(data):
+            for number, item in enumerate(self._wire.feed(data), 1):
                 self._slow_down(is_blank=item is None)
+                if number % LINES_IN_A_ROW_MAX == 0:
+                    gevent.sleep(TURN_SECONDS)  # thousands of lines may have come in one read
                 if item is None:
                     self._send_output()  # a prompt, maybe: it comes before what comes next
                 elif not self.is_closing:
