@@ -1,5 +1,6 @@
 """A person at nc: types lines, and reads what comes back, exactly."""
 
+import ctypes
 import re
 import socket
 import ssl
@@ -13,6 +14,7 @@ from threading import Barrier
 from app.addresses import short_path
 
 WAIT_SECONDS_MAX = 10
+_SO_ATTACH_FILTER, _BPF_RETURN = 26, 6  # of Linux, socket(7)
 _TELNET_NOP = b"\xff\xf1"
 
 
@@ -199,6 +201,13 @@ class Client:
         """Go without a goodbye, and without hearing one."""
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._socket.close()
+
+    def lose_network(self) -> None:
+        """Let nothing of what is sent here arrive any more: it is not even acknowledged."""
+        code = struct.pack("=HBBI", _BPF_RETURN, 0, 0, 0)  # a filter that drops whatever comes
+        buffer = ctypes.create_string_buffer(code)
+        program = struct.pack("HP", 1, ctypes.addressof(buffer))
+        self._socket.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
 
     def greet(self) -> None:
         """Begin as some telnets do, with what means nothing: who is silent is let wait a while."""

@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+import sys
 from contextlib import closing, suppress
 from types import SimpleNamespace
 
@@ -280,17 +281,45 @@ def test_a_flood_of_messages(start_server) -> None:
     assert seen == [f"talker: {each}" for each in flood[1:]]
 
 
-# The kernel asks after a client that is silent, and after how long is a setting: so whoever is cut
-# off from the network without a word is gone some time.
+def ask_soon() -> None:
+    """Let a process ask who is silent once, for a second; see tests/prepared.py."""
+    from app.net import listener
+
+    listener.KEEPALIVE_PROBE_SECONDS, listener.KEEPALIVE_PROBES = 1, 1
+
+
+# Whose network is gone, without a word, is gone some time, and the others are told: from a room
+# where nobody speaks, and from one that talks, where the kernel waits for what it sent to arrive
+# and asks nothing. Who is silent, and there, stays.
+@pytest.mark.skipif(sys.platform != "linux", reason="what arrives is dropped with Linux's filters")
+def test_who_is_gone_without_a_word(start_server) -> None:
+    server = start_server(KEEPALIVE_SECONDS=1, prepared_by=f"{__name__}:{ask_soon.__name__}")
+    witnesses, leavers = [], []
+    for room in ("silent", "talking"):
+        witnesses.append(server.connect().register(f"here-{room}").join(room))
+        leavers.append(server.connect().register(f"gone-{room}").join(room))
+        witnesses[-1].expect_lines(f"{leavers[-1].name} has joined the room.")
+    for leaver in leavers:
+        leaver.catch_up()
+        leaver.lose_network()
+    silent, talking = witnesses
+    talking.type("hello?")
+    talking.expect_lines("here-talking: hello?", "gone-talking has disconnected.")
+    silent.expect_lines("gone-silent has disconnected.")
+    for each in witnesses:
+        each.expect_nothing_more()
+
+
+# After how long that is, is a setting: the silence, and all questions after it.
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="elsewhere the system decides")
 def test_keepalive() -> None:
-    if not hasattr(socket, "TCP_KEEPIDLE"):
-        pytest.skip("the system does not say how long it waits")
     listener = listen("127.0.0.1:0", keepalive_seconds=7)
     with closing(listener), socket.create_connection(listener.getsockname()):
         accepted, _ = listener.accept()
         with closing(accepted):
             assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 7
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 67_000
 
 
 # Who hangs up behind a heap of blank lines is gone at once, not when they are read at last.

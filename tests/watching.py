@@ -1,9 +1,9 @@
 """A server that is attacked, and must let everybody have a turn all the while.
 
-Its own monitor writes down when a greenlet kept the others waiting for 100 ms, and a canary pings it
-ten times a second: both are those of the chaos runs (tests/chaos/watched.py and canary.py), and so
-is what is taken off, that the machine had no core. While a test starts or ends the server it may be
-silent.
+Its own monitor writes down when a greenlet kept the others waiting for 100 ms, and a canary pings
+it ten times a second: both are those of the chaos runs (tests/chaos/watched.py and canary.py), and
+so is what is taken off, that the machine had no core. While a test starts or ends the server it may
+be silent.
 """
 
 import json

@@ -43,14 +43,7 @@ def listen(address: str, keepalive_seconds: int) -> socket:
         listener = socket(family, kind, protocol)
         listener.setsockopt(native.SOL_SOCKET, native.SO_REUSEADDR, 1)
         listener.setsockopt(native.IPPROTO_TCP, native.TCP_NODELAY, 1)
-        listener.setsockopt(native.SOL_SOCKET, native.SO_KEEPALIVE, 1)
-        if hasattr(native, "TCP_KEEPIDLE"):  # not everywhere by this name
-            for option, value in (
-                (native.TCP_KEEPIDLE, keepalive_seconds),
-                (native.TCP_KEEPINTVL, KEEPALIVE_PROBE_SECONDS),
-                (native.TCP_KEEPCNT, KEEPALIVE_PROBES),
-            ):
-                listener.setsockopt(native.IPPROTO_TCP, option, value)
+        _notice_who_is_gone(listener, keepalive_seconds)
         listener.bind(where)
         listener.listen(ACCEPT_BACKLOG)
     except OSError as error:
@@ -58,6 +51,29 @@ def listen(address: str, keepalive_seconds: int) -> socket:
             f"can't listen on {address}: {error.strerror}; another port: manage.py runserver 8889"
         ) from error
     return listener
+
+
+def _notice_who_is_gone(listener: socket, keepalive_seconds: int) -> None:
+    """Have the kernel end what is accepted when the other side is gone without a word.
+
+    While something is unacknowledged it asks nothing, and would send that again for a quarter of an
+    hour: a room that talks would have ghosts. So there is a time for that, too. It has to be the
+    sum of the silence and of all questions after it, for it overrides their number (tcp(7)).
+
+    In that time one whose window is shut has to take a byte, though its kernel answers: it is
+    behind by all that both kernels hold, stands still, and misses nothing when it comes back. Who
+    pauses for less, or reads a little, is cut by what it leaves unread alone.
+    """
+    listener.setsockopt(native.SOL_SOCKET, native.SO_KEEPALIVE, 1)
+    gone_seconds = keepalive_seconds + KEEPALIVE_PROBES * KEEPALIVE_PROBE_SECONDS
+    for name, value in (  # not everywhere by these names
+        ("TCP_KEEPIDLE", keepalive_seconds),
+        ("TCP_KEEPINTVL", KEEPALIVE_PROBE_SECONDS),
+        ("TCP_KEEPCNT", KEEPALIVE_PROBES),
+        ("TCP_USER_TIMEOUT", gone_seconds * 1_000),
+    ):
+        if hasattr(native, name):
+            listener.setsockopt(native.IPPROTO_TCP, getattr(native, name), value)
 
 
 class Listener:
