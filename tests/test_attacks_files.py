@@ -3,6 +3,7 @@
 CVE-2021-41281 (names), CVE-2024-52805 (uploads), CVE-2021-34434 (evading a ban).
 """
 
+import gzip
 import socket
 from concurrent.futures import ThreadPoolExecutor
 
@@ -25,7 +26,7 @@ from tests.transfers import (
     status_of,
 )
 
-QUOTA_BYTES = 16 << 20
+QUOTA_BYTES = 15 << 20
 SERVER_SETTINGS = {"FILE_QUOTA_BYTES": QUOTA_BYTES}
 
 HOSTILE_NAMES = {
@@ -192,7 +193,19 @@ def test_two_at_once(server: ServerProcess, pair: tuple[Client, Client]) -> None
         alice.expect_line(".* is shared no more.")
 
 
-# Ten at once, of whom five fit, end at exactly the quota; removing one makes room for one.
+def _stored_bytes(server: ServerProcess, name: str) -> int:
+    """Return how much is kept of somebody's files, whole or not."""
+    with server.database() as database:
+        query = (
+            "SELECT coalesce(sum(length(data)), 0) FROM file_chunks JOIN files ON id = file_id "
+            "WHERE user_id = (SELECT id FROM users WHERE name = ?)"
+        )
+        return database.execute(query, (name,)).fetchone()[0]
+
+
+# Ten at once, of whom five fit, end at exactly the quota: not a byte more is taken, and removing
+# one makes room for one. Where sizes are not announced, some may have made way for one another;
+# what they left is there for the next ones.
 @pytest.mark.parametrize("is_chunked", [False, True])
 def test_quota(server: ServerProcess, pair: tuple[Client, Client], is_chunked: bool) -> None:
     alice, _ = pair
@@ -202,16 +215,36 @@ def test_quota(server: ServerProcess, pair: tuple[Client, Client], is_chunked: b
         body = [data[:100_000], data[100_000:]] if is_chunked else data
         found = [threads.submit(request, server, "PUT", url, body) for url in urls]
         statuses = [each.result().status for each in found]
-    if is_chunked:  # some may have made way for one another
-        assert set(statuses) <= {201, 413}
-        assert statuses.count(201) <= 5
-        return
-    assert sorted(statuses) == [201] * 5 + [413] * 5
-    numbers = [alice.expect_line(".* shares .*").split()[-1] for _ in range(5)]
-    assert request(server, "PUT", ask_url(alice, "/send a.txt"), b"12345").status == 413
-    alice.type(f"/unshare {numbers[0]}")
-    alice.expect_line(".* is shared no more.")
+    assert set(statuses) <= {201, 413}
+    if is_chunked:
+        assert _stored_bytes(server, alice.name) == statuses.count(201) * len(data) <= QUOTA_BYTES
+        for number in range(statuses.count(201), 5):
+            assert request(server, "PUT", ask_url(alice, "/send a.bin"), [data]).status == 201
+            statuses[number] = 201
+    else:
+        assert statuses.count(201) == 5
+    assert _stored_bytes(server, alice.name) == QUOTA_BYTES
+    assert request(server, "PUT", ask_url(alice, "/send a.txt"), b"1").status == 413
+    with server.database() as database:
+        number = database.execute("SELECT max(id) FROM files WHERE size = ?", (len(data),))
+        alice.type(f"/unshare {number.fetchone()[0]}")
+    alice.expect(" is shared no more.")
     assert request(server, "PUT", ask_url(alice, "/send a.txt"), data).status == 201
+
+
+# What comes packed is kept as it came, and never inflated: a few bytes could fill a disk.
+def test_packed(server: ServerProcess, pair: tuple[Client, Client]) -> None:
+    alice, bob = pair
+    packed = gzip.compress(bytes(QUOTA_BYTES * 4))
+    answer = request(
+        server, "PUT", ask_url(alice, "/send a.gz"), packed, {"Content-Encoding": "gzip"}
+    )
+    assert answer.status == 201
+    assert _stored_bytes(server, alice.name) == len(packed)
+    number = alice.expect_line(".* shares .*").split()[-1]
+    fetched = request(server, "GET", ask_url(bob, f"/get {number}"))
+    assert fetched.body == packed
+    assert "Content-Encoding" not in fetched.headers
 
 
 # One user has so many transfers under way and no more; the address stays good for later.

@@ -11,6 +11,7 @@ from app.shapes import Addressee, Command, Count, Level, Path, Rest, Shape, Span
 from tests.client import Client
 from tests.fakes import FakeClient
 from tests.server_process import ServerProcess
+from tests.watching import WatchedServer
 
 WRONG = "Error: wrong name or password"
 MINE = "correct horse"  # a password that nobody types by chance
@@ -149,17 +150,21 @@ def test_every_guess_costs_a_hash(monkeypatch: pytest.MonkeyPatch, stored: str |
 
 
 # Who sends a login and hangs up does not keep others waiting: they are served before it, and that
-# there were many makes no difference.
-def test_abandoned_logins(server: ServerProcess, new_name) -> None:
+# there were many makes no difference. All of them are there before the first is looked at.
+def test_abandoned_logins(server: WatchedServer, new_name) -> None:
     name, count = new_name("real"), 60
     server.connect().register(name, MINE).close()
     before = server.log.count("login failed")
-    for _ in range(count):
-        client = server.connect()
-        client.type(f"/login {name} wrong")
-        client.close()
-    server.connect().log_in(name, MINE).close()
+    with server.held():
+        for _ in range(count):
+            client = server.connect()
+            client.type(f"/login {name} wrong")
+            client.close()
+        real = server.connect()
+        real.type(f"/login {name} {MINE}")
+    real.expect(f"Hello, {name}.")
     assert server.log.count("login failed") - before < count / 2
+    real.close()
 
 
 # When too many passwords wait to be checked, whoever comes is told that the server is busy, and may
@@ -191,23 +196,43 @@ def _typed(kind: type[Command], name: str) -> str:
     return " ".join([f"/{kind.word}", *(samples[shape] for shape in shapes)])
 
 
-# Before login no command does anything, but those that are for strangers.
-def test_every_command_before_login(server: ServerProcess, pair) -> None:
+def _expect_nothing_done(pair: tuple[Client, Client]) -> None:
+    """Check that nobody saw anything, and that nobody was thrown out, banned, or named for it."""
     writer, reader = pair
-    stranger = _newcomer(server)
-    typed = [kind for kind in COMMANDS.values() if kind.is_typed]
-    closed = [kind for kind in typed if Level.USER <= kind.least <= Level.ADMIN]
-    for kind in closed:
-        stranger.type(_typed(kind, reader.name))
-        stranger.expect_lines("Error: log in first: /login NAME, or /register NAME")
-        stranger.expect("login: ")
-    assert len(closed) > 20
     for client in pair:
         client.expect_nothing_more()
     writer.type("/rooms", "/bans")
     seen = writer.catch_up()
     assert not any(reader.name in line for line in seen)
+
+
+CLOSED = [
+    kind for kind in COMMANDS.values() if kind.is_typed and Level.USER <= kind.least <= Level.ADMIN
+]
+
+
+# Before login no command does anything, but those that are for strangers.
+def test_every_command_before_login(server: ServerProcess, pair) -> None:
+    stranger = _newcomer(server)
+    for kind in CLOSED:
+        stranger.type(_typed(kind, pair[1].name))
+        stranger.expect_lines("Error: log in first: /login NAME, or /register NAME")
+        stranger.expect("login: ")
+    assert len(CLOSED) > 20
+    _expect_nothing_done(pair)
     stranger.close()
+
+
+# Where a password is asked for, each is a password, and a wrong one.
+def test_every_command_for_a_password(server: ServerProcess, pair) -> None:
+    for kind in CLOSED:
+        stranger = _newcomer(server)
+        stranger.type(pair[1].name, _typed(kind, pair[1].name))
+        stranger.receive_through(b"\xff\xfb\x01password: \xff\xfc\x01\r\n")
+        stranger.expect_lines(WRONG)
+        stranger.expect("login: ")
+        stranger.close()
+    _expect_nothing_done(pair)
 
 
 # Who failed to log in is nobody, though everything was typed at once; who did log in stays who

@@ -7,7 +7,9 @@ import shlex
 import shutil
 import socket
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from tests.client import WAIT_SECONDS_MAX, Client
@@ -26,11 +28,17 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def request(server: ServerProcess, method: str, url: str, body: object = None) -> Answer:
+def request(
+    server: ServerProcess,
+    method: str,
+    url: str,
+    body: object = None,
+    headers: Mapping[str, str] = MappingProxyType({}),
+) -> Answer:
     """Send a request on a connection of its own; an iterable of pieces goes chunked."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=WAIT_SECONDS_MAX)
     try:
-        connection.request(method, url, body)
+        connection.request(method, url, body, headers)
         response = connection.getresponse()
         return Answer(response.status, response.headers, response.read())
     finally:

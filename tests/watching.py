@@ -8,6 +8,7 @@ be silent.
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -90,6 +91,16 @@ class WatchedServer(ServerProcess):
             self._canary.watch(self.pid)
         elif self._has_canary:
             self._canary = Canary(self.folder / _PINGS, self.port, self._new_token(), self.pid)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Have it do nothing for a while: whatever is sent to it meanwhile, it finds at once."""
+        with self._excuse():
+            self.process.send_signal(signal.SIGSTOP)
+            try:
+                yield
+            finally:
+                self.process.send_signal(signal.SIGCONT)
 
     def stop_before_its_clients(self, *arguments: object) -> int:
         with self._excuse():

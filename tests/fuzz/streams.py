@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -219,15 +218,14 @@ def check_uploads(data: bytes, cuts: Sequence[int]) -> None:
     if isinstance(first, Upload):
         text = data.partition(b"\n.\n")[0] if data[:2] != b".\n" else b""
         assert len(first.data) <= FILE_IN_LINES_BYTES_MAX
-        with suppress(binascii.Error):
-            plain = b"".join(line.strip() for line in text.split(b"\n"))
-            assert (
-                b"\0" in data
-                or b"\xff" in data
-                or b"\r" in data
-                or not text.isascii()
-                or (b"." in text or first.data == base64.b64decode(plain, validate=True))
-            )
+        plain = b"".join(line.strip() for line in text.split(b"\n"))
+        assert (
+            b"\0" in data
+            or b"\xff" in data
+            or b"\r" in data
+            or not text.isascii()
+            or (b"." in text or first.data == base64.b64decode(plain, validate=True))
+        )
 
 
 _uploads = st.binary(max_size=150).map(
