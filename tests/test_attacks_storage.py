@@ -3,16 +3,19 @@
 import os
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.client import Client
+from tests.server_process import ServerProcess
 
 DISK_BYTES = 3 << 20
 NOT_STORED = r"Error: (\d+ messages )?not stored: the database can't be used now \({}\); .*"
 DISK_FULL = NOT_STORED.format("database or disk is full")
+CANT_WRITE = NOT_STORED.format("disk I/O error")
+ROOM_BYTES = 200_000  # that are left to a file that may not grow for ever
 LOCKED = NOT_STORED.format("database is locked")
 
 
@@ -31,20 +34,18 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", folder], check=True)
 
 
-def _fill(folder: Path) -> Path:
-    """Take all the room that is left, and return the file that has it."""
-    filler = folder / "filler"
-    with filler.open("wb", buffering=0) as file:
+def _fill(filler: Path) -> None:
+    """Take all the room that is left on a disk, with one file."""
+    with filler.open("ab", buffering=0) as file:
         for size in (65_536, 4096, 1):
             try:
                 while file.write(b"\0" * size) == size:
                     pass
             except OSError:
                 continue
-    return filler
 
 
-def _talk_until_refused(talker: Client) -> list[str]:
+def _talk_until_refused(talker: Client, refusal: str) -> list[str]:
     """Say numbered things until one is refused, and return those that were not."""
     said: list[str] = []
     while len(said) < 2 * DISK_BYTES // 4000:
@@ -52,7 +53,7 @@ def _talk_until_refused(talker: Client) -> list[str]:
         talker.type(text)
         line = talker.expect_line()
         if line != f"{talker.name}: {text}":
-            assert re.fullmatch(DISK_FULL, line)
+            assert re.fullmatch(refusal, line)
             return said
         said.append(line)
     raise AssertionError("the disk is never full")
@@ -71,22 +72,26 @@ def _past(client: Client) -> list[str]:
         past = [line.partition("] ")[2] for line in lines if line.startswith("[")] + past
 
 
-# When the disk is full a message, or a decision, is refused to whoever made it, and nobody is shown
-# anything of it; reading and coming and going goes on; when there is room again all is well again.
-def test_a_full_disk(small_disk: Path, start_server) -> None:
-    server = start_server(DATA_DIR=small_disk)
+def _check_without_room(
+    server: ServerProcess, refusal: str, fill: Callable[[], object], make_room: Callable[[], object]
+) -> None:
+    """Check what a server does when it can't write, how it says so, and what it does afterwards.
+
+    The first `fill` leaves a little room, the second one none, if that makes a difference.
+    """
     alice, bob = (server.connect().register(name).join("room") for name in ("alice", "bob"))
     alice.expect_lines("bob has joined the room.")
-    filler = _fill(small_disk)
-    said = _talk_until_refused(alice)
+    fill()
+    said = _talk_until_refused(alice, refusal)
     bob.expect_lines(*said)
+    fill()
     for refused in ("/topic new", "/kick bob", "/ban bob", "/msg bob psst", "/join other", "/me !"):
         alice.type(refused)
-        alice.expect_line(DISK_FULL)
+        alice.expect_line(refusal)
     stranger = server.connect()
     stranger.expect("login: ")
     stranger.type("/register stranger secret")
-    stranger.expect_line(DISK_FULL)
+    stranger.expect_line(refusal)
     bob.expect_nothing_more()
 
     again = server.connect().log_in("bob").join("room")
@@ -95,7 +100,7 @@ def test_a_full_disk(small_disk: Path, start_server) -> None:
     again.expect_lines("You have left room.")
     bob.expect_nothing_more()  # one of two sessions went, and nobody else did
 
-    filler.unlink()
+    make_room()
     alice.type("there is room")
     for client in (alice, bob):
         client.expect_lines("alice: there is room")
@@ -105,6 +110,28 @@ def test_a_full_disk(small_disk: Path, start_server) -> None:
     assert _past(bob) == [*said, "alice: there is room"]
     assert "not stored" in server.log
     assert "secret" not in server.log
+
+
+# When the disk is full a message, or a decision, is refused to whoever made it, and nobody is shown
+# anything of it; reading and coming and going goes on; when there is room again all is well again.
+def test_a_full_disk(small_disk: Path, start_server) -> None:
+    server = start_server(DATA_DIR=small_disk)
+    filler = small_disk / "filler"
+    _check_without_room(server, DISK_FULL, lambda: _fill(filler), filler.unlink)
+
+
+# So it is where no file may grow any more, for which nobody has to be root.
+def test_files_that_may_not_grow(start_server) -> None:
+    server = start_server()
+
+    sizes = [path.stat().st_size for path in (server.folder / "var").iterdir()]
+    limits = iter([max(sizes) + ROOM_BYTES, 0])
+    _check_without_room(
+        server,
+        CANT_WRITE,
+        lambda: server.limit_files(next(limits)),
+        lambda: server.limit_files(None),
+    )
 
 
 # While somebody else holds the database talkers wait; when it is too long theirs is refused, and

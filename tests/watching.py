@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +30,7 @@ def install() -> None:
     """Let this process watch its hub, before it is a server; see tests/prepared.py."""
     from tests.chaos import watched
 
+    warnings.filterwarnings("ignore", "Unable to monitor memory")  # and nobody asks it to
     watched.HubWatch(Path(os.environ["GREENROOM_DATA_DIR"]).parent / _BLOCKS)
 
 
