@@ -130,6 +130,41 @@ def test_clock_that_jumps_back_finds_the_ban_again(chat: Chat) -> None:
         bob(commands.Join("lobby"))
 
 
+# A clock that is a day wrong for a while, either way: what is in force for an hour ends at the time
+# that was told, by the clock as it is, no earlier or later for the jump. What is said meanwhile has
+# its place after what was said before.
+@pytest.mark.parametrize("jump", [24 * 60 * MINUTE, -24 * 60 * MINUTE], ids=["ahead", "back"])
+def test_clock_that_jumps_and_comes_back(chat: Chat, jump: int) -> None:
+    owner, muted, banned = (chat.person(name) for name in ("owner", "muted", "banned"))
+    said = []
+
+    def check(*, is_over: bool) -> None:
+        said.append(f"look {len(said)}")
+        owner(commands.Say(said[-1]))
+        for person, command in ((muted, commands.Say("me")), (banned, commands.Join("lobby"))):
+            if is_over:
+                person(command)
+            else:
+                with pytest.raises(Forbidden, match="until 2027-01-15 09:00 UTC"):
+                    person(command)
+        if is_over:
+            banned(commands.Leave())
+
+    for person in (owner, muted):
+        person(commands.Join("lobby"))
+    owner(commands.Mute("muted", 60 * 60))
+    owner(commands.Ban("banned", 60 * 60))
+    check(is_over=False)
+    chat.now += jump
+    check(is_over=jump > 0)
+    chat.now -= jump
+    check(is_over=False)
+    chat.now += 60 * MINUTE
+    check(is_over=True)
+    entered = chat.person("newcomer")(commands.Join("lobby"))
+    assert [each.body for each in entered.messages if each.body != "me"] == said
+
+
 # A room stays live until what was said in it is released, though all have left and somebody who may
 # not enter knocks meanwhile: whoever comes next is replayed all of it.
 def test_room_outlives_its_last_words(chat: Chat) -> None:
