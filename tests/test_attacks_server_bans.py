@@ -171,6 +171,7 @@ def test_ban_and_login(server: ServerProcess, operator: Program, new_name) -> No
     lines = [json.dumps({"id": number, **each}) for number, each in enumerate(asked)]
     for _ in range(ROUNDS):
         guest = server.program()
+        guest.call("ping")  # so that it is no person, however late it is
         at_once(partial(operator.call, "server.ban", target=name), partial(guest.type, *lines))
         witness.say("they are banned")
         *seen, last = [line["event"] for line in witness.catch_up()]
