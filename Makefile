@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: help run install test check bench fuzz chaos mutants failpoints power-loss lock clean
+.PHONY: help run install test check bench canary fuzz chaos mutants failpoints power-loss lock clean
 
 help: ## Show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -25,6 +25,9 @@ check: $(VENV)/installed-dev ## Lint and types
 
 bench: $(VENV)/installed ## Measure the server and the peers that are installed; ARGS=--help
 	$(BIN)/python bench $(ARGS)
+
+canary: $(VENV)/installed-dev ## Attack a server, and see that nobody else waits; ARGS="-k WORD"
+	$(BIN)/python -m pytest --canary tests/test_attacks_*.py $(ARGS)
 
 fuzz: $(VENV)/installed-dev ## Try inputs that nobody would think of; ARGS="--minutes 10 --only machine"
 	$(BIN)/python -m tests.fuzz $(ARGS)

@@ -38,8 +38,14 @@ def _give_database(folder: Path, new_database: Path) -> None:
         shutil.copy(new_database, data_folder)
 
 
-def _is_attack(request: pytest.FixtureRequest) -> bool:
-    return request.module.__name__.startswith("tests.test_attacks_")
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--canary", action="store_true", help="attacked servers are watched")
+
+
+def _is_watched(request: pytest.FixtureRequest) -> bool:
+    """Whether a test's servers are: how long others wait is no matter for a busy machine."""
+    is_attack = request.module.__name__.startswith("tests.test_attacks_")
+    return is_attack and request.config.getoption("--canary")
 
 
 def _check_watched(process: ServerProcess) -> None:
@@ -55,12 +61,12 @@ def server(
 ) -> Iterator[ServerProcess]:
     """One server for a module's tests, which use names of their own.
 
-    Its settings are the module's SERVER_SETTINGS, if it has any. Where it is attacked, it is
-    watched, and a canary pings it.
+    Its settings are the module's SERVER_SETTINGS, if it has any. Where it is watched, a canary
+    pings it.
     """
     settings = getattr(request.module, "SERVER_SETTINGS", {})
     folder = tmp_path_factory.mktemp("server")
-    if _is_attack(request):
+    if _is_watched(request):
         process = WatchedServer(folder, has_canary=True, **settings)
     else:
         process = ServerProcess(folder, **settings)
@@ -82,10 +88,10 @@ def start_server(
 ) -> Iterator[Callable[..., ServerProcess]]:
     """Start servers with settings of their own; they are ended after the test.
 
-    Where they are attacked, they are watched; their settings may have no place for a canary.
+    Where they are watched, they have no canary: their settings may have no place for one.
     """
     started: list[ServerProcess] = []
-    kind = WatchedServer if _is_attack(request) else ServerProcess
+    kind = WatchedServer if _is_watched(request) else ServerProcess
 
     def start(folder: str = ".", **settings: object) -> ServerProcess:
         _give_database(tmp_path / folder, new_database)

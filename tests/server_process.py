@@ -130,6 +130,15 @@ class ServerProcess:
     def pid(self) -> int:
         return self.process.pid
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Have it do nothing for a while: whatever is sent to it meanwhile, it finds at once."""
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
+
     def watch_memory(self) -> Callable[[], int]:
         """Return what tells by how many bytes its memory was larger since than it is now."""
         folder = Path("/proc", str(self.pid))

@@ -11,7 +11,6 @@ from app.shapes import Addressee, Command, Count, Level, Path, Rest, Shape, Span
 from tests.client import Client
 from tests.fakes import FakeClient
 from tests.server_process import ServerProcess
-from tests.watching import WatchedServer
 
 WRONG = "Error: wrong name or password"
 MINE = "correct horse"  # a password that nobody types by chance
@@ -151,7 +150,7 @@ def test_every_guess_costs_a_hash(monkeypatch: pytest.MonkeyPatch, stored: str |
 
 # Who sends a login and hangs up does not keep others waiting: they are served before it, and that
 # there were many makes no difference. All of them are there before the first is looked at.
-def test_abandoned_logins(server: WatchedServer, new_name) -> None:
+def test_abandoned_logins(server: ServerProcess, new_name) -> None:
     name, count = new_name("real"), 60
     server.connect().register(name, MINE).close()
     before = server.log.count("login failed")

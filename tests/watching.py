@@ -1,4 +1,4 @@
-"""A server that is attacked, and must let everybody have a turn all the while.
+"""A server that is attacked, and must let everybody have a turn all the while: `make canary`.
 
 Its own monitor writes down when a greenlet kept the others waiting for 100 ms, and a canary pings
 it ten times a second: both are those of the chaos runs (tests/chaos/watched.py and canary.py), and
@@ -9,7 +9,6 @@ is not known to the last 100 ms. So on a busy machine less is found, and nothing
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -98,13 +97,8 @@ class WatchedServer(ServerProcess):
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Have it do nothing for a while: whatever is sent to it meanwhile, it finds at once."""
-        with self._excuse():
-            self.process.send_signal(signal.SIGSTOP)
-            try:
-                yield
-            finally:
-                self.process.send_signal(signal.SIGCONT)
+        with self._excuse(), super().held():
+            yield
 
     def stop_before_its_clients(self, *arguments: object) -> int:
         with self._excuse():
