@@ -128,7 +128,7 @@ def test_files_are_short(path: Path) -> None:
 def test_functions_are_short(path: Path) -> None:
     is_migration = path.parent.name == "versions"
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.FunctionDef) and not is_migration:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not is_migration:
             lines = node.end_lineno - node.lineno + 1
             assert lines <= FUNCTION_LINES_MAX, f"{_name(path)}:{node.lineno} {node.name}"
 
