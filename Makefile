@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: help run install test check bench canary fuzz chaos mutants failpoints power-loss lock clean
+.PHONY: help run install test check bench canary fuzz chaos mutants failpoints power-loss \
+	encryption-kills lock clean
 
 help: ## Show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -40,6 +41,9 @@ mutants: $(VENV)/installed-dev ## Take each check out of the code, and see a tes
 
 failpoints: $(VENV)/installed-dev ## Kill a server 50 times at every stage; ARGS="--each N --seed S"
 	$(BIN)/python -m tests.failpoints $(ARGS)
+
+encryption-kills: $(VENV)/installed-dev ## Kill a client that encrypts 200 times; ARGS="--kills N --seed S"
+	$(BIN)/python -m tests.encryption_kills $(ARGS)
 
 power-loss: $(VENV)/installed-dev ## Cut the power 1,000 times; ARGS="--cuts N --seed S"
 	$(BIN)/python -m tests.power_loss $(ARGS)

@@ -1,11 +1,14 @@
 """Kill a client that encrypts at random moments: nothing is lost, and no step is taken twice.
 
-    python -m tests.encryption_kills --kills 200 --seed 7
+    python -m tests.encryption_kills --kills 200 --seed 7          (make encryption-kills)
 
 A real server, bob who reads along, and alice: a process of its own with the core, the key store and
 the library's client, which says one thing after the other until it is killed with kill -9, and goes
 on when it is started again. What it had in its outbox by then has to be stored, once. It reports
-what it does before it does it; from that, and from what the server keeps, is judged.
+what it does before it does it, and what it was answered; from that, and from what the server keeps,
+is judged. It counts, too, what kills met in the outbox; that they never did is a failure:
+  waiting  something that the server did not have, which went out when alice came back
+  stored   something that the server had, and alice had no answer yet
 """
 
 import argparse
@@ -19,6 +22,7 @@ from collections import Counter, defaultdict
 from multiprocessing.connection import Connection
 from pathlib import Path
 from random import Random
+from typing import NamedTuple
 
 from vodozemac import MegolmMessage
 
@@ -31,7 +35,10 @@ from tests.server_process import ServerProcess
 ROOM = "den"
 ALIVE_SECONDS_MAX = 0.4  # until the kill
 UP_FIRST = 0.7  # how often it is killed while it speaks, and not while it starts
+UP_FIRST_WORD = 0.5  # and of these, how often at its first word, for which it has much to ask
 PAGE_MESSAGES = 1_000
+OUTBOXES = ("waiting", "stored")  # see above
+LONG_KILLS = 50  # from so many on, a run has met both; a shorter one the first, at least
 SETTINGS = {"MESSAGE_RATE": "0", "LOGIN_ATTEMPTS": "0"}
 _PROCESSES = multiprocessing.get_context("forkserver")  # with all of this loaded: it starts at once
 
@@ -64,7 +71,7 @@ class Talker(Machine):
 
 
 class Victim(Talker):
-    """Reports what it does before it does it."""
+    """Reports what it does before it does it, and what it has done."""
 
     def __init__(self, port: int, folder: Path, reports: Connection) -> None:
         self.reports = reports
@@ -85,6 +92,7 @@ class Victim(Talker):
         for count in range(1_000_000):
             self.body = f"{number}-{count}"
             self.do(self.device.say(ROOM, self.body, now()))
+            self.reports.send({"answered": True})
             if count % 5 == 0:
                 self.fetch()
 
@@ -98,6 +106,13 @@ def be_killed(port: int, folder: Path, number: int, reports: Connection) -> None
 # The one who kills it.
 
 
+class Interrupted(NamedTuple):
+    """What was in the outbox, without an answer, when its client was killed."""
+
+    body: str
+    before: str  # what bob said before the client came back
+
+
 class Evening:
     """All that was reported, and what is wrong with it."""
 
@@ -106,9 +121,14 @@ class Evening:
         self.kept: list[str] = []
         self.sent: dict[tuple[str, int], set[str]] = defaultdict(set)
         self.requests = 0
+        self.kills = 0
+        self.unanswered = ""  # what is in the outbox now
+        self.interrupted: list[Interrupted] = []
 
     def kill_once(self, number: int) -> None:
         """Start the client, and kill it at some moment; take in what it reported."""
+        self.unanswered = ""
+        self.kills += 1
         reports, theirs = _PROCESSES.Pipe(duplex=False)
         about = (self.server.port, self.folder, number, theirs)
         victim = _PROCESSES.Process(target=be_killed, args=about)
@@ -117,17 +137,26 @@ class Evening:
         is_up = self.random.random() < UP_FIRST
         while (report := reports.recv()) != {"up": is_up}:
             self._take(report)  # it is about to open its keys, or about to say something
-        time.sleep(self.random.uniform(0, ALIVE_SECONDS_MAX))
+        if is_up and self.random.random() < UP_FIRST_WORD:
+            while not self.unanswered:
+                self._take(reports.recv())
+        else:
+            time.sleep(self.random.uniform(0, ALIVE_SECONDS_MAX))
         victim.kill()
         with reports, contextlib.suppress(EOFError):
             while True:
                 self._take(reports.recv())
         victim.join()
         assert victim.exitcode == -signal.SIGKILL, "it ended by itself"
+        if self.unanswered:
+            self.interrupted.append(Interrupted(self.unanswered, _words_of_bob(number)))
 
     def _take(self, report: Json) -> None:
         if "kept" in report:
             self.kept.append(report["kept"])
+            self.unanswered = report["kept"]
+        elif "answered" in report:
+            self.unanswered = ""
         elif "ct" in report:
             index = MegolmMessage.from_base64(report["ct"]).message_index()
             self.sent[report["sid"], index].add(report["ct"])
@@ -140,6 +169,8 @@ class Evening:
         unread = [each for each in shown if each.refusal]
         said = Counter(each.body for each in shown if each.user == "alice")
         steps = Counter(_step(each) for each in history)
+        met = self._met([each.body for each in shown])
+        expected = OUTBOXES if self.kills >= LONG_KILLS else OUTBOXES[:1]
         left = bob.client.call("td.fetch", after=0, limit=100)["items"]
         wrong = {
             "lost": [body for body in self.kept if body not in said],
@@ -148,9 +179,24 @@ class Evening:
             "a step stored twice": [key for key, count in steps.items() if count > 1],
             "not read": [str(each.refusal) for each in unread],
             "left in the mailbox": left,
+            "no kill met": [what for what in expected if not met[what]],
         }
         print(f"{len(history)} messages, {len(self.kept)} kept before a kill, {self.requests} sent")
+        print("kills met " + ", ".join(f"{met[what]} {what}" for what in OUTBOXES))
         return [f"{what}: {found}" for what, found in wrong.items() if found]
+
+    def _met(self, bodies: list[str]) -> Counter[str]:
+        """Return how many kills met an outbox of which kind."""
+        places = {body: place for place, body in enumerate(bodies)}
+        return Counter(
+            "stored" if places[body] < places[before] else "waiting"
+            for body, before in self.interrupted
+            if body in places
+        )
+
+
+def _words_of_bob(number: int) -> str:
+    return f"bob {number}"
 
 
 def _step(message: Json) -> tuple[str, int]:
@@ -161,6 +207,7 @@ def _step(message: Json) -> tuple[str, int]:
 def kill(kills: int, seed: int, folder: Path) -> list[str]:
     """Kill a client so often; return what is wrong then."""
     random = Random(seed)
+    _PROCESSES.set_forkserver_preload(["tests.encrypting"])
     server = ServerProcess(folder, **SETTINGS)
     server.start()
     try:
@@ -176,7 +223,7 @@ def kill(kills: int, seed: int, folder: Path) -> list[str]:
             if random.random() < 0.3:  # a new key, for alice to find in her mailbox
                 with bob.store.transaction():
                     bob.store.delete("outbound", ROOM)
-            bob.do(bob.device.say(ROOM, f"bob {number}", now()))
+            bob.do(bob.device.say(ROOM, _words_of_bob(number), now()))
             if number % 20 == 19:
                 print(f"{number + 1} kills, {len(evening.kept)} messages kept", flush=True)
         alice = Talker(server.port, "alice", folder)
@@ -196,10 +243,9 @@ def kill(kills: int, seed: int, folder: Path) -> list[str]:
 def main() -> None:
     """Read the arguments, and exit with 1 when something is wrong."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
-    _PROCESSES.set_forkserver_preload(["tests.encrypting"])
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         wrong = kill(given.kills, given.seed, Path(folder))
