@@ -39,7 +39,13 @@ def _give_database(folder: Path, new_database: Path) -> None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--canary", action="store_true", help="attacked servers are watched")
+    parser.addoption("--canary", action="store_true", help="attacks at length, watched")
+
+
+@pytest.fixture
+def rounds(request: pytest.FixtureRequest) -> int:
+    """How often a race is run: seldom enough for the suite, or as often as it takes."""
+    return 200 if request.config.getoption("--canary") else 30
 
 
 def _is_watched(request: pytest.FixtureRequest) -> bool:

@@ -18,7 +18,6 @@ from tests.client import Client, at_once
 from tests.fakes import fake_room, fake_session
 from tests.server_process import ServerProcess
 
-ROUNDS = 30
 ROUNDS_OF_BANS = 200  # of what would let somebody in, or be heard, who is out
 SERVER_SETTINGS = {"DURABILITY": "normal"}  # it commits some times a round
 
@@ -85,9 +84,9 @@ def test_ban_and_join(trio: Trio) -> None:
 
 
 # Of two who register one name, in whatever spelling, one gets it; the other is told.
-def test_register_and_register(server: ServerProcess, new_name: NewName) -> None:
+def test_register_and_register(server: ServerProcess, new_name: NewName, rounds: int) -> None:
     losers: list[Client] = []
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         name = new_name("wanted")
         rivals = [*losers, *(server.connect() for _ in range(2 - len(losers)))]
         at_once(
@@ -111,7 +110,7 @@ def test_register_and_register(server: ServerProcess, new_name: NewName) -> None
                 losers.append(rival)
     with server.database() as database:
         count = "SELECT count(*) FROM users WHERE key LIKE 'wanted%'"
-        assert database.execute(count).fetchone() == (ROUNDS,)
+        assert database.execute(count).fetchone() == (rounds,)
 
 
 def _first_answer(client: Client) -> str:
@@ -123,13 +122,13 @@ def _first_answer(client: Client) -> str:
 
 
 # Promoted and demoted at once: what the room was shown last is what holds, in memory and on disk.
-def test_promote_and_demote(server: ServerProcess, trio: Trio) -> None:
+def test_promote_and_demote(server: ServerProcess, trio: Trio, rounds: int) -> None:
     owner, witness, guest = trio
     again = server.connect().log_in(owner.name).join(owner.room)
     made = f"{guest.name} was made a moderator by {owner.name}."
     unmade = f"{guest.name} was made a moderator no more by {owner.name}."
     is_moderator = False
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         at_once(
             partial(owner.type, f"/promote {guest.name}"),
             partial(again.type, f"/demote {guest.name}"),
@@ -147,10 +146,10 @@ def test_promote_and_demote(server: ServerProcess, trio: Trio) -> None:
 
 
 # Promoted twice at once: once is enough, and the other is told so.
-def test_promote_and_promote(server: ServerProcess, trio: Trio) -> None:
+def test_promote_and_promote(server: ServerProcess, trio: Trio, rounds: int) -> None:
     owner, witness, guest = trio
     again = server.connect().log_in(owner.name).join(owner.room)
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         at_once(*(partial(each.type, f"/promote {guest.name}") for each in (owner, again)))
         told = [line for client in (owner, again) for line in client.catch_up()]
         assert told.count(f"Error: {guest.name} is a moderator already") == 1
@@ -162,11 +161,13 @@ def test_promote_and_promote(server: ServerProcess, trio: Trio) -> None:
 
 # Of somebody whose two sessions go at once, in whatever way, the room is told once.
 @pytest.mark.parametrize("ways", [("/leave", "/quit"), ("/leave", "/leave"), ("/leave", "hang up")])
-def test_leave_and_quit(server: ServerProcess, trio: Trio, ways: tuple[str, str]) -> None:
+def test_leave_and_quit(
+    server: ServerProcess, trio: Trio, ways: tuple[str, str], rounds: int
+) -> None:
     owner, witness, guest = trio
     room = owner.room
     other = server.connect().log_in(guest.name)
-    for _ in range(ROUNDS // 2):
+    for _ in range(rounds // 2):
         guest.join(room)
         other.join(room)
         witness.expect_lines(f"{guest.name} has joined the room.")
@@ -187,9 +188,9 @@ def test_leave_and_quit(server: ServerProcess, trio: Trio, ways: tuple[str, str]
 
 
 # Of all who come to a new room at once, the first is its owner, and the others were told in order.
-def test_join_and_join(server: ServerProcess, new_name: NewName) -> None:
+def test_join_and_join(server: ServerProcess, new_name: NewName, rounds: int) -> None:
     crowd = [server.connect().register(new_name("crowd")) for _ in range(4)]
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         room = new_name("new")
         at_once(
             *(

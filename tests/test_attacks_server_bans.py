@@ -13,7 +13,6 @@ from tests.program import Program
 from tests.server_process import ServerProcess
 from tests.transfers import ask_url, begin_put, begun_files, request, share, status_of
 
-ROUNDS = 60
 SERVER_SETTINGS = {"DURABILITY": "normal"}  # it commits four times a round
 BANNED = "you are banned from this server (go away)"
 ADDRESS_BANNED = r"your address is banned from this server until \d{4}-\d\d-\d\d \d\d:\d\d UTC"
@@ -156,7 +155,7 @@ def test_files_of_one_who_has_gone(
 
 # Banned at the very moment in which they log in, enter and speak, somebody is sent away or not let
 # in; and what is said in the room once the ban is told comes after all that is seen of them.
-def test_ban_and_login(server: ServerProcess, operator: Program, new_name) -> None:
+def test_ban_and_login(server: ServerProcess, operator: Program, new_name, rounds: int) -> None:
     witness = server.program().register(new_name("witness")).join(new_name("room"))
     bot = server.program()
     name = new_name("guest")
@@ -169,7 +168,7 @@ def test_ban_and_login(server: ServerProcess, operator: Program, new_name) -> No
         {"op": "quit"},
     ]
     lines = [json.dumps({"id": number, **each}) for number, each in enumerate(asked)]
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         guest = server.program()
         guest.call("ping")  # so that it is no person, however late it is
         at_once(partial(operator.call, "server.ban", target=name), partial(guest.type, *lines))
