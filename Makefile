@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: help run install test check bench canary fuzz chaos mutants failpoints power-loss \
+.PHONY: help run install test check bench canary fuzz chaos siege mutants failpoints power-loss \
 	encryption-kills lock clean
 
 help: ## Show this
@@ -35,6 +35,9 @@ fuzz: $(VENV)/installed-dev ## Try inputs that nobody would think of; ARGS="--mi
 
 chaos: $(VENV)/installed-dev ## Let everything go wrong under 200 clients; ARGS="--minutes 20 --seed 7"
 	$(BIN)/python -m tests.chaos $(ARGS)
+
+siege: $(VENV)/installed-dev ## Let masses come, and hold numbers against bounds; ARGS="--only tls --seed 7"
+	$(BIN)/python -m tests.siege $(ARGS)
 
 mutants: $(VENV)/installed-dev ## Take each check out of the code, and see a test turn red; ARGS=WORD
 	$(BIN)/python -m tests.mutants $(ARGS)

@@ -1,5 +1,6 @@
 """A real server in a process of its own, on a free port and a fresh folder."""
 
+import itertools
 import os
 import re
 import resource
@@ -204,8 +205,9 @@ class ServerProcess:
         if not hasattr(resource, "prlimit"):
             pytest.skip("another process is limited with Linux's prlimit")
         _, hard = resource.prlimit(self.pid, resource.RLIMIT_NOFILE)
-        opened = [int(path.name) for path in Path(f"/proc/{self.pid}/fd").iterdir()]
-        limit = hard if more is None else max(opened) + 1 + more
+        opened = {int(path.name) for path in Path(f"/proc/{self.pid}/fd").iterdir()}
+        unused = (number for number in itertools.count() if number not in opened)
+        limit = hard if more is None else next(itertools.islice(unused, more, None))
         resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (limit, hard))
 
     def kill(self) -> None:

@@ -116,10 +116,13 @@ async def fill_disk(run: "Run", random: Random) -> None:
 
 async def lock_database(run: "Run", random: Random) -> None:
     """Hold the right to write, as a person with the sqlite3 program open would."""
-    await asyncio.to_thread(_hold, run.server.database_path, random.uniform(*LOCKED_SECONDS))
+    await asyncio.to_thread(
+        hold_database, run.server.database_path, random.uniform(*LOCKED_SECONDS)
+    )
 
 
-def _hold(path: os.PathLike[str], seconds: float) -> None:
+def hold_database(path: os.PathLike[str], seconds: float) -> None:
+    """Hold the right to write for so long, and wait."""
     with closing(sqlite3.connect(path, isolation_level=None, timeout=10)) as connection:
         connection.execute("PRAGMA wal_autocheckpoint = 0")
         connection.execute("BEGIN IMMEDIATE")

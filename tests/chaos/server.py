@@ -48,9 +48,11 @@ def token_of(name: str) -> str:
 class ChaosServer(ServerProcess):
     """See the top of this file. What can wait is asked in a thread."""
 
-    def __init__(self, folder: Path) -> None:
+    passwords = PASSWORDS  # what makes the hashes of the accounts
+
+    def __init__(self, folder: Path, **options: object) -> None:
         certificate, key = folder / "cert.pem", folder / "key.pem"
-        super().__init__(folder, TLS_CERT=certificate, TLS_KEY=key)
+        super().__init__(folder, **{"TLS_CERT": certificate, "TLS_KEY": key, **options})
         self.command = [sys.executable, "-m", "tests.chaos.watched", str(folder)]
         self.certificate = certificate
         self.data = folder / "var"
@@ -96,13 +98,15 @@ class ChaosServer(ServerProcess):
             )
         return self.folder
 
-    def furnish(self, people: Iterable[str], encrypted_room: str, members: Sequence[str]) -> None:
+    def furnish(
+        self, people: Iterable[str], encrypted_room: str = "", members: Sequence[str] = ()
+    ) -> None:
         """Make the database: these accounts, a token for each, and a room with its members."""
         url = f"sqlite:///{self.database_path}"
         migrate(url)
         self.database_path.chmod(0o600)
         engine, now = create_engine(url), time.time_ns() // 1_000_000
-        password_hash = PASSWORDS.hash(PASSWORD)
+        password_hash = self.passwords.hash(PASSWORD)
         ids: dict[str, int] = {}
         with engine.begin() as connection:
             for person in people:
@@ -150,11 +154,12 @@ class ChaosServer(ServerProcess):
     async def metrics(self) -> dict[str, float]:
         """Return its figures, by name; of buckets only those of the hub's delay. Raises Broken."""
         try:
-            return await asyncio.to_thread(self._scrape)
+            return await asyncio.to_thread(self.scrape)
         except OSError as error:
             raise Broken(f"the server does not tell its figures: {error!r}") from error
 
-    def _scrape(self) -> dict[str, float]:
+    def scrape(self) -> dict[str, float]:
+        """Return the same at once. Raises OSError."""
         url = f"http://127.0.0.1:{self.port}/metrics"
         with urllib.request.urlopen(url, timeout=METRICS_SECONDS_MAX) as page:
             text = page.read().decode()

@@ -1,0 +1,67 @@
+"""The server under siege: manage.py as it is, on a folder with accounts, with an eye on its hub."""
+
+import os
+import time
+from pathlib import Path
+
+from app.chat import passwords
+from app.settings import Settings
+from tests.chaos.server import ChaosServer
+from tests.chaos.watched import HubWatch
+
+# What the tests' servers lift, since they come from one address; a siege has many.
+_AS_SHIPPED = (
+    "MESSAGE_RATE",
+    "LOGIN_ATTEMPTS",
+    "CONNECTIONS_PER_IP_MAX",
+    "REGISTRATIONS_PER_IP_PER_HOUR",
+)
+_TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
+
+
+def watch_hub() -> None:
+    """Let this process write down what blocks its hub; see tests/prepared.py."""
+    HubWatch(Path(os.environ["GREENROOM_DATA_DIR"]).parent / "blocks")
+
+
+def _as_shipped() -> dict[str, object]:
+    fields = Settings.model_fields
+    shipped = {name: fields[name.lower()].default for name in _AS_SHIPPED}
+    rate, burst = shipped["MESSAGE_RATE"]
+    return {**shipped, "MESSAGE_RATE": f"{rate}/{burst}"}
+
+
+class SiegeServer(ChaosServer):
+    """Its settings are those that it is shipped with, but for what a scene is about."""
+
+    passwords = passwords._context
+
+    def __init__(self, folder: Path, *, has_tls: bool, **options: object) -> None:
+        tls = {} if has_tls else {"TLS_CERT": "", "TLS_KEY": ""}
+        prepared_by = f"{__name__}:{watch_hub.__name__}"
+        super().__init__(folder, prepared_by=prepared_by, **{**_as_shipped(), **tls, **options})
+        self.command = []
+        self.data.mkdir(mode=0o700)
+
+    def rss_bytes(self) -> int:
+        """Return what it holds in memory now."""
+        fields = Path(f"/proc/{self.pid}/statm").read_text().split()
+        return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def cpu_seconds(self) -> float:
+        """Return for how long it has had a core, all its threads together."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / _TICKS_A_SECOND
+
+
+class CpuShare:
+    """How much of a core a server has, from now on."""
+
+    def __init__(self, server: SiegeServer) -> None:
+        self._server = server
+        self._began, self._used = time.monotonic(), server.cpu_seconds()
+
+    def percent(self) -> float:
+        """Return it, up to now."""
+        seconds = time.monotonic() - self._began
+        return (self._server.cpu_seconds() - self._used) / seconds * 100
