@@ -138,6 +138,20 @@ def test_catching_up() -> None:
     assert alice.client.sent == [b"Said bob before\n", b"Noticed!\n", b"Said bob after\n"]
 
 
+# Nothing is put together for who is gone: when thousands go at once, each would have what all those
+# before them leave behind.
+def test_who_is_gone_does_not_catch_up() -> None:
+    room, alice, bob = fake_room(), fake_session("alice"), fake_session("bob")
+    _hearing(room, alice, bob)
+    alice.client.is_closing = True
+    delivery = Delivery()
+    delivery.show(room, _said("bob", "hello"))
+    delivery.leave(room, alice)
+    delivery.send()
+    assert alice.client.sent == []
+    assert _lines(bob) == ["Said bob hello"]
+
+
 # A session in no room can catch up and leave: there is nothing to read.
 def test_in_no_room() -> None:
     alice, delivery = fake_session("alice"), Delivery()

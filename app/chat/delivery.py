@@ -103,6 +103,8 @@ class Delivery:
 
     def catch_up(self, session: Session) -> None:
         """Send a session what its rooms were shown until now, before it is told something else."""
+        if session.client.is_closing:
+            return  # it goes nowhere, and who leaves in a crowd has much to catch up with
         for room in session.hears & self._pages.keys():
             page = self._pages[room]
             session.client.send(page.rest_for(session))
