@@ -259,6 +259,21 @@ def test_sees_that_it_can_store_again(journal, store, say, alice, monkeypatch) -
     assert len(alice.client.shown) == 1
 
 
+# It does so even where people come and go all the time, which asks nothing of the database.
+def test_sees_it_among_what_is_not_stored(journal, store, say, room, alice, monkeypatch) -> None:
+    monkeypatch.setattr(module, "RETRY_SECONDS", 0.1)
+    store.refusal = NotStored("not stored: the disk is full")
+    say(alice, "lost")
+    journal.settle(alice)
+    store.refusal = None
+    with gevent.Timeout(5):
+        while journal.is_failing:
+            journal.append(_Talk(alice, room, Joined(room.name, "carol")))
+            journal.settle(alice)
+            gevent.sleep(0.001)
+    assert store.batches == [["lost"], []]
+
+
 # What need not be stored happens even so, in its place among what could not be stored.
 def test_what_is_not_stored_is_shown_all_the_same(journal, store, say, room, alice, bob) -> None:
     store.refusal = NotStored("not stored: the disk is full")

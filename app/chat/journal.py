@@ -138,6 +138,7 @@ class Journal:
         self._is_idle = Signal()
         self._is_idle.set()
         self._started_at = 0.0
+        self._retry_at = 0.0  # while it is failing
         self._partner: Session | None = None  # whose single entry was the last batch
 
     def wait_for_room(self) -> None:
@@ -209,22 +210,28 @@ class Journal:
     def run(self) -> None:
         """Work for ever, in a greenlet of its own. Switches."""
         while True:
-            self._has_work.wait(RETRY_SECONDS if self.is_failing else None)
-            has_work = self._has_work.is_set()  # it may be, although the time was up
-            if has_work:
-                self._linger()
+            has_work = self._wait_for_work()
             batch = self._take()
             try:
                 if has_work:
                     self._commit_and_release(batch)
-                else:
-                    self._try_again()
             except Exception:  # a bug must cost its batch, not everybody's chat
                 log.exception("a batch was not released whole", entries=len(batch))
             _settle_senders(batch)
+            if self.is_failing and time.monotonic() >= self._retry_at:
+                self._try_again()
             if not self._queue and (not self._seen or self.is_failing):
                 self._has_work.clear()
                 self._is_idle.set()
+
+    def _wait_for_work(self) -> bool:
+        """Return whether there is any, or it is only time to try again. Switches."""
+        seconds = max(0.0, self._retry_at - time.monotonic()) if self.is_failing else None
+        self._has_work.wait(seconds)
+        has_work = self._has_work.is_set()  # it may be, although the time was up
+        if has_work:
+            self._linger()
+        return has_work
 
     def _linger(self) -> None:
         """Wait until a batch is worth taking. Switches.
@@ -266,10 +273,14 @@ class Journal:
 
     def _try_again(self) -> None:
         """See whether messages can be stored again, though nobody says one. Switches."""
+        self._retry_at = time.monotonic() + RETRY_SECONDS
         try:
             self._commit((), {}, None)
         except NotStored:
             return  # still not: that was logged when it began
+        except Exception:
+            log.exception("can't try to store")
+            return
         self._note_stored()
         if self._seen:
             self._wake()
@@ -292,6 +303,7 @@ class Journal:
         except NotStored as refusal:
             log.warning("messages not stored", count=len(stored), reason=str(refusal))
             self.is_failing = True
+            self._retry_at = time.monotonic() + RETRY_SECONDS
             metrics.NOT_STORED.inc(len(stored))
             _tell_senders(stored, refusal)
             if written is not None:
