@@ -24,11 +24,20 @@ BARS_BELOW: dict[str, dict[str, float]] = {"slow": {"cut": 1}}
 
 
 def missed(scene: str, figures: Figures) -> Iterator[str]:
-    """Yield a sentence for each bar that the figures miss."""
+    """Yield a sentence for each bar that the figures miss, or have no figure for."""
     for ending, most in BARS.get(scene, {}).items():
-        for name, value in figures.items():
-            if name.endswith(ending) and value > most:
-                yield f"{name.replace('_', ' ')} is {value:,.4g}, at most {most:,.4g} is wanted"
+        measured = {name: value for name, value in figures.items() if name.endswith(ending)}
+        if not measured:
+            yield f"{_words(ending)} was not measured, at most {most:,.4g} is wanted"
+        for name, value in measured.items():
+            if value > most:
+                yield f"{_words(name)} is {value:,.4g}, at most {most:,.4g} is wanted"
     for name, least in BARS_BELOW.get(scene, {}).items():
-        if figures.get(name, least) < least:
-            yield f"{name.replace('_', ' ')} is {figures[name]:,.4g}, {least:,.4g} is wanted"
+        if name not in figures:
+            yield f"{_words(name)} was not measured, {least:,.4g} is wanted"
+        elif figures[name] < least:
+            yield f"{_words(name)} is {figures[name]:,.4g}, {least:,.4g} is wanted"
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")

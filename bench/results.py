@@ -61,8 +61,12 @@ class Summary:
 
     @property
     def missed(self) -> list[str]:
-        """A sentence for each bar of Greenroom's that it misses; the peers have none."""
-        return [*missed(self.scene, self.figures)] if self.server == GREENROOM else []
+        """A sentence for each bar of Greenroom's that it misses; the peers have none.
+
+        When every round failed, that is said instead.
+        """
+        has_bars = self.server == GREENROOM and self.rounds
+        return [*missed(self.scene, self.figures)] if has_bars else []
 
     def ratio(self, other: "Summary") -> float:
         """Return the decisive figure over the other's."""

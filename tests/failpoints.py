@@ -341,9 +341,12 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--stage", default="", help="only those with this word")
     options = parser.parse_args()
+    stages = [stage for stage in STAGES if options.stage in stage]
+    if not stages:
+        parser.error(f"no stage has {options.stage}")
     failed = 0
     print(f"seed {options.seed}: {'stage':<28}{'kills':>6}{'seconds':>9}", flush=True)
-    for stage in (stage for stage in STAGES if options.stage in stage):
+    for stage in stages:
         began = time.monotonic()
         wrong = kill_often(stage, options.each, options.seed)
         failed += bool(wrong)

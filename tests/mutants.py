@@ -141,6 +141,8 @@ def main() -> int:
         for mutant in load()
         if not options.words or any(word in mutant.rule for word in options.words)
     ]
+    if not chosen:
+        parser.error(f"no rule has {' or '.join(options.words)}")
     with tempfile.TemporaryDirectory() as folder:
         copies: SimpleQueue[Path] = SimpleQueue()
         for _ in range(options.processes):

@@ -171,9 +171,12 @@ def main() -> int:
     if sqlite_library() is None:
         print("power cuts need Linux, and a Python whose SQLite is a shared library", flush=True)
         return 2
+    names = [name for name in SCENES if options.scene in name]
+    if not names:
+        parser.error(f"no scene has {options.scene}")
     is_broken = False
     print(f"seed {options.seed}", flush=True)
-    for name in (name for name in SCENES if options.scene in name):
+    for name in names:
         with tempfile.TemporaryDirectory(prefix="greenroom-power-") as folder:
             scene, began = SCENES[name](Path(folder, name)), time.monotonic()
             cuts = scene.recording.places(options.cuts // len(SCENES), Random(options.seed))

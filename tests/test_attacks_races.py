@@ -167,7 +167,7 @@ def test_leave_and_quit(
     owner, witness, guest = trio
     room = owner.room
     other = server.connect().log_in(guest.name)
-    for _ in range(rounds // 2):
+    for _ in range(rounds):
         guest.join(room)
         other.join(room)
         witness.expect_lines(f"{guest.name} has joined the room.")
