@@ -114,7 +114,7 @@ class Report:
             self._row("pulse", _pulse(run.pulse))
 
     def _row(self, name: str, text: str) -> None:
-        self._console.print(f"{name:14}", end="")
+        self._console.print(f"{name:15}", end="")
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def _print(self, text: str) -> None:
