@@ -12,7 +12,7 @@ from rich.console import Console
 from tests.chaos.__main__ import run_chaos
 from tests.chaos.canary import Ping
 from tests.chaos.circle import Circle
-from tests.chaos.hub import HubWatch
+from tests.chaos.hub import HubJudge
 from tests.chaos.plan import Plan
 from tests.chaos.rooms import Stored, Track, Visit
 from tests.chaos.run import Options
@@ -196,24 +196,24 @@ def test_only_what_grows_all_the_time_is_a_leak() -> None:
 # A late answer counts, but not for what the machine made everybody wait, nor while it is excused.
 def test_a_late_answer_counts_unless_there_was_no_core(tmp_path: Path) -> None:
     pings = [Ping(10, 0.3, 0.29), Ping(20, 0.3, 0.0)]
-    watch = HubWatch(tmp_path / "blocks", pings)
-    watch.excuse(19.9, 20.1)
-    assert list(watch.faults(2)) == []
+    judge = HubJudge(tmp_path / "blocks", pings)
+    judge.excuse(19.9, 20.1)
+    assert list(judge.faults(2)) == []
     pings.append(Ping(30, 0.3, 0.1))
-    assert len(list(watch.faults(2))) == 1
+    assert len(list(judge.faults(2))) == 1
 
 
 # A canary that does not ping is told of, but not for the time that is excused.
 def test_a_canary_that_is_silent_is_told_of(tmp_path: Path) -> None:
     pings: list[Ping] = []
-    watch = HubWatch(tmp_path / "blocks", pings)
-    watch.excuse(0, 100)
-    assert list(watch.faults(104)) == []
-    assert len(list(watch.faults(106))) == 1
+    judge = HubJudge(tmp_path / "blocks", pings)
+    judge.excuse(0, 100)
+    assert list(judge.faults(104)) == []
+    assert len(list(judge.faults(106))) == 1
     pings += [Ping(106 + n / 10, 0.001, 0.0) for n in range(60)]
-    assert list(watch.faults(112)) == []
-    watch.excuse(112, 130)
-    assert list(watch.faults(134)) == []
+    assert list(judge.faults(112)) == []
+    judge.excuse(112, 130)
+    assert list(judge.faults(134)) == []
 
 
 # Threads that wait together excuse no more than one of them; none excuses more than went by.

@@ -13,7 +13,7 @@ from app.operations import COMMANDS
 from tests.fuzz import asking
 from tests.fuzz.batches import FUZZERS, MACHINE, NAMES, run
 from tests.fuzz.fuzzers import CORPUS
-from tests.fuzz.hub import BLOCK_SECONDS, Canary, watched
+from tests.fuzz.hub import BLOCK_SECONDS, TurnWatch, watched
 
 EXAMPLES = {MACHINE: 12, "ndjson": 20, "store": 12, "http": 20, "control": 12, "service": 12}
 _EXAMPLES = 25
@@ -45,39 +45,39 @@ def _compute() -> None:
 # A greenlet that computes for too long is noticed; so is what the fuzzer's own one asks of the
 # server, and not what else it does.
 def test_the_hub_is_watched() -> None:
-    canary = Canary()
-    canary.start()
+    watch = TurnWatch()
+    watch.start()
     try:
         gevent.spawn(gevent.sleep, 0).join()
         _compute()
-        assert not canary.blocks
+        assert not watch.blocks
         with watched():
             _compute()
-        assert len(canary.blocks) == 1
-        assert "test_fuzz.py" in canary.blocks[0]
-        canary.longest_seconds = 0.0
+        assert len(watch.blocks) == 1
+        assert "test_fuzz.py" in watch.blocks[0]
+        watch.longest_seconds = 0.0
         gevent.spawn(_compute).join()
-        assert len(canary.blocks) == 2
+        assert len(watch.blocks) == 2
     finally:
-        canary.stop()
+        watch.stop()
 
 
 # Nor is the server to blame when another machine had the core meanwhile.
 def test_a_stolen_core_is_no_block(monkeypatch: pytest.MonkeyPatch) -> None:
     stolen = 0.0
     monkeypatch.setattr("tests.cores._stolen_seconds", lambda: [0.0, stolen])
-    canary = Canary()
-    canary.start()
+    watch = TurnWatch()
+    watch.start()
     try:
         with watched():
             stolen = 1.0
             time.sleep(BLOCK_SECONDS * 1.2)
-        assert not canary.blocks
+        assert not watch.blocks
         with watched():
             time.sleep(BLOCK_SECONDS * 1.2)
-        assert len(canary.blocks) == 1
+        assert len(watch.blocks) == 1
     finally:
-        canary.stop()
+        watch.stop()
 
 
 # What was found is kept where its fuzzer looks for it.

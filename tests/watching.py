@@ -8,34 +8,25 @@ is not known to the last 100 ms. So on a busy machine less is found, and nothing
 """
 
 import json
-import os
 import subprocess
 import sys
 import time
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from tests.chaos.canary import Ping
 from tests.chaos.hub import Block
+from tests.chaos.watched import BLOCKS, watch_hub
 from tests.client import wait_until
 from tests.server_process import ROOT, STOP_SECONDS_MAX, ServerProcess
 
 CANARY = "the-canary"  # its account
 TURN_SECONDS_MAX = 0.1  # until everybody gets one
-_BLOCKS, _PINGS = "blocks", "pings"  # files beside a server's data folder
+_PINGS = "pings"  # a file beside a server's data folder
 
 
-def install() -> None:
-    """Let this process watch its hub, before it is a server; see tests/prepared.py."""
-    from tests.chaos import watched
-
-    warnings.filterwarnings("ignore", "Unable to monitor memory")  # and nobody asks it to
-    watched.HubWatch(Path(os.environ["GREENROOM_DATA_DIR"]).parent / _BLOCKS)
-
-
-class Canary:
+class CanaryProcess:
     """The process that pings, from its first answer on."""
 
     def __init__(self, path: Path, port: int, token: str, pid: int) -> None:
@@ -81,10 +72,10 @@ class WatchedServer(ServerProcess):
     def __init__(
         self, folder: Path, *, prepared_by: str = "", has_canary: bool = False, **options: object
     ) -> None:
-        functions = [f"{__name__}:{install.__name__}", prepared_by]
+        functions = [f"{watch_hub.__module__}:{watch_hub.__name__}", prepared_by]
         super().__init__(folder, prepared_by=" ".join(functions), **options)
         self._has_canary = has_canary
-        self._canary: Canary | None = None
+        self._canary: CanaryProcess | None = None
         self._excused: list[tuple[float, float]] = []
 
     def start(self) -> None:
@@ -93,7 +84,9 @@ class WatchedServer(ServerProcess):
         if self._canary is not None:
             self._canary.watch(self.pid)
         elif self._has_canary:
-            self._canary = Canary(self.folder / _PINGS, self.port, self._new_token(), self.pid)
+            self._canary = CanaryProcess(
+                self.folder / _PINGS, self.port, self._new_token(), self.pid
+            )
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -123,7 +116,7 @@ class WatchedServer(ServerProcess):
         ]
 
     def _blocks(self) -> list[Block]:
-        path = self.folder / _BLOCKS
+        path = self.folder / BLOCKS
         lines = path.read_text().splitlines() if path.exists() else []
         return [Block(**json.loads(line)) for line in lines]
 

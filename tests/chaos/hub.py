@@ -41,7 +41,7 @@ class Block(NamedTuple):
         return " ".join(line.strip() for line in lines[-STACK_LINES_SHOWN:])
 
 
-class HubWatch:
+class HubJudge:
     """Holds both against what is excused."""
 
     def __init__(self, blocks_path: Path, pings: list[Ping]) -> None:

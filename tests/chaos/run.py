@@ -18,7 +18,7 @@ from tests.chaos.canary import Canary
 from tests.chaos.circle import Circle, marked_files
 from tests.chaos.confidants import ENCRYPTED_ROOM
 from tests.chaos.disturbances import end_politely
-from tests.chaos.hub import HubWatch
+from tests.chaos.hub import HubJudge
 from tests.chaos.log import LogWatch
 from tests.chaos.members import TURNED_AWAY
 from tests.chaos.older import OlderDatabase
@@ -87,7 +87,7 @@ class Run:
         self.population = Population(self, clients, rate, seed)
         self.roll_call = RollCall(self.oracle, self.population)
         self.canary = Canary()
-        self.hub = HubWatch(self.folder / "blocks", self.canary.pings)
+        self.hub = HubJudge(self.folder / "blocks", self.canary.pings)
         self.log = LogWatch(self.folder / "server.log")
 
     @property

@@ -30,6 +30,7 @@ from app.chat import passwords
 from app.cli import main
 from tests.cores import RunQueue, Starved, starved
 
+BLOCKS = "blocks"  # the file, beside a server's data folder
 BLOCKING_SECONDS_MAX = 0.1  # in which everybody gets a turn
 SAMPLE_SECONDS = 0.02  # between looks at who is having a turn
 
@@ -37,7 +38,7 @@ SAMPLE_SECONDS = 0.02  # between looks at who is having a turn
 PASSWORDS = passwords._context.copy(argon2__memory_cost=8, argon2__time_cost=1)
 
 
-class HubWatch:
+class BlockRecorder:
     """Writes down when a greenlet kept the others waiting, for how long, and where it was."""
 
     def __init__(self, path: Path) -> None:
@@ -46,10 +47,9 @@ class HubWatch:
         gevent.config.monitor_thread = True
         gevent.config.max_blocking_time = BLOCKING_SECONDS_MAX
         gevent.config.print_blocking_reports = False  # they go to that file
+        warnings.filterwarnings("ignore", "Unable to monitor memory")  # and nobody asks it to
         gevent.sleep(0)  # the monitor ends at once when it finds a hub that has not begun
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it would also watch the memory, with psutil
-            self._monitor = gevent.get_hub().start_periodic_monitoring_thread()
+        self._monitor = gevent.get_hub().start_periodic_monitoring_thread()
         self._switches = 0
         self._collected = self._collection_began = 0.0
         gc.callbacks.append(self._on_collection)
@@ -88,6 +88,11 @@ class HubWatch:
         self._file.flush()
 
 
+def watch_hub() -> None:
+    """Let this process write down what blocks its hub, before it is a server; see prepared.py."""
+    BlockRecorder(Path(os.environ["GREENROOM_DATA_DIR"]).parent / BLOCKS)
+
+
 class Greenlets:
     """Counts those that were spawned and have not ended.
 
@@ -113,7 +118,7 @@ def _run(folder: Path, arguments: list[str]) -> None:
     true_now = times.now
     times.now = lambda: true_now() + int.from_bytes(wrong_by[:8], "big", signed=True)
     passwords._context = PASSWORDS
-    HubWatch(folder / "blocks")
+    BlockRecorder(folder / BLOCKS)
     greenlets = Greenlets(folder / "greenlets")
     signal.signal(signal.SIGUSR1, lambda *_: greenlets.write())
     main(arguments, prog_name="manage.py")

@@ -16,7 +16,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.fuzz import keys, sockets, streams
 from tests.fuzz.fuzzers import CUTS, SALT, Fuzzer, take_inputs
-from tests.fuzz.hub import Canary
+from tests.fuzz.hub import TurnWatch
 from tests.fuzz.machine import Chat
 from tests.fuzz.world import in_a_hurry
 
@@ -98,14 +98,14 @@ def measured(name: str, seed: int) -> Result:
     """Run a batch, and return what became of it: in a process of its own, or a hang ends all."""
     faulthandler.dump_traceback_later(BATCH_SECONDS_MAX, exit=True)
     take_inputs()
-    began, failure, canary = time.monotonic(), "", Canary()
-    canary.start()
+    began, failure, watch = time.monotonic(), "", TurnWatch()
+    watch.start()
     try:
         run(name, seed)
     except BaseException as error:  # noqa: BLE001 (it is what is looked for)
         failure = "".join(traceback.format_exception(error, chain=True, limit=-6))
     finally:
-        canary.stop()
+        watch.stop()
         faulthandler.cancel_dump_traceback_later()
     sys.stdout.flush()
     return Result(
@@ -114,6 +114,6 @@ def measured(name: str, seed: int) -> Result:
         take_inputs(),
         time.monotonic() - began,
         failure,
-        tuple(canary.blocks),
-        canary.longest_seconds,
+        tuple(watch.blocks),
+        watch.longest_seconds,
     )

@@ -1,4 +1,4 @@
-"""The canary: how long we kept the hub to ourselves, without what others took of the CPU.
+"""How long we kept the hub to ourselves, without what others took of the CPU.
 
 It looks at each stretch between two switches of greenlets. In the greenlet that the fuzzer itself
 runs in, only what is `watched` counts: the rest makes inputs, and is in nobody's way. Nor does it
@@ -30,24 +30,24 @@ _FRESH_SECONDS = 0.005  # for so long it is taken that our threads have not wait
 _FRAMES_SHOWN = 3
 _OURS = tuple(f"{Path(__file__).parents[2] / folder}{os.sep}" for folder in ("app", "tests"))
 
-_canaries: list[Canary] = []  # the one that watches now
+_watches: list[TurnWatch] = []  # the one that watches now
 
 
 @contextmanager
 def watched() -> Iterator[None]:
     """Have what the fuzzer's own greenlet does meanwhile count: it is what a server would do."""
-    canary = _canaries[-1] if _canaries else None
-    if canary is None:
+    watch = _watches[-1] if _watches else None
+    if watch is None:
         yield
         return
-    was_watched = canary.enter()
+    was_watched = watch.enter()
     try:
         yield
     finally:
-        canary.leave(was_watched=was_watched)
+        watch.leave(was_watched=was_watched)
 
 
-class Canary:
+class TurnWatch:
     """Watches the greenlets of this thread from `start` to `stop`."""
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ class Canary:
 
     def start(self) -> None:
         """Begin to watch."""
-        _canaries.append(self)
+        _watches.append(self)
         gc.callbacks.append(self._collects)
         greenlet.settrace(self._switched)
 
@@ -69,7 +69,7 @@ class Canary:
         """Watch no more."""
         greenlet.settrace(None)
         gc.callbacks.remove(self._collects)
-        _canaries.remove(self)
+        _watches.remove(self)
         self._run_queue.close()
 
     def enter(self) -> bool:

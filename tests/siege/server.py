@@ -7,7 +7,7 @@ from pathlib import Path
 from app.chat import passwords
 from app.settings import Settings
 from tests.chaos.server import ChaosServer
-from tests.chaos.watched import HubWatch
+from tests.chaos.watched import watch_hub
 
 # What the tests' servers lift, since they come from one address; a siege has many.
 _AS_SHIPPED = (
@@ -17,11 +17,6 @@ _AS_SHIPPED = (
     "REGISTRATIONS_PER_IP_PER_HOUR",
 )
 _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
-
-
-def watch_hub() -> None:
-    """Let this process write down what blocks its hub; see tests/prepared.py."""
-    HubWatch(Path(os.environ["GREENROOM_DATA_DIR"]).parent / "blocks")
 
 
 def _as_shipped() -> dict[str, object]:
@@ -38,7 +33,7 @@ class SiegeServer(ChaosServer):
 
     def __init__(self, folder: Path, *, has_tls: bool, **options: object) -> None:
         tls = {} if has_tls else {"TLS_CERT": "", "TLS_KEY": ""}
-        prepared_by = f"{__name__}:{watch_hub.__name__}"
+        prepared_by = f"{watch_hub.__module__}:{watch_hub.__name__}"
         super().__init__(folder, prepared_by=prepared_by, **{**_as_shipped(), **tls, **options})
         self.command = []
         self.data.mkdir(mode=0o700)
