@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import json
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -201,6 +202,19 @@ def test_a_late_answer_counts_unless_there_was_no_core(tmp_path: Path) -> None:
     assert list(judge.faults(2)) == []
     pings.append(Ping(30, 0.3, 0.1))
     assert len(list(judge.faults(2))) == 1
+
+
+# Nor does a block, unless the hub itself had the core: then no other thread's wait excuses it.
+def test_a_hub_that_computes_is_not_excused_by_who_waits(tmp_path: Path) -> None:
+    path = tmp_path / "blocks"
+    judge = HubJudge(path, [])
+    block = {"at": 10, "seconds": 0.3, "collecting_seconds": 0, "stack": ["Blocked Stack", "x"]}
+    waited = {**block, "ran_seconds": 0.02, "starved_seconds": 0.25}
+    computed = {**block, "ran_seconds": 0.29, "starved_seconds": 0.25}
+    path.write_text(json.dumps(waited) + "\n")
+    assert list(judge.long_blocks()) == []
+    path.write_text("\n".join(map(json.dumps, [waited, computed])) + "\n")
+    assert len(list(judge.long_blocks())) == 1
 
 
 # A canary that does not ping is told of, but not for the time that is excused.

@@ -2,9 +2,8 @@
 
 Its own monitor writes down when a greenlet kept the others waiting for 100 ms, and a canary pings
 it ten times a second: both are those of the chaos runs (tests/chaos/watched.py and canary.py), and
-so is what is taken off, that the machine had no core. While a test starts or ends the server it may
-be silent. A stretch of which the machine withheld the larger part says nothing: how much that was,
-is not known to the last 100 ms. So on a busy machine less is found, and nothing that is not there.
+so is who judges them, and what is taken off, that the machine had no core. While a test starts or
+ends the server it may be silent.
 """
 
 import json
@@ -16,13 +15,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.chaos.canary import Ping
-from tests.chaos.hub import Block
+from tests.chaos.hub import HubJudge
 from tests.chaos.watched import BLOCKS, watch_hub
 from tests.client import wait_until
 from tests.server_process import ROOT, STOP_SECONDS_MAX, ServerProcess
 
 CANARY = "the-canary"  # its account
-TURN_SECONDS_MAX = 0.1  # until everybody gets one
 _PINGS = "pings"  # a file beside a server's data folder
 
 
@@ -76,7 +74,8 @@ class WatchedServer(ServerProcess):
         super().__init__(folder, prepared_by=" ".join(functions), **options)
         self._has_canary = has_canary
         self._canary: CanaryProcess | None = None
-        self._excused: list[tuple[float, float]] = []
+        self._pings: list[Ping] = []
+        self._judge = HubJudge(folder / BLOCKS, self._pings)
 
     def start(self) -> None:
         with self._excuse():
@@ -103,30 +102,9 @@ class WatchedServer(ServerProcess):
 
     def end_watch(self) -> list[str]:
         """Watch it no longer, and return when not everybody had a turn, in words."""
-        pings = self._canary.end() if self._canary is not None else []
-        faults = [
-            f"a ping was answered after {ping.seconds:.3f} s ({ping.starved_seconds:.3f} s no core)"
-            for ping in pings
-            if self._is_fault(ping, ping.at)
-        ]
-        return faults + [
-            f"the hub was blocked for {block.blocked_seconds:.3f} s in {block.where}"
-            for block in self._blocks()
-            if self._is_fault(block, block.at - block.seconds)
-        ]
-
-    def _blocks(self) -> list[Block]:
-        path = self.folder / BLOCKS
-        lines = path.read_text().splitlines() if path.exists() else []
-        return [Block(**json.loads(line)) for line in lines]
-
-    def _is_fault(self, silence: Ping | Block, began: float) -> bool:
-        """Whether it was too long, of which most was the server's, and at no excused time."""
-        least = max(TURN_SECONDS_MAX, silence.starved_seconds)
-        ended = began + silence.seconds
-        return silence.blocked_seconds > least and not any(
-            began <= last and ended >= first for first, last in self._excused
-        )
+        if self._canary is not None:
+            self._pings += self._canary.end()
+        return [*self._judge.late_pings(), *self._judge.long_blocks()]
 
     def kill(self) -> None:
         super().kill()
@@ -146,4 +124,4 @@ class WatchedServer(ServerProcess):
         try:
             yield
         finally:
-            self._excused.append((began, time.monotonic()))
+            self._judge.excuse(began, time.monotonic())

@@ -1,8 +1,10 @@
 """Whether the server let everybody have a turn: what its canary and its own monitor say of that.
 
 While it was stopped, or began anew, it may be silent; those times are excused. What a machine with
-too few cores made it wait for is not counted either; see canary.py and watched.py. In all other
-time the canary has to be there: from one that does not ping nothing would be heard.
+too few cores made it wait for is not counted either; see canary.py and watched.py. But while the
+hub had a core, it waited for none: what it computes is its own, whatever its other threads waited
+for. In all other time the canary has to be there: from one that does not ping nothing would be
+heard.
 """
 
 import json
@@ -24,14 +26,15 @@ class Block(NamedTuple):
 
     at: float
     seconds: float
-    starved_seconds: float
+    ran_seconds: float  # in which its thread had a core
+    starved_seconds: float  # that some thread of the server waited for one
     collecting_seconds: float
     stack: list[str]
 
     @property
     def blocked_seconds(self) -> float:
         """How long it was that the kernel was not to blame for."""
-        return self.seconds - self.starved_seconds
+        return max(self.ran_seconds, self.seconds - self.starved_seconds)
 
     @property
     def where(self) -> str:
@@ -73,8 +76,12 @@ class HubJudge:
 
     def faults(self, now: float) -> Iterator[str]:
         """Say when nobody got a turn, since last time, for too long; or nobody looked."""
-        yield from self._late_pings()
+        yield from self.late_pings()
         yield from self._missing_pings(now)
+        yield from self.long_blocks()
+
+    def long_blocks(self) -> Iterator[str]:
+        """Say which greenlets kept all others waiting, since last time, for too long."""
         for block in self._new_blocks():
             if self._is_excused(block.at - block.seconds, block.at):
                 continue
@@ -86,7 +93,8 @@ class HubJudge:
                     f"{block.collecting_seconds:.3f} s of garbage collection) in {block.where}"
                 )
 
-    def _late_pings(self) -> Iterator[str]:
+    def late_pings(self) -> Iterator[str]:
+        """Say which pings were answered too late, since last time."""
         pings, self._looked_at = self._pings[self._looked_at :], len(self._pings)
         for ping in pings:
             if self._is_excused(ping.at, ping.at + ping.seconds):

@@ -7,7 +7,8 @@ eight bytes; `blocks` is written a line for each time that nobody got a turn for
 is written with how many there are, upon SIGUSR1.
 
 A hub that waits for a core is not blocked: how long the kernel let it wait is in each line, too. So
-is how long the garbage collector had all threads wait, whose work is in nobody's stack.
+is how long the hub's thread had a core, for then it waited for nothing, whatever other threads did;
+and how long the garbage collector had all threads wait, whose work is in nobody's stack.
 """
 
 import gc
@@ -16,9 +17,11 @@ import mmap
 import os
 import signal
 import sys
+import threading
 import time
 import warnings
 from pathlib import Path
+from typing import NamedTuple
 from weakref import WeakSet
 
 import gevent
@@ -38,12 +41,25 @@ SAMPLE_SECONDS = 0.02  # between looks at who is having a turn
 PASSWORDS = passwords._context.copy(argon2__memory_cost=8, argon2__time_cost=1)
 
 
+class _Moment(NamedTuple):
+    """What there has been up to a moment (time.monotonic)."""
+
+    at: float
+    ran_seconds: float  # of the hub's thread, on a core
+    starved: Starved
+    collected_seconds: float
+
+
 class BlockRecorder:
-    """Writes down when a greenlet kept the others waiting, for how long, and where it was."""
+    """Writes down when a greenlet kept the others waiting, for how long, and where it was.
+
+    It is made by the hub's thread, and looks from the monitor's.
+    """
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("a")  # now: later there may be no descriptor for it
         self._run_queue = RunQueue(os.getpid())
+        self._hub_clock = time.pthread_getcpuclockid(threading.get_ident())
         gevent.config.monitor_thread = True
         gevent.config.max_blocking_time = BLOCKING_SECONDS_MAX
         gevent.config.print_blocking_reports = False  # they go to that file
@@ -53,12 +69,13 @@ class BlockRecorder:
         self._switches = 0
         self._collected = self._collection_began = 0.0
         gc.callbacks.append(self._on_collection)
-        self._switched_at, self._starved_before, self._collected_before = self._now()
+        self._switched = self._now()
         self._monitor.add_monitoring_function(self._look, SAMPLE_SECONDS)
         gevent.events.subscribers.append(self._on_event)
 
-    def _now(self) -> tuple[float, Starved, float]:
-        return time.monotonic(), starved(self._run_queue), self._collected
+    def _now(self) -> _Moment:
+        ran = time.clock_gettime(self._hub_clock)
+        return _Moment(time.monotonic(), ran, starved(self._run_queue), self._collected)
 
     def _on_collection(self, phase: str, _info: object) -> None:
         if phase == "start":
@@ -70,18 +87,19 @@ class BlockRecorder:
         """Notice the last time that somebody else got a turn: never earlier than it was."""
         switches = self._monitor._greenlet_tracer.greenlet_switch_counter
         if switches not in (0, self._switches):  # at 0 it was only begun to be counted anew
-            self._switched_at, self._starved_before, self._collected_before = self._now()
+            self._switched = self._now()
         self._switches = switches
 
     def _on_event(self, event: object) -> None:
         if not isinstance(event, gevent.events.EventLoopBlocked):
             return
-        now, starved_now, collected = self._now()
+        before, now = self._switched, self._now()
         record = {
-            "at": now,
-            "seconds": now - self._switched_at,
-            "starved_seconds": self._starved_before.until(starved_now),
-            "collecting_seconds": collected - self._collected_before,
+            "at": now.at,
+            "seconds": now.at - before.at,
+            "ran_seconds": now.ran_seconds - before.ran_seconds,
+            "starved_seconds": before.starved.until(now.starved),
+            "collecting_seconds": now.collected_seconds - before.collected_seconds,
             "stack": event.info,
         }
         self._file.write(json.dumps(record) + "\n")
