@@ -3,15 +3,17 @@
 import io
 import itertools
 import json
+import socket
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from tests.chaos.__main__ import run_chaos
-from tests.chaos.canary import Ping
+from tests.chaos.canary import ANSWER_SECONDS_MAX, Line, Ping
 from tests.chaos.circle import Circle
 from tests.chaos.hub import HubJudge
 from tests.chaos.plan import Plan
@@ -215,6 +217,21 @@ def test_a_hub_that_computes_is_not_excused_by_who_waits(tmp_path: Path) -> None
     assert list(judge.long_blocks()) == []
     path.write_text("\n".join(map(json.dumps, [waited, computed])) + "\n")
     assert len(list(judge.long_blocks())) == 1
+
+
+# Of all that the canary is told only the answer to its ping is one, and only if it says so.
+def test_what_is_no_answer_is_not_taken_for_one() -> None:
+    ours, theirs = socket.socketpair()
+    with closing(Line(ours)) as line, theirs:
+        theirs.sendall(b'{"event":"notice","id":1}\n{"id":1,"ok":true}\n')
+        assert line.ask([], op="ping").seconds < ANSWER_SECONDS_MAX
+        theirs.sendall(b'{"id":1,"ok":true}\n{"id":2,"ok":false,"error":"busy"}\n')
+        with pytest.raises(ConnectionAbortedError, match="busy"):
+            line.ask([], op="ping")
+        theirs.sendall(b'{"id":2,"ok":true}\n{"id":3,"ok')
+        theirs.shutdown(socket.SHUT_WR)
+        with pytest.raises(ConnectionResetError):
+            line.ask([], op="ping")
 
 
 # A canary that does not ping is told of, but not for the time that is excused.

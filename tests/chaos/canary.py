@@ -15,13 +15,12 @@ import socket
 import sys
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tests.cores import RunQueue, starved
 
 PING_SECONDS = 0.1
 ANSWER_SECONDS_MAX = 10
-ANSWER_BYTES_MAX = 4_096
 
 
 class Ping(NamedTuple):
@@ -74,42 +73,67 @@ class Canary:
             await self._process.wait()
 
 
-def _ask(connection: socket.socket, queues: list[RunQueue], request: bytes) -> Ping:
-    """Ask something, and wait for the answer. Raises OSError when it was cut off."""
-    before, began = starved(*queues), time.monotonic()
-    try:
-        connection.sendall(request)
-        is_answered = bool(connection.recv(ANSWER_BYTES_MAX))
-    except TimeoutError:
-        is_answered = True  # though late: the time says so
-    if not is_answered:
+class Line:
+    """A connection to the server, and what is asked there."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._lines = connection.makefile("rb")
+        self._asked = 0
+
+    def ask(self, queues: list[RunQueue], **request: str) -> Ping:
+        """Ask something, and wait until it is done. Raises OSError when it was not, or cut off.
+
+        An answer that does not come is a late one: the time says so.
+        """
+        self._asked += 1
+        asked = json.dumps({"id": self._asked, **request}).encode() + b"\n"
+        before, began = starved(*queues), time.monotonic()
+        try:
+            self._connection.sendall(asked)
+            answer = self._answer()
+        except TimeoutError:
+            answer = {"ok": True}
+        if not answer["ok"]:
+            raise ConnectionAbortedError(answer["error"])
+        return Ping(began, time.monotonic() - began, before.until(starved(*queues)))
+
+    def _answer(self) -> dict[str, Any]:
+        """Return the answer to what was asked last; nothing else that is told is one."""
+        for text in self._lines:
+            told = json.loads(text) if text.endswith(b"\n") else {}  # cut off in the middle
+            if told.get("id") == self._asked and "ok" in told:
+                return told
         raise ConnectionResetError
-    return Ping(began, time.monotonic() - began, before.until(starved(*queues)))
+
+    def close(self) -> None:
+        """Ask no more."""
+        self._lines.close()
+        self._connection.close()
 
 
 def _run(port: int, token: str) -> None:
-    own, server, connection = RunQueue(os.getpid()), RunQueue(0), None
-    login = json.dumps({"op": "login", "token": token}).encode() + b"\n"
+    own, server, line = RunQueue(os.getpid()), RunQueue(0), None
     while True:
         if select.select([sys.stdin], [], [], PING_SECONDS)[0]:
-            line = sys.stdin.readline()
-            if not line:
+            pid = sys.stdin.readline()
+            if not pid:
                 return
             server.close()
-            server = RunQueue(int(line))
+            server = RunQueue(int(pid))
         try:
-            if connection is None:
+            if line is None:
                 address = ("127.0.0.1", port)
-                connection = socket.create_connection(address, ANSWER_SECONDS_MAX)
-                _ask(connection, [own, server], login)
-            ping = _ask(connection, [own, server], b'{"id":1,"op":"ping"}\n')
+                line = Line(socket.create_connection(address, ANSWER_SECONDS_MAX))
+                line.ask([own, server], op="login", token=token)
+            ping = line.ask([own, server], op="ping")
             print(json.dumps(ping), flush=True)
             if ping.seconds >= ANSWER_SECONDS_MAX:
                 raise ConnectionResetError
-        except OSError:  # the server is not there now
-            if connection is not None:
-                connection.close()
-            connection = None
+        except OSError:  # the server is not there now, or does not do what it is asked
+            if line is not None:
+                line.close()
+            line = None
 
 
 if __name__ == "__main__":
