@@ -4,7 +4,9 @@ That they are able to fail, tests/mutations/fuzz.toml shows: with a check taken 
 fuzzer that is about it turns red.
 """
 
+import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import gevent
 import pytest
@@ -60,6 +62,20 @@ def test_the_hub_is_watched() -> None:
         assert len(watch.blocks) == 2
     finally:
         watch.stop()
+
+
+# It is told whose a block was: what all of our threads computed meanwhile, beside the hub's.
+def test_a_block_says_who_computed() -> None:
+    watch = TurnWatch()
+    watch.start()
+    try:
+        with watched(), ThreadPoolExecutor(1) as pool:
+            pool.submit(_compute).result()
+            time.sleep(BLOCK_SECONDS)  # so that it is a block, however long that one waited
+    finally:
+        watch.stop()
+    here, in_all = re.search(r"\((\d+) ms of CPU here, (\d+) ms in all", watch.blocks[0]).groups()
+    assert int(here) < BLOCK_SECONDS * 1000 <= int(in_all)
 
 
 # Nor is the server to blame when another machine had the core meanwhile.

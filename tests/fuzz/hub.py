@@ -7,7 +7,8 @@ count when Python collects the garbage that they leave.
 A stretch is as long as it used the CPU, or as it took, less the time for which the machine kept
 our threads waiting: any of them, since one that waits may hold the interpreter's lock. So on a
 machine that has much else to do, what computes for too long is seen as surely as on a quiet one;
-what sleeps for too long is seen if no other one waited for as long meanwhile.
+what sleeps for too long is seen if no other one waited for as long meanwhile. Of a stretch that is
+told of, it is told what this thread computed in it, and what all of ours did: so whose it was.
 """
 
 from __future__ import annotations
@@ -94,6 +95,7 @@ class TurnWatch:
         now = time.monotonic()
         if now - self._looked_at > _FRESH_SECONDS:
             self._starved, self._looked_at = starved(self._run_queue), now
+        self._began_cpu_of_all = time.process_time()
         self._began, self._began_cpu = time.monotonic(), time.thread_time()
 
     def _end(self, who: greenlet.greenlet) -> None:
@@ -104,16 +106,20 @@ class TurnWatch:
         seconds = max(used, seconds - self._starved.until(starved(self._run_queue)))
         self.longest_seconds = max(self.longest_seconds, seconds)
         if seconds > BLOCK_SECONDS:
-            self.blocks.append(f"{seconds * 1000:.0f} ms in {who!r}, {_where(who)}")
+            used_by_all = time.process_time() - self._began_cpu_of_all
+            cpu = f"{used * 1000:.0f} ms of CPU here, {used_by_all * 1000:.0f} ms in all threads"
+            self.blocks.append(f"{seconds * 1000:.0f} ms ({cpu}) in {who!r}, {_where(who)}")
 
     def _collects(self, phase: str, _about: dict[str, int]) -> None:
         """Leave out the time in which garbage is collected."""
         if phase == "start":
             self._collection_began = time.monotonic()
             self._collection_cpu = time.thread_time()
+            self._collection_cpu_of_all = time.process_time()
         else:
             self._began += time.monotonic() - self._collection_began
             self._began_cpu += time.thread_time() - self._collection_cpu
+            self._began_cpu_of_all += time.process_time() - self._collection_cpu_of_all
 
 
 def _where(who: greenlet.greenlet) -> str:
