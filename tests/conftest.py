@@ -102,8 +102,8 @@ def start_server(
     def start(folder: str = ".", **settings: object) -> ServerProcess:
         _give_database(tmp_path / folder, new_database)
         process = kind(tmp_path / folder, **settings)
-        process.start()
         started.append(process)
+        process.start()
         return process
 
     yield start

@@ -4,6 +4,7 @@ import itertools
 import os
 import re
 import resource
+import select
 import signal
 import sqlite3
 import subprocess
@@ -22,8 +23,8 @@ from tests.prepared import PREPARED_BY
 from tests.program import Program
 
 ROOT = Path(__file__).parents[1]
-START_SECONDS_MAX = 20
 STOP_SECONDS_MAX = 15
+LOG_CHARS_SHOWN = 2_000  # of the end of it, when it did not start
 
 # Tests are faster than people, and come from one address; the ones on limits set their own.
 _UNLIMITED = {
@@ -81,6 +82,8 @@ def manage_prepared(folder: Path, prepared_by: str, *arguments: str) -> tuple[in
 class ServerProcess:
     """A server that can be stopped, killed and started again on the same folder and port."""
 
+    start_seconds_max = 20.0  # until it listens
+
     def __init__(
         self, folder: Path, *, open_files_max: int = 0, prepared_by: str = "", **settings: object
     ) -> None:
@@ -95,10 +98,17 @@ class ServerProcess:
         self._clients: list[Client] = []
 
     def start(self) -> None:
+        """Start it, and wait until it listens. Raises AssertionError, and ends it, if not."""
         self.launch()
-        first_line = self.process.stdout.readline()  # comes when it listens, or ends without
+        output, told = self.process.stdout, select.poll()
+        told.register(output, select.POLLIN)
+        is_in_time = bool(told.poll(self.start_seconds_max * 1000))
+        first_line = output.readline() if is_in_time else ""  # when it listens, or ends without
         match = re.search(r"listens on \S+:(\d+)\.", first_line)
-        assert match, f"the server did not start: {self.log}"
+        if match is None:
+            self.kill()
+        how = "it ended" if is_in_time else f"not within {self.start_seconds_max:.0f} s"
+        assert match, f"the server did not start: {how}; its log: {self.log[-LOG_CHARS_SHOWN:]}"
         self.port = int(match[1])
 
     def launch(self) -> None:

@@ -174,6 +174,19 @@ def test_how_to_connect(start_server: Callable[..., ServerProcess]) -> None:
     assert process.wait(10) == 0
 
 
+# A server that does not come to listen, or ends before, is not waited for, and is not left behind.
+@pytest.mark.parametrize(
+    ("program", "why"), [("import time; time.sleep(600)", "not within"), ("exit(1)", "it ended")]
+)
+def test_a_server_that_does_not_start(tmp_path: Path, program: str, why: str) -> None:
+    server = ServerProcess(tmp_path)
+    server.command = [sys.executable, "-c", program]
+    server.start_seconds_max = 0.0 if why == "not within" else ServerProcess.start_seconds_max
+    with pytest.raises(AssertionError, match=why):
+        server.start()
+    assert server.process.returncode is not None
+
+
 # At SIGTERM everybody is told, in the midst of a conversation. What was accepted is stored and was
 # shown to all, what was refused was shown to nobody, and the exit code is 0.
 def test_sigterm_in_the_midst(start_server: Callable[..., ServerProcess]) -> None:
