@@ -34,6 +34,7 @@ from tests.server_process import ServerProcess
 
 ROOM = "den"
 ALIVE_SECONDS_MAX = 0.4  # until the kill
+REPORT_SECONDS_MAX = 60.0  # until the next report of a client that lives
 UP_FIRST = 0.7  # how often it is killed while it speaks, and not while it starts
 UP_FIRST_WORD = 0.5  # and of these, how often at its first word, for which it has much to ask
 PAGE_MESSAGES = 1_000
@@ -106,6 +107,10 @@ def be_killed(port: int, folder: Path, number: int, reports: Connection) -> None
 # The one who kills it.
 
 
+class Stuck(Exception):
+    """The client is not there to be killed; `str(stuck)` says how it is instead."""
+
+
 class Interrupted(NamedTuple):
     """What was in the outbox, without an answer, when its client was killed."""
 
@@ -126,7 +131,7 @@ class Evening:
         self.interrupted: list[Interrupted] = []
 
     def kill_once(self, number: int) -> None:
-        """Start the client, and kill it at some moment; take in what it reported."""
+        """Start the client, and kill it at some moment; take in what it reported. Raises Stuck."""
         self.unanswered = ""
         self.kills += 1
         reports, theirs = _PROCESSES.Pipe(duplex=False)
@@ -134,22 +139,30 @@ class Evening:
         victim = _PROCESSES.Process(target=be_killed, args=about)
         victim.start()
         theirs.close()
+        with reports:
+            try:
+                self._await_moment(reports)
+            finally:
+                victim.kill()
+                victim.join()
+            with contextlib.suppress(EOFError):
+                while True:
+                    self._take(reports.recv())
+        if victim.exitcode != -signal.SIGKILL:
+            raise Stuck("it ended by itself")
+        if self.unanswered:
+            self.interrupted.append(Interrupted(self.unanswered, _words_of_bob(number)))
+
+    def _await_moment(self, reports: Connection) -> None:
+        """Take in what the client reports until it is to be killed. Raises Stuck."""
         is_up = self.random.random() < UP_FIRST
-        while (report := reports.recv()) != {"up": is_up}:
+        while (report := _next(reports)) != {"up": is_up}:
             self._take(report)  # it is about to open its keys, or about to say something
         if is_up and self.random.random() < UP_FIRST_WORD:
             while not self.unanswered:
-                self._take(reports.recv())
+                self._take(_next(reports))
         else:
             time.sleep(self.random.uniform(0, ALIVE_SECONDS_MAX))
-        victim.kill()
-        with reports, contextlib.suppress(EOFError):
-            while True:
-                self._take(reports.recv())
-        victim.join()
-        assert victim.exitcode == -signal.SIGKILL, "it ended by itself"
-        if self.unanswered:
-            self.interrupted.append(Interrupted(self.unanswered, _words_of_bob(number)))
 
     def _take(self, report: Json) -> None:
         if "kept" in report:
@@ -195,6 +208,16 @@ class Evening:
         )
 
 
+def _next(reports: Connection) -> Json:
+    """Return what the client reports next. Raises Stuck."""
+    if not reports.poll(REPORT_SECONDS_MAX):
+        raise Stuck("it says nothing any more")
+    try:
+        return reports.recv()
+    except EOFError:
+        raise Stuck("it ended by itself") from None
+
+
 def _words_of_bob(number: int) -> str:
     return f"bob {number}"
 
@@ -209,8 +232,8 @@ def kill(kills: int, seed: int, folder: Path) -> list[str]:
     random = Random(seed)
     _PROCESSES.set_forkserver_preload(["tests.encrypting"])
     server = ServerProcess(folder, **SETTINGS)
-    server.start()
     try:
+        server.start()
         bob = Talker(server.port, "bob", folder)
         bob.do(bob.device.start(now()))
         alice = Talker(server.port, "alice", folder)
@@ -218,7 +241,10 @@ def kill(kills: int, seed: int, folder: Path) -> list[str]:
         alice.close()
         evening = Evening(folder, server, random)
         for number in range(kills):
-            evening.kill_once(number)
+            try:
+                evening.kill_once(number)
+            except Stuck as stuck:
+                return [f"before kill {number + 1} of seed {seed}: {stuck}"]
             bob.fetch()
             if random.random() < 0.3:  # a new key, for alice to find in her mailbox
                 with bob.store.transaction():
