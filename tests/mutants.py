@@ -5,6 +5,9 @@
 A mutant is a rule, a file, a text in it, what replaces it, and the test that must fail then. They
 are listed in tests/mutations/*.toml. Each is made in a copy of the project, never in the project.
 
+What a test leaves behind ends with it: processes, folders, file systems. Where a test holds times
+against bounds, nothing else runs beside it.
+
 It is noticed when the test itself fails. That what the test needs could not be made, or that the
 time was up, says nothing of the rule: it went unnoticed. Where the test is skipped, so is it.
 """
@@ -23,6 +26,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from queue import SimpleQueue
 from xml.etree import ElementTree
@@ -31,6 +35,7 @@ ROOT = Path(__file__).parents[1]
 COPIED = ("app", "migrations", "tests", "alembic.ini", "manage.py", "pyproject.toml")
 TEST_SECONDS_MAX = 240  # several times what the longest takes on a busy machine
 ALL_SECONDS_MAX = 1_200  # of all tests, with nothing wrong
+END_SECONDS_MAX = 10  # from Ctrl-C on, for a run to end its servers
 NOTICED, SURVIVED, SKIPPED = "noticed", "survived", "skipped"  # verdicts; others say what failed
 
 
@@ -49,6 +54,11 @@ class Mutant:
         """What it is that notices: chaos, fuzz, or a file of the suite."""
         file = Path(self.test.partition("::")[0])
         return file.stem.removeprefix("test_")
+
+    @property
+    def takes_times(self) -> bool:
+        """Whether its test holds times against bounds: a life under chaos, or a siege."""
+        return self.noticed_by == "life"
 
     def apply(self, root: Path) -> str:
         """Change the file in a copy of the project, and return what it was. Raises ValueError."""
@@ -83,26 +93,53 @@ def run_tests(root: Path, *tests: str, seconds_max: float = TEST_SECONDS_MAX) ->
     """Run tests in a copy, until one fails, and return a verdict of what is wrong there."""
     report = root / "report.xml"
     report.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
+    # A short name: that of a socket has 107 bytes at most. A process that was just killed may still
+    # write there for a moment.
+    with tempfile.TemporaryDirectory(prefix="m", ignore_cleanup_errors=True) as scratch:
+        command = ["-x", "-q", "-p", "no:cacheprovider", f"--basetemp={scratch}/pytest"]
+        arguments = [*command, f"--junitxml={report}", *tests]
+        try:
+            code = _run_pytest(root, scratch, arguments, seconds_max)
+        except subprocess.TimeoutExpired:
+            return "timed out"
+        finally:
+            _unmount_below(scratch)
+    return read_report(report) if report.exists() else f"pytest ended with {code}"
+
+
+def _run_pytest(root: Path, scratch: str, arguments: list[str], seconds_max: float) -> int:
+    """Run pytest, and return its exit code. Raises subprocess.TimeoutExpired."""
     process = subprocess.Popen(
-        [*command, f"--junitxml={report}", *tests],
+        [sys.executable, "-m", "pytest", *arguments],
         cwd=root,
         # Without compiled files: they are told apart by a time that two mutants may share.
-        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "TMPDIR": scratch},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         process_group=0,
     )
     try:
-        process.wait(seconds_max)
+        return process.wait(seconds_max)
     except subprocess.TimeoutExpired:
-        return "timed out"
+        process.send_signal(signal.SIGINT)  # at which pytest tears down what it has set up
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(END_SECONDS_MAX)
+        raise
     finally:
         with suppress(ProcessLookupError):  # with the servers that it may have left
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    return read_report(report) if report.exists() else f"pytest ended with {process.returncode}"
+
+
+def _unmount_below(folder: str) -> None:
+    """Take away what file systems are left there: that of a server under chaos."""
+    mounts = Path("/proc/mounts")
+    lines = mounts.read_text().splitlines() if mounts.exists() else []
+    for line in reversed(lines):
+        place = line.split()[1]
+        if place.startswith(f"{folder}/"):
+            subprocess.run(["umount", "--lazy", place], check=True)
 
 
 def read_report(report: Path) -> str:
@@ -166,8 +203,12 @@ def _judge_all(chosen: list[Mutant], copies: SimpleQueue[Path], processes: int) 
         return 1
     copies.put(root)
     verdicts: Counter[str] = Counter()
+    beside = [mutant for mutant in chosen if not mutant.takes_times]
+    alone = [mutant for mutant in chosen if mutant.takes_times]
     with ThreadPoolExecutor(processes) as pool:
-        for mutant, verdict in zip(chosen, pool.map(judge_in_a_copy, chosen), strict=True):
+        judged = zip(beside, pool.map(judge_in_a_copy, beside), strict=True)
+        judged_alone = ((mutant, judge_in_a_copy(mutant)) for mutant in alone)
+        for mutant, verdict in chain(judged, judged_alone):
             text = f"noticed by {mutant.noticed_by}" if verdict == NOTICED else verdict
             print(f"{text:<40} {mutant.rule}", flush=True)
             verdicts[verdict] += 1

@@ -9,7 +9,7 @@ from tests.client import wait_until
 from tests.mutants import ROOT, load, run_tests
 
 TESTS = """
-import fcntl, subprocess, time, pytest
+import fcntl, pathlib, subprocess, tempfile, time, pytest
 
 @pytest.fixture
 def server():
@@ -25,6 +25,11 @@ def test_that_passes():
     left = open("left", "w")
     fcntl.flock(left, fcntl.LOCK_EX)
     subprocess.Popen(["sleep", "600"], pass_fds=[left.fileno()])
+
+def test_that_leaves_a_disk():
+    folder = tempfile.mkdtemp()
+    subprocess.run(["mount", "-t", "tmpfs", "left", folder])  # where that is allowed
+    pathlib.Path("folder").write_text(folder)
 
 @pytest.mark.skip
 def test_that_is_skipped():
@@ -74,6 +79,13 @@ def test_nothing_is_left(tmp_path: Path) -> None:
     assert run_tests(tmp_path, "test_all.py::test_that_passes") == "survived"
     with (tmp_path / "left").open() as left:
         wait_until(lambda: _can_lock(left.fileno()), "the process that was left has ended")
+
+
+# Likewise folders, and what is mounted there.
+def test_no_disk_is_left(tmp_path: Path) -> None:
+    (tmp_path / "test_all.py").write_text(TESTS)
+    assert run_tests(tmp_path, "test_all.py::test_that_leaves_a_disk") == "survived"
+    assert not Path((tmp_path / "folder").read_text()).exists()
 
 
 def _can_lock(descriptor: int) -> bool:
