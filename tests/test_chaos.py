@@ -3,12 +3,15 @@
 import io
 import itertools
 import json
+import multiprocessing
 import socket
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import gevent
 import pytest
 from rich.console import Console
 
@@ -21,6 +24,7 @@ from tests.chaos.rooms import Stored, Track, Visit
 from tests.chaos.run import Options
 from tests.chaos.server import ChaosServer
 from tests.chaos.trends import Sample, faults
+from tests.chaos.watched import BlockRecorder
 from tests.cores import Starved
 
 
@@ -217,6 +221,31 @@ def test_a_hub_that_computes_is_not_excused_by_who_waits(tmp_path: Path) -> None
     assert list(judge.long_blocks()) == []
     path.write_text("\n".join(map(json.dumps, [waited, computed])) + "\n")
     assert len(list(judge.long_blocks())) == 1
+
+
+def _block_and_record(path: Path) -> None:
+    """Keep the hub for 0.3 s: first without a core, then with one all the time."""
+    BlockRecorder(path)
+    for clock in (time.monotonic, time.thread_time):
+        gevent.sleep(0.05)
+        gevent.spawn(_hold, clock).join()
+
+
+def _hold(clock: Callable[[], float]) -> None:
+    ends = clock() + 0.3
+    while clock() < ends:
+        if clock is time.monotonic:
+            time.sleep(0.01)
+
+
+# For how long the hub itself had a core is written down with each block.
+def test_a_block_says_how_long_the_hub_had_a_core(tmp_path: Path) -> None:
+    path = tmp_path / "blocks"
+    process = multiprocessing.get_context("spawn").Process(target=_block_and_record, args=(path,))
+    process.start()
+    process.join()
+    ran = [json.loads(line)["ran_seconds"] for line in path.read_text().splitlines()]
+    assert ran[0] < 0.1 < ran[-1]
 
 
 # Of all that the canary is told only the answer to its ping is one, and only if it says so.
