@@ -2,11 +2,13 @@
 
 import fcntl
 from pathlib import Path
+from queue import SimpleQueue
 
 import pytest
 
+from tests import mutants
 from tests.client import wait_until
-from tests.mutants import ROOT, load, run_tests
+from tests.mutants import NOTICED, ROOT, SURVIVED, Mutant, load, run_tests
 
 TESTS = """
 import fcntl, pathlib, subprocess, tempfile, time, pytest
@@ -86,6 +88,25 @@ def test_no_disk_is_left(tmp_path: Path) -> None:
     (tmp_path / "test_all.py").write_text(TESTS)
     assert run_tests(tmp_path, "test_all.py::test_that_leaves_a_disk") == "survived"
     assert not Path((tmp_path / "folder").read_text()).exists()
+
+
+# A test that holds times against bounds has the machine to itself: the others are through by then.
+def test_who_takes_times_is_judged_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+
+    def judge(mutant: Mutant, _root: Path) -> str:
+        told.extend([f"{mutant.rule} begins", f"{mutant.rule} ends"])
+        return NOTICED
+
+    monkeypatch.setattr(mutants, "judge", judge)
+    monkeypatch.setattr(mutants, "run_tests", lambda *_, **__: SURVIVED)
+    files = {"a siege": "tests/siege/life.py", "chaos": "tests/chaos/life.py", "a test": __file__}
+    chosen = [Mutant(rule, "", "", "", f"{file}::test") for rule, file in files.items()]
+    copies: SimpleQueue[Path] = SimpleQueue()
+    for _ in range(2):
+        copies.put(ROOT)
+    assert mutants._judge_all(chosen, copies, 2) == 0
+    assert told[2:] == ["a siege begins", "a siege ends", "chaos begins", "chaos ends"]
 
 
 def _can_lock(descriptor: int) -> bool:
