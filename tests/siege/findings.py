@@ -18,10 +18,12 @@ class Finding(NamedTuple):
 class Findings(list[Finding]):
     """All of a scene."""
 
-    def at_most(self, what: str, value: float, most: float, unit: str) -> None:
-        """Want a figure to be no more than a bound."""
-        wanted = f"{what}: at most {most:,.4g} {unit}".rstrip()
-        self.append(Finding(wanted, f"{value:,.3g} {unit}".rstrip(), value <= most))
+    def at_most(self, what: str, value: float, most: float, unit: str, where: str = "") -> None:
+        """Want a figure to be no more than a bound; where it was is told when it is more."""
+        wanted, seen = f"{what}: at most {most:,.4g} {unit}", f"{value:,.3g} {unit}".rstrip()
+        if where and value > most:
+            seen = f"{seen}: {where}"
+        self.append(Finding(wanted.rstrip(), seen, value <= most))
 
     def at_least(self, what: str, value: int, least: int) -> None:
         """Want a count to be no less than a bound."""
