@@ -4,7 +4,6 @@ It ends with a table of what was wanted and what was seen, and with 1 when anyth
 """
 
 import argparse
-import resource
 import secrets
 import shutil
 import signal
@@ -15,35 +14,43 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.siege.findings import Finding, show
+from tests.siege.findings import Finding, Findings, show
 from tests.siege.scenes import SCENES
-from tests.siege.siege import Scene, Siege, attackers
+from tests.siege.siege import Scene, play
 
 
 def lay(scenes: list[Scene], seed: int, console: Console) -> list[tuple[str, Finding]]:
     """Play scenes, one after the other; return what was found.
 
-    Of a scene in which something does not hold, the folder stays.
+    Of a scene in which something does not hold, the folder stays; of one that is interrupted,
+    nothing does.
     """
     found = []
-    with attackers() as processes:
-        for scene in scenes:
-            console.print(f"{scene.name}: {scene.about}", highlight=False, soft_wrap=True)
-            folder, began = Path(tempfile.mkdtemp(prefix="greenroom-siege-")), time.monotonic()
-            findings = Siege(scene, folder, processes, seed).play()
-            found += [(scene.name, finding) for finding in findings]
-            missed = sum(not finding.is_held for finding in findings)
-            seconds = time.monotonic() - began
-            console.print(f"    {seconds:.0f} s, {len(findings) - missed} held, {missed} did not")
-            for finding in findings:
-                if not finding.is_held:
-                    told = f"    {finding.wanted}; seen: {finding.seen}"
-                    console.print(told, highlight=False, markup=False, soft_wrap=True)
-            if missed:
-                console.print(f"    the database and the log are in {folder}", soft_wrap=True)
-            else:
-                shutil.rmtree(folder)
+    for scene in scenes:
+        console.print(f"{scene.name}: {scene.about}", highlight=False, soft_wrap=True)
+        folder, began = Path(tempfile.mkdtemp(prefix="greenroom-siege-")), time.monotonic()
+        try:
+            findings = play(scene, folder, seed)
+        except BaseException:
+            shutil.rmtree(folder)
+            raise
+        found += [(scene.name, finding) for finding in findings]
+        _tell(findings, time.monotonic() - began, console)
+        if all(finding.is_held for finding in findings):
+            shutil.rmtree(folder)
+        else:
+            console.print(f"    the database and the log are in {folder}", soft_wrap=True)
     return found
+
+
+def _tell(findings: Findings, seconds: float, console: Console) -> None:
+    """Say how long a scene took, and what of it did not hold."""
+    missed = [finding for finding in findings if not finding.is_held]
+    held = len(findings) - len(missed)
+    console.print(f"    {seconds:.0f} s, {held} held, {len(missed)} did not")
+    for finding in missed:
+        told = f"    {finding.wanted}; seen: {finding.seen}"
+        console.print(told, highlight=False, markup=False, soft_wrap=True)
 
 
 def main() -> None:
@@ -54,8 +61,6 @@ def main() -> None:
     parser.add_argument("--seed", type=int, help="of a siege that is to be repeated")
     given = parser.parse_args()
     seed = secrets.randbelow(1_000_000) if given.seed is None else given.seed
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # a socket for each of the mass
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that nothing stays behind
     scenes = [scene for scene in SCENES if scene.name in (given.only or names)]
     console, began = Console(), time.monotonic()

@@ -5,7 +5,9 @@ They come from as many loopback addresses as they need for what one address may 
 
 import itertools
 import json
+import resource
 import selectors
+import signal
 import socket
 import struct
 import time
@@ -22,6 +24,13 @@ PACE_SECONDS = 0.002  # by which a pace may be ahead: to sleep for less takes lo
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: closed with RST, and not a word
 
 Thing = TypeVar("Thing")
+
+
+def get_ready() -> None:
+    """Let this process have a socket for each of the mass. Who interrupts a siege ends it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class End(NamedTuple):

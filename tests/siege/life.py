@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.siege.scenes import SCENES
-from tests.siege.siege import Scene, Siege, attackers
+from tests.siege.siege import Scene, play
 
 SEED = 7
 
@@ -16,6 +16,5 @@ SEED = 7
 # What a scene wants is what is seen.
 @pytest.mark.parametrize("scene", SCENES, ids=[scene.name for scene in SCENES])
 def test_scene(scene: Scene, tmp_path: Path) -> None:
-    with attackers() as processes:
-        findings = Siege(scene, tmp_path, processes, SEED).play()
+    findings = play(scene, tmp_path, SEED)
     assert [finding for finding in findings if not finding.is_held] == []

@@ -4,18 +4,21 @@ import asyncio
 import multiprocessing
 import ssl
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import NamedTuple, TypeVar
 
 from tests.chaos.canary import Canary
-from tests.chaos.hub import ANSWER_SECONDS_MAX, PINGS_A_SECOND_MIN, HubJudge
-from tests.chaos.server import PASSWORD, token_of
+from tests.chaos.hub import ANSWER_SECONDS_MAX, PINGS_A_SECOND_MIN, Block, HubJudge
+from tests.chaos.server import PASSWORD, token_of, until
 from tests.chaos.watched import BLOCKING_SECONDS_MAX
 from tests.findings import describe
 from tests.program import Program
+from tests.siege.attackers import get_ready
 from tests.siege.findings import Findings
 from tests.siege.server import SiegeServer
 
@@ -23,6 +26,9 @@ CANARY = "canary"
 HONEST = "honest"  # has a password, and comes from an address that nobody else has
 HONEST_ADDRESS = "127.9.9.9"
 ATTACKERS = 2  # processes
+FIRST_PING_SECONDS_MAX = 30.0  # until the canary is there, and has logged in
+SILENCE_SECONDS_MAX = 2.0  # between two pings: nothing is known of the hub meanwhile
+LATE_PERCENT_MAX = 20.0  # of its answers; with more the machine was too busy to measure on
 
 Result = TypeVar("Result")
 
@@ -39,17 +45,24 @@ class Scene(NamedTuple):
     open_files_max: int = 0
     blocked_seconds_max: float = BLOCKING_SECONDS_MAX
     answer_seconds_max: float = ANSWER_SECONDS_MAX  # for the canary
+    silence_seconds_max: float = SILENCE_SECONDS_MAX  # of the canary
+    pings_a_second_min: float = PINGS_A_SECOND_MIN
 
 
 class Siege:
     """What a scene looks things up in."""
 
     def __init__(
-        self, scene: Scene, folder: Path, attackers: ProcessPoolExecutor, seed: int
+        self,
+        scene: Scene,
+        folder: Path,
+        attackers: ProcessPoolExecutor,
+        findings: Findings,
+        seed: int,
     ) -> None:
         self.scene = scene
         self.random = Random(f"{seed} {scene.name}")
-        self.findings = Findings()
+        self.findings = findings
         self.server = SiegeServer(
             folder,
             has_tls=scene.has_tls,
@@ -90,10 +103,10 @@ class Siege:
             newcomer.close()
         return "ok" if answer["ok"] else answer["error"]
 
-    def play(self) -> Findings:
-        """Do all of it. Whatever goes wrong is a finding."""
-        self.server.furnish([CANARY, HONEST, *self.scene.people])
+    def play(self) -> None:
+        """Do all of it. Raises whatever goes wrong; the server is gone in any case."""
         try:
+            self.server.furnish([CANARY, HONEST, *self.scene.people])
             self.server.start()
             self._hub.excuse(0.0, time.monotonic())  # before, it was not there for anybody
             asyncio.run(self._act_and_watch())
@@ -101,42 +114,76 @@ class Siege:
             self.findings.equal("exit code after SIGTERM", self.server.stop(), 0)
             traces = self.server.log.count("Traceback")
             self.findings.equal("tracebacks in the log", traces, 0)
-        except Exception as error:  # noqa: BLE001 - it is told, and the next scene is played
-            self.findings.equal("the scene", describe(error), "is played to its end")
         finally:
             if self.server.process is not None:
                 self.server.kill()
-        return self.findings
 
     async def _act_and_watch(self) -> None:
+        began = time.monotonic()
         await self._canary.start(self.server.port, token_of(CANARY))
-        self._canary.watch(self.server.pid)
-        listening, began = asyncio.create_task(self._canary.listen()), time.monotonic()
+        listening = asyncio.create_task(self._canary.listen())
         try:
-            await asyncio.to_thread(self.scene.act, self)
+            self._canary.watch(self.server.pid)
+            await until(lambda: self._canary.pings, FIRST_PING_SECONDS_MAX)
+            began = time.monotonic()
+            await self._act()
         finally:
-            seconds = time.monotonic() - began
+            ended = time.monotonic()
             await self._canary.stop()
             await listening
-            self._judge_hub(seconds)
+            self._judge_canary(began, ended)
+            self._judge_hub()
 
-    def _judge_hub(self, seconds: float) -> None:
-        """Want the canary to have had its answers, and nobody to have had too long a turn."""
-        for _ in self._hub.faults(time.monotonic()):
-            pass  # it keeps the worst
-        answers, least = len(self._canary.pings), int(seconds * PINGS_A_SECOND_MIN)
-        self.findings.at_least("answers to the canary", answers, least)
-        if self._hub.worst_ping is not None:
-            took, most = self._hub.worst_ping.blocked_seconds, self.scene.answer_seconds_max
-            self.findings.at_most("the longest that one took", took, most, "s")
-        block, most = self._hub.worst_block, self.scene.blocked_seconds_max
-        blocked = 0.0 if block is None else block.blocked_seconds
-        self.findings.at_most("the hub was blocked for", blocked, most, "s")
-        if not self.findings[-1].is_held:
-            last = self.findings.pop()
-            self.findings.append(last._replace(seen=f"{last.seen}: {block.where}"))
+    async def _act(self) -> None:
+        """Let the scene take its course in a thread; when it is interrupted, let it end soon."""
+        try:
+            await asyncio.to_thread(self.scene.act, self)
+        except asyncio.CancelledError:
+            for attacker in multiprocessing.active_children():
+                attacker.kill()  # the thread, which has to end first, waits for them
+            self.server.kill()
+            raise
+
+    def _judge_canary(self, began: float, ended: float) -> None:
+        """Want it to have asked all the time, and to have had its answers."""
+        pings, most = self._canary.pings, self.scene.answer_seconds_max
+        least = int((ended - began) * self.scene.pings_a_second_min)
+        self.findings.at_least("answers to the canary", len(pings), least)
+        moments = [began, *(ping.at for ping in pings), ended]
+        silence = max(later - earlier for earlier, later in pairwise(moments))
+        what = "the longest time between two pings"
+        self.findings.at_most(what, silence, self.scene.silence_seconds_max, "s")
+        if pings:
+            worst = max(ping.blocked_seconds for ping in pings)
+            self.findings.at_most("the longest that an answer took", worst, most, "s")
+            late = sum(ping.seconds > most >= ping.blocked_seconds for ping in pings)
+            what = "answers that were late for want of a core alone"
+            self.findings.at_most(what, late / len(pings) * 100, LATE_PERCENT_MAX, "%")
+
+    def _judge_hub(self) -> None:
+        """Want nobody to have had too long a turn."""
+        block, most = self._worst_block(), self.scene.blocked_seconds_max
+        seconds, where = (block.blocked_seconds, block.where) if block else (0.0, "")
+        self.findings.at_most("the hub was blocked for", seconds, most, "s", where)
+
+    def _worst_block(self) -> Block | None:
+        """Return the longest, which HubJudge notes while it looks for faults."""
+        deque(self._hub.faults(time.monotonic()), maxlen=0)
+        return self._hub.worst_block
 
 
-def attackers() -> ProcessPoolExecutor:
+def play(scene: Scene, folder: Path, seed: int) -> Findings:
+    """Play a scene, with attackers of its own. Whatever goes wrong is a finding."""
+    findings = Findings()
+    try:
+        with _attackers() as processes:
+            Siege(scene, folder, processes, findings, seed).play()
+    except Exception as error:  # noqa: BLE001 - it is told, and the next scene is played
+        findings.equal("the scene", describe(error), "is played to its end")
+    return findings
+
+
+def _attackers() -> ProcessPoolExecutor:
     """Return the processes in which attackers live."""
-    return ProcessPoolExecutor(ATTACKERS, multiprocessing.get_context("spawn"))
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(ATTACKERS, context, initializer=get_ready)
