@@ -46,9 +46,9 @@ def _stored_count(server) -> int:
         return database.execute("SELECT count(*) FROM messages").fetchone()[0]
 
 
-def _judge(siege: Siege, answers: dict[str, list[talkers.Answer]]) -> None:
+def _judge(siege: Siege, talks: list[talkers.Talk]) -> None:
     """Hold what the talkers were told against what is there."""
-    told = [answer for of_one in answers.values() for answer in of_one]
+    told = [answer for talk in talks for answer in talk.answers]
     stored = [answer for answer in told if answer.message_id is not None]
     refused = [answer for answer in told if answer.message_id is None]
     siege.findings.within("refusals", {answer.error for answer in refused}, {NOT_STORED})
@@ -57,14 +57,18 @@ def _judge(siege: Siege, answers: dict[str, list[talkers.Answer]]) -> None:
     acknowledged = sorted((answer.message_id, answer.body) for answer in stored)
     what = f"of {len(stored):,} acknowledged and {len(refused):,} refused, what is not so"
     siege.findings.equal(what, len(set(acknowledged) ^ set(found)), 0)
-    unordered = 0
-    for of_one in answers.values():
-        ids = [answer.message_id for answer in of_one if answer.message_id is not None]
-        numbers = [int(answer.body.split()[1]) for answer in of_one]
-        unordered += ids != sorted(ids) or numbers != sorted(numbers)
+    siege.findings.at_least("messages acknowledged", len(stored), 1)
+    lost = sum(talk.not_answered_once for talk in talks)
+    siege.findings.equal("messages without an answer, or with two", lost, 0)
+    unordered = sum(not _is_ordered(talk.answers) for talk in talks)
     siege.findings.equal("talkers whose order was not kept", unordered, 0)
-    unanswered = sum(not of_one for of_one in answers.values())
-    siege.findings.equal("talkers who were told nothing", unanswered, 0)
+
+
+def _is_ordered(answers: list[talkers.Answer]) -> bool:
+    """Tell whether messages of one talker were answered, and stored, in their order."""
+    ids = [answer.message_id for answer in answers if answer.message_id is not None]
+    numbers = [int(answer.body.split()[1]) for answer in answers]
+    return ids == sorted(ids) and numbers == sorted(numbers)
 
 
 SCENE = Scene(

@@ -3,6 +3,7 @@
 import json
 import selectors
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -18,6 +19,19 @@ class Answer(NamedTuple):
     body: str
     message_id: int | None
     error: str
+
+
+class Talk(NamedTuple):
+    """All that a program said, and all answers, both in their order."""
+
+    said: list[str]
+    answers: list[Answer]
+
+    @property
+    def not_answered_once(self) -> int:
+        """How many of its messages have no answer, or more than one."""
+        answers = Counter(answer.body for answer in self.answers)
+        return sum(answers[body] != 1 for body in self.said)
 
 
 class _Talker:
@@ -70,8 +84,8 @@ class _Talker:
 
 def talk(
     port: int, names: Sequence[str], room: str, body_chars: int, seconds: float, wait_seconds: float
-) -> dict[str, list[Answer]]:
-    """Let all talk for so long, then wait for the answers; return each one's, as they came."""
+) -> list[Talk]:
+    """Let all talk for so long, then wait for the answers; return what became of each."""
     addresses = sources(7)
     began = time.monotonic()
     with selectors.DefaultSelector() as selector:
@@ -90,4 +104,4 @@ def talk(
                 key.data.read()
     for talker in talkers:
         talker.socket.close()
-    return {talker.name: talker.answers for talker in talkers}
+    return [Talk(talker.said, talker.answers) for talker in talkers]
