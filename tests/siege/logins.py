@@ -7,7 +7,7 @@ import time
 from tests.chaos.server import PASSWORD
 from tests.program import Program
 from tests.siege import attackers
-from tests.siege.defenders import couple, expect_prompt_talk, newcomers
+from tests.siege.defenders import couple, expect_prompt_talk, expect_served, newcomers
 from tests.siege.siege import Scene, Siege
 
 FLOOD, BURSTS, PAUSE_SECONDS = 200, 50, 0.25
@@ -35,11 +35,7 @@ def flood(siege: Siege) -> None:
     said = [attackers.line("login", name=name, password=PASSWORD) for name in VICTIMS]
     with newcomers(siege) as logins, couple(siege, first, second) as heard:
         siege.attack(attackers.ask_and_hang_up, said, BURSTS, PAUSE_SECONDS).result()
-    answers = {login.answer for login in logins}
-    siege.findings.within("answers to newcomers meanwhile", answers, {"ok", "busy"})
-    worst = max(login.seconds for login in logins)
-    what = f"the longest that one of {len(logins)} newcomers waited"
-    siege.findings.at_most(what, worst, ANSWER_SECONDS_MAX, "s")
+    expect_served(siege, logins, ANSWER_SECONDS_MAX, "meanwhile")
     expect_prompt_talk(siege, heard, "meanwhile")
     siege.findings.at_most("memory at its highest", grown() / 1e6, GROWTH_MB_MAX, "MB more")
     began = time.monotonic()
