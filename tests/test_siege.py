@@ -42,9 +42,10 @@ def _be_calm(siege: Siege) -> None:
 
 
 def _say_too_much(siege: Siege) -> None:
-    """Want what is so, and what is not; then go wrong."""
+    """Want what is so, and what is not; then go wrong, while somebody attacks."""
     siege.findings.equal("a login", siege.log_in(), "ok")
     siege.findings.equal("another", siege.log_in(), "refused")
+    siege.attack(attackers.crowd_in, 1, FOR_EVER_SECONDS)
     raise RuntimeError("what was that?")
 
 

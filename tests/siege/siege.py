@@ -135,12 +135,12 @@ class Siege:
             self._judge_hub()
 
     async def _act(self) -> None:
-        """Let the scene take its course in a thread; when it is interrupted, let it end soon."""
+        """Let the scene take its course in a thread; when it is broken off, let nobody go on."""
         try:
             await asyncio.to_thread(self.scene.act, self)
-        except asyncio.CancelledError:
+        except BaseException:
             for attacker in multiprocessing.active_children():
-                attacker.kill()  # the thread, which has to end first, waits for them
+                attacker.kill()  # they would be waited for, by the scene's thread too
             self.server.kill()
             raise
 
