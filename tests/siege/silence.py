@@ -47,7 +47,7 @@ def be_silent(siege: Siege) -> None:
 
 def _stay_silent(siege: Siege) -> None:
     most = LOGIN_SECONDS_MAX + CUT_SECONDS_MAX
-    ends = siege.attack(attackers.stay_silent, SILENT, SILENT_A_SECOND, 1.5 * most).result()
+    ends = siege.attack(attackers.stay_silent, SILENT, SILENT_A_SECOND, 1.2 * most).result()
     cut = sum(end is not None and LAST_WORDS in end.last_words for end in ends)
     siege.findings.equal("silent ones who were cut, and told why", cut, SILENT)
     worst = max((end.seconds for end in ends if end), default=inf)
