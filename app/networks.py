@@ -4,6 +4,7 @@ One address of IPv6 stands for its /64: so many has whoever has one, and could c
 each time. What comes as IPv4 in IPv6 is IPv4.
 """
 
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from app.errors import BadLine
@@ -12,12 +13,14 @@ from app.settings import NETWORK_BITS_MIN
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
+_REMEMBERED_MAX = 4_096  # addresses: those of who has just come are asked for some ten times
 _CUSTOMER_BITS = 64  # of an IPv6 address: what one customer has at least (RFC 6177)
 _MAPPED_BITS = 96
 _MAPPED = IPv6Network(f"::ffff:0:0/{_MAPPED_BITS}")  # IPv4 in IPv6 (RFC 4291, 2.5.5.2)
 _THIS_MACHINE = (IPv4Address("127.0.0.1"), IPv6Address("::1"))
 
 
+@lru_cache(_REMEMBERED_MAX)
 def read_address(text: str) -> Address:
     """Return the address of a peer, as the kernel writes it. Raises ValueError."""
     address = ip_address(text)
@@ -25,6 +28,7 @@ def read_address(text: str) -> Address:
     return mapped or address
 
 
+@lru_cache(_REMEMBERED_MAX)
 def origin(text: str) -> str:
     """Return what limits by address count as one: an IPv4 address, or a /64 of IPv6.
 
