@@ -344,7 +344,7 @@ def test_a_room_that_is_shut_while_away_is_told(server: ServerProcess, new_name:
     room, other = new_name("room"), new_name("other")
     slow = Backoff(seconds_first=0.2, random=Longest())
     with (
-        cutting(server.port, "topic", 1, seed=5) as proxy,
+        cutting(server.port, "topic", 10, seed=5) as proxy,
         open_client(server, new_name("alice")) as alice,
         open_client(proxy.address, new_name("bob"), backoff=slow) as bob,
     ):
