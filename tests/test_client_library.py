@@ -144,7 +144,7 @@ def test_an_unanswered_request_raises_connection_lost(
 ) -> None:
     room = new_name("room")
     with (
-        cutting(server.port, "topic", 1, seed=3) as proxy,
+        cutting(server.port, "topic", 10, seed=3) as proxy,
         open_client(proxy.address, new_name("alice")) as client,
     ):
         client.join(room)
