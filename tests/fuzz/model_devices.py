@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from app import device_commands, device_events, records
 from app.device_commands import OfferedKey, Target
 from app.events import Event
+from app.settings import ONE_TIME_KEYS_LOW
 from app.signed import Signed
 from tests.fuzz.devices import BAD_SIGNATURE, owner_of
 from tests.fuzz.model_base import Base
@@ -121,7 +122,7 @@ class Devices(Base):
             else:
                 why = "no_such_device" if device is None else "no_keys"
                 failed.append(records.OutOfReach(target.user, target.device, why))
-            if device is not None:
+            if device is not None and len(device.keys) < ONE_TIME_KEYS_LOW:
                 self._tell_device(device, device_events.KeysLow())
         self.tell(seat, device_events.KeysHandedOut(keys, failed))
 
