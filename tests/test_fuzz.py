@@ -4,7 +4,9 @@ That they are able to fail, tests/mutations/fuzz.toml shows: with a check taken 
 fuzzer that is about it turns red.
 """
 
+import gc
 import re
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,6 +14,7 @@ import gevent
 import pytest
 
 from app.operations import COMMANDS
+from tests.client import WAIT_SECONDS_MAX
 from tests.fuzz import asking
 from tests.fuzz.batches import FUZZERS, MACHINE, NAMES, run
 from tests.fuzz.fuzzers import CORPUS
@@ -76,6 +79,38 @@ def test_a_block_says_who_computed() -> None:
         watch.stop()
     here, in_all = re.search(r"\((\d+) ms of CPU here, (\d+) ms in all", watch.blocks[0]).groups()
     assert int(here) < BLOCK_SECONDS * 1000 <= int(in_all)
+
+
+class _Garbage:
+    """A ring, so that it has to be collected; that takes a while, and others get a turn in it."""
+
+    def __init__(self, collecting: threading.Event, is_over: threading.Event) -> None:
+        self.ring = self
+        self.collecting = collecting
+        self.is_over = is_over
+
+    def __del__(self) -> None:
+        time.sleep(BLOCK_SECONDS * 1.2)
+        self.collecting.set()
+        self.is_over.wait(WAIT_SECONDS_MAX)
+
+
+# The garbage of the fuzzer is not the server's, whoever collects it, and though it is not done yet.
+def test_a_collection_in_another_thread_is_no_block() -> None:
+    watch, collecting, is_over = TurnWatch(), threading.Event(), threading.Event()
+    watch.start()
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            gc.collect()
+            _Garbage(collecting, is_over)
+            with watched():
+                collected = pool.submit(gc.collect)
+                collecting.wait(WAIT_SECONDS_MAX)
+            is_over.set()
+            collected.result()
+        assert not watch.blocks
+    finally:
+        watch.stop()
 
 
 # Nor is the server to blame when another machine had the core meanwhile.

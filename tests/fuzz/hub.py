@@ -14,6 +14,7 @@ told of, it is told what this thread computed in it, and what all of ours did: s
 from __future__ import annotations
 
 import gc
+import math
 import os
 import sys
 import time
@@ -57,7 +58,8 @@ class TurnWatch:
         self._own = greenlet.getcurrent()
         self._is_watched = False  # what that one does now
         self._run_queue = RunQueue(os.getpid())
-        self._looked_at = self._collection_began = 0.0
+        self._looked_at = 0.0
+        self._collection_began = math.inf  # there is none
         self._begin()
 
     def start(self) -> None:
@@ -99,7 +101,7 @@ class TurnWatch:
         self._began, self._began_cpu = time.monotonic(), time.thread_time()
 
     def _end(self, who: greenlet.greenlet) -> None:
-        seconds = time.monotonic() - self._began
+        seconds = min(time.monotonic(), self._collection_began) - self._began
         if seconds <= min(self.longest_seconds, BLOCK_SECONDS):
             return
         used = time.thread_time() - self._began_cpu
@@ -111,15 +113,20 @@ class TurnWatch:
             self.blocks.append(f"{seconds * 1000:.0f} ms ({cpu}) in {who!r}, {_where(who)}")
 
     def _collects(self, phase: str, _about: dict[str, int]) -> None:
-        """Leave out the time in which garbage is collected."""
+        """Leave out the time in which garbage is collected, here or in another thread.
+
+        That one may let go of the interpreter before it has said that it is done: what ends
+        meanwhile ended, as far as this matters, when the collection began.
+        """
         if phase == "start":
             self._collection_began = time.monotonic()
             self._collection_cpu = time.thread_time()
             self._collection_cpu_of_all = time.process_time()
         else:
-            self._began += time.monotonic() - self._collection_began
+            self._began += time.monotonic() - max(self._collection_began, self._began)
             self._began_cpu += time.thread_time() - self._collection_cpu
             self._began_cpu_of_all += time.process_time() - self._collection_cpu_of_all
+            self._collection_began = math.inf
 
 
 def _where(who: greenlet.greenlet) -> str:
