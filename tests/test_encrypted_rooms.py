@@ -287,12 +287,14 @@ def test_encrypting_while_people_talk(new_program, new_name) -> None:
 
 # Who enters while a room is made encrypted belongs to it: before, or as a newcomer.
 def test_entering_while_it_is_encrypted(new_program, new_name) -> None:
-    room = new_name("den")
-    alice, others = new_program("alice").join(room), [new_program("bob") for _ in range(6)]
-    joins = [partial(other.join, room) for other in others]
-    at_once(partial(alice.call, "room.encrypt"), *joins)
-    _, members = roster(alice, room)
-    assert members == sorted(each.name for each in (alice, *others))
+    alice, others = new_program("alice"), [new_program("bob") for _ in range(6)]
+    for _ in range(6):
+        room = new_name("den")
+        alice.join(room)
+        joins = [partial(other.join, room) for other in others]
+        at_once(partial(alice.call, "room.encrypt", room=room), *joins)
+        _, members = roster(alice, room)
+        assert members == sorted(each.name for each in (alice, *others))
 
 
 # Who is sent out and enters at the same moment ends as one who belongs to the room and is there,
