@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import Barrier
 
 from app.addresses import short_path
+from tests.sockets import reset_on_close
 
 WAIT_SECONDS_MAX = 10
 _SO_ATTACH_FILTER, _BPF_RETURN = 26, 6  # of Linux, socket(7)
@@ -199,7 +200,7 @@ class Client:
 
     def reset(self) -> None:
         """Go without a goodbye, and without hearing one."""
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        reset_on_close(self._socket)
         self._socket.close()
 
     def lose_network(self) -> None:
@@ -229,11 +230,6 @@ class Client:
 
 class SilentClient(Client):
     """A person at nc, which sends nothing by itself."""
-
-    def reset(self) -> None:
-        """Go without a goodbye, and without hearing one."""
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self._socket.close()
 
     def greet(self) -> None:
         pass

@@ -5,9 +5,15 @@ needs no hook for its tests, and what is not asked for costs nothing.
 """
 
 import os
+from collections.abc import Callable
 from importlib import import_module
 
 PREPARED_BY = "TESTS_PREPARED_BY"
+
+
+def name_of(function: Callable[[], object]) -> str:
+    """Return how the environment names a function."""
+    return f"{function.__module__}:{function.__name__}"
 
 
 def prepare() -> None:

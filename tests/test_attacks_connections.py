@@ -16,6 +16,7 @@ from app.net.sockets import never_blocking
 from app.settings import LINES_IN_A_ROW_MAX, REPLAY_BYTES_MAX, Settings
 from app.wire.text import TextWire
 from tests.client import Client, wait_until
+from tests.prepared import name_of
 from tests.server_process import ServerProcess
 
 OUTBOX_BYTES_MAX = 131_072
@@ -293,7 +294,7 @@ def ask_soon() -> None:
 # and asks nothing. Who is silent, and there, stays.
 @pytest.mark.skipif(sys.platform != "linux", reason="what arrives is dropped with Linux's filters")
 def test_who_is_gone_without_a_word(start_server) -> None:
-    server = start_server(KEEPALIVE_SECONDS=1, prepared_by=f"{__name__}:{ask_soon.__name__}")
+    server = start_server(KEEPALIVE_SECONDS=1, prepared_by=name_of(ask_soon))
     witnesses, leavers = [], []
     for room in ("silent", "talking"):
         witnesses.append(server.connect().register(f"here-{room}").join(room))

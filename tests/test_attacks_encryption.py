@@ -20,6 +20,7 @@ from app.settings import (
 from app.shapes import Enc
 from app.wire.ndjson_requests import parse_request
 from tests.fakes import fake_session
+from tests.prepared import name_of
 from tests.server_process import ServerProcess
 from tests.signing import Device
 from tests.transfers import request
@@ -71,7 +72,7 @@ def forget_soon() -> None:
 
 # Nobody has the claims that were counted forgotten by asking for devices that there are not.
 def test_claims_of_nothing(start_server) -> None:
-    server = start_server(prepared_by=f"{__name__}:{forget_soon.__name__}", **SERVER_SETTINGS)
+    server = start_server(prepared_by=name_of(forget_soon), **SERVER_SETTINGS)
     alice = Device(server.program().register("alice")).put()
     mallory = Device(server.program().register("mallory")).put()
     alice.offer(CLAIMS_AN_HOUR_AND_DEVICE_MAX + 1)

@@ -18,6 +18,7 @@ from tests.chaos.canary import Ping
 from tests.chaos.hub import HubJudge
 from tests.chaos.watched import BLOCKS, watch_hub
 from tests.client import wait_until
+from tests.prepared import name_of
 from tests.server_process import ROOT, STOP_SECONDS_MAX, ServerProcess
 
 CANARY = "the-canary"  # its account
@@ -70,8 +71,8 @@ class WatchedServer(ServerProcess):
     def __init__(
         self, folder: Path, *, prepared_by: str = "", has_canary: bool = False, **options: object
     ) -> None:
-        functions = [f"{watch_hub.__module__}:{watch_hub.__name__}", prepared_by]
-        super().__init__(folder, prepared_by=" ".join(functions), **options)
+        functions = f"{name_of(watch_hub)} {prepared_by}"
+        super().__init__(folder, prepared_by=functions, **options)
         self._has_canary = has_canary
         self._canary: CanaryProcess | None = None
         self._pings: list[Ping] = []

@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import resource
 import secrets
 import shutil
 import signal
@@ -16,6 +15,7 @@ from tests.chaos.confidants import make_haste
 from tests.chaos.disturbances import DISTURBANCES
 from tests.chaos.report import Report
 from tests.chaos.run import Options, Run
+from tests.sockets import raise_descriptor_limit
 
 
 def read_options(arguments: list[str]) -> Options:
@@ -69,8 +69,7 @@ def run_chaos(options: Options, console: Console) -> Run:
 
 def main() -> None:
     """Run it; exit with 1 when a promise was broken."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # a socket for each client
+    raise_descriptor_limit()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that nothing stays behind
     make_haste()
     run = run_chaos(read_options(sys.argv[1:]), Console())

@@ -4,9 +4,10 @@ import asyncio
 import json
 import socket
 import ssl
-import struct
 from collections.abc import Callable
 from typing import Any
+
+from tests.sockets import reset_on_close
 
 ANSWER_SECONDS_MAX = 30  # for whatever is asked; a server that is locked or starved takes a while
 HANDSHAKE_SECONDS_MAX = 20  # of TLS, with all others who come back at once
@@ -46,10 +47,9 @@ class Lines(asyncio.Protocol):
 
     def reset(self) -> None:
         """Hang up as a machine does that has just crashed: with RST, and without a word."""
-        linger = struct.pack("ii", 1, 0)
         plain = self.transport.get_extra_info("socket")
         if plain is not None and not self.transport.is_closing():
-            plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            reset_on_close(plain)
         self.transport.abort()
 
 

@@ -30,6 +30,7 @@ from tests.chaos.rollcall import RollCall
 from tests.chaos.server import Broken, ChaosServer, token_of
 from tests.chaos.strangers import PEOPLE
 from tests.chaos.trends import Sample
+from tests.chaos.watched import BLOCKS
 
 CANARY = "canary"
 TALK_SECONDS = 0.3, 1.5  # before a disturbance
@@ -87,7 +88,7 @@ class Run:
         self.population = Population(self, clients, rate, seed)
         self.roll_call = RollCall(self.oracle, self.population)
         self.canary = Canary()
-        self.hub = HubJudge(self.folder / "blocks", self.canary.pings)
+        self.hub = HubJudge(self.folder / BLOCKS, self.canary.pings)
         self.log = LogWatch(self.folder / "server.log")
 
     @property

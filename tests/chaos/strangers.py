@@ -14,6 +14,7 @@ from random import Random
 from tests.chaos.members import BODY_MARK, Surroundings
 from tests.chaos.program import Program, Refused, open_socket
 from tests.chaos.server import token_of
+from tests.sockets import reset_on_close
 
 STRANGERS = 30  # accounts of those who come and go
 STALLED = 40  # connections that never get through TLS
@@ -122,7 +123,7 @@ async def abandon_uploads(around: Surroundings, random: Random) -> None:
         await asyncio.sleep(random.uniform(*HOLD_SECONDS))
         for each in begun:
             if random.random() < 0.5:
-                each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+                reset_on_close(each)
             each.close()
 
 

@@ -5,31 +5,29 @@ They come from as many loopback addresses as they need for what one address may 
 
 import itertools
 import json
-import resource
 import selectors
 import signal
 import socket
-import struct
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from math import inf
 from typing import NamedTuple, TypeVar
 
+from tests.sockets import raise_descriptor_limit, reset_on_close
+
 CONNECT_SECONDS_MAX = 10
 ADDRESSES = 20
 READ_BYTES = 1 << 18
 HEARD_BYTES_MAX = 400  # of what each heard last
 PACE_SECONDS = 0.002  # by which a pace may be ahead: to sleep for less takes longer
-_RESET = struct.pack("ii", 1, 0)  # SO_LINGER: closed with RST, and not a word
 
 Thing = TypeVar("Thing")
 
 
 def get_ready() -> None:
     """Let this process have a socket for each of the mass. Who interrupts a siege ends it."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    raise_descriptor_limit()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
@@ -85,7 +83,15 @@ def sources(group: int) -> Iterator[str]:
     return itertools.cycle(f"127.{group}.0.{number}" for number in range(1, ADDRESSES + 1))
 
 
-def _read(peers: Sequence[_Peer], selector: selectors.BaseSelector, seconds: float) -> None:
+def _come(selector: selectors.BaseSelector, port: int, source: str, words: bytes) -> _Peer:
+    """Connect, and say that at once: who is silent for long is taken for a person."""
+    peer = _Peer(port, source)
+    peer.send(words)
+    selector.register(peer.socket, selectors.EVENT_READ, peer)
+    return peer
+
+
+def _read(selector: selectors.BaseSelector, seconds: float) -> None:
     """Read what comes in this time, or what there is to read at its end."""
     for key, _ in selector.select(seconds):
         key.data.read()
@@ -117,12 +123,8 @@ def stall(
     """
     addresses = sources(1)
     with selectors.DefaultSelector() as selector:
-        peers = []
-        for words in _paced(begun, a_second):
-            peer = _Peer(port, next(addresses))
-            peer.send(words)
-            selector.register(peer.socket, selectors.EVENT_READ, peer)
-            peers.append(peer)
+        paced = _paced(begun, a_second)
+        peers = [_come(selector, port, next(addresses), words) for words in paced]
         opened_at = time.monotonic()
         tick = 0
         while any(peer.end is None for peer in peers):
@@ -134,7 +136,7 @@ def stall(
                     if rest[tick : tick + 1] and peer.end is None:
                         peer.send(rest[tick : tick + 1])
                 tick += 1
-            _read(peers, selector, 0.05)
+            _read(selector, 0.05)
     for peer in peers:
         peer.socket.close()
     return [peer.end for peer in peers]
@@ -160,12 +162,7 @@ def come_and_reset(port: int, lines: Sequence[bytes], seconds_max: float) -> flo
     """
     began, addresses = time.monotonic(), sources(3)
     with selectors.DefaultSelector() as selector:
-        peers = []
-        for said in lines:
-            peer = _Peer(port, next(addresses))
-            peer.send(said)  # at once: who is silent for long is taken for a person
-            selector.register(peer.socket, selectors.EVENT_READ, peer)
-            peers.append(peer)
+        peers = [_come(selector, port, next(addresses), said) for said in lines]
         waiting = set(peers)
         while waiting:
             if time.monotonic() - began > seconds_max:
@@ -178,7 +175,7 @@ def come_and_reset(port: int, lines: Sequence[bytes], seconds_max: float) -> flo
                     waiting.discard(key.data)
         seconds = time.monotonic() - began
         for peer in peers:
-            peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            reset_on_close(peer.socket)
         for peer in peers:
             peer.socket.close()
     return seconds
@@ -201,12 +198,10 @@ def crowd_in(port: int, count: int, seconds: float) -> list[bytes]:
     """Come all at once, stay for so long if one may, and return what each was told."""
     addresses = sources(5)
     with selectors.DefaultSelector() as selector:
-        peers = [_Peer(port, next(addresses)) for _ in range(count)]
-        for peer in peers:
-            selector.register(peer.socket, selectors.EVENT_READ, peer)
+        peers = [_come(selector, port, next(addresses), b"") for _ in range(count)]
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            _read(peers, selector, 0.05)
+            _read(selector, 0.05)
     for peer in peers:
         peer.socket.close()
     return [peer.heard for peer in peers]

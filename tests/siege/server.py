@@ -8,6 +8,7 @@ from app.chat import passwords
 from app.settings import Settings
 from tests.chaos.server import ChaosServer
 from tests.chaos.watched import watch_hub
+from tests.prepared import name_of
 
 # What the tests' servers lift, since they come from one address; a siege has many.
 _AS_SHIPPED = (
@@ -33,8 +34,8 @@ class SiegeServer(ChaosServer):
 
     def __init__(self, folder: Path, *, has_tls: bool, **options: object) -> None:
         tls = {} if has_tls else {"TLS_CERT": "", "TLS_KEY": ""}
-        prepared_by = f"{watch_hub.__module__}:{watch_hub.__name__}"
-        super().__init__(folder, prepared_by=prepared_by, **{**_as_shipped(), **tls, **options})
+        given = {**_as_shipped(), **tls, **options}
+        super().__init__(folder, prepared_by=name_of(watch_hub), **given)
         self.command = []
         self.data.mkdir(mode=0o700)
 

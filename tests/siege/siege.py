@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeVar
 from tests.chaos.canary import Canary
 from tests.chaos.hub import ANSWER_SECONDS_MAX, PINGS_A_SECOND_MIN, Block, HubJudge
 from tests.chaos.server import PASSWORD, token_of, until
-from tests.chaos.watched import BLOCKING_SECONDS_MAX
+from tests.chaos.watched import BLOCKING_SECONDS_MAX, BLOCKS
 from tests.findings import describe
 from tests.program import Program
 from tests.siege.attackers import get_ready
@@ -74,7 +74,7 @@ class Siege:
             self.tls = ssl.create_default_context(cafile=str(self.server.certificate))
         self._attackers = attackers
         self._canary = Canary()
-        self._hub = HubJudge(folder / "blocks", self._canary.pings)
+        self._hub = HubJudge(folder / BLOCKS, self._canary.pings)
 
     def attack(self, act: Callable[..., Result], *arguments: object) -> "Future[Result]":
         """Let a process of attackers do something, at the server's port."""
