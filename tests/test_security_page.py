@@ -1,4 +1,4 @@
-"""docs/security.md names tests that there are."""
+"""docs/security.md and docs/faults.md name tests that exist."""
 
 import re
 
@@ -6,14 +6,14 @@ import pytest
 
 from tests.server_process import ROOT
 
-PAGE = (ROOT / "docs" / "security.md").read_text()
+PAGES = "".join((ROOT / "docs" / page).read_text() for page in ("security.md", "faults.md"))
 _NAMED = re.compile(r"`((?:\w+/)?test_\w+\.py)?(?:::(test_\w+))?`")
 
 
 def _named() -> list[tuple[str, str]]:
-    """Return the files and tests that the page names; one without a file is in the one before."""
+    """Return the files and tests that the pages name; one without a file is in the one before."""
     found, file = [], ""
-    for match in _NAMED.finditer(PAGE):
+    for match in _NAMED.finditer(PAGES):
         file = match[1] or file
         found.append((file, match[2] or ""))
     return found
