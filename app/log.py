@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from math import inf
 from typing import TextIO, cast
 
 import structlog
@@ -38,7 +39,7 @@ class Thinner:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._ends_at = 0.0  # the minute in which these were counted
+        self._ends_at = -inf  # the minute in which these were counted
         self._records: Counter[tuple[str, str]] = Counter()  # by event and address; "": all of them
         self._unwritten: Counter[str] = Counter()  # by event, since the last one that was written
 

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import closing
+from math import inf
 from pathlib import Path
 
 from accounts import DATABASE
@@ -75,7 +76,7 @@ class Stage:
 
 def _looking(is_over: IsOver) -> Callable[[], bool]:
     """Return whether something still goes on, of which one should not ask too often."""
-    next_look = 0.0
+    next_look = -inf
 
     def is_busy() -> bool:
         nonlocal next_look

@@ -4,6 +4,7 @@ import itertools
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -40,6 +41,20 @@ def _give_database(folder: Path, new_database: Path) -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--canary", action="store_true", help="attacks at length, watched")
+    parser.addoption(
+        "--monotonic-from",
+        type=float,
+        metavar="SECONDS",
+        help="time.monotonic counts from there, as if the machine were so old; needs -n",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Shift the clock of the processes that run tests, and of all that they start."""
+    seconds = config.getoption("--monotonic-from")
+    if seconds is not None and not hasattr(config, "workerinput"):
+        os.environ["TESTS_MONOTONIC_SHIFT"] = str(seconds - time.monotonic())
+        os.environ["PYTHONPATH"] = str(Path(__file__).parent / "shifted")
 
 
 @pytest.fixture

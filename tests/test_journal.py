@@ -188,8 +188,10 @@ def test_what_comes_meanwhile_is_the_next_batch(journal, store, say, alice, bob)
 
 
 # Who waits for each answer and talks alone is not let wait for others: there are none. As soon as
-# somebody else talks too, a batch waits for more.
-def test_a_dialogue_does_not_linger(journal, say, alice, bob, monkeypatch) -> None:
+# somebody else talks too, a batch waits for more. So it is on a machine of any age.
+@pytest.mark.parametrize("age_seconds", [1, 365 * 86_400])
+def test_a_dialogue_does_not_linger(journal, say, alice, bob, monkeypatch, age_seconds) -> None:
+    monkeypatch.setattr(module.time, "monotonic", lambda: age_seconds)
     lingered: list[float] = []
     monkeypatch.setattr(module, "BATCH_INTERVAL_SECONDS", 3600)
     monkeypatch.setattr(module.time, "sleep", lingered.append)

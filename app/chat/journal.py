@@ -22,6 +22,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
+from math import inf
 from typing import TYPE_CHECKING
 
 import gevent
@@ -137,8 +138,8 @@ class Journal:
         self._has_room.set()
         self._is_idle = Signal()
         self._is_idle.set()
-        self._started_at = 0.0
-        self._retry_at = 0.0  # while it is failing
+        self._started_at = -inf  # a young machine's clock is near 0: that is not long ago
+        self._retry_at = -inf  # while it is failing
         self._partner: Session | None = None  # whose single entry was the last batch
 
     def wait_for_room(self) -> None:

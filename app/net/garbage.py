@@ -9,6 +9,7 @@ no other looks at again: each takes about as long as what came since.
 import gc
 import time
 from collections.abc import Callable, Mapping
+from math import inf
 
 from app.settings import COLLECTION_SECONDS_MAX
 
@@ -20,7 +21,7 @@ def keep_collections_short(seconds_max: float = COLLECTION_SECONDS_MAX) -> Calla
 
     Returns what ends this.
     """
-    began_at = 0.0
+    began_at = inf  # there is none
 
     def watch(phase: str, info: Mapping[str, int]) -> None:
         nonlocal began_at

@@ -13,6 +13,7 @@ import os
 import socket
 import time
 from collections.abc import Mapping
+from math import inf
 from typing import TYPE_CHECKING
 
 import gevent
@@ -56,7 +57,7 @@ class Pulse:
     def __init__(self, status: Status, notifier: Notifier) -> None:
         self._status = status
         self._notifier = notifier
-        self._snapshot_at = self._sign_at = 0.0
+        self._snapshot_at = self._sign_at = -inf
         self._greenlets: list[gevent.Greenlet[[], None]] = []
 
     def start(self) -> None:

@@ -6,6 +6,7 @@ wrong, and when they are cut off and come back, they are shown all of it.
 
 import asyncio
 import time
+from math import inf
 
 from tests.chaos.oracle import Oracle
 from tests.chaos.population import Population
@@ -40,7 +41,7 @@ class RollCall:
         await self._oracle.learn()
         ids = {room: stored.newest_id for room, stored in self._oracle.rooms.items()}
         silent = set(self._population.speakers())
-        began, said_at = time.monotonic(), 0.0
+        began, said_at = time.monotonic(), -inf
         while silent and time.monotonic() - began < ECHO_SECONDS_MAX:
             if time.monotonic() - said_at > AGAIN_SECONDS:
                 speakers, said_at = self._population.speakers(), time.monotonic()

@@ -67,7 +67,7 @@ class BlockRecorder:
         gevent.sleep(0)  # the monitor ends at once when it finds a hub that has not begun
         self._monitor = gevent.get_hub().start_periodic_monitoring_thread()
         self._switches = 0
-        self._collected = self._collection_began = 0.0
+        self._collected, self._collection_began = 0.0, time.monotonic()
         gc.callbacks.append(self._on_collection)
         self._switched = self._now()
         self._monitor.add_monitoring_function(self._look, SAMPLE_SECONDS)

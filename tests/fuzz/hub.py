@@ -58,7 +58,7 @@ class TurnWatch:
         self._own = greenlet.getcurrent()
         self._is_watched = False  # what that one does now
         self._run_queue = RunQueue(os.getpid())
-        self._looked_at = 0.0
+        self._looked_at = -math.inf
         self._collection_began = math.inf  # there is none
         self._begin()
 

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from math import inf
 
 from rich.console import Console
 from rich.live import Live
@@ -61,7 +62,7 @@ class Run:
     failures: dict[str, Result] = field(default_factory=dict)
     blocks: list[str] = field(default_factory=list)
     longest_block_seconds: float = 0.0
-    _said_at: float = 0.0
+    _said_at: float = -inf
 
     @property
     def is_over(self) -> bool:
