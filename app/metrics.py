@@ -5,8 +5,8 @@ each delivery, which is what keeps them from costing anything that can be seen. 
 up at any time (sessions, bytes that wait) is not kept here: see net/exposition.py.
 """
 
-from collections.abc import Mapping
-from typing import get_args
+from collections.abc import Callable, Mapping
+from typing import Literal, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
@@ -113,12 +113,25 @@ FILE_BYTES = Counter(
     registry=REGISTRY,
 )
 FILE_BYTES_IN, FILE_BYTES_OUT = FILE_BYTES.labels("in"), FILE_BYTES.labels("out")
+# What peers make the server keep in memory; docs/operations.md has the bound of each.
+Kept = Literal["server_sanctions", "throttled_keys", "tickets", "transfers"]
+KEPT = Gauge(
+    "greenroom_kept",
+    "What peers make the server keep in memory, by what it is.",
+    ["what"],
+    registry=REGISTRY,
+)
 
 # Those that happened never are shown as 0: a rate has no beginning without it.
 for _code in get_args(Code):
     REFUSALS.labels(_code)
 for _result in ("ok", "login_refused", "wait"):
     LOGINS.labels(_result)
+
+
+def show_kept(what: Kept, count: Callable[[], int]) -> None:
+    """Show from now on how many of these are kept: `count` says it, and never switches."""
+    KEPT.labels(what).set_function(count)
 
 
 def snapshot() -> Snapshot:

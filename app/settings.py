@@ -15,10 +15,14 @@ from app.addresses import parse_address
 
 VERSION = "0.1.0"  # as in pyproject.toml
 
+# The bound of something that peers make the server keep. Each stands in a table of
+# docs/operations.md with who loses first, and the metric that shows it; a test compares them.
+Kept = Annotated[int, "kept for peers"]
+
 # The journal. Senders wait when it is full, and so does their TCP. It holds a batch at least, or a
 # batch would never be full.
-JOURNAL_ENTRIES_MAX = 16_384  # waiting to be committed
-JOURNAL_BYTES_MAX = 512 << 10  # of text waiting to be committed: with a batch, less than an outbox
+JOURNAL_ENTRIES_MAX: Kept = 16_384  # waiting to be committed
+JOURNAL_BYTES_MAX: Kept = 512 << 10  # of text, likewise: with a batch, less than an outbox
 BATCH_ENTRIES_MAX = 4_096  # in one transaction: some 15 ms of the writer's time
 BATCH_BYTES_MAX = 256 << 10  # of text in one transaction: a quarter of what a reader may leave
 BATCH_INTERVAL_SECONDS = 0.010  # between batches of a busy journal; an idle one never waits
@@ -30,21 +34,21 @@ DELIVERIES_BETWEEN_YIELDS = 500  # sends in a row before others get a turn: some
 # Names and text.
 NAME_CHARS_MAX = 32  # of a user or a room: a line has room for it, and for what they say
 MARKS_IN_A_ROW_MAX = 8  # marks and joiners on one letter of a text; the tallest scripts need five
-NAMES_REMEMBERED_MAX = 4_096  # with how they compare, which takes long to find out: some 2 MB
+NAMES_REMEMBERED_MAX: Kept = 4_096  # with how they compare, which takes long: some 2 MB
 
 # What clients may ask for.
 HISTORY_PAGE_MAX = 1_000  # messages of one /history
 REPLAY_BYTES_MAX = 384 << 10  # of text shown at once: even as JSON less than may be unread
-RECENT_MESSAGES_MAX = 256  # of each live room, in memory, for those who come back
+RECENT_MESSAGES_MAX: Kept = 256  # of each live room, in memory, for those who come back
 SINCE_MESSAGES_MAX = 1_000  # replayed to one who comes back; the rest is a matter of /history
-ROOMS_A_SESSION_MAX = 100  # that one program may be in
+ROOMS_A_SESSION_MAX: Kept = 100  # that one program may be in
 ID_MAX = (1 << 63) - 1  # of a message, a token, a file: what the database can hold
 TXN_CHARS_MAX = 64  # a UUID, twice over
 REQUEST_ID_CHARS_MAX = 64  # likewise
 ENC_ALG_CHARS_MAX = 32  # of the name of what a message is encrypted with
 ENC_SESSION_CHARS_MAX = 64  # of the id of what it is encrypted in
 ENC_CIPHERTEXT_CHARS_MAX = 48 << 10  # base64 of 16 KiB of text, however its JSON escapes it
-TOKENS_A_USER_MAX = 50  # beyond it, the one that was used least lately goes
+TOKENS_A_USER_MAX: Kept = 50  # beyond it, the one that was used least lately goes
 TOKEN_USED_SECONDS = 86_400  # how exactly it is known when a token was used: no write a login
 MAILBOX_PAGE = 100  # private messages read at once when their addressee comes back
 ROOMS_LISTED_MAX = 100  # rooms that /rooms shows
@@ -53,7 +57,7 @@ REASON_CHARS_MAX = 200  # of a reason, a topic, an away note: a line or two of a
 SPAN_SECONDS_MAX = 10 * 365 * 86_400  # the longest timed ban; longer ones are for good
 PASSWORD_BYTES_MAX = 1_024  # far over any passphrase, far under what would cost the hasher time
 LOGIN_FAILURES_MAX = 3  # on one connection, before it is closed
-THROTTLED_KEYS_MAX = 50_000  # addresses and names whose failures are remembered: some 10 MB
+THROTTLED_KEYS_MAX: Kept = 50_000  # addresses, names, accounts, of each throttle: some 15 MB
 
 # Files.
 FILE_PATH_CHARS_MAX = 4_096  # that one may type as a name: it may come with its folders
@@ -65,14 +69,14 @@ FILE_IN_LINES_BYTES_MAX = 64 << 10  # sent and shown as base64 among the lines o
 FILES_LISTED_MAX = 100  # that /files shows
 FILE_REAP_SECONDS = 3_600  # between looks for files whose time is over
 TICKET_SECONDS_MAX = 600  # from the answer to /send or /get to the beginning of the transfer
-TICKETS_A_USER_MAX = 50  # not used yet; beyond it, the oldest goes
-TICKETS_MAX = 10_000  # of all users: some 5 MB
-TRANSFERS_A_USER_MAX = 16  # under way at once
-TRANSFERS_MAX = 128  # of all users: with the chunk that each holds, some 32 MiB
+TICKETS_A_USER_MAX: Kept = 50  # not used yet; beyond it, the oldest goes
+TICKETS_MAX: Kept = 10_000  # of all users: some 5 MB
+TRANSFERS_A_USER_MAX: Kept = 16  # under way at once
+TRANSFERS_MAX: Kept = 128  # of all users: with the chunk that each holds, some 32 MiB
 
 # End-to-end encryption: devices, their keys, and what they say to each other.
 LONG_LINE_BYTES_MAX = 64 << 10  # of what encrypts, once it put its device: keys for 30 devices
-DEVICES_A_USER_MAX = 20  # on a list: one person's machines; each costs a key a rotation
+DEVICES_A_USER_MAX: Kept = 20  # on a list: one person's machines; each costs a key a rotation
 SIGNED_CHARS_MAX = 16 << 10  # that a client reads of what somebody signed: five full lists
 DEVICE_PAYLOAD_CHARS_MAX = 1_024  # what a device says of itself: some 350
 MANIFEST_PAYLOAD_CHARS_MAX = 3_500  # 20 devices: some 3,000; an answer has up to 100 of them
@@ -80,40 +84,40 @@ KEY_PAYLOAD_CHARS_MAX = 512  # some 200
 SIGNATURE_CHARS_MAX = 100  # 86 in the one form that is right
 SIGNATURES_IN_A_ROW_MAX = 10  # before everybody else gets a turn: some 1 ms
 NAMES_IN_A_ROW_MAX = 10  # of a request's hundred, likewise: some 3 ms where they are no ASCII
-DEVICES_EVER_MAX = 1_000  # of one user, revoked ones included: their ids are never used again
-DEVICES_WAITING_MAX = 50  # of one user, for approval; beyond it, the one unseen for longest goes
+DEVICES_EVER_MAX: Kept = 1_000  # of one user, revoked ones too: no id is used again
+DEVICES_WAITING_MAX: Kept = 50  # of one user, for approval; then the one unseen longest goes
 NEW_DEVICES_AN_HOUR_MAX = 60  # of one user: nobody has more machines in a lifetime
 MANIFESTS_AN_HOUR_MAX = 60  # of one user: each is told to all who know them
-MANIFESTS_KEPT_MAX = 1_000  # of one user: some 4 MB
+MANIFESTS_KEPT_MAX: Kept = 1_000  # of one user: some 4 MB
 ONE_TIME_KEYS_AT_ONCE_MAX = 100  # of one upload: twice what a client holds ready
-ONE_TIME_KEYS_A_DEVICE_MAX = 500  # that nobody claimed: ten times as many
+ONE_TIME_KEYS_A_DEVICE_MAX: Kept = 500  # that nobody claimed: ten times as many
 ONE_TIME_KEYS_LOW = 10  # when its device is told to bring more
 KEY_UPLOADS_AN_HOUR_MAX = 60  # of one user: a client needs one to start, and one for 40 claims
-CLAIMED_KEY_DAYS = 30  # for which it is known that a key was claimed, and can't be offered again
+CLAIMED_KEY_DAYS: Kept = 30  # until a key that was claimed can be offered again
 CLAIMS_AT_ONCE_MAX = 100  # devices of one request
 CLAIMS_AN_HOUR_AND_DEVICE_MAX = 30  # by one user, of one device: each of theirs once, and again
 ENTRIES_AN_HOUR_MAX = 20  # of one user, into one encrypted room: each has all others encrypt anew
 KEY_QUERY_USERS_MAX = 100  # of one request
 KEY_QUERIES_A_MINUTE_MAX = 600  # of one user: a client in 100 rooms asks some 100 when it starts
 KEY_QUERY_CHARS_MAX = 384 << 10  # of an answer's payloads: even as JSON less than may be unread
-USERS_WATCHED_MAX = 1_000  # whose changes a session is told; beyond it, everybody's: some 100 KB
-DEVICE_CHANGES_MAX = 1_000  # remembered for those who come back; the rest ask for everybody anew
+USERS_WATCHED_MAX: Kept = 1_000  # whose changes a session is told; then everybody's: some 100 KB
+DEVICE_CHANGES_MAX: Kept = 1_000  # remembered for who comes back; the rest ask for everybody again
 DEVICE_MAIL_AT_ONCE_MAX = 100  # items of one request
 DEVICE_MAIL_CHARS_MAX = 32 << 10  # of all bodies of one request, if it has several
 DEVICE_MAIL_BODY_CHARS_MAX = 48 << 10  # of one: 32 KiB, encrypted and as base64
 DEVICE_MAIL_SENDS_A_MINUTE_MAX = 300  # of one user: the first messages in 100 rooms
-DEVICE_MAILBOX_ITEMS_MAX = 1_000  # that wait for one device: some 2 MB
-DEVICE_MAILBOX_ITEMS_OF_ONE_MAX = 200  # of them, of one other user: keys of 100 rooms, twice
+DEVICE_MAILBOX_ITEMS_MAX: Kept = 1_000  # that wait for one device: some 2 MB
+DEVICE_MAILBOX_ITEMS_OF_ONE_MAX: Kept = 200  # of one other user: keys of 100 rooms, twice
 DEVICE_MAIL_FETCHED_MAX = 100  # items of one answer
 DEVICE_MAIL_FETCHED_BYTES_MAX = 256 << 10  # of their bodies: even as JSON less than may be unread
-DEVICE_MAIL_DAYS_MAX = 30  # in which a device takes what it is told, or never
+DEVICE_MAIL_DAYS_MAX: Kept = 30  # in which a device takes what it is told, or never
 
 # What is removed for good, and what is kept. A piece is a transaction: what a message waits for.
 REMOVED_AT_ONCE = 500  # messages that a piece of it looks at: some 2 ms of the writer's time
 REAP_SECONDS = 3_600  # between looks for messages whose time is over, and for deleted rooms
 ROOM_REAP_SECONDS = 60  # from a room's deletion until it is reaped: what was said is stored by then
 RETENTION_DAYS_MAX = 3_650  # that a room can be set to; longer is for ever
-SPENT_TXN_DAYS = 7  # in which what was purged can't be said again by a program's retry
+SPENT_TXN_DAYS: Kept = 7  # in which a retry can't say again what was purged
 VACUUM_PAGES_AT_ONCE = 32  # of 4 KiB, given back to the disk in a transaction, one after the other
 CHECKPOINT_TRIES_MAX = 50  # to empty the write-ahead log: a second, in which readers come to an end
 CHECKPOINT_WAIT_MILLISECONDS = 10  # for readers, in one try: messages wait as long
@@ -150,10 +154,10 @@ DRAIN_POLL_SECONDS = 0.020  # between looks whether they are gone
 
 # Bans from the whole server, and mutes on all of it.
 NETWORK_BITS_MIN = {4: 8, 6: 16}  # by IP version: a wider prefix than anybody was given is a slip
-SERVER_SANCTIONS_MAX = 10_000  # in force at once, in memory: some 5 MB
+SERVER_SANCTIONS_MAX: Kept = 10_000  # in force at once, in memory: some 5 MB
 
 CONTROL_LINE_BYTES_MAX = 1 << 16  # of what manage.py asks: an announcement, a password
-CONTROL_CONNECTIONS_MAX = 16  # of manage.py at once: a person, and a few scripts
+CONTROL_CONNECTIONS_MAX: Kept = 16  # of manage.py at once: a person, and a few scripts
 
 # TLS and HTTP.
 TLS_RECORD_BYTES_MAX = 16_384  # of data in a record (RFC 8446, 5.1)
@@ -249,15 +253,15 @@ class Settings(BaseSettings):
     message_rate: Annotated[MessageRate, NoDecode, BeforeValidator(_parse_message_rate)] = Field(
         MessageRate((10.0, 20)), description="lines a second / burst, a session; 0: no limit"
     )
-    connections_max: int = Field(
+    connections_max: Kept = Field(
         10_000,
         ge=0,
         description="beyond it newcomers are told so; 0: as many as RLIMIT_NOFILE lets",
     )
-    connections_per_ip_max: int = Field(
+    connections_per_ip_max: Kept = Field(
         1_000, ge=0, description="from one address: a class behind one router fits; 0: no limit"
     )
-    outbox_bytes_max: int = Field(
+    outbox_bytes_max: Kept = Field(
         1 << 20, ge=4096, description="what one slow reader may leave unread before it is cut"
     )
     login_seconds_max: float = Field(60, gt=0, description="time to log in")
@@ -267,13 +271,13 @@ class Settings(BaseSettings):
     login_attempts: int = Field(
         20, ge=0, description="failed logins a minute, per address and per account; 0: no limit"
     )
-    logins_waiting_max: int = Field(
+    logins_waiting_max: Kept = Field(
         1_000, ge=1, description="for a password to be checked: some 25 s; who hung up goes first"
     )
-    registrations_per_ip_per_hour: int = Field(
+    registrations_per_ip_per_hour: Kept = Field(
         1_000, ge=0, description="new accounts from one address, all at once or not; 0: no limit"
     )
-    rooms_owned_max: int = Field(
+    rooms_owned_max: Kept = Field(
         500, ge=0, description="that one user may own, but for admins; 0: no limit"
     )
     tls_cert: str = Field(
@@ -282,9 +286,9 @@ class Settings(BaseSettings):
     tls_key: str = Field("", description="its key, PEM; empty: it is in the certificate's file")
     require_tls: bool = Field(False, description="refuse logins without TLS, but from this machine")
     file_bytes_max: int = Field(8 << 20, ge=0, description="largest file; 0: none can be shared")
-    file_quota_bytes: int = Field(64 << 20, ge=0, description="of all files of one user together")
-    file_days_max: int = Field(30, ge=1, description="for how long a file is kept")
-    retention_days: int = Field(
+    file_quota_bytes: Kept = Field(64 << 20, ge=0, description="of all files of one user together")
+    file_days_max: Kept = Field(30, ge=1, description="for how long a file is kept")
+    retention_days: Kept = Field(
         0, ge=0, le=RETENTION_DAYS_MAX, description="for how long messages are kept; 0: for ever"
     )
     metrics_token: SecretStr = Field(

@@ -6,11 +6,14 @@ import ast
 import re
 import shlex
 from collections.abc import Iterator
+from typing import get_args
 
 import click
 import pytest
 
+from app import metrics, settings
 from app.cli.main import main
+from app.errors import Code
 from app.settings import Settings
 from tests.refusals_in_source import APP, pattern_of
 
@@ -86,6 +89,40 @@ def test_every_limit_is_there() -> None:
         value = Settings.model_fields[name.removeprefix("GREENROOM_").lower()].default
         parts = value if isinstance(value, tuple) else (value,)
         assert default == "/".join(str(int(part)) for part in parts)
+
+
+KEPT_ROWS = _rows("What peers make the server keep", "what grows")
+METRICS = set(re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "metrics.md").read_text(), re.M))
+LABELS = {"": {""}, "code": set(get_args(Code)), "what": set(get_args(metrics.Kept))}
+_OF_ONE = re.compile(r"_A_(USER|ROOM|DEVICE|SESSION)_MAX$|_KEPT_MAX$|_OF_ONE_MAX$")
+
+
+def _kept() -> dict[str, int]:
+    """Return the bounds of what peers make the server keep, as the source has them."""
+    marked = {name: getattr(settings, name) for name in settings.__annotations__}
+    for name, field in Settings.model_fields.items():
+        if any(mark in field.metadata for mark in settings.Kept.__metadata__):
+            marked[f"GREENROOM_{name.upper()}"] = field.default
+    return marked
+
+
+# Each bound of what peers make the server keep is in the table, with its value; no other is.
+def test_every_bound_is_there() -> None:
+    assert {row[1].strip("`"): row[2] for row in KEPT_ROWS} == {
+        name: str(value) for name, value in _kept().items()
+    }
+    of_one = {name for name in vars(settings) if _OF_ONE.search(name)}
+    assert of_one <= set(_kept()), "say in app/settings.py that it is Kept"
+
+
+# Each row says what it takes, who loses first, and a metric that there is.
+@pytest.mark.parametrize("row", KEPT_ROWS, ids=lambda row: row[1].strip("`"))
+def test_every_bound_is_seen(row: list[str]) -> None:
+    assert len(row) == 6
+    assert all(row)
+    name, label, value = re.fullmatch(r'`(\w+)(?:\{(\w+)="(\w+)"\})?`', row[5]).groups("")
+    assert name in METRICS
+    assert value in LABELS[label]
 
 
 # Each page that it sends its reader to is there, and each chapter.

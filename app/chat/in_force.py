@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, NamedTuple
 
+from app import metrics
 from app.networks import Network, read_address
 from app.store.rooms import SanctionKind
 
@@ -47,6 +48,8 @@ class InForce:
         for kind, user_id, sanction in stored:
             key = _prefix(ip_network(sanction.network)) if user_id is None else user_id
             self._kinds[kind].put(key, sanction)
+        kinds = self._kinds.values()
+        metrics.show_kept("server_sanctions", lambda: sum(len(kind.by_key) for kind in kinds))
 
     def ban_of_user(self, user_id: int, now: int) -> ServerSanction | None:
         """Return the ban on a user."""

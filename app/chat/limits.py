@@ -1,7 +1,9 @@
 """Token buckets: how fast something may happen. Time is an argument, in seconds of any clock."""
 
 from collections import OrderedDict
+from weakref import WeakSet
 
+from app import metrics
 from app.settings import THROTTLED_KEYS_MAX
 
 
@@ -40,6 +42,11 @@ class Throttle:
         self._acts_max = acts_max
         self._seconds = seconds
         self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
+        _throttles.add(self)
+
+    def __len__(self) -> int:
+        """Return how many keys are remembered."""
+        return len(self._buckets)
 
     def wait_seconds(self, key: str, now: float) -> float:
         """Return how long this key must wait before its next act; 0 when it need not."""
@@ -65,3 +72,7 @@ class Throttle:
         bucket.take(now)
         if len(self._buckets) > THROTTLED_KEYS_MAX:
             self._buckets.popitem(last=False)
+
+
+_throttles = WeakSet[Throttle]()
+metrics.show_kept("throttled_keys", lambda: sum(map(len, _throttles)))

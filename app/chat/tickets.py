@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
+from app import metrics
 from app.errors import Forbidden, NotPossible, Unavailable
 from app.settings import (
     TICKET_SECONDS_MAX,
@@ -74,6 +75,10 @@ class Tickets:
     clock: Clock
     _waiting: dict[bytes, Ticket] = field(default_factory=dict)
     _in_use: set[Ticket] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        metrics.show_kept("tickets", lambda: len(self._waiting))
+        metrics.show_kept("transfers", lambda: len(self._in_use))
 
     def issue(self, ticket: Ticket) -> str:
         """Return the token of a new ticket; of too many its user has, the oldest is lost.
