@@ -50,6 +50,7 @@ Read it in this order:
         devices.py  device_keys.py  device_mail.py  what clients that encrypt leave for others
         status.py  concerns.py                      how the server is; what is wrong
         sanctions.py  in_force.py                   who is kept out of the whole server, or silent
+        endings.py      what an account may, and how all of it ends
         acts.py  administration.py  room_administration.py  shutdown.py
                                                     what admins and the operator do to all of these
     store/          what is kept

@@ -50,7 +50,7 @@ class Announce(Command):
 
 @command
 class UserDisable(Command):
-    """End all sessions of an account, and let it log in no more (admins)."""
+    """End all that an account may, and let it log in no more (admins)."""
 
     word = "disable"
     op = "user.disable"

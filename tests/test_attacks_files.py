@@ -18,6 +18,7 @@ from tests.client import WAIT_SECONDS_MAX, Client, at_once, wait_until
 from tests.server_process import ServerProcess
 from tests.transfers import (
     ask_url,
+    begin_get,
     begin_put,
     begun_files,
     chunks,
@@ -103,13 +104,7 @@ def test_a_ban_breaks_off(server: ServerProcess, pair: tuple[Client, Client]) ->
     number = share(server, alice, "large.bin", b"x" * size)
     bob.expect_line(".* shares .*")
     before = chunks(server)
-    fetching = socket.socket()
-    fetching.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    fetching.settimeout(WAIT_SECONDS_MAX)
-    fetching.connect(("127.0.0.1", server.port))
-    fetching.sendall(f"GET {ask_url(bob, f'/get {number}')} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-    reading = fetching.makefile("rb")
-    assert reading.readline() == b"HTTP/1.1 200 OK\r\n"
+    fetching = begin_get(server, ask_url(bob, f"/get {number}"))
     begun = b"y" * FILE_CHUNK_BYTES
     bringing = begin_put(server, ask_url(bob, "/send b.bin"), 2 * FILE_CHUNK_BYTES, begun)
     wait_until(lambda: chunks(server) > before, "the first chunk is stored")
@@ -118,7 +113,7 @@ def test_a_ban_breaks_off(server: ServerProcess, pair: tuple[Client, Client]) ->
     bringing.sendall(begun)
     assert status_of(bringing) == 403
     with fetching:
-        assert len(reading.read()) < size
+        assert len(fetching.read()) < size
     wait_until(lambda: chunks(server) == before, "what had come is removed")
     alice.expect_nothing_more()
 

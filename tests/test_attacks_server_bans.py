@@ -68,7 +68,7 @@ def test_every_way_is_shut(
         assert _login(server, f"/login {spelling} secret") == f"Error: {BANNED}"
     wrong = _login(server, f"/login {name} guess")
     assert wrong == _login(server, f"/login {new_name('nobody')} guess")
-    assert server.program().refused("login", token=token) == "banned"
+    assert server.program().refused("login", token=token) == "login_refused"
     assert server.program().refused("login", name=name, password="secret") == "banned"
     alice.type(f"/msg {name} come back")
     alice.expect_lines(f"[private to {name}] come back")
@@ -77,7 +77,8 @@ def test_every_way_is_shut(
     server.restart()
     assert _login(server, f"/login {name} secret") == f"Error: {BANNED}"
     server.control().call("server.unban", target=name)
-    server.program().call("login", token=token)
+    assert server.program().refused("login", token=token) == "login_refused"
+    server.program().log_in(name)
 
 
 # Of a banned prefix every connection ends, whatever it speaks and however far it came; and whoever

@@ -49,7 +49,7 @@ NOT_IN_A_CONVERSATION = {
     "too many of you are here; try again later": "tests/test_attacks_descriptors.py",
     "not stored: the server is shutting down": "tests/test_journal.py",
     "you are not in lobby any more": "tests/test_service.py",
-    "the password was changed meanwhile; log in again": "tests/test_service.py",
+    "the account was changed meanwhile; log in again": "tests/test_service.py",
     "you left over 4096 bytes unread; come back and read on": "tests/test_attacks_connections.py",
     "you are in too many rooms; leave one first": "tests/test_ndjson.py",
     "PostgreSQL does that by itself; to have it done now, run: psql -c 'VACUUM'": (

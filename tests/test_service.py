@@ -221,7 +221,7 @@ def test_an_account_that_is_changed_at_the_end_of_a_login(
         return house.come(commands.Login("bob", "secret", remember="bot"))
 
     for change, refusal in (
-        (operations.UserPassword("bob", "other"), "the password was changed meanwhile"),
+        (operations.UserPassword("bob", "other"), "the account was changed meanwhile"),
         (operations.UserDisable("bob"), "this account is disabled"),
     ):
         with pytest.raises(LoginRefused, match=refusal):
@@ -229,6 +229,54 @@ def test_an_account_that_is_changed_at_the_end_of_a_login(
         house.do(operator, operations.UserEnable("bob"), operations.UserPassword("bob", "secret"))
     assert log_in_during(operations.UserAdmin("bob")).level is Level.ADMIN
     assert log_in_during(operations.UserAdmin("bob", is_admin=False)).level is Level.USER
+
+
+# A login that asks for a token while its account is shut out leaves none that is good later.
+@pytest.mark.parametrize(
+    ("shut", "let_in"),
+    [
+        (operations.UserDisable("bob"), operations.UserEnable("bob")),
+        (operations.ServerBan("bob"), operations.ServerUnban("bob")),
+    ],
+    ids=["disable", "ban"],
+)
+@pytest.mark.parametrize("is_before", [True, False])
+def test_a_token_that_is_made_while_its_account_is_shut_out(
+    house: House, monkeypatch: pytest.MonkeyPatch, shut: Command, let_in: Command, is_before: bool
+) -> None:
+    house.register("bob")
+    operator = house.service.connect_operator(FakeClient())
+    tokens = house.service.accounts._tokens
+    make = tokens.make
+
+    def make_late(*arguments: object) -> str | None:
+        if is_before:
+            house.do(operator, shut)
+        token = make(*arguments)
+        if not is_before:
+            house.do(operator, shut)
+        return token
+
+    monkeypatch.setattr(tokens, "make", make_late)
+    with pytest.raises(LoginRefused):
+        house.come(commands.Login("bob", "secret", remember="bot"))
+    house.do(operator, let_in)
+    bob = house.log_in("bob")
+    house.do(bob, commands.Tokens())
+    assert bob.client.shown[-1].tokens == []
+
+
+# Who is let in again while they wait to log in by a token has none any more.
+def test_a_token_that_ends_while_it_logs_in(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    bob = house.come(commands.Register("bob", "secret", remember="bot"))
+    token = bob.client.shown[-1].token
+    operator = house.service.connect_operator(FakeClient())
+    acts = (operations.UserDisable("bob"), operations.UserEnable("bob"))
+    monkeypatch.setattr(
+        house.service.accounts._tokens, "note_use", lambda _: house.do(operator, *acts)
+    )
+    with pytest.raises(LoginRefused, match="does not log anybody in"):
+        house.come(commands.Login(token=token))
 
 
 # Of two who change one password at once, one does; the other is told that theirs is wrong by now.

@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from tests.client import WAIT_SECONDS_MAX, Client
 from tests.server_process import ServerProcess
@@ -71,6 +71,18 @@ def begin_put(server: ServerProcess, url: str, size: int, sent: bytes = b"") -> 
     head = f"PUT {url} HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\nConnection: close\r\n\r\n"
     connection.sendall(head.encode() + sent)
     return connection
+
+
+def begin_get(server: ServerProcess, url: str) -> BinaryIO:
+    """Begin to fetch a file that is larger than what is taken of it; return what follows."""
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(WAIT_SECONDS_MAX)
+        connection.connect(("127.0.0.1", server.port))
+        connection.sendall(f"GET {url} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        reading = connection.makefile("rb")
+    assert reading.readline() == b"HTTP/1.1 200 OK\r\n"
+    return reading
 
 
 def status_of(connection: socket.socket) -> int:

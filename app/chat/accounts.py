@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from app.store.database import Database
 
 _WRONG = "wrong name or password"
+_NO_TOKEN = "that token does not log anybody in any more"  # noqa: S105 (it is a sentence)
 
 log = structlog.get_logger()
 
@@ -99,7 +100,7 @@ class Accounts:
         except NameTakenError as error:
             raise name_taken(name) from error
         log.info("registered", user=account.name, address=session.client.address)
-        self._attach(session, account, set(), command.remember, changes)
+        self._attach(session, account, set(), command, changes)
 
     def log_in(self, session: Session, command: commands.Login) -> None:
         """Log in, by password or by token. Switches. Raises Refusal."""
@@ -109,7 +110,7 @@ class Accounts:
             account, ignored = self._known_by_token(session, command.token)
         else:
             account, ignored = self._known_by_password(session, command)
-        self._attach(session, account, ignored, command.remember, changes)
+        self._attach(session, account, ignored, command, changes)
 
     def _known_by_password(
         self, session: Session, command: commands.Login
@@ -150,7 +151,7 @@ class Accounts:
 
         known, account, ignored = self._database.read(work)
         if known is None or account is None:
-            raise self._login_failure(session, keys, "that token does not log anybody in any more")
+            raise self._login_failure(session, keys, _NO_TOKEN)
         self._tokens.note_use(known)
         return account, ignored
 
@@ -193,15 +194,21 @@ class Accounts:
             user.is_admin = is_admin
 
     def _attach(
-        self, session: Session, account: Account, ignored: set[str], remember: str, changes: int
+        self,
+        session: Session,
+        account: Account,
+        ignored: set[str],
+        command: commands.Register | commands.Login,
+        changes: int,
     ) -> None:
         """Let a session speak for an account, as it was when there were so many changes."""
         self._check_may_attach(session, account)
-        token = self._tokens.make(account, remember) if remember else None
-        if remember and token is None:
+        used = command.token if isinstance(command, commands.Login) else ""
+        token = self._tokens.make(account, command.remember) if command.remember else None
+        if command.remember and token is None:
             raise _changed_meanwhile()
         while changes != self._changes:
-            changes, account = self._changes, self._as_it_is_now(account)
+            changes, account = self._changes, self._as_it_is_now(account, used)
         self._check_may_attach(session, account)  # again: that may have switched
         user = self._here.get(account.id)
         if user is None:
@@ -225,8 +232,8 @@ class Accounts:
         if ban is not None:
             raise LoginRefused(f"you are banned from this server{ban.terms}", code="banned")
 
-    def _as_it_is_now(self, account: Account) -> Account:
-        """Return the account anew. Switches. Raises LoginRefused if it may not log in so any more.
+    def _as_it_is_now(self, account: Account, token: str) -> Account:
+        """Return the account again. Switches. Raises LoginRefused if it may not log in so any more.
 
         What the operator changes takes effect on those who are here; who is about to be must not
         slip through with what was read before.
@@ -234,6 +241,8 @@ class Accounts:
         now = self.find(account.name)
         if now.password_hash != account.password_hash:
             raise _changed_meanwhile()
+        if token and not self._database.read(lambda each: self._tokens.find(each, token)):
+            raise LoginRefused(_NO_TOKEN)
         return now
 
     def needs_tls(self, client: Client) -> bool:
@@ -311,7 +320,7 @@ def name_taken(name: Name) -> NotPossible:
 
 
 def _changed_meanwhile() -> LoginRefused:
-    return LoginRefused("the password was changed meanwhile; log in again")
+    return LoginRefused("the account was changed meanwhile; log in again")
 
 
 def _load(connection: Connection, name: Name | None) -> tuple[Account | None, set[str]]:

@@ -16,7 +16,6 @@ from app.errors import BadLine, Forbidden, NotPossible
 from app.names import harmless, parse_name
 from app.settings import PAGE_ITEMS_MAX, REPLAY_BYTES_MAX
 from app.store import accounts as store
-from app.store import tokens as tokens_store
 from app.store.accounts import NameTakenError
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
     from app.chat.accounts import Accounts
     from app.chat.acts import Acts
-    from app.chat.sanctions import End
+    from app.chat.endings import Endings
     from app.chat.session import Clock, Session
     from app.store.accounts import Account
     from app.store.database import Database
@@ -41,7 +40,7 @@ class Administration:
         hasher: Hasher,
         accounts: Accounts,
         sessions: Set[Session],
-        end: End,
+        endings: Endings,
     ) -> None:
         self._database = database
         self._clock = clock
@@ -49,7 +48,7 @@ class Administration:
         self._hasher = hasher
         self._accounts = accounts
         self._sessions = sessions
-        self._end = end
+        self._endings = endings
 
     def announce(self, session: Session, command: operations.Announce) -> None:
         """Say something to everybody who is logged in."""
@@ -85,17 +84,13 @@ class Administration:
         session.client.show(events.Done(f"{name.shown} can log in now{as_what}."))
 
     def set_password(self, session: Session, command: operations.UserPassword) -> None:
-        """Set an account's password, and end its sessions and tokens: somebody else may know it."""
+        """Set an account's password, and end all it may: somebody else may know the old one."""
         account = self._account(session, command.user)
         password_hash = self._hasher.hash(session.client, checked(command.password))
 
-        def change(connection: Connection) -> None:
-            store.change(connection, account.id, password_hash=password_hash)
-            tokens_store.revoke_all(connection, account.id)
-
-        self._acts.write(session, "passwd", account.name, change)
-        self._end_sessions(
-            account,
+        self._change_and_end(session, account, "passwd", password_hash=password_hash)
+        self._endings.end(
+            account.id,
             events.Refused(
                 "login_required", "your password was changed by the operator; log in again"
             ),
@@ -111,10 +106,10 @@ class Administration:
         session.client.show(events.Done(f"{account.name} {what}."))
 
     def disable(self, session: Session, command: operations.UserDisable) -> None:
-        """End all sessions of an account, and let it log in no more."""
+        """End all that an account may, and let it log in no more."""
         account = self._account(session, command.user)
-        self._change(session, account, "disable", is_disabled=True)
-        self._end_sessions(account, events.Refused("disabled", "your account was disabled"))
+        self._change_and_end(session, account, "disable", is_disabled=True)
+        self._endings.end(account.id, events.Refused("disabled", "your account was disabled"))
         session.client.show(events.Done(f"{account.name} can't log in any more."))
 
     def enable(self, session: Session, command: operations.UserEnable) -> None:
@@ -139,9 +134,16 @@ class Administration:
 
         self._acts.write(session, action, account.name, change)
 
-    def _end_sessions(self, account: Account, last_words: events.Event) -> None:
-        for each in self._accounts.note_change(account.id):
-            self._end(each, last_words)
+    def _change_and_end(
+        self, session: Session, account: Account, action: str, **values: object
+    ) -> None:
+        """Set columns of an account, and end its tokens, as an act. Switches. Raises NotStored."""
+
+        def change(connection: Connection) -> None:
+            store.change(connection, account.id, **values)
+
+        both = self._endings.ending_tokens(account.id, change)
+        self._acts.write(session, action, account.name, both)
 
     def _account(self, session: Session, name: str) -> Account:
         """Return an account that the session may act on. Raises Refusal."""

@@ -8,7 +8,7 @@ Does the write fail, nothing has changed. Acts are done one at a time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -25,14 +25,15 @@ from app.store import sanctions as store
 from app.times import format_span
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from app.chat.accounts import Accounts
     from app.chat.acts import Acts, Change
+    from app.chat.endings import End, Endings
     from app.chat.in_force import InForce
     from app.chat.session import Clock, Session, Visitor
     from app.chat.tickets import Tickets
     from app.store.rooms import SanctionKind
-
-End = Callable[["Session", events.Event], None]  # shows a session its last event, and ends it
 
 _A_USER = "@"  # before a name that could be an address
 
@@ -63,6 +64,7 @@ class Sanctions:
         in_force: InForce,
         tickets: Tickets,
         present: Present,
+        endings: Endings,
         end: End,
     ) -> None:
         """End sessions with `end`, which never switches."""
@@ -72,6 +74,7 @@ class Sanctions:
         self._in_force = in_force
         self._tickets = tickets
         self._present = present
+        self._endings = endings
         self._end = end
         self._deciding = RLock()
 
@@ -186,7 +189,14 @@ class Sanctions:
         new = store.NewServerSanction(
             kind, *_ids(target), case.session.speaker.account_id, reason, case.now, until
         )
-        self._write(case, f"server {kind}", reason, lambda connection: store.put(connection, new))
+
+        def change(connection: Connection) -> None:
+            store.put(connection, new)
+
+        both: Change = change
+        if kind == "ban" and target.account is not None:
+            both = self._endings.ending_tokens(target.account.id, change)
+        self._write(case, f"server {kind}", reason, both)
         user, network = target.account.name if target.account else "", new.network or ""
         made = records.ServerSanction(user, case.session.speaker.name, reason, until, network)
         self._in_force.put(kind, target, made, case.now)
@@ -211,16 +221,23 @@ class Sanctions:
 
     def _send_away(self, target: Target, last_words: events.Refused) -> str:
         """End all that a target has here, and say how many sessions that were. Never switches."""
+        if target.account is not None:
+            ended = self._endings.end(target.account.id, last_words)
+        else:
+            ended = self._shut_out(target, last_words)
+        return f"{format_count(ended, 'session')} ended"
+
+    def _shut_out(self, target: Target, last_words: events.Refused) -> int:
+        """End all that comes from a network. Accounts keep what they have elsewhere."""
         sessions = self._sessions_of(target)
         for user_id in _user_ids(target, sessions):
             self._tickets.revoke_everywhere(user_id)
         for session in sessions:
             self._end(session, last_words)
-        if target.network is not None:
-            for visitor in list(self._present.visitors):
-                if _is_in(visitor.address, target):
-                    visitor.cut()
-        return f"{format_count(len(sessions), 'session')} ended"
+        for visitor in list(self._present.visitors):
+            if _is_in(visitor.address, target):
+                visitor.cut()
+        return len(sessions)
 
     def _write(self, case: _Case, action: str, reason: str, change: Change | None = None) -> None:
         """Commit an act and its record together. Switches. Raises NotStored."""

@@ -16,6 +16,7 @@ from app.chat.device_keys import DeviceKeys
 from app.chat.device_mail import DeviceMail
 from app.chat.devices import Devices
 from app.chat.encrypted_rooms import EncryptedRooms
+from app.chat.endings import Endings
 from app.chat.files import Files
 from app.chat.in_force import InForce
 from app.chat.journal import Journal, Write
@@ -86,9 +87,12 @@ class Service:
             self.rooms,
         )
         present = Present(self.sessions, self.visitors)
-        self.sanctions = Sanctions(acts, clock, self.accounts, in_force, tickets, present, self.end)
+        endings = Endings(self.accounts, tickets, self.end)
+        self.sanctions = Sanctions(
+            acts, clock, self.accounts, in_force, tickets, present, endings, self.end
+        )
         self._administration = Administration(
-            database, clock, acts, self._hasher, self.accounts, self.sessions, self.end
+            database, clock, acts, self._hasher, self.accounts, self.sessions, endings
         )
         self._room_administration = RoomAdministration(
             database, self.journal, clock, acts, self.accounts, self.rooms, tickets

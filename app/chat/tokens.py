@@ -40,12 +40,12 @@ class Tokens:
     def make(self, account: Account, label: str) -> str | None:
         """Return a new token of a user, which can't be had again. Switches. Raises NotStored.
 
-        None when the password was changed meanwhile: that ends all tokens, this one too.
+        None when the user may not log in so any more: what ended all tokens ends this one too.
         """
         token, now, label = secrets.token_urlsafe(32), self._clock(), harmless(label)
 
         def work(connection: Connection) -> str | None:
-            if not accounts_store.has_hash(connection, account.id, account.password_hash):
+            if not accounts_store.may_log_in(connection, account.id, account.password_hash, now):
                 return None
             store.add(connection, account.id, _digest(token), label, now)
             return token

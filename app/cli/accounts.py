@@ -71,7 +71,7 @@ def passwd(name: str, password: str | None) -> None:
 @users.command(epilog="Example: manage.py users disable bob")
 @click.argument("name")
 def disable(name: str) -> None:
-    """End all sessions of an account, and let it log in no more."""
+    """End all that an account may, and let it log in no more."""
     do("user.disable", user=name)
 
 

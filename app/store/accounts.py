@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from app import records
 from app.names import Name
-from app.store.models import Ignored, User
+from app.store.models import Ignored, ServerSanction, User
 
 
 class Account(NamedTuple):
@@ -70,6 +70,22 @@ def change(connection: Connection, user_id: int, **values: object) -> None:
 def has_hash(connection: Connection, user_id: int, password_hash: str) -> bool:
     """Whether the password of an account is still the one of that hash."""
     query = select(User.id).where(User.id == user_id, User.password_hash == password_hash)
+    return connection.execute(query).first() is not None
+
+
+def may_log_in(connection: Connection, user_id: int, password_hash: str, now: int) -> bool:
+    """Whether who knew that password may log in still: no ban, and nothing else, came between."""
+    ban = select(ServerSanction.id).where(
+        ServerSanction.kind == "ban",
+        ServerSanction.user_id == user_id,
+        or_(ServerSanction.until_at.is_(None), ServerSanction.until_at > now),
+    )
+    query = select(User.id).where(
+        User.id == user_id,
+        User.password_hash == password_hash,
+        User.is_disabled.is_(False),
+        ~ban.exists(),
+    )
     return connection.execute(query).first() is not None
 
 

@@ -1,0 +1,56 @@
+"""Ending what an account may: one place for bans, disabled accounts, new passwords and deletion.
+
+The tokens end in the transaction of the act itself, with `ending_tokens`; the rest ends when that
+is committed, in one atomic stretch, with `end`. What may be done again afterwards begins with
+another login: nothing that was handed out before comes back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from app import events
+from app.store import tokens as tokens_store
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from app.chat.accounts import Accounts
+    from app.chat.acts import Change
+    from app.chat.session import Session
+    from app.chat.tickets import Tickets
+
+End = Callable[["Session", events.Event], None]  # shows a session its last event, and ends it
+
+
+class Endings:
+    """Ends the sessions, the addresses of files, the transfers and the logins of an account."""
+
+    def __init__(self, accounts: Accounts, tickets: Tickets, end: End) -> None:
+        """End sessions with `end`, which never switches."""
+        self._accounts = accounts
+        self._tickets = tickets
+        self._end = end
+
+    @staticmethod
+    def ending_tokens(user_id: int, change: Change) -> Change:
+        """Return a change that also ends all tokens of a user."""
+
+        def both(connection: Connection) -> None:
+            change(connection)
+            tokens_store.revoke_all(connection, user_id)
+
+        return both
+
+    def end(self, user_id: int, last_words: events.Event, *, spared: Session | None = None) -> int:
+        """End what a user has under way, and return how many sessions that were. Never switches.
+
+        Addresses of files and transfers go, also those of a session that is `spared`. A login that
+        is under way is looked at again.
+        """
+        self._tickets.revoke_everywhere(user_id)
+        sessions = [each for each in self._accounts.note_change(user_id) if each is not spared]
+        for each in sessions:
+            self._end(each, last_words)
+        return len(sessions)
