@@ -1,6 +1,6 @@
 """What a command is: how its fields are typed, who may ask for it, and the table of all of them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Annotated, ClassVar, TypeVar, dataclass_transform
@@ -168,6 +168,14 @@ class Command:
         if level is Level.OPERATOR and not cls.suits_operator:
             return cls.least >= Level.ADMIN
         return cls.least <= level
+
+
+# Raises Refusal when those who ask may not ask that. Wires call it before they read any argument.
+Check = Callable[[type[Command]], None]
+
+
+def let_all(_kind: type[Command]) -> None:
+    """Refuse no command; a Check."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,27 @@ def test_before_login(server: ServerProcess, op: str, kind: type[Command]) -> No
     }
 
 
+# Those who may not ask for something are told so before its arguments are read, on each wire.
+def test_rights_come_before_arguments(server: ServerProcess, guest: Program) -> None:
+    stranger = server.program()
+    stranger.call("ping")
+    typist = server.connect()
+    typist.expect("login: ")
+    user = server.connect().register(f"typing-{guest.name}")
+    for kind in COMMANDS.values():
+        if kind.op and kind.least is not Level.ANYBODY:
+            assert stranger.refused(kind.op, nonsense=[1]) == "login_required"
+        if kind.op and kind.least > Level.USER:
+            assert guest.refused(kind.op, nonsense=[1]) == "not_allowed"
+        if kind.is_typed and kind.least in (Level.USER, Level.ADMIN):
+            typist.type(f"/{kind.word} x 5x {'y' * 201}")
+            typist.expect("Error: log in first: /login NAME, or /register NAME\r\nlogin: ")
+        if kind.is_typed and kind.least is Level.ADMIN:
+            user.type(f"/{kind.word} x 5x {'y' * 201}")
+            user.expect_lines("Error: only admins may do that")
+    typist.expect_nothing_more()
+
+
 # A login that failed leaves nobody logged in, and one that succeeded can't become another's.
 def test_one_identity_a_connection(server: ServerProcess, owner: Program, guest: Program) -> None:
     stranger = server.program()

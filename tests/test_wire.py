@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app import events
-from app.commands import Away, Ban, Help, History, Join, Login, Passwd, Register, Say
+from app.commands import Away, Ban, Help, History, Join, Login, Passwd, Register, Say, Send
 from app.errors import Refusal
 from app.shapes import Command
 from app.wire.lines import LineSplitter
@@ -240,6 +240,8 @@ def test_a_bad_line_ends_a_prompt(password: bytes, code: str) -> None:
         ("/history 7", [History(7)]),
         ("/login", [("bad_arguments", "usage: /login NAME [PASSWORD]")]),
         ("/kick", [("bad_arguments", "usage: /kick USER [REASON]")]),
+        ("/send a  b to bob", [Send("a  b", "bob")]),
+        ("/send a to  bob ", [Send("a", "bob")]),
     ],
 )
 def test_lines_after_login(line: str, items: list) -> None:

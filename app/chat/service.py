@@ -204,6 +204,11 @@ class Service:
         session.user = OPERATOR
         return session
 
+    def check_may_ask(self, session: Session, kind: type[Command]) -> None:
+        """Raise Refusal when a session may not ask for that, whatever its arguments."""
+        if not kind.is_for(session.level):
+            raise _not_for(session, kind)
+
     def handle(self, session: Session, command: Command) -> None:
         """Do what a session asks. Switches. Raises Refusal; then nothing has happened.
 
@@ -213,8 +218,7 @@ class Service:
         kind = type(command)
         if kind is not commands.Say:
             self.journal.settle(session)
-        if not kind.is_for(session.level):
-            raise _not_for(session, kind)
+        self.check_may_ask(session, kind)
         self._handlers[kind](session, command)
         if kind is not commands.Say:
             self.journal.settle(session)

@@ -14,6 +14,7 @@ import socket
 import time
 from collections import deque
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import gevent
@@ -168,9 +169,10 @@ class Connection:
         self._close_socket()
 
     def _talk(self, session: Session) -> None:
+        check = partial(self._service.check_may_ask, session)
         data = self._receive_at_once()
         while data or (data := self._receive()):
-            for number, item in enumerate(self._wire.feed(data), 1):
+            for number, item in enumerate(self._wire.feed(data, check), 1):
                 self._slow_down(is_blank=item is None)
                 if number % LINES_IN_A_ROW_MAX == 0:
                     gevent.sleep(TURN_SECONDS)  # thousands of lines may have come in one read

@@ -35,16 +35,16 @@ _ARGUMENTS: Mapping[str, re.Pattern[str]] = {
     "get": re.compile(r"(?P<file>[0-9]{1,19})"),
     "unlock": re.compile(""),
     "encrypt": re.compile(""),
-    "members": re.compile(r"(?:(?P<act>accept) +(?P<users>.+))?"),
+    "members": re.compile(r"(?:(?P<act>accept) +(?P<users>\S.*))?"),
     "fingerprint": re.compile(r"(?P<user>\S+)"),
     "verify": re.compile(r"(?P<user>\S+)(?: +(?P<answer>yes|no))?"),
     "trust": re.compile(r"(?P<user>\S+)"),
     "devices": re.compile(""),
     "device": re.compile(
         r"(?P<act>approve(?= +\S+ +\S)|revoke(?= +\S+$)|begin-anew$)"
-        r"(?: +(?P<device>\S+))?(?: +(?P<code>.+))?"
+        r"(?: +(?P<device>\S+))?(?: +(?P<code>\S.*))?"
     ),
-    "keys": re.compile(r"(?P<act>export|import) +(?P<path>.+)"),
+    "keys": re.compile(r"(?P<act>export|import) +(?P<path>\S.*)"),
 }
 _IN_ROOM = {"encrypt", "members"}
 _OTHERWISE_HERE = {

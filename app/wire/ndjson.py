@@ -15,7 +15,7 @@ from app.commands import Emote, Say, Tell
 from app.errors import BadLine, Refusal
 from app.events import Event
 from app.settings import LONG_LINE_BYTES_MAX, ROOMS_A_SESSION_MAX
-from app.shapes import Command
+from app.shapes import Check, Command, let_all
 from app.wire.lines import LineSplitter
 from app.wire.ndjson_events import render, render_answer, render_done
 from app.wire.ndjson_requests import parse_id, parse_object, parse_request
@@ -37,14 +37,14 @@ class NdjsonWire:
         self.tag = _NO_ID  # the id of the request that is being carried out
         self._owes_answer = False
 
-    def feed(self, data: bytes) -> Iterator[Command | Refusal | None]:
+    def feed(self, data: bytes, check: Check = let_all) -> Iterator[Command | Refusal | None]:
         """Yield what the client asks, one request at a time; call `done` after each.
 
         None is a blank line: it asks for nothing, but counts as one.
         """
         for line in self._lines.feed(data):
             is_blank = line is not None and not line.strip()
-            yield None if is_blank else self._read(line)
+            yield None if is_blank else self._read(line, check)
 
     def take_output(self) -> bytes:
         """Return what is to be sent besides answers: nothing."""
@@ -71,14 +71,14 @@ class NdjsonWire:
         self.tag, self._owes_answer = _NO_ID, False
         return answer
 
-    def _read(self, line: bytes | None) -> Command | Refusal:
+    def _read(self, line: bytes | None, check: Check) -> Command | Refusal:
         self._owes_answer = True
         try:
             if line is None:
                 raise self._too_long(self._lines.line_bytes_max)
             request = parse_object(line)
             self.tag = parse_id(request)
-            command = parse_request(request)
+            command = parse_request(request, check)
             if len(line) > self._line_bytes_max and not command.is_long:
                 raise self._too_long(self._line_bytes_max)
         except Refusal as refusal:

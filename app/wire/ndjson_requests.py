@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create
 from app.errors import BadLine
 from app.operations import COMMANDS
 from app.settings import ID_MAX, REQUEST_ID_CHARS_MAX
-from app.shapes import Command
+from app.shapes import Check, Command, let_all
 
 RequestId = (
     Annotated[int, Ge(-ID_MAX), Le(ID_MAX)] | Annotated[str, MaxLen(REQUEST_ID_CHARS_MAX)] | None
@@ -79,14 +79,15 @@ def parse_id(request: Mapping[str, Any]) -> str:
         ) from error
 
 
-def parse_request(request: Mapping[str, Any]) -> Command:
-    """Make a request its command. Raises BadLine."""
+def parse_request(request: Mapping[str, Any], check: Check = let_all) -> Command:
+    """Make a request its command. Raises BadLine, and what `check` raises."""
     op = request.get("op")
     if not isinstance(op, str):
         raise BadLine("op: a string, the word of what to do; try help", code="bad_arguments")
     if op not in REQUESTS:
         shown = json.dumps(op[:_CHARS_SHOWN])
         raise BadLine(f"there is no op {shown}; try help", code="unknown_command")
+    check(OPS[op])
     model = REQUESTS[op]
     if unknown := request.keys() - model.model_fields:  # looked for here: there may be thousands
         raise _bad(min(unknown), "there is no such field")

@@ -14,7 +14,7 @@ from app import events
 from app.commands import History, Login, Passwd, Register, Say, Upload
 from app.errors import BadLine, Refusal
 from app.events import Event
-from app.shapes import Command
+from app.shapes import Check, Command, let_all
 from app.wire.base64_lines import Base64Lines
 from app.wire.lines import LineSplitter
 from app.wire.telnet import HIDE_INPUT, SHOW_INPUT, TelnetFilter
@@ -47,7 +47,7 @@ class TextWire:
         self._file: Base64Lines | None = None  # takes the lines of a file that is typed
         self._output = bytearray()
 
-    def feed(self, data: bytes) -> Iterator[Answer]:
+    def feed(self, data: bytes, check: Check = let_all) -> Iterator[Answer]:
         """Yield what the client asks, one line at a time; None for a line that asks nothing.
 
         Lines of a file that is typed are taken in silence, for they cost next to nothing.
@@ -62,7 +62,7 @@ class TextWire:
         text = self._telnet.feed(data)
         for line in self._lines.feed(text):
             if self._file is None or not self._file.takes(line):
-                yield self._paged(self._read(line))
+                yield self._paged(self._read(line, check))
 
     def _paged(self, answer: Answer) -> Answer:
         """Make a /history that follows another one ask for the page before that."""
@@ -97,7 +97,7 @@ class TextWire:
         """Return what shows the session its last event."""
         return render(event)
 
-    def _read(self, line: bytes | None) -> Answer:
+    def _read(self, line: bytes | None, check: Check) -> Answer:
         if self._file is not None:
             return self._end_of_file(line)
         secret = self._secret
@@ -114,13 +114,13 @@ class TextWire:
         except UnicodeDecodeError:
             return BadLine("that line is not UTF-8, and was not used", code="not_utf8")
         try:
-            return secret(text) if secret is not None else self._typed(text)
+            return secret(text) if secret is not None else self._typed(text, check)
         except Refusal as refusal:
             return refusal
 
-    def _typed(self, text: str) -> Answer:
+    def _typed(self, text: str, check: Check) -> Answer:
         if text.startswith("/") and not text.startswith("//"):
-            return self._command(text)
+            return self._command(text, check)
         if self._is_logged_in:
             return Say(text.removeprefix("/")) if text.strip() else None
         name = text.strip()
@@ -131,9 +131,11 @@ class TextWire:
             return None
         return self._ask_password(lambda password: Login(name, password))
 
-    def _command(self, text: str) -> Answer:
+    def _command(self, text: str, check: Check) -> Answer:
         word, _, rest = text.partition(" ")
-        kind, arguments = find_command(word), rest.split()
+        kind = find_command(word)
+        check(kind)
+        arguments = rest.split(maxsplit=1)
         if kind is Passwd and not arguments:
             return self._ask("old password: ", self._ask_new_password)
         if kind in (Login, Register) and len(arguments) == 1:

@@ -12,7 +12,6 @@ from app.shapes import Addressee, Command, Count, Level, Path, Rest, Shape, Span
 from app.times import parse_span
 
 _NUMBER = re.compile(r"[0-9]{1,9}")
-_PATH_AND_ADDRESSEE = re.compile(r"(.+?)(?:\s+to\s+(\S+))?")
 
 
 class _Argument(NamedTuple):
@@ -113,8 +112,9 @@ def _too_long(shape: Shape, chars_max: int) -> BadLine:
 
 
 def _read_path(shape: Shape, text: str) -> tuple[str, str]:
-    match = _PATH_AND_ADDRESSEE.fullmatch(text)
-    path, addressee = match.groups() if match else (text, None)
+    words = text.rsplit(maxsplit=2)
+    has_addressee = len(words) == 3 and words[1] == "to"
+    path = words[0] if has_addressee else text
     if len(path) > FILE_PATH_CHARS_MAX:
         raise _too_long(shape, FILE_PATH_CHARS_MAX)
-    return path, f"to {addressee}" if addressee else ""
+    return path, f"to {words[2]}" if has_addressee else ""

@@ -1,0 +1,104 @@
+"""No regex of the product takes more than linear time, whatever text it is given.
+
+Those of pydantic's fields are not looked at: what reads them never backtracks.
+"""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.regexes import is_linear
+
+ROOT = Path(__file__).parents[1]
+_SEARCHING = ("search", "sub", "subn", "split", "findall", "finditer")
+_FUNCTIONS = {"compile", "match", "fullmatch", *_SEARCHING}
+
+
+class _Regex(NamedTuple):
+    """Where a regex of the product is, and whether it is looked for anywhere in a text."""
+
+    where: str
+    pattern: str
+    is_searched: bool
+
+
+def _pattern(node: ast.expr) -> str:
+    """Return a pattern as it is written; what is put in when it runs is one character, a 9."""
+    parts = node.values if isinstance(node, ast.JoinedStr) else [node]
+    return "".join(str(part.value) if isinstance(part, ast.Constant) else "9" for part in parts)
+
+
+def _is_searched(call: ast.Call, names: dict[ast.AST, str], text: str) -> bool:
+    """Whether a call searches, or makes a pattern that does under the name that it is given."""
+    if call.func.attr != "compile":
+        return call.func.attr in _SEARCHING
+    name = re.escape(names[call])
+    return bool(re.search(rf"{name}(\[\w+\])?\.({'|'.join(_SEARCHING)})\(", text))
+
+
+def _regexes() -> Iterator[_Regex]:
+    for path in sorted((ROOT / "app").rglob("*.py")):
+        text, names = path.read_text(), {}
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Assign | ast.AnnAssign):
+                target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+                names |= dict.fromkeys(ast.walk(node), ast.unparse(target))
+            is_call = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+            if is_call and ast.unparse(node.func.value) == "re" and node.func.attr in _FUNCTIONS:
+                where = f"{path.relative_to(ROOT)}:{node.lineno}"
+                yield _Regex(where, _pattern(node.args[0]), _is_searched(node, names, text))
+
+
+REGEXES = list(_regexes())
+
+
+# Whatever is matched by a regex, a text of twice the length takes twice the time at most.
+@pytest.mark.parametrize("regex", REGEXES, ids=lambda regex: regex.where)
+def test_every_regex_is_linear(regex: _Regex) -> None:
+    assert is_linear(regex.pattern, is_searched=regex.is_searched), regex.pattern
+
+
+# The regexes of the product are found, among them one that is searched for.
+def test_regexes_are_found() -> None:
+    patterns = {regex.pattern: regex.is_searched for regex in REGEXES}
+    assert patterns[r"\\u[dD][89a-fA-F]"]
+    assert not patterns["[0-9]{1,9}"]
+
+
+# What is known to take quadratic or exponential time is seen, and what is not passes.
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"(.+?)(?:\s+to\s+(\S+))?",
+        r" +(.+)",
+        "a*a*",
+        "a+b?a+",
+        "(a+)+",
+        "(a|a)*",
+        "(?:a{1,3})+",
+        "(?=a+a+b)x",
+        "(ab|a|b)*",
+    ],
+)
+def test_slow_regexes_are_seen(pattern: str) -> None:
+    assert not is_linear(pattern)
+
+
+# A regex that is searched for is tried at each place of a text.
+@pytest.mark.parametrize("pattern", [r"\s+x", "x*y", "[a-z]+9$"])
+def test_slow_searches_are_seen(pattern: str) -> None:
+    assert is_linear(pattern)
+    assert not is_linear(pattern, is_searched=True)
+
+
+# Loops that can't read the same text do no harm.
+@pytest.mark.parametrize(
+    "pattern",
+    [".+", " +(\\S.*)", "x*y*", "([0-9]+[dhms])+", "(.+) to (\\S+)", "(?:ab)*(?:ac)*", "a(|b)c"],
+)
+def test_quick_regexes_pass(pattern: str) -> None:
+    assert is_linear(pattern)
