@@ -62,7 +62,8 @@ Read it in this order:
         devices.py  device_keys.py  device_mail.py  likewise, of clients that encrypt
         purging.py  retention.py  vacuum.py         removing, in small pieces
         exporting.py  backup.py                     taking it elsewhere, and back
-        disk.py  lock.py  opening.py  migration.py  opening the database at start
+        disk.py  lock.py  held.py                   files; one server at a time on a database
+        opening.py  migration.py                    opening the database at start
     net/            sockets and greenlets
         protocols.py    what a newcomer speaks, by its first bytes
         sockets.py  tls.py  selfsigned.py           plain sockets and TLS; certificates

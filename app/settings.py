@@ -322,6 +322,6 @@ class Settings(BaseSettings):
         return self.data_dir / "control.sock"
 
     @property
-    def url(self) -> str:
-        """The database's SQLAlchemy URL."""
-        return self.database_url or f"sqlite:///{self.data_dir / 'greenroom.db'}"
+    def url(self) -> str | Path:
+        """The database's SQLAlchemy URL, or the path of its file."""
+        return self.database_url or self.data_dir / "greenroom.db"

@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.errors import StartRefused
 from app.settings import Settings
-from app.store.database import first_line, is_sqlite, migrating_engine, sqlite_path
+from app.store.database import Url, first_line, is_sqlite, migrating_engine, sqlite_path
 from app.store.lock import DatabaseLock, open_private
 from app.store.models import Base
 
@@ -26,7 +26,7 @@ def _run(connection: Connection, **options: Any) -> None:
         context.run_migrations()
 
 
-def _run_alone(url: str) -> None:
+def _run_alone(url: Url) -> None:
     """Migrate in one transaction, and as the database's only user if there is anything to do."""
     locks: list[DatabaseLock] = []
 

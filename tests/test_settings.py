@@ -75,7 +75,7 @@ def runserver(monkeypatch: pytest.MonkeyPatch) -> Run:
 def test_defaults(runserver: Run) -> None:
     settings, result = runserver()
     assert settings.model_dump() == DEFAULTS
-    assert settings.url == "sqlite:///var/greenroom.db"
+    assert settings.url == Path("var/greenroom.db")
     assert result.output == ""
 
 

@@ -34,8 +34,9 @@ from app.settings import (
     TOKEN_IDS_SKIPPED,
 )
 from app.store.audit import OPERATOR
-from app.store.database import is_sqlite, sqlite_path
+from app.store.database import Url, is_sqlite, sqlite_path
 from app.store.disk import log_path, open_private, size_bytes, sync
+from app.store.held import refuse_other_name
 from app.store.lock import DatabaseLock
 from app.store.models import SCHEMA_REVISION, Base
 from app.store.opening import revision_of
@@ -62,7 +63,7 @@ class Restored(NamedTuple):
     kept: Path | None
 
 
-def back_up(url: str, copy_path: Path, progress: Progress) -> None:
+def back_up(url: Url, copy_path: Path, progress: Progress) -> None:
     """Copy the database to a file, which is empty. Blocks. Raises StartRefused."""
     if not is_sqlite(url):
         raise StartRefused("this database is PostgreSQL's; back it up with: pg_dump -Fc DATABASE")
@@ -70,6 +71,7 @@ def back_up(url: str, copy_path: Path, progress: Progress) -> None:
     try:
         if not path.exists() or not path.stat().st_size:  # emptied, it would make an empty copy
             raise StartRefused(f"there is no database at {path}")
+        refuse_other_name(path)
         _copy(path, copy_path, progress)
     except OSError as error:
         raise StartRefused(f"{path} can't be read ({error.strerror})") from error
@@ -78,7 +80,7 @@ def back_up(url: str, copy_path: Path, progress: Progress) -> None:
 
 
 def restore(
-    url: str, backup_path: Path, progress: Progress, now: int, *, keeps_tokens: bool
+    url: Url, backup_path: Path, progress: Progress, now: int, *, keeps_tokens: bool
 ) -> Restored:
     """Go back to a backup: see the top of this file. Blocks.
 
@@ -180,7 +182,7 @@ def _check_is_whole(path: Path, backup_path: Path) -> None:
 def _migrate(path: Path) -> None:
     from app.store.migration import migrate
 
-    migrate(f"sqlite:///{path}")
+    migrate(path)
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")
 
@@ -258,7 +260,7 @@ def _empty_log(path: Path) -> None:
     if not size_bytes(path):  # SQLite would throw the log away
         return
     try:
-        with closing(sqlite3.connect(path, DATABASE_BUSY_SECONDS_MAX)) as connection:
+        with closing(sqlite3.connect(path, timeout=DATABASE_BUSY_SECONDS_MAX)) as connection:
             is_busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     except sqlite3.OperationalError as error:
         raise StartRefused(f"can't use {path} ({error}); move it away, and try again") from error

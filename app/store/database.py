@@ -6,11 +6,13 @@ asked for. Two connections that reset a write-ahead log at once can corrupt it i
 3.51.3, which is why readers never checkpoint.
 """
 
+import os
 import shutil
 import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -34,6 +36,7 @@ from app.store.disk import log_path, size_bytes
 log = structlog.get_logger()
 
 Result = TypeVar("Result")
+Url = str | Path  # a URL of SQLAlchemy's, or the path of SQLite's file: any, also with ? or %
 Work = Callable[[Connection], Result]
 Connect = Callable[[], AbstractContextManager[Connection]]  # it begins a transaction, or none
 # What a thread returns. An error is a value there: gevent prints what a pool's thread raises.
@@ -43,8 +46,10 @@ _SYNCHRONOUS = {"full": "FULL", "normal": "NORMAL"}
 _SYNCHRONOUS_COMMIT = {"full": "on", "normal": "off"}  # of PostgreSQL
 
 
-def is_sqlite(url: str) -> bool:
+def is_sqlite(url: Url) -> bool:
     """Whether the URL names an SQLite database, not one of PostgreSQL. Raises StartRefused."""
+    if isinstance(url, Path):
+        return True
     try:
         backend = make_url(url).get_backend_name()
     except SQLAlchemyError as error:
@@ -54,19 +59,41 @@ def is_sqlite(url: str) -> bool:
     return backend == "sqlite"
 
 
-def sqlite_path(url: str) -> Path:
-    """Return the path of an SQLite URL's file. Raises StartRefused where it names none."""
-    name = make_url(url).database
-    if not name or name == ":memory:":
+def given_path(url: Url) -> Path:
+    """Return the path of SQLite's file as it was given: perhaps that of a link to it.
+
+    Raises StartRefused where the URL names none.
+    """
+    if isinstance(url, Path):
+        return url.absolute()
+    parsed = make_url(url)
+    if parsed.query:
+        raise StartRefused("GREENROOM_DATABASE_URL: SQLite takes no options; leave out the ?...")
+    if not parsed.database or parsed.database.startswith((":memory:", "file:")):
         raise StartRefused("GREENROOM_DATABASE_URL: the database must be a file")
-    return Path(name).absolute()
+    return Path(parsed.database).absolute()
 
 
-def writing_engine(url: str, durability: str = "full") -> Engine:
+def sqlite_path(url: Url) -> Path:
+    """Return the path of SQLite's file, whatever links lead to it: its log is beside that.
+
+    Raises StartRefused where the URL names none, or the link leads nowhere.
+    """
+    given = given_path(url)
+    path = Path(os.path.realpath(given))
+    if given.is_symlink() and not path.exists():
+        raise StartRefused(
+            f"{given} is a link to {path}, and there is nothing: is its disk mounted? To begin "
+            f"there anew: touch {path}"
+        )
+    return path
+
+
+def writing_engine(url: Url, durability: str = "full") -> Engine:
     """Make the engine of the one writer: transactions take the write lock when they begin."""
     if not is_sqlite(url):
         commit = _SYNCHRONOUS_COMMIT[durability]
-        return postgresql.make_engine(url, writes_alone=True, synchronous_commit=commit)
+        return postgresql.make_engine(str(url), writes_alone=True, synchronous_commit=commit)
     return _sqlite_engine(
         url,
         "BEGIN IMMEDIATE",
@@ -78,21 +105,21 @@ def writing_engine(url: str, durability: str = "full") -> Engine:
     )
 
 
-def reading_engine(url: str) -> Engine:
+def reading_engine(url: Url) -> Engine:
     """Make an engine whose connections can't write and never checkpoint."""
     if not is_sqlite(url):
         return postgresql.make_engine(
-            url,
+            str(url),
             default_transaction_read_only="on",
             default_transaction_isolation="repeatable read",
         )
     return _sqlite_engine(url, "BEGIN", "wal_autocheckpoint = 0", "query_only = ON")
 
 
-def migrating_engine(url: str) -> Engine:
+def migrating_engine(url: Url) -> Engine:
     """Make the engine of migrations: no foreign keys, since tables are made anew and swapped."""
     if not is_sqlite(url):
-        return postgresql.make_engine(url)
+        return postgresql.make_engine(str(url))
     return _sqlite_engine(
         url,
         "BEGIN IMMEDIATE",
@@ -100,19 +127,25 @@ def migrating_engine(url: str) -> Engine:
         "journal_mode = WAL",
         "secure_delete = ON",
         "foreign_keys = OFF",
+        mode="rwc",
     )
 
 
-def _sqlite_engine(url: str, begin: str, *pragmas: str) -> Engine:
+def _sqlite_engine(url: Url, begin: str, *pragmas: str, mode: str = "rw") -> Engine:
+    """Make an engine; in the mode "rw" it makes no file where none is."""
+    connect = partial(
+        sqlite3.connect,
+        f"{sqlite_path(url).as_uri()}?mode={mode}",
+        uri=True,
+        timeout=DATABASE_BUSY_SECONDS_MAX,
+        isolation_level=None,  # the driver begins nothing by itself: see _begin
+        check_same_thread=False,
+    )
     engine = create_engine(
-        url,
+        "sqlite:///a file",  # which one, is for `connect` to know
+        creator=connect,
         pool_size=READER_THREADS,
         pool_reset_on_return=None,  # every transaction ends before its connection goes back
-        connect_args={
-            "timeout": DATABASE_BUSY_SECONDS_MAX,
-            "isolation_level": None,  # the driver begins nothing by itself: see _begin
-            "check_same_thread": False,
-        },
     )
 
     @event.listens_for(engine, "connect")
@@ -138,7 +171,7 @@ class FilesOnDisk(NamedTuple):
 class Database:
     """What the server's greenlets see: work to do in a transaction, and its result."""
 
-    def __init__(self, url: str, durability: str) -> None:
+    def __init__(self, url: Url, durability: str) -> None:
         self._path = sqlite_path(url) if is_sqlite(url) else None
         self._writing = writing_engine(url, durability)
         self._reading = reading_engine(url)

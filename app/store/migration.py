@@ -8,14 +8,14 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.errors import StartRefused
-from app.store.database import first_line, migrating_engine
+from app.store.database import Url, first_line, migrating_engine
 
 _ROOT = Path(__file__).parents[2]
 
 
 def _config() -> Config:
     config = Config(_ROOT / "alembic.ini")
-    config.set_main_option("script_location", str(_ROOT / "migrations"))
+    config.set_main_option("script_location", str(_ROOT / "migrations").replace("%", "%%"))
     return config
 
 
@@ -25,7 +25,7 @@ def is_known_revision(revision: str) -> bool:
     return revision in {script.revision for script in scripts.walk_revisions()}
 
 
-def migrate(url: str) -> None:
+def migrate(url: Url) -> None:
     """Bring the schema to this version, in one transaction. Blocks. Raises StartRefused."""
     engine = migrating_engine(url)
     try:

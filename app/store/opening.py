@@ -16,15 +16,16 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.errors import StartRefused
 from app.settings import DATABASE_CHECK_SECONDS_MAX
-from app.store.database import first_line, is_sqlite, reading_engine, sqlite_path
+from app.store.database import Url, first_line, is_sqlite, reading_engine, sqlite_path
 from app.store.disk import log_path, open_private, size_bytes, sync
+from app.store.held import refuse_other_name
 from app.store.lock import DatabaseLock
 from app.store.models import SCHEMA_REVISION
 
 Note = Callable[[str], None]
 
 
-def open_database(url: str, note: Note) -> DatabaseLock:
+def open_database(url: Url, note: Note) -> DatabaseLock:
     """Make the database ready for one server; `note` is told in a sentence what was done.
 
     Blocks. Raises StartRefused when it can't be used; then it is as it was.
@@ -41,7 +42,7 @@ def open_database(url: str, note: Note) -> DatabaseLock:
     return lock
 
 
-def check_readable(url: str) -> None:
+def check_readable(url: Url) -> None:
     """Check that there is a database of this version, and change nothing. Blocks.
 
     Raises StartRefused, with one line that says what to do.
@@ -56,6 +57,7 @@ def check_readable(url: str) -> None:
         raise StartRefused(f"{path} can't be read ({error.strerror})") from error
     if not is_there:
         raise StartRefused(f"there is no database at {path}; manage.py runserver makes one")
+    refuse_other_name(path)
     try:
         connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
         try:
@@ -71,10 +73,10 @@ def check_readable(url: str) -> None:
         )
 
 
-def _open_sqlite(url: str, lock: DatabaseLock, note: Note) -> None:
+def _open_sqlite(url: Url, lock: DatabaseLock, note: Note) -> None:
     path = sqlite_path(url)
     log_bytes, database_bytes = size_bytes(log_path(path)), size_bytes(path)
-    if not database_bytes and (log_bytes or (path.exists() and lock.was_ready)):
+    if not database_bytes and (log_bytes or lock.was_ready):
         raise StartRefused(
             f"{path} is empty or gone, though it held data; restore it from a backup, or remove "
             f"every {path.name}* to begin anew"
@@ -128,7 +130,7 @@ def revision_of(connection: sqlite3.Connection, path: Path) -> str | None:
     return str(row[0]) if row else None
 
 
-def _migrate(url: str, path: Path, revision: str | None, note: Note) -> None:
+def _migrate(url: Url, path: Path, revision: str | None, note: Note) -> None:
     from app.store.migration import is_known_revision, migrate
 
     if revision is not None:
@@ -161,7 +163,7 @@ def _back_up(path: Path, revision: str) -> Path:
     return copy_path
 
 
-def _check_postgresql(url: str) -> None:
+def _check_postgresql(url: Url) -> None:
     engine = reading_engine(url)
     try:
         with engine.begin() as connection:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from app.errors import StartRefused
 from app.settings import VACUUM_PAGES_AT_ONCE
-from app.store.database import sqlite_path
+from app.store.database import Url, sqlite_path
 
 
 def give_back_some(connection: Connection) -> int:
@@ -27,7 +27,7 @@ def _free_pages(connection: Connection) -> int:
     return int(connection.exec_driver_sql("PRAGMA freelist_count").scalar_one())
 
 
-def rewrite(url: str) -> tuple[int, int]:
+def rewrite(url: Url) -> tuple[int, int]:
     """Write the database anew, without what was removed; return its bytes before and after.
 
     From then on `give_back_some` works on it, also if it is of an older Greenroom. Blocks. Nobody
