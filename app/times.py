@@ -1,18 +1,18 @@
 """Times and time spans as people write them. Times are milliseconds UTC, spans whole seconds."""
 
-import re
 import time
 from datetime import UTC, datetime
 from typing import Annotated
 
 from pydantic import PlainSerializer, WithJsonSchema
 
+from app.errors import BadLine
 from app.settings import SPAN_SECONDS_MAX
 
 DAY_MILLISECONDS = 86_400_000
 _UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
-_SPAN = re.compile(r"([0-9]+)([dhms])")
-_DIGITS_MAX = 9  # more are no span that anybody means, and slow to read
+_READ_UNITS = {"w": 7 * 86_400, **_UNITS}  # a span of two weeks is shown as 14d
+_SPAN_CHARS_MAX = 40  # a longer one is no span that anybody means, and slow to read
 
 
 def now() -> int:
@@ -45,20 +45,49 @@ def minute_since(at: int, now: int) -> str:
 
 
 def parse_span(text: str) -> int | None:
-    """Read a span like 30m, 2h or 7d; None when the text is none. Raises ValueError if too long."""
-    match = _SPAN.fullmatch(text)
-    if not match:
+    """Read a span like 30m, 2h30m or 7D; None when the text is none. Raises ValueError if too long.
+
+    It is whole numbers, each with a unit. Nothing else is one: not 60, 1.5h, 10min or 3mo.
+    """
+    if not 0 < len(text) <= _SPAN_CHARS_MAX:
         return None
-    seconds = int(match[1]) * _UNITS[match[2]] if len(match[1]) <= _DIGITS_MAX else 0
+    seconds, number = 0, ""
+    for character in text.lower():
+        if character in "0123456789":
+            number += character
+        elif character in _READ_UNITS and number:
+            seconds, number = seconds + int(number) * _READ_UNITS[character], ""
+        else:
+            return None
+    if number:
+        return None
     if not 0 < seconds <= SPAN_SECONDS_MAX:
         raise ValueError(f"{text} is too long or too short; the longest is 3650d")
     return seconds
+
+
+def check_reason(seconds: int | None, reason: str) -> None:
+    """Refuse a reason that may be a mistyped span. Raises BadLine.
+
+    What it is for would last for good, or begin at once.
+    """
+    word = reason.lstrip()[:_SPAN_CHARS_MAX].partition(" ")[0]
+    if seconds is None and word[:1].isdigit():
+        raise BadLine(
+            f"{word} is no time span: try 30m, 2h30m, 7d or 2w; or begin the reason with a word",
+            code="bad_arguments",
+        )
 
 
 def format_span(seconds: int) -> str:
     """Return a span as it would be typed, in the largest unit that divides it."""
     unit, size = next((unit, size) for unit, size in _UNITS.items() if seconds % size == 0)
     return f"{seconds // size}{unit}"
+
+
+def how_long(seconds: int | None) -> str:
+    """Return how long a sanction lasts, as it is said: for 2h, for good."""
+    return "for good" if seconds is None else f"for {format_span(seconds)}"
 
 
 _WORDS = {"d": "day", "h": "hour", "m": "minute", "s": "second"}

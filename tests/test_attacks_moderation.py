@@ -48,7 +48,7 @@ TOO_LONG_SPANS = (
     f"{2**64 + 60}s",
     "9" * 3000 + "h",
 )
-NO_SPANS = ("-5m", "+5m", "1_0m", "1e3m", "1.5h", f"{DIGITS}m", "NaNd", "5 m", "m", "5M", "5w")
+NO_SPANS = ("-5m", "+5m", "NaNd", "m", "h5", "soon 5m", "\u4e94m")
 
 
 class Banned(NamedTuple):
@@ -68,7 +68,7 @@ def banned(server: ServerProcess, new_name) -> Banned:
     sessions = [server.connect().log_in(name).join(room) for _ in range(2)]
     owner.expect_lines(f"{name} has joined the room.")
     owner.type(f"/ban {name.upper()} go away")  # in whatever case
-    owner.expect_lines(f"{name} was banned by {owner.name} (go away).")
+    owner.expect_lines(f"{name} was banned by {owner.name} for good (go away).")
     return Banned(room, owner, sessions, outside)
 
 
@@ -76,7 +76,7 @@ def banned(server: ServerProcess, new_name) -> Banned:
 def test_a_ban_ends_every_session(banned: Banned) -> None:
     for session in banned.sessions:
         session.expect_lines(
-            f"You were banned from {banned.room} by {banned.owner.name} (go away)."
+            f"You were banned from {banned.room} by {banned.owner.name} for good (go away)."
         )
         for typed in ("let me in", "/me knocks", "/topic mine", "/history", "/who", "/bans"):
             session.type(typed)
@@ -108,7 +108,7 @@ def test_a_ban_outlives_everything(start_server) -> None:
     moderator = server.connect().register("moderator").join("room")
     owner.type("/promote moderator", "/ban moderator go away", "/leave")
     owner.expect("You have left room.\r\n")
-    moderator.expect("You were banned from room by owner (go away).\r\n")
+    moderator.expect("You were banned from room by owner for good (go away).\r\n")
     moderator.type("/join room")
     moderator.expect_lines(BANNED.format("room"))
     server.restart()
@@ -132,7 +132,7 @@ def test_a_banned_user_decides_nothing(banned: Banned) -> None:
         outside.type(f"/{command} {outside.name}")
         outside.expect_lines("Error: you can't do that to yourself")
     outside.type(f"/ban {banned.owner.name}")
-    outside.expect_lines(f"{banned.owner.name} was banned by {outside.name}.")
+    outside.expect_lines(f"{banned.owner.name} was banned by {outside.name} for good.")
     banned.owner.expect_nothing_more()  # who was banned from that room, not from their own
     outside.type(f"/join {banned.room}")
     outside.expect_lines(BANNED.format(banned.room))
@@ -175,7 +175,7 @@ def test_spans_too_long(pair: tuple[Client, Client], command: str) -> None:
     writer, reader = pair
     for span in TOO_LONG_SPANS:
         writer.type(f"/{command} {reader.name} {span}")
-        writer.expect_line(r"Error: \d+[smhd] is too long or too short; the longest is 3650d")
+        writer.expect_line(r"Error: (\d+[smhd] is too long or too short|REASON has at most).*")
     reader.expect_nothing_more()
     writer.type(f"/{command} {reader.name} 3650d", "/bans")
     assert f"{reader.name} was " in writer.expect_line(".* for 3650d.")
@@ -186,14 +186,14 @@ def test_spans_too_long(pair: tuple[Client, Client], command: str) -> None:
 def test_numbers_of_5000_digits() -> None:
     with pytest.raises(BadLine, match="N is a whole number from 1 to 1000"):
         parse_arguments(History, "5" * 5000)
-    with pytest.raises(BadLine, match="is too long or too short; the longest is 3650d"):
+    with pytest.raises(BadLine, match="REASON has at most 200 characters here"):
         parse_arguments(Ban, "bob " + "5" * 5000 + "d")
 
 
-# What is no span at all is the reason, as in: /mute bob 5 times is enough.
+# What begins with no digit is the reason, as in: /mute bob enough of this.
 def test_no_spans(pair: tuple[Client, Client]) -> None:
     writer, reader = pair
     for text in NO_SPANS:
         writer.type(f"/mute {reader.name} {text}")
         for client in pair:
-            client.expect_lines(f"{reader.name} was muted by {writer.name} ({text}).")
+            client.expect_lines(f"{reader.name} was muted by {writer.name} for good ({text}).")

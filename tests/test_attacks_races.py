@@ -74,7 +74,7 @@ def test_ban_and_join(trio: Trio) -> None:
         guest.type(f"/join {room}")
         assert guest.catch_up()[-1] == f"Error: you are banned from {room}"
         seen = witness.catch_up()
-        banned = f"{guest.name} was banned by {owner.name}."
+        banned = f"{guest.name} was banned by {owner.name} for good."
         assert seen == [*wanted[: len(seen) - 1], banned]
         witness.type("/who")
         assert not any(guest.name in line for line in witness.catch_up())

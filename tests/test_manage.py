@@ -337,21 +337,6 @@ def test_help(run_here, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-# On a slip of a time nobody is banned for good and nothing ends at once: it is said how times look.
-def test_a_slip_of_a_time(server: ServerProcess, run_here, new_name) -> None:
-    name = new_name("bob")
-    run_here(server.folder, "createuser", name, "--password", "secret")
-    for word in ("2x", "30", "5min"):
-        result = run_here(server.folder, "ban", name, word, "spam")
-        _refuses(result, f"{word} is no time span: try 30m, 2h or 7d")
-    result = run_here(server.folder, "mute", name, "2nd", "time")
-    _says(result, f"{name} is muted on this server for good.")
-    result = run_here(server.folder, "shutdown", "5m", "new", "disk")
-    assert result.exit_code == 2
-    assert result.stderr.endswith("Error: did you mean --in 5m? Without --in it is at once\n")
-    server.connect().log_in(name)
-
-
 # In a folder without a database, the wrong one most likely, none is made; but for a first account.
 def test_no_database(run_here, tmp_path: Path) -> None:
     path = tmp_path / "var" / "greenroom.db"

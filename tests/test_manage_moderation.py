@@ -91,7 +91,7 @@ def test_a_room(server: ServerProcess, run_here, new_name) -> None:
     def run(*arguments: str) -> str:
         return _said(run_here(server.folder, *arguments, "--room", room))
 
-    assert run("mute", bob.name, "30m", "caps") == f"{bob.name} was muted in {room}."
+    assert run("mute", bob.name, "30m", "caps") == f"{bob.name} was muted in {room} for 30m."
     for client in (alice, bob):
         client.expect_lines(f"{bob.name} was muted by (operator) for 30m (caps).")
     assert run("unmute", bob.name) == f"{bob.name} was unmuted in {room}."
@@ -100,8 +100,8 @@ def test_a_room(server: ServerProcess, run_here, new_name) -> None:
     assert run("kick", bob.name, "so", "long") == f"{bob.name} was kicked from {room}."
     bob.expect_lines(f"You were kicked from {room} by (operator) (so long).")
     alice.expect_lines(f"{bob.name} was kicked by (operator) (so long).")
-    assert run("ban", alice.name) == f"{alice.name} was banned from {room}."
-    alice.expect_lines(f"You were banned from {room} by (operator).")
+    assert run("ban", alice.name) == f"{alice.name} was banned from {room} for good."
+    alice.expect_lines(f"You were banned from {room} by (operator) for good.")
     assert run("bans") == f"{alice.name}\tbanned\tfor good\t(operator)\t"
     assert run("unban", alice.name) == f"{alice.name} was unbanned from {room}."
     assert run("bans") == ""

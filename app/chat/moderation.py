@@ -22,6 +22,7 @@ from app.errors import Code, Forbidden, NotPossible
 from app.names import harmless
 from app.store import rooms as store
 from app.store.rooms import SanctionKind
+from app.times import check_reason
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -110,6 +111,7 @@ class Moderation:
     def ban(self, session: Session, command: commands.Ban) -> None:
         """Send a user out of the room, and keep them out for a time or for good."""
         with self._case(session, command, "moderator") as case:
+            check_reason(command.seconds, command.reason)
             room, target, reason = case.room, case.target, harmless(command.reason)
             self._sanction(case, "ban", command.seconds, reason)
             room.moderator_ids.discard(target.id)
@@ -119,6 +121,7 @@ class Moderation:
     def mute(self, session: Session, command: commands.Mute) -> None:
         """Keep a user silent in the room, for a time or for good."""
         with self._case(session, command, "moderator") as case:
+            check_reason(command.seconds, command.reason)
             room, target, reason = case.room, case.target, harmless(command.reason)
             self._sanction(case, "mute", command.seconds, reason)
             fact = events.Muted(room.name, target.name, case.by.name, command.seconds, reason)

@@ -22,7 +22,7 @@ from app.networks import parse_network, read_address
 from app.settings import SERVER_SANCTIONS_MAX
 from app.sizes import format_count
 from app.store import sanctions as store
-from app.times import format_span
+from app.times import check_reason, how_long
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -96,10 +96,8 @@ class Sanctions:
         with self._case(session, command.target) as case:
             ban = self._put(case, "ban", command.seconds, command.reason)
             ended = self._send_away(case.target, _banned(ban))
-            how_long = _for(command.seconds)
-            self._tell(
-                session, f"{case.target.name} is banned from this server{how_long}; {ended}."
-            )
+            terms = f"{how_long(command.seconds)}; {ended}"
+            self._tell(session, f"{case.target.name} is banned from this server {terms}.")
 
     def mute(self, session: Session, command: operations.ServerMute) -> None:
         """Let a user, or whoever speaks from a network, listen only, for a time or for good."""
@@ -110,8 +108,9 @@ class Sanctions:
                 self._tickets.revoke_uploads(user_id)
             for each in sessions:
                 each.client.show(events.Noticed(f"You are muted on this server{mute.terms}."))
-            how_long = _for(command.seconds)
-            self._tell(session, f"{case.target.name} is muted on this server{how_long}.")
+            self._tell(
+                session, f"{case.target.name} is muted on this server {how_long(command.seconds)}."
+            )
 
     def unban(self, session: Session, command: operations.ServerUnban) -> None:
         """Let a user or a network in again."""
@@ -179,6 +178,7 @@ class Sanctions:
         self, case: _Case, kind: SanctionKind, seconds: int | None, reason: str
     ) -> records.ServerSanction:
         """Write a ban or a mute, and put it in force."""
+        check_reason(seconds, reason)
         if len(self._in_force.all(kind, case.now)) >= SERVER_SANCTIONS_MAX:
             raise Unavailable(
                 f"there are {SERVER_SANCTIONS_MAX} of these; end some, or take a wider prefix",
@@ -268,7 +268,3 @@ def _ids(target: Target) -> tuple[int | None, str | None]:
     if target.account is not None:
         return target.account.id, None
     return None, str(target.network)
-
-
-def _for(seconds: int | None) -> str:
-    return " for good" if seconds is None else f" for {format_span(seconds)}"

@@ -12,7 +12,7 @@ from app import events, operations
 from app.chat.administration import tell_everybody
 from app.errors import NotPossible
 from app.names import harmless
-from app.times import span_in_words
+from app.times import check_reason, span_in_words
 
 if TYPE_CHECKING:
     from app.chat.acts import Acts
@@ -50,6 +50,7 @@ class Shutdown:
         if command.cancel:
             self._cancel(session)
             return
+        check_reason(command.seconds, command.reason)
         seconds, reason = command.seconds or 0, harmless(command.reason)
         when = f"in {span_in_words(seconds)}" if seconds else "now"
         self._acts.write(session, "shutdown", when, reason=reason)

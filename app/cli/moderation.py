@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
@@ -13,7 +13,6 @@ from app.cli.tables import Columns, json_option, minute_of, print_rows
 _ROOM = click.option("--room", help="Only in this room; without it, on the whole server.")
 _TARGET = click.argument("target")
 _REASON = click.argument("reason", nargs=-1)
-_LIKE_A_SPAN = re.compile(r"[0-9]+(\w|mins?|hours?|days?|weeks?|months?)?")
 _SPAN_AND_REASON = click.argument("words", nargs=-1, metavar="[30m|2h|7d] [REASON]...")
 
 _DONE = {"ban": "banned", "mute": "muted"}
@@ -83,17 +82,20 @@ def bans(room: str | None, as_json: bool) -> None:
     print_rows(rows, _COLUMNS, as_json=as_json)
 
 
-def _act(op: str, done: str, target: str, room: str | None, **fields: object) -> None:
+def _act(op: str, done: str, target: str, room: str | None, **fields: Any) -> None:
     """Ask for an act, in a room or on the whole server, and say what was done."""
+    from app.times import how_long
+
     if room is None:
         do(f"server.{op}", target=target, **fields)
         return
     with operator() as ask:
         ask(op, user=target, room=room, **fields)
-    click.echo(f"{target} was {done} {room}.")
+    ending = f" {how_long(fields['seconds'])}" if "seconds" in fields else ""
+    click.echo(f"{target} was {done} {room}{ending}.")
 
 
-def _span_and_reason(words: Sequence[str]) -> dict[str, object]:
+def _span_and_reason(words: Sequence[str]) -> dict[str, Any]:
     """Read `2h spam`, as in the chat. Raises click's error, of one line."""
     from app.times import parse_span
 
@@ -101,8 +103,4 @@ def _span_and_reason(words: Sequence[str]) -> dict[str, object]:
         seconds = parse_span(words[0]) if words else None
     except ValueError as error:
         raise click.ClickException(str(error)) from error
-    if seconds is None:
-        if words and _LIKE_A_SPAN.fullmatch(words[0]):  # or it would be for good, on a slip
-            raise click.ClickException(f"{words[0]} is no time span: try 30m, 2h or 7d")
-        return {"reason": " ".join(words)}
-    return {"seconds": seconds, "reason": " ".join(words[1:])}
+    return {"seconds": seconds, "reason": " ".join(words if seconds is None else words[1:])}

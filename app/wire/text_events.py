@@ -15,7 +15,7 @@ from app.events import Event
 from app.names import harmless
 from app.operations import COMMANDS
 from app.sizes import format_count, format_size
-from app.times import format_seconds, format_span, format_uptime, minute, minute_since
+from app.times import format_seconds, format_uptime, how_long, minute, minute_since
 from app.wire.text_commands import find_command, summary, usage
 
 _ENCRYPTED = "[encrypted; open this room with: manage.py chat]"
@@ -47,10 +47,6 @@ def _because(reason: str) -> str:
     return f" ({reason})" if reason else ""
 
 
-def _for(seconds: int | None) -> str:
-    return "" if seconds is None else f" for {format_span(seconds)}"
-
-
 def _done_to(event: Any, what: str) -> str:
     return f"{event.user} was {what} by {event.by}"
 
@@ -60,11 +56,11 @@ def _kicked(event: events.Kicked) -> str:
 
 
 def _banned(event: events.Banned) -> str:
-    return f"{_done_to(event, 'banned')}{_for(event.seconds)}{_because(event.reason)}."
+    return f"{_done_to(event, 'banned')} {how_long(event.seconds)}{_because(event.reason)}."
 
 
 def _muted(event: events.Muted) -> str:
-    return f"{_done_to(event, 'muted')}{_for(event.seconds)}{_because(event.reason)}."
+    return f"{_done_to(event, 'muted')} {how_long(event.seconds)}{_because(event.reason)}."
 
 
 def _connected(event: events.Connected) -> Iterable[str]:
@@ -95,10 +91,10 @@ def _entered(event: events.Entered) -> Iterable[str]:
 def _sent_out(event: events.SentOut) -> str:
     fact = event.fact
     if isinstance(fact, events.Banned):
-        what, how_long = "banned", _for(fact.seconds)
+        what, ending = "banned", f" {how_long(fact.seconds)}"
     else:
-        what, how_long = "kicked", ""
-    return f"You were {what} from {fact.room} by {fact.by}{how_long}{_because(fact.reason)}."
+        what, ending = "kicked", ""
+    return f"You were {what} from {fact.room} by {fact.by}{ending}{_because(fact.reason)}."
 
 
 def _privately_said(event: events.PrivateMessage) -> str:

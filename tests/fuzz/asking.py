@@ -39,6 +39,7 @@ _text = st.sampled_from(
             "a b  c",
             "//x",
             "/x",
+            "5x",
             "é👋",
             _LIKE_A_SPAN,
             "to bob",

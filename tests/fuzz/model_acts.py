@@ -21,6 +21,7 @@ from tests.fuzz.state import (
     Seat,
     ServerSanctions,
     Ticket,
+    check_reason,
     is_in,
     name_of,
     room_record,
@@ -73,6 +74,7 @@ class Acts(Base):
             self._notice("The server does not shut down after all.")
             self.done(seat)
             return
+        check_reason(command.seconds, command.reason)
         self.has_plan, reason = True, harmless(command.reason)
         self.done(seat)
         if command.seconds:
@@ -134,6 +136,7 @@ class Acts(Base):
     def _put(
         self, seat: Seat, target: Target, kind: ServerSanctions, command: Command
     ) -> records.ServerSanction:
+        check_reason(command.seconds, command.reason)
         until = None if command.seconds is None else self.now + command.seconds * 1000
         is_account = isinstance(target, Account)
         made = records.ServerSanction(

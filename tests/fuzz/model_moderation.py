@@ -7,7 +7,7 @@ from app.names import harmless
 from app.records import Sanction
 from app.shapes import Command
 from tests.fuzz.model_base import Base
-from tests.fuzz.state import Account, Refused, Room, Seat, in_force
+from tests.fuzz.state import Account, Refused, Room, Seat, check_reason, in_force
 
 _RANKS = ["", "moderator", "owner", "admin", "operator"]
 
@@ -45,6 +45,7 @@ class Moderation(Base):
         self._send_out(room, target, events.Kicked(room.shown, target.shown, seat.name, reason))
 
     def _sanction(self, seat: Seat, target: Account, command: Command) -> Sanction:
+        check_reason(command.seconds, command.reason)
         until = None if command.seconds is None else self.now + command.seconds * 1000
         return records.Sanction(target.shown, seat.name, harmless(command.reason), until)
 

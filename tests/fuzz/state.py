@@ -28,6 +28,12 @@ class Refused(Exception):
         self.is_final = is_final
 
 
+def check_reason(seconds: int | None, reason: str) -> None:
+    """Refuse a reason that may be a mistyped time, where none is given."""
+    if seconds is None and reason[:1].isdigit():
+        raise Refused("bad_arguments")
+
+
 def name_of(text: str) -> Name:
     """Return a name that is right. Raises Refused."""
     try:
