@@ -9,7 +9,9 @@ for programs alone, and nobody types it.
 
 from typing import Annotated
 
-from app.settings import HISTORY_PAGE_MAX, ID_MAX
+from annotated_types import Ge, Le
+
+from app.settings import FILES_LISTED_MAX, HISTORY_PAGE_MAX, ID_MAX
 from app.shapes import (
     Body,
     Command,
@@ -293,10 +295,12 @@ class Get(Command):
 
 @command
 class Files(InRoom):
-    """Show the room's files, and those between you and others."""
+    """Show the room's newest files, and those between you and others; or the ones before N."""
 
     word = "files"
     op = "file.list"
+    before: Annotated[int | None, Count("N", ID_MAX)] = None
+    count: Annotated[int, Ge(1), Le(FILES_LISTED_MAX)] = FILES_LISTED_MAX
 
 
 @command

@@ -320,10 +320,11 @@ class DownloadOffered(Answer):
 
 @dataclass(slots=True)
 class FilesListed(Answer):
-    """Files, oldest first; `has_more` when there are older ones."""
+    """Files, oldest first; `has_more` when there are older ones: those before `before_id`."""
 
     files: Sequence[SharedFile]
     has_more: bool
+    before_id: int
 
 
 @dataclass(slots=True)

@@ -67,6 +67,7 @@ FILE_CHUNK_SECONDS_MAX = 60  # for one to come: a line slower than 4 KiB a secon
 FILE_CHUNKS_REMOVED_AT_ONCE = 16  # in a transaction: what it keeps messages waiting for
 FILE_IN_LINES_BYTES_MAX = 64 << 10  # sent and shown as base64 among the lines of a chat
 FILES_LISTED_MAX = 100  # that /files shows
+FILES_A_USER_MAX: Kept = 1_000  # empty ones too: a row each, some 500 KB
 FILE_REAP_SECONDS = 3_600  # between looks for files whose time is over
 TICKET_SECONDS_MAX = 600  # from the answer to /send or /get to the beginning of the transfer
 TICKETS_A_USER_MAX: Kept = 50  # not used yet; beyond it, the oldest goes

@@ -19,7 +19,7 @@ from app.chat.room import not_encrypted
 from app.chat.tickets import DownloadTicket, UploadTicket
 from app.errors import BadLine, Forbidden, NotPossible, TooLarge
 from app.names import harmless, parse_file_name
-from app.settings import FILE_CHUNK_BYTES, FILE_IN_LINES_BYTES_MAX, FILES_LISTED_MAX
+from app.settings import FILE_CHUNK_BYTES, FILE_IN_LINES_BYTES_MAX, ID_MAX
 from app.store import files as store
 from app.store.files import NewFile, StoredFile
 
@@ -134,12 +134,16 @@ class Files:
     def list_files(self, session: Session, command: commands.Files) -> None:
         """Show the files of the room, and those between the user and others. Switches."""
         room = session.room_or_refuse(command.room) if session.rooms or command.room else None
-        room_id, user, count = room.id if room else None, session.speaker, FILES_LISTED_MAX + 1
+        room_id, user_id, count = room.id if room else None, session.speaker.id, command.count
+        before_id = ID_MAX if command.before is None else command.before
         found = self._database.read(
-            lambda connection: store.newest(connection, room_id, user.id, count)
+            lambda connection: store.newest(connection, room_id, user_id, before_id, count + 1)
         )
-        has_more = len(found) == count
-        session.client.show_at_leisure(events.FilesListed(found[has_more:], has_more))
+        if room is not None:
+            session.check_is_in(room)  # still: it may have been sent out while that was read
+        has_more, shown = len(found) > count, found[-count:]
+        before_id = shown[0].id if shown else 1
+        session.client.show_at_leisure(events.FilesListed(shown, has_more, before_id))
 
     def unshare(self, session: Session, command: commands.Unshare) -> None:
         """Remove a file, as its sender or a moderator of its room. Switches. Raises Refusal."""
@@ -222,6 +226,7 @@ class Files:
     ) -> UploadTicket:
         """Check that a session may share a file there. Switches. Raises Refusal."""
         name, user = "" if e2ee else parse_file_name(command.name), session.speaker
+        self._transfers.check_count(user.id)
         recipient = self._accounts.find(command.user) if command.user else None
         session.check_may_speak(self._clock())
         room_id = None

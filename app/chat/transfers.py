@@ -19,9 +19,9 @@ from gevent.lock import Semaphore
 
 from app import metrics
 from app.errors import TooLarge, Unavailable
-from app.settings import FILE_REAP_SECONDS
+from app.settings import FILE_REAP_SECONDS, FILES_A_USER_MAX
 from app.store import files as store
-from app.store.files import NewFile, QuotaExceededError
+from app.store.files import NewFile, QuotaExceededError, TooManyFilesError
 from app.times import DAY_MILLISECONDS
 
 if TYPE_CHECKING:
@@ -40,19 +40,18 @@ log = structlog.get_logger()
 class Incoming:
     """A file of which some is there. All methods switch; they raise TooLarge and NotStored."""
 
-    def __init__(self, transfers: Transfers, file_id: int, user_id: int) -> None:
+    def __init__(self, transfers: Transfers, file_id: int) -> None:
         self.file_id = file_id
         self.size = 0
         self.is_complete = False
         self._transfers = transfers
-        self._user_id = user_id
         self._reserved = 0
         self._chunks = 0
         self._sha256 = hashlib.sha256()
 
     def reserve(self, size: int) -> None:
         """Make sure that so many bytes may come."""
-        self._transfers.reserve(self.file_id, self._user_id, size)
+        self._transfers.reserve(self.file_id, size)
         self._reserved = size
 
     def add(self, data: bytes) -> None:
@@ -99,11 +98,17 @@ class Transfers:
 
     @contextmanager
     def incoming(self, new: NewFile) -> Iterator[Incoming]:
-        """Take in a file; unless it is completed, all of it is discarded. Switches."""
+        """Take in a file; unless it is completed, all of it is discarded. Switches.
+
+        Raises TooLarge when its user has too many.
+        """
         now = self._clock()
-        file_id = self.write(lambda connection: store.begin(connection, new, now))
+        try:
+            file_id = self.write(lambda connection: store.begin(connection, new, now))
+        except TooManyFilesError as error:
+            raise _too_many_files() from error
         self._under_way.add(file_id)
-        incoming = Incoming(self, file_id, new.user_id)
+        incoming = Incoming(self, file_id)
         try:
             yield incoming
         finally:
@@ -124,12 +129,17 @@ class Transfers:
         if size > self._bytes_max:
             raise TooLarge(f"a file has at most {self._bytes_max} bytes")
 
-    def reserve(self, file_id: int, user_id: int, size: int) -> None:
-        """Let a file take so many bytes of its user's quota. Switches. Raises TooLarge."""
+    def check_count(self, user_id: int) -> None:
+        """Raise TooLarge when a user has as many files as anybody may. Switches."""
+        if self._database.read(lambda connection: store.has_as_many(connection, user_id)):
+            raise _too_many_files()
+
+    def reserve(self, file_id: int, size: int) -> None:
+        """Take so many bytes of its user's quota for a file. Switches. Raises TooLarge."""
         self.check_size(size)
         quota = self._quota_bytes
         try:
-            self.write(lambda connection: store.reserve(connection, file_id, user_id, size, quota))
+            self.write(lambda connection: store.reserve(connection, file_id, size, quota))
         except QuotaExceededError as error:
             raise TooLarge(
                 f"your files have at most {quota} bytes together; /unshare one first",
@@ -191,3 +201,10 @@ class Transfers:
         due = self._database.read(lambda connection: store.due(connection, made_before))
         for file_id in due:
             self.discard(file_id)
+
+
+def _too_many_files() -> TooLarge:
+    return TooLarge(
+        f"you share {FILES_A_USER_MAX} files, as many as anybody may; /unshare one first",
+        code="over_quota",
+    )

@@ -203,6 +203,11 @@ def _adapt(path: Path, backup_path: Path, now: int, *, keeps_tokens: bool) -> Re
             "DELETE FROM file_chunks WHERE file_id IN (SELECT id FROM files WHERE sha256 IS NULL)"
         )
         files = connection.execute("DELETE FROM files WHERE sha256 IS NULL").rowcount
+        connection.execute(
+            "UPDATE users SET"
+            " file_count = (SELECT count(*) FROM files WHERE user_id = users.id),"
+            " file_bytes = (SELECT coalesce(sum(size), 0) FROM files WHERE user_id = users.id)"
+        )
         tokens = 0 if keeps_tokens else connection.execute("DELETE FROM tokens").rowcount
         for table in ("one_time_keys", "fallback_keys", "device_changes"):
             connection.execute(f"DELETE FROM {table}")  # noqa: S608 (names of ours)

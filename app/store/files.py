@@ -2,6 +2,8 @@
 
 A file comes and goes in chunks, many short transactions, so that no message waits long for any of
 them. What says that it is there, its `sha256`, is written by the last one and taken by the first.
+How many files a user has, and their bytes, stand with the user: no upload counts all rows. Whatever
+adds, resizes or removes a file changes these sums in the same transaction.
 """
 
 from collections.abc import Sequence
@@ -13,7 +15,6 @@ from sqlalchemy import (
     Select,
     case,
     delete,
-    func,
     insert,
     or_,
     select,
@@ -22,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import aliased
 
 from app.records import SharedFile
-from app.settings import FILE_CHUNKS_REMOVED_AT_ONCE
+from app.settings import FILE_CHUNKS_REMOVED_AT_ONCE, FILES_A_USER_MAX
 from app.store.models import File, FileChunk, User
 
 
@@ -52,25 +53,54 @@ class QuotaExceededError(Exception):
     """All files of the user together would be larger than they may."""
 
 
+class TooManyFilesError(Exception):
+    """The user has as many files as anybody may."""
+
+
 ENCRYPTED = "[encrypted]"  # in place of a name
 
 _sender, _recipient = aliased(User), aliased(User)
 
 
+def has_as_many(connection: Connection, user_id: int) -> bool:
+    """Return whether a user has as many files as anybody may."""
+    query = select(User.file_count >= FILES_A_USER_MAX).where(User.id == user_id)
+    return bool(connection.execute(query).scalar())
+
+
 def begin(connection: Connection, new: NewFile, now: int) -> int:
-    """Make room for a file, of which nothing is there yet, and return its id."""
+    """Add a file of which no byte is there yet, and return its id. Raises TooManyFilesError."""
+    mine = update(User).where(User.id == new.user_id, User.file_count < FILES_A_USER_MAX)
+    if not connection.execute(mine.values(file_count=User.file_count + 1)).rowcount:
+        raise TooManyFilesError
     statement = insert(File).values(**new._asdict(), size=0, made_at=now)
     result = connection.execute(statement)
     assert result.inserted_primary_key is not None  # noqa: S101 (an INSERT of one row has one)
     return int(result.inserted_primary_key[0])
 
 
-def reserve(connection: Connection, file_id: int, user_id: int, size: int, quota: int) -> None:
-    """Let a file count as so many bytes of its user's quota. Raises QuotaExceededError."""
-    connection.execute(update(File).where(File.id == file_id).values(size=size))
-    total = connection.execute(select(func.sum(File.size)).where(File.user_id == user_id))
-    if total.scalar_one() > quota:
+def reserve(connection: Connection, file_id: int, size: int, quota: int) -> None:
+    """Count so many bytes for a file, of its user's quota. Raises QuotaExceededError."""
+    _resize(connection, file_id, size, quota)
+
+
+def _resize(
+    connection: Connection, file_id: int, size: int, quota: int | None, **more: Any
+) -> None:
+    """Set a file's size, and other columns, and the sum of its user's files with it.
+
+    Raises QuotaExceededError if the sum grows beyond the quota.
+    """
+    row = connection.execute(select(File.user_id, File.size).where(File.id == file_id)).first()
+    if row is None:
+        return
+    grown = size - row.size
+    user = update(User).where(User.id == row.user_id).values(file_bytes=User.file_bytes + grown)
+    if quota is not None and grown > 0:
+        user = user.where(User.file_bytes + grown <= quota)
+    if grown and not connection.execute(user).rowcount:
         raise QuotaExceededError
+    connection.execute(update(File).where(File.id == file_id).values(size=size, **more))
 
 
 def add_chunk(connection: Connection, file_id: int, place: int, data: bytes) -> None:
@@ -80,8 +110,7 @@ def add_chunk(connection: Connection, file_id: int, place: int, data: bytes) -> 
 
 def complete(connection: Connection, file_id: int, size: int, sha256: bytes, now: int) -> None:
     """Say that all of a file is there."""
-    values = {"size": size, "sha256": sha256, "made_at": now}
-    connection.execute(update(File).where(File.id == file_id).values(values))
+    _resize(connection, file_id, size, None, sha256=sha256, made_at=now)
 
 
 def name_shown() -> ColumnElement[str]:
@@ -123,14 +152,25 @@ def find(connection: Connection, file_id: int) -> StoredFile | None:
 
 
 def newest(
-    connection: Connection, room_id: int | None, user_id: int, count: int
+    connection: Connection, room_id: int | None, user_id: int, before_id: int, count: int
 ) -> Sequence[SharedFile]:
-    """Return the newest files of a room, and those sent to the user or by them, oldest first."""
-    private = File.recipient_id.is_not(None)
-    mine = or_(File.recipient_id == user_id, (File.user_id == user_id) & private)
-    query = _query().where(or_(File.room_id == room_id, mine) if room_id is not None else mine)
-    rows = connection.execute(query.order_by(File.id.desc()).limit(count)).all()
-    return [_stored(row).shared for row in reversed(rows)]
+    """Return the newest files before an id, oldest first: of a room, to the user, or by them.
+
+    Those by the user are the private ones. Each of the three is read by its own index, no further
+    than the page needs: all of them at once would be looked through and sorted.
+    """
+    conditions = [
+        File.recipient_id == user_id,
+        (File.user_id == user_id) & File.recipient_id.is_not(None),
+    ]
+    if room_id is not None:
+        conditions.append(File.room_id == room_id)
+    found: dict[int, SharedFile] = {}
+    for condition in conditions:
+        query = _query().where(condition, File.id < before_id)
+        rows = connection.execute(query.order_by(File.id.desc()).limit(count))
+        found |= {row.id: _stored(row).shared for row in rows}
+    return [found[file_id] for file_id in sorted(found)[-count:]]
 
 
 def chunk(connection: Connection, file_id: int, place: int) -> bytes | None:
@@ -145,7 +185,7 @@ def chunk(connection: Connection, file_id: int, place: int) -> bytes | None:
 
 def withdraw(connection: Connection, file_id: int) -> None:
     """Let a file be there no more; what it took is left to be removed."""
-    connection.execute(update(File).where(File.id == file_id).values(size=0, sha256=None))
+    _resize(connection, file_id, 0, None, sha256=None)
 
 
 def remove_some(connection: Connection, file_id: int) -> bool:
@@ -156,6 +196,9 @@ def remove_some(connection: Connection, file_id: int) -> bool:
     connection.execute(delete(FileChunk).where(of_file, FileChunk.place.in_(places)))
     if len(places) == FILE_CHUNKS_REMOVED_AT_ONCE:
         return False
+    _resize(connection, file_id, 0, None)
+    of_its_user = User.id == select(File.user_id).where(File.id == file_id).scalar_subquery()
+    connection.execute(update(User).where(of_its_user).values(file_count=User.file_count - 1))
     connection.execute(delete(File).where(File.id == file_id))
     return True
 

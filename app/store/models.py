@@ -17,7 +17,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA_REVISION = "0006"  # the newest migration; a test compares it with migrations/
+SCHEMA_REVISION = "0008"  # the newest migration; a test compares it with migrations/
 
 # SQLite counts row ids only in a column declared INTEGER; they are 64 bits wide all the same.
 _Identifier = BigInteger().with_variant(Integer, "sqlite")
@@ -44,8 +44,16 @@ class Base(DeclarativeBase):
     type_annotation_map = {str: Text()}  # noqa: RUF012 (SQLAlchemy's own name)
 
 
+def _only_where(condition: str) -> dict[str, Any]:
+    """Make an index of some rows only: the others cost it nothing."""
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
+
+
 class User(Base):
-    """An account. What of its private messages it was shown ends at `private_seen_id`."""
+    """An account. What of its private messages it was shown ends at `private_seen_id`.
+
+    `file_count` and `file_bytes` are kept sums of its rows of `files`: see store/files.py.
+    """
 
     __tablename__ = "users"
 
@@ -58,6 +66,8 @@ class User(Base):
     is_disabled: Mapped[bool] = mapped_column(default=False)
     private_seen_id: Mapped[int] = mapped_column(BigInteger, default=0)
     created_at: Mapped[Milliseconds]
+    file_count: Mapped[int] = mapped_column(Integer, server_default="0")
+    file_bytes: Mapped[int] = mapped_column(BigInteger, server_default="0")
 
 
 class Token(Base):
@@ -89,7 +99,7 @@ class Room(Base):
     key: Mapped[UniqueText]
     skeleton: Mapped[UniqueText]
     topic: Mapped[str] = mapped_column(default="")
-    owner_id: Mapped[UserId]
+    owner_id: Mapped[UserId] = mapped_column(index=True)
     created_at: Mapped[Milliseconds]
     retention_days: Mapped[int | None]
     deleted_at: Mapped[int | None] = mapped_column(BigInteger)
@@ -145,6 +155,7 @@ class ServerSanction(Base):
         CheckConstraint("(user_id IS NULL) <> (network IS NULL)", name="subject"),
         UniqueConstraint("kind", "user_id"),
         UniqueConstraint("kind", "network"),
+        Index(None, "until_at", **_only_where("until_at IS NOT NULL")),
     )
 
     id: Mapped[Identifier]
@@ -164,11 +175,6 @@ class Ignored(Base):
 
     user_id: Mapped[UserId] = mapped_column(primary_key=True)
     ignored_id: Mapped[UserId] = mapped_column(primary_key=True)
-
-
-def _only_where(condition: str) -> dict[str, Any]:
-    """Make an index of some rows only: the others cost it nothing."""
-    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
 
 
 class Message(Base):
@@ -366,7 +372,7 @@ class AuditRecord(Base):
     """Who did what to whom, where, why and when. Names, so that it outlives what it is about."""
 
     __tablename__ = "audit"
-    __table_args__ = ({"sqlite_autoincrement": True},)
+    __table_args__ = (Index(None, "actor", "id"), {"sqlite_autoincrement": True})
 
     id: Mapped[Identifier]
     done_at: Mapped[Milliseconds]

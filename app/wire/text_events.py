@@ -210,7 +210,7 @@ def _download_offered(event: events.DownloadOffered) -> Iterable[str]:
 
 def _files(event: events.FilesListed) -> Iterable[str]:
     if event.has_more:
-        yield "There are older ones."
+        yield f"There are older ones: /files {event.before_id}"
     elif not event.files:
         yield "There are no files here."
     for file in event.files:

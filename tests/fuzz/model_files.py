@@ -139,7 +139,8 @@ class Files(Base):
             if (room is not None and file.room is room)
             or (file.room is None and seat.account in (file.owner, file.recipient))
         ]
-        self.tell(seat, events.FilesListed(found, has_more=False))
+        first_id = found[0].id if found else 1
+        self.tell(seat, events.FilesListed(found, has_more=False, before_id=first_id))
 
     def is_in_limbo(self, file_id: int) -> bool:
         """Whether a file is of a room that was deleted, and will be removed some time."""
