@@ -78,7 +78,7 @@ Read it in this order:
         local.py        the same without a server
         main.py         the process
     client/         the library for programs at the other end; it needs nothing of all this
-        client.py  connection.py  stream.py  resume.py
+        client.py  connection.py  incoming.py  stream.py  resume.py
     encryption/     end-to-end encryption for clients: pure, and nothing that a server needs
         refusals.py  flows.py  payloads.py  signing.py  sealing.py    what it is made of
         store.py        the keys on the disk
@@ -91,6 +91,7 @@ Read it in this order:
         device.py       all of it together
     terminal/       the client for people at a terminal, on top of it: manage.py chat
         main.py  login.py  memory.py                before there is a screen
+        arrivals.py     what the server tells, at the door
         typed.py  phrases.py  model.py              what is typed and told; what is known
         screen.py  pane.py  appearance.py  status.py  completion.py    how it looks
         files.py  transfers.py  filenames.py        files, sent and fetched

@@ -7,6 +7,7 @@ import pytest
 from app.errors import BadLine
 from app.terminal import phrases
 from app.terminal.appearance import local_day, local_minute, name_style, rows_of, wrap
+from app.terminal.arrivals import cleaned, milliseconds
 from app.terminal.model import LINES_MAX, Line, Model, Room
 from app.terminal.pane import scroll, visible_rows
 from app.terminal.status import place, title, weather
@@ -32,7 +33,7 @@ def entered(room: str, *users: str) -> dict:
 @pytest.fixture
 def model() -> Model:
     """Alice's, who is in lobby, with bob, and in dev, which she looks at."""
-    model = Model("alice", clock=lambda: phrases.milliseconds(AT))
+    model = Model("alice", clock=lambda: milliseconds(AT))
     model.enter(entered("lobby", "alice", "bob"))
     model.enter(entered("dev", "alice"))
     return model
@@ -138,7 +139,7 @@ def test_a_room_is_renamed(model: Model) -> None:
 def test_being_sent_out(model: Model, event: dict, sentence: str) -> None:
     model.apply({"room": "dev", "user": "alice", "by": "bob", **event})
     model.apply(said("behind her back", room="dev"))
-    assert model.current is model.find("lobby")
+    assert model.current is model.home  # what is being typed goes to no other room
     assert texts(model.current) == [sentence]
     assert model.find("dev") is None
 
@@ -147,7 +148,9 @@ def test_being_sent_out(model: Model, event: dict, sentence: str) -> None:
 def test_private_messages(model: Model) -> None:
     private = {"event": "private", "id": 1, "user": "bob", "recipient": "alice", "at": AT}
     assert model.apply({**private, "body": "psst"})
-    assert not model.apply({**private, "user": "alice", "recipient": "bob", "body": "yes?"})
+    assert not model.apply(
+        {**private, "id": 2, "user": "alice", "recipient": "bob", "body": "yes?"}
+    )
     assert texts(model.current) == ["[private] bob: psst", "[private to bob] yes?"]
     assert texts(model.home) == texts(model.current)
 
@@ -177,7 +180,8 @@ def test_the_state_of_the_connection(model: Model) -> None:
 # Earlier messages come above those that are here, each once.
 def test_the_past(model: Model) -> None:
     model.apply(said("five", room="dev", id=5))
-    page = {"messages": [said("three", id=3), said("four", id=4), said("five", id=5)]}
+    words = enumerate(("three", "four", "five"), start=3)
+    page = {"messages": [said(word, room="dev", id=number) for number, word in words]}
     model.show_past(model.current, {**page, "has_more": True})
     assert texts(model.current) == ["three", "four", "five"]
     assert model.current.has_past
@@ -244,7 +248,7 @@ def test_a_senseless_event(model: Model, event: dict) -> None:
     ],
 )
 def test_emoji_have_one_width(text: str, shown_as: str) -> None:
-    assert phrases.cleaned(text) == shown_as
+    assert cleaned(text) == shown_as
 
 
 # Any command is sent by the table that the text wire reads by, to the room where it was typed.
@@ -285,8 +289,8 @@ def test_what_is_typed_becomes_a_request(line: str, request_: Request) -> None:
         ("/upload a.txt", "dev", "unknown command /upload. Try /help."),
         ("/kick", "dev", "usage: /kick USER [REASON]"),
         ("/send", "dev", "usage: /send PATH [to USER]"),
-        ("/get 1e3", "dev", "usage: /get NUMBER"),
-        (f"/get {1 << 63}", "dev", "usage: /get NUMBER"),
+        ("/get 1e3", "dev", "usage: /get NUMBER [from USER]"),
+        (f"/get {1 << 63}", "dev", "usage: /get NUMBER [from USER]"),
     ],
 )
 def test_what_is_typed_wrong(line: str, room: str, sentence: str) -> None:
@@ -298,7 +302,7 @@ def test_what_is_typed_wrong(line: str, room: str, sentence: str) -> None:
 # Help knows all that can be typed, and nothing else.
 def test_help() -> None:
     assert len(help_lines("")) > 25
-    assert help_lines("/get") == ["/get NUMBER: Fetch a file into the folder for downloads."]
+    assert help_lines("/get")[0].startswith("/get NUMBER [from USER]: Fetch a file")
     assert help_lines("kick")[0].startswith("/kick USER [REASON]: ")
     with pytest.raises(CanNotDo):
         help_lines("login")
@@ -346,7 +350,7 @@ def test_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "Asia/Kolkata")
     time.tzset()
     try:
-        at = phrases.milliseconds(AT)
+        at = milliseconds(AT)
         assert (local_minute(at), local_day(at)) == ("19:32", "22 November 2026")
         line = Line(at, "said", "hello to all of you", "bob")
         yesterday = Line(at - 86_400_000, "said", "bye", "bob")

@@ -343,8 +343,8 @@ def test_refusals_and_losses_are_told(play) -> None:
         stage.client.answers["kick"] = CallRefused("forbidden", "you are no moderator")
         await stage.join("lobby")
         stage.type("/kick bob\r", "/nonsense\r")
-        await stage.until(lambda: "Error: unknown command /nonsense. Try /help." in stage.pane)
-        assert "Error: you are no moderator" in stage.pane
+        await stage.until(lambda: "» Error: unknown command /nonsense. Try /help." in stage.pane)
+        assert "[server] Error: you are no moderator" in stage.pane
         stage.client.happen({"event": "reconnecting", "reason": "gone"})
         await stage.until(lambda: "reconnecting..." in stage.status)
         stage.client.answers["who"] = {"room": "lobby", "people": [{"name": "alice"}]}

@@ -2,6 +2,7 @@
 
 stream.py       a socket, plain or TLS, that one thread reads and any thread writes
 connection.py   one connection: requests and their answers, events
+incoming.py     what a server may say; pure
 resume.py       what to remember to come back without a gap; pure
 client.py       Client: connections one after the other, as if they were one
 """

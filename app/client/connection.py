@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from app.client.incoming import is_answer, is_event
 from app.client.stream import UNIX, Stream
 
 if TYPE_CHECKING:
@@ -22,10 +23,14 @@ if TYPE_CHECKING:
 
 SILENCE_SECONDS = 30  # after which the server is asked whether it is there; as long again to answer
 LINE_BYTES_MAX = 64 << 20  # ten times what the longest page of history takes
+_BAD_ANSWER = "the server answered something else than what was asked"
 
 
 class CallRefused(Exception):
-    """The server refused a request: `code` is stable, `str(refusal)` a sentence for people."""
+    """The server refused a request: `code` is stable, `str(refusal)` a sentence for people.
+
+    With the code `bad_answer`, what it answered is about something else; the sentence is ours.
+    """
 
     def __init__(self, code: str, sentence: str) -> None:
         super().__init__(sentence)
@@ -139,7 +144,8 @@ class Connection:
         if not isinstance(said, dict):
             raise self.cut("what answers there is no Greenroom")
         if "event" in said:
-            self._listener.on_event(said)
+            if is_event(said):
+                self._listener.on_event(said)
         else:
             self._settle(said)
 
@@ -147,18 +153,23 @@ class Connection:
         with self._asking:
             asked = self._asked.pop(self._number_of(answer), None)
         if asked is None:
-            self._last_words = str(answer.get("message", self._last_words))
-        elif answer["ok"]:
+            if "message" in answer:
+                self._last_words = f"the server says: {answer['message']}"
+        elif answer.get("ok") is not True:
+            refusal = CallRefused(str(answer.get("error")), str(answer.get("message")))
+            asked.answer.set_exception(refusal)
+        elif is_answer(asked.request, answer):
             self._listener.on_answer(asked.request, answer)
             asked.answer.set_result(answer)
         else:
-            asked.answer.set_exception(CallRefused(answer["error"], answer["message"]))
+            asked.answer.set_exception(CallRefused("bad_answer", _BAD_ANSWER))
 
     def _number_of(self, answer: Answer) -> object:
         """Return which request is answered. The id of a line that is too long nobody has read."""
         if answer.get("error") == "line_too_long" and self._asked:
             return max(self._asked, key=lambda number: len(self._asked[number].line))
-        return answer.get("id")
+        number = answer.get("id")
+        return number if type(number) is int else None
 
     def cut(self, reason: str) -> ConnectionLost:
         """End it, tell all who wait, and return what they are told: the first reason given."""

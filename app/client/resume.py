@@ -94,7 +94,7 @@ class Rooms:
         new = [message for message in page["messages"] if message["id"] > room.shown_id]
         room.shown_id = max(room.shown_id, page["last_id"])
         room.is_behind = page["has_more"] or room.missed_id > room.shown_id
-        shown = [{"event": "message", **message, "is_replayed": True} for message in new]
+        shown = [{**message, "event": "message", "is_replayed": True} for message in new]
         return [*shown, _gap(page["room"])] if room.is_behind else shown
 
 

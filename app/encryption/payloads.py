@@ -19,6 +19,7 @@ BODY_BYTES_MAX = 16 << 10  # of a text; what a line of the wire holds is up to t
 FILE_NAME_CHARS_MAX = 1_024  # four times what a file system holds
 FILE_TYPE_CHARS_MAX = 100  # such as application/pdf
 CONTROL_BYTES_MAX = 32 << 10  # of a message from device to device
+TS_MAX = 32_503_680_000_000  # the year 3000, in ms: later ones are beyond what calendars can
 SESSION_KEY_CHARS_MAX = 512  # 306, as base64 of the library's form
 
 
@@ -162,7 +163,7 @@ class Envelope(Shape):
     room: RoomKey
     sender: Address
     mid: Short
-    ts: int = Field(ge=0, lt=1 << 53)
+    ts: int = Field(ge=0, le=TS_MAX)
     t: MessageKind
     body: str | None = None
     file: FileReference | None = None

@@ -16,6 +16,7 @@ from app.encryption.payloads import Encrypted, Envelope, parse_answer, room_key_
 from app.encryption.people import CHANGED, FIRST_USE, IMPORTED, PLAINTEXT
 from app.encryption.refusals import (
     KeyMissing,
+    Malformed,
     OwnDeviceCopied,
     PlaintextInjected,
     Replayed,
@@ -35,11 +36,15 @@ if TYPE_CHECKING:
     from app.encryption.rosters import Rosters
     from app.encryption.store import KeyStore
 
+ID_MAX = (1 << 53) - 1  # of a message
 WAITING_MAX = 1_000  # newest messages without a key; others can be read from history again
 
 
 class Received(NamedTuple):
-    """A message as the server shows it; `enc` is None for one in the clear."""
+    """A message as the server shows it; `enc` is None for one in the clear.
+
+    It `is_live` when it comes unasked, as new: not from history, nor behind the answer to a join.
+    """
 
     room: str
     id: int
@@ -47,6 +52,7 @@ class Received(NamedTuple):
     device: str = ""
     enc: object = None
     body: str = ""
+    is_live: bool = False
 
 
 class Reader:
@@ -93,7 +99,8 @@ class Reader:
 
     def _wait(self, message: Received) -> None:
         enc = parse_answer(Encrypted, message.enc, "an encrypted message")
-        self._store.put("waiting", f"{enc.sid} {message.id}", message._asdict())
+        late = message._replace(is_live=False)  # whenever it is read, it is no longer new
+        self._store.put("waiting", f"{enc.sid} {message.id}", late._asdict())
         waiting = self._store.ids("waiting")
         if len(waiting) > WAITING_MAX:  # anybody can send what nobody has the key of
             self._store.delete("waiting", min(waiting, key=_message_id))
@@ -103,12 +110,14 @@ class Reader:
         room, user = room_key_of(message.room), user_key(message.user)
         if message.enc is None:
             return self._open_plain(room, user, message)
+        if not message.id:
+            raise Malformed(what="an encrypted message")
         enc = parse_answer(Encrypted, message.enc, "an encrypted message")
         decrypted = self._keys.decrypt(room, user, message.device, enc)
         envelope = unpack(decrypted.plaintext)
         self._check_envelope(envelope, room, user, message.device)
         self._check_own(room, user, message.device, enc.sid, decrypted.number)
-        self._check_new(envelope, enc.sid, decrypted.number, message.id)
+        self._check_new(envelope, enc.sid, decrypted.number, message)
         self._rosters.pin(room, message.id)
         return Shown(
             room,
@@ -124,8 +133,10 @@ class Reader:
 
     def _open_plain(self, room: str, user: str, message: Received) -> Shown:
         """Return a message in the clear, of a room that was not encrypted by then."""
-        if self._rosters.is_encrypted(room) and message.id > self._rosters.encrypted_from(room):
-            raise PlaintextInjected(user=user)
+        if self._rosters.is_encrypted(room) and (
+            message.is_live or not 0 < message.id <= self._rosters.encrypted_from(room)
+        ):
+            raise PlaintextInjected(what="a message", user=user)
         return Shown(room, message.id, user, "", PLAINTEXT, body=harmless(message.body))
 
     def _check_envelope(self, envelope: Envelope, room: str, user: str, device: str) -> None:
@@ -145,14 +156,14 @@ class Reader:
             if coming is not None and index >= coming:
                 raise OwnDeviceCopied
 
-    def _check_new(self, envelope: Envelope, sid: str, index: int, message_id: int) -> None:
-        """Compare with what was shown before: a message has one id, for good."""
+    def _check_new(self, envelope: Envelope, sid: str, index: int, message: Received) -> None:
+        """Compare with what was shown before: a message has one id for good, and is new once."""
         mid = f"{envelope.sender.user}/{envelope.sender.device}/{envelope.mid}"
         for kind, key in (("seen", f"{sid} {index}"), ("mid", mid)):
             row = self._store.get(kind, key)
             if row is None:
-                self._store.put(kind, key, {"id": message_id})
-            elif row["id"] != message_id:
+                self._store.put(kind, key, {"id": message.id})
+            elif row["id"] != message.id or message.is_live:
                 raise Replayed(user=envelope.sender.user)
 
     def _mark(self, user: str, decrypted: Decrypted) -> str:
@@ -177,17 +188,23 @@ def _harmless_file(file: FileReference | None) -> FileReference | None:
     return file.model_copy(update={"name": name, "type": file_type})
 
 
-def received(event: Json, me: str) -> Received:
-    """Return what an event `message` or `private`, or a line of history, brings."""
+def received(event: Json, me: str, *, is_live: bool | None = None) -> Received:
+    """Return what an event `message` or `private`, or a line of history, brings.
+
+    Whoever knows what they asked for says whether it `is_live`; else it is as the server says.
+    """
     room, message_id = event.get("room"), event.get("id")
     user = str(event.get("user", ""))
+    if is_live is None:
+        is_live = "event" in event and event.get("is_replayed") is not True
     if room is None:
-        room = f"@{user},{event.get('to') or me}"
+        room = f"@{user},{event.get('recipient') or event.get('to') or me}"
     return Received(
         str(room),
-        message_id if isinstance(message_id, int) else 0,
+        message_id if type(message_id) is int and 0 < message_id <= ID_MAX else 0,
         user,
         str(event.get("device") or ""),
         event.get("enc"),
         str(event.get("body") or ""),
+        is_live,
     )

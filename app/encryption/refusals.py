@@ -179,17 +179,27 @@ class Tampered(Untrusted):
 
 
 class Replayed(Untrusted):
-    """A message that was shown before under another id."""
+    """A message that was shown before: under another id, or as new."""
 
     code = "replayed"
     sentence = "the server shows an earlier message of {user} again as if it were new"
 
 
 class PlaintextInjected(Untrusted):
-    """A message in the clear in a room that is encrypted."""
+    """A message or a file in the clear in a room that is encrypted."""
 
     code = "plaintext_injected"
-    sentence = "a message shown as from {user} is not encrypted, in a room that is: do not trust it"
+    sentence = "{what} shown as from {user} is not encrypted, in a room that is: do not trust it"
+
+
+class RoomRenamed(Untrusted):
+    """Another name for a room that is encrypted: keys go by its name, so it has one for good."""
+
+    code = "room_renamed"
+    sentence = (
+        "the server says that {room} is called {name} now, which can't be: "
+        "an encrypted room keeps its name"
+    )
 
 
 class SessionConflict(Untrusted):

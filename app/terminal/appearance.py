@@ -43,6 +43,7 @@ STYLE = Style.from_dict(
         **{f"name{number}": f"bold {colour}" for number, colour in enumerate(_NAME_COLOURS)},
     }
 )
+_SOURCES = {"own": "» ", "server": "[server] "}  # whose words, where they are nobody's in a room
 _COLUMNS_MIN = 8  # of text beside the time; a narrower screen shows rows that are cut off
 
 
@@ -80,8 +81,13 @@ def rows_of(line: Line, before: Line | None, columns: int) -> list[Row]:
 
 
 def _head(line: Line) -> str:
-    """Return what stands before a text: how far to believe who says it, and who does."""
+    """Return what stands before a text: how far to believe who says it, and who does.
+
+    No name has a blank, a bracket or such a sign, so nobody's line looks like another's.
+    """
     mark = f"{line.mark} " if line.mark else ""
+    if line.source:
+        return mark or _SOURCES[line.source]
     if line.kind == "said":
         return f"{mark}{line.user}: "
     return f"{mark}* {line.user} " if line.kind == "did" else mark
@@ -92,6 +98,8 @@ def _coloured(line: Line, head: str) -> Row:
     marked: Row = [(f"class:{'error' if line.mark == '!' else 'mark'}", mark)] if mark else []
     if head == mark:
         return marked
+    if line.source:
+        return [("class:time", head)]
     before, name, after = head.removeprefix(mark).partition(line.user)
     return [*marked, ("", before), (name_style(line.user), name), ("", after)]
 

@@ -18,14 +18,15 @@ from prompt_toolkit.input import Input
 from prompt_toolkit.output import Output
 
 from app.client import CallRefused, Client, ConnectionLost
+from app.client.incoming import is_same_name
 from app.errors import BadLine
 from app.terminal import phrases, trust
+from app.terminal.arrivals import Json, event_of, page_of
 from app.terminal.files import Files
 from app.terminal.model import Model, Room
-from app.terminal.phrases import Json
 from app.terminal.screen import Screen
 from app.terminal.transfers import Server, TransferFailed
-from app.terminal.typed import CanNotDo, Request, help_lines, read_request
+from app.terminal.typed import CanNotDo, Request, ServerSays, help_lines, read_request
 
 if TYPE_CHECKING:
     from app.terminal.encrypting import Encryption
@@ -117,10 +118,10 @@ class Terminal:
         except (CallRefused, ConnectionLost) as error:
             self.screen.leave(error)
 
-    async def _take(self, event: Json) -> None:
-        if self._secrecy:
-            event = await self._secrecy.opened(event)
-        if self.model.apply(event):
+    async def _take(self, said: Json) -> None:
+        event = event_of(said) or {}
+        verdict = await self._secrecy.judge(event) if self._secrecy else None
+        if self.model.apply(event or said, verdict):
             self.ring()
         if event.get("event") in ("connected", "missed"):
             self.beside(self._meet_again())
@@ -198,6 +199,8 @@ class Terminal:
         """Tell the user what is refused, and draw what has changed."""
         try:
             yield
+        except (CallRefused, ServerSays) as refusal:
+            self.model.tell([f"Error: {refusal}"], "error", source="server")
         except _REFUSALS as refusal:
             self.model.tell([f"Error: {refusal}"], "error")
         finally:
@@ -212,7 +215,7 @@ class Terminal:
         if request.op == "rooms":
             self.model.learn_rooms(answer)
         if request.op not in _COME_BACK:
-            self.model.tell(phrases.answer_lines(request.op, answer))
+            self.model.tell(phrases.answer_lines(request.op, answer), source="server")
 
     async def _join(self, request: Request, room: Room) -> None:
         known = self.model.find(request.fields["room"])
@@ -227,8 +230,13 @@ class Terminal:
 
     async def enter(self, name: str) -> Room:
         """Enter a room that the user is not in. Raises CallRefused, ConnectionLost."""
+        if self._encryption:
+            self._encryption.expect_replay(name)
         with self.model.joining():
-            return self.model.enter(await self._call("join", room=name))
+            answer = await self._call("join", room=name)
+            if not is_same_name(name, str(answer.get("room"))):
+                raise CanNotDo(f"asked for {name}, the server led into another room: not entered")
+            return self.model.enter(answer)
 
     async def _say(self, request: Request, room: Room) -> None:
         """Say something; in the clear only where nobody ever saw anything encrypted."""
@@ -244,11 +252,13 @@ class Terminal:
             raise
 
     async def _tell(self, request: Request, room: Room) -> None:
-        if self._secrecy is None:
-            await self._ask(request, room)
-        elif not await self._secrecy.tell_user(request):
-            answer = await self._call(request.op, **request.fields)
-            self.model.tell(phrases.answer_lines(request.op, answer), mark="-")
+        if self._secrecy and await self._secrecy.tell_user(request):
+            return
+        user, body = request.fields["user"], request.fields["body"]
+        answer = await self._call(request.op, **request.fields)
+        mark = "-" if self._secrecy else ""
+        self.model.tell([f"[private to {user}] {body}"], "private", mark, source="")
+        self.model.tell(phrases.away_lines(user, answer), source="server")
 
     async def _unlock(self, request: Request, room: Room) -> None:
         if self._secrecy is None:
@@ -265,7 +275,7 @@ class Terminal:
     async def _leave(self, request: Request, room: Room) -> None:
         answer = await self._call("leave", **request.fields)
         self.model.leave(room)
-        self.model.tell(phrases.answer_lines("leave", answer))
+        self.model.tell(phrases.answer_lines("leave", answer), source="server")
 
     async def _history(self, request: Request, room: Room) -> None:
         """Get what was said before all that is here."""
@@ -311,9 +321,9 @@ class Terminal:
         fields = {"before": room.first_id} if room.first_id else {}
         with self.telling():
             page = await self._call("history", room=room.name, count=count, **fields)
-            if self._secrecy:
-                page = await self._secrecy.opened_page(page)
-            self.model.show_past(room, page)
+            messages = page_of(page, room.name)
+            verdicts = await self._secrecy.judge_page(messages) if self._secrecy else None
+            self.model.show_past(room, {**page, "messages": messages}, verdicts)
         self._fetching_past.discard(room.name)
 
 

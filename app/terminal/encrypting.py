@@ -15,17 +15,18 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from functools import partial
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
 from app.client import CallRefused, Client
+from app.client.incoming import is_same_name
 from app.encryption import (
     Ask,
     Device,
     EncryptionRefusal,
     FileReference,
     Notice,
+    Received,
     ServerRefused,
     Shown,
     StoreRefused,
@@ -34,26 +35,41 @@ from app.encryption import (
 )
 from app.encryption.flows import Flow
 from app.encryption.payloads import MessageKind, room_key_of
-from app.encryption.refusals import KeyMissing, SaidBefore
+from app.encryption.people import PLAINTEXT
+from app.encryption.refusals import KeyMissing, PlaintextInjected, RoomRenamed, SaidBefore
 from app.sizes import format_size
+from app.terminal.arrivals import Json
 from app.terminal.keys import Keys
-from app.terminal.phrases import Json
-from app.terminal.typed import CanNotDo
+from app.terminal.model import Verdict
+from app.terminal.typed import CanNotDo, ServerSays
 from app.times import now
 
 SEALED_MAX = 10_000  # messages that wait to be read: as many as a room keeps lines
 FILES_MAX = 10_000  # that can be fetched by their number
+TELLERS_MAX = 8  # who told of one number; there is one, or somebody lies
 PASSPHRASE_CHARACTERS_MIN = 8  # of a new one: who has the file may guess without end
 _SHORT = (
     f"a passphrase has at least {PASSPHRASE_CHARACTERS_MIN} characters; type /unlock to try again"
 )
 _LOCKED = "your keys are not open; type /unlock"
 _PASSWORD = "that is your password, which the server knows; take something else"  # noqa: S105
+_CLEAR = (
+    "a message shown as from {user} is not encrypted, in a room that is; /unlock tells whether it"
+    " is from before"
+)
 _MESSAGES = ("message", "private")
+_JUDGED = (*_MESSAGES, "file", "renamed")
 _SEALED = (KeyMissing, SaidBefore)  # what nothing is wrong with, but that there is no key for it
 
 _Result = TypeVar("_Result")
 _Arguments = ParamSpec("_Arguments")
+
+
+class Said(NamedTuple):
+    """An event, or a line of history; it `is_live` when it came unasked, as new."""
+
+    event: Json
+    is_live: bool
 
 
 class Encryption:
@@ -67,8 +83,10 @@ class Encryption:
         self._end = ""  # why the keys can't be used any more
         self._worker = ThreadPoolExecutor(1, "keys")
         self._turns = asyncio.Lock()
-        self._sealed: deque[Json] = deque(maxlen=SEALED_MAX)
-        self._files: dict[int, FileReference] = {}
+        self._sealed: deque[Said] = deque(maxlen=SEALED_MAX)
+        self._live: set[str] = set()  # rooms whose replay has ended, "" for private messages
+        self._seen: set[str] | None = None  # what closed keys have seen, as last read
+        self.files = KnownFiles()
 
     # The keys.
 
@@ -121,7 +139,7 @@ class Encryption:
             except EncryptionRefusal as refusal:
                 raise self._refused(refusal) from refusal
             except ServerRefused as refusal:
-                raise CanNotDo(str(refusal)) from refusal
+                raise ServerSays(str(refusal)) from refusal
             finally:
                 await self._tell(device)
 
@@ -169,7 +187,8 @@ class Encryption:
 
     async def _tell(self, device: Device) -> None:
         for news in await self._work(device.notices.take):
-            self._note_file(news)
+            if isinstance(news, Shown):
+                self.files.note(news.room, news.user, news.file)
             self.show(news)
 
     # The connection.
@@ -197,7 +216,12 @@ class Encryption:
         """Whether a room was ever seen encrypted. Raises CanNotDo when nobody can know."""
         if self.is_open:
             return await self.work(lambda device: device.is_encrypted(room))
-        return room_key_of(room) in await self._work(self._keys.seen_encrypted)
+        return room_key_of(room) in await self._look_at_seen()
+
+    async def _look_at_seen(self) -> set[str]:
+        """Return the rooms and users that closed keys have seen encrypted. Raises CanNotDo."""
+        self._seen = await self._work(self._keys.seen_encrypted)
+        return self._seen
 
     async def say(self, room: str, body: str, kind: MessageKind) -> None:
         """Say something in a room. Raises CanNotDo, ConnectionLost: then it goes out later."""
@@ -207,7 +231,7 @@ class Encryption:
         """Whether what is for a user alone has to be encrypted. Raises CanNotDo."""
         if self.is_open:
             return await self.drive(lambda device, _: device.is_private_to(user))
-        seen = await self._work(self._keys.seen_encrypted)
+        seen = await self._look_at_seen()
         if not seen.isdisjoint({room_key_of(user), self.private_room(user)}):
             self.check_is_open()
         return False
@@ -225,62 +249,128 @@ class Encryption:
 
     # What is read.
 
-    async def opened(self, events: Sequence[Json]) -> list[Json]:
-        """Return events, of which messages are as they may be shown; others are as they were.
+    async def judge(self, event: Json) -> Verdict | None:
+        """Return what is made of an event, if there is anything to say of it.
 
-        Whoever shows them without waiting for anything else does so before what `show` is told of
-        them later, such as that a key came.
+        Whoever shows it without waiting for anything else does so before what `show` is told of
+        later, such as that a key came.
         """
+        said = Said(event, self._is_live(event))
+        if event.get("event") not in _JUDGED:
+            return None
+        return (await self._judge_all([said]))[0]
+
+    async def judge_page(self, messages: Sequence[Json]) -> list[Verdict | None]:
+        """Return what is made of each message of a page of history that we asked for."""
+        return await self._judge_all([Said(message, is_live=False) for message in messages])
+
+    def expect_replay(self, room: str) -> None:
+        """Take what comes first from a room that is being entered for what was said before."""
+        self._live.discard(room.casefold())
+
+    def _is_live(self, event: Json) -> bool:
+        """Whether an event is new, whatever it says: only what comes first may be a replay."""
+        if event.get("event") in ("reconnecting", "connected"):
+            self._live.clear()  # what was missed comes
+        room = str(event.get("room", "")).casefold()
+        if event.get("is_replayed") is not True and ("room" in event or "user" in event):
+            self._live |= {room, ""}
+        return room in self._live
+
+    async def _judge_all(self, said: Sequence[Said]) -> list[Verdict | None]:
         if not self.is_open:
-            self._sealed += [event for event in events if event.get("enc") is not None]
-            return list(events)
+            return [await self._judge_closed(each) for each in said]
         try:
-            return await self._work(self._read, self._open_device, events)
+            return await self._work(self._judge_open, self._open_device, said)
         except EncryptionRefusal as refusal:
             self.show(Notice("store", str(self._refused(refusal))))
-            return list(events)
+            return [Verdict(str(refusal), "!", is_refused=True)] * len(said)
 
-    async def unsealed(self) -> list[Json]:
-        """Return once more what could not be read when it came, as it may be shown now."""
-        return await self.opened(await self._work(self._take_sealed))
+    async def _judge_closed(self, said: Said) -> Verdict | None:
+        """Return what can be said of a message while the keys are closed."""
+        event = said.event
+        if event.get("enc") is not None:
+            self._sealed.append(said._replace(is_live=False))
+            return None
+        try:
+            seen = await self._look_at_seen() if self._seen is None else self._seen
+            is_secret = _room_of(event, self._client.user) in seen
+        except (CanNotDo, EncryptionRefusal):
+            is_secret = self.has_keys  # nobody can know, so it is as if it were
+        if event["event"] not in _MESSAGES:
+            return _judged_fact(event) if is_secret else None
+        if not is_secret:
+            return Verdict(str(event["body"]), PLAINTEXT) if event["event"] == "private" else None
+        self._sealed.append(said)
+        text = _CLEAR.format(user=event["user"])
+        return Verdict(text, PLAINTEXT, is_refused=True, is_sealed=True)
 
-    def _take_sealed(self) -> list[Json]:
+    async def unsealed(self) -> list[tuple[Json, Verdict | None]]:
+        """Return what could not be read when it came, each with what is made of it now."""
+        said = await self._work(self._take_sealed)
+        verdicts = await self._judge_all(said)
+        return [(each.event, verdict) for each, verdict in zip(said, verdicts, strict=True)]
+
+    def _take_sealed(self) -> list[Said]:
         sealed = list(self._sealed)
         self._sealed.clear()
         return sealed
 
-    def _read(self, device: Device, events: Sequence[Json]) -> list[Json]:
-        messages = {
-            place: received({"to": event.get("recipient"), **event}, self._client.user)
-            for place, event in enumerate(events)
-            if event.get("event", "message") in _MESSAGES and "user" in event
-        }
-        secret = [
-            place
-            for place, message in messages.items()
-            if message.enc is not None
-            or message.room.startswith("@")
-            or _is_encrypted(device, message.room)
-        ]
-        read = list(events)
-        for place, shown in zip(secret, device.read(messages[p] for p in secret), strict=True):
+    def _judge_open(self, device: Device, said: Sequence[Said]) -> list[Verdict | None]:
+        me = self._client.user
+        verdicts: list[Verdict | None] = [None] * len(said)
+        to_read: dict[int, Received] = {}
+        for place, (event, is_live) in enumerate(said):
+            is_secret = event.get("enc") is not None or _is_encrypted(device, event, me)
+            if event["event"] == "file":
+                self.files.note(str(event.get("room", "")), event["user"], None, event["id"])
+            if event["event"] not in _MESSAGES:
+                verdicts[place] = _judged_fact(event) if is_secret else None
+            elif is_secret or event["event"] == "private":
+                to_read[place] = received(dict(event), me, is_live=is_live)
+        for place, shown in zip(to_read, device.read(to_read.values()), strict=True):
             if isinstance(shown.refusal, _SEALED):
-                self._sealed.append(events[place])
-            self._note_file(shown)
-            read[place] = _opened(events[place], shown)
-        return read
+                self._sealed.append(said[place]._replace(is_live=False))
+            self.files.note(shown.room, shown.user, shown.file)
+            verdicts[place] = verdict_on(shown)
+        return verdicts
 
-    # Files.
 
-    def _note_file(self, news: Notice | Shown) -> None:
-        if isinstance(news, Shown) and news.file:
-            self._files[news.file.id] = news.file
-            if len(self._files) > FILES_MAX:
-                del self._files[next(iter(self._files))]
+class KnownFiles:
+    """Which files were told of, by their number: a number may be told twice, and by a liar."""
 
-    def file(self, number: int) -> FileReference | None:
-        """Return what is needed to open a file that an encrypted message told of."""
-        return self._files.get(number)
+    def __init__(self) -> None:
+        self._files: dict[int, dict[tuple[str, str], FileReference | None]] = {}
+
+    def note(self, room: str, user: str, file: FileReference | None, number: int = 0) -> None:
+        """Note a file that was told of, encrypted; without one, the one in the clear."""
+        number = file.id if file else number
+        if not number:
+            return
+        told = self._files.setdefault(number, {})
+        if len(told) < TELLERS_MAX:
+            told.setdefault((room, user), file)  # the first stays
+        if len(self._files) > FILES_MAX:
+            del self._files[next(iter(self._files))]
+
+    def find(self, number: int, user: str = "") -> FileReference | None:
+        """Return what opens a file; None for one in the clear, or that nobody told of.
+
+        Raises CanNotDo when more than one person told of that number.
+        """
+        told = self._files.get(number, {})
+        meant = {
+            (room, teller): file
+            for (room, teller), file in told.items()
+            if not user or is_same_name(user, teller)
+        }
+        if user and not meant:
+            raise CanNotDo(f"{user} has told of no file {number}")
+        if len(meant) > 1 and len({file and file.sha256 for file in meant.values()}) > 1:
+            tellers = sorted({teller for _, teller in meant})
+            how = " or ".join(f"/get {number} from {teller}" for teller in tellers)
+            raise CanNotDo(f"there are several files of the number {number}; type: {how}")
+        return next(iter(meant.values()), None)
 
 
 def _advance(step: Callable[[], Ask]) -> Any:
@@ -291,45 +381,52 @@ def _advance(step: Callable[[], Ask]) -> Any:
         return end
 
 
-def _is_encrypted(device: Device, room: str) -> bool:
+def _room_of(event: Json, me: str) -> str:
+    """Return the room of an event, in the form in which they are compared. Raises Malformed."""
+    if "room" in event:
+        return room_key_of(str(event["room"]))
+    other = event.get("recipient") or event.get("to") or me
+    return private_room(str(event.get("user")), str(other))
+
+
+def _is_encrypted(device: Device, event: Json, me: str) -> bool:
     try:
-        return device.is_encrypted(room)
+        return device.is_encrypted(_room_of(event, me))
     except EncryptionRefusal:
         return True  # a name that can't be one: reading it says so
 
 
-def _opened(event: Json, shown: Shown) -> Json:
-    """Return a message as the model takes it."""
+def _judged_fact(event: Json) -> Verdict:
+    """Return what is made of what can't be true of a room that is encrypted."""
+    if event["event"] == "renamed":
+        refusal: EncryptionRefusal = RoomRenamed(room=event["room"], name=event["name"])
+    else:
+        refusal = PlaintextInjected(what="a file", user=event["user"])
+    return Verdict(str(refusal), PLAINTEXT, is_refused=True)
+
+
+def verdict_on(shown: Shown) -> Verdict:
+    """Return a message that was read, as the model takes it."""
     text = shown.body
     if shown.refusal:
         text = str(shown.refusal)
     elif shown.file:
         text = f"shares {shown.file.name} ({format_size(shown.file.size)}): /get {shown.file.id}"
     is_sealed = isinstance(shown.refusal, _SEALED)
-    recipient = {"recipient": event["to"]} if "to" in event else {}
-    return {
-        **event,
-        **recipient,
-        "enc": None,
-        "body": text,
-        "is_action": shown.kind != "text",
-        "mark": "" if is_sealed else shown.mark,
-        "is_refused": shown.refusal is not None,
-        "is_sealed": is_sealed,
-    }
+    return Verdict(
+        text,
+        "" if is_sealed else shown.mark,
+        shown.kind != "text",
+        shown.refusal is not None,
+        is_sealed,
+        shown.at,
+    )
 
 
 def revealed(shown: Shown, me: str) -> Json:
-    """Return a message that could not be read when it came, as the model takes it."""
-    event: dict[str, Any] = {
-        "event": "message",
-        "room": shown.room,
-        "id": shown.id,
-        "user": shown.user,
-        "at": datetime.fromtimestamp(shown.at / 1000, UTC).isoformat(),
-    }
+    """Return the event of a message that could not be read when it came."""
+    event: dict[str, Any] = {"event": "message", "room": shown.room}
     if shown.room.startswith("@"):
-        del event["room"]
         others = set(shown.room[1:].split(",")) - {shown.user}
-        event |= {"event": "private", "to": min(others, default=me)}
-    return _opened(event, shown)
+        event = {"event": "private", "to": min(others, default=me)}
+    return event | {"id": shown.id, "user": shown.user}

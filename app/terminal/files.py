@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from app.terminal.phrases import Json, cleaned
+from app.terminal.arrivals import Json, cleaned
 from app.terminal.transfers import Progress, Server, TransferFailed, download, upload
 
 _TO_USER = re.compile(r"(.+) to (\S+)")

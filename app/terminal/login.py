@@ -6,8 +6,8 @@ from functools import partial
 import click
 
 from app.client import CallRefused, Client
+from app.terminal.arrivals import cleaned
 from app.terminal.memory import Tokens
-from app.terminal.phrases import cleaned
 from app.terminal.transfers import Server
 
 _ATTEMPTS_MAX = 3

@@ -13,9 +13,9 @@ import click
 from app.addresses import parse_address
 from app.client import CallRefused, Client
 from app.terminal.application import Terminal
+from app.terminal.arrivals import cleaned
 from app.terminal.login import log_in
 from app.terminal.memory import InputHistory, Tokens, state_folder
-from app.terminal.phrases import cleaned
 from app.terminal.transfers import Server
 from app.terminal.typed import CanNotDo
 

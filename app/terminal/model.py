@@ -1,26 +1,49 @@
 """What the terminal client knows: rooms, who is in them, what was said and what was not yet seen.
 
 Pure: events and answers go in, lines to show come out. It knows no terminal and no server.
+
+Each line says whose words it has: a person's, the server's, or this program's own; nobody else's
+can look like those. What this program makes of a message stands beside it, and never in it.
 """
 
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from app.client.incoming import is_same_name
 from app.terminal import phrases
-from app.terminal.phrases import Json
+from app.terminal.arrivals import Json, cleaned, event_of, milliseconds, page_of
 from app.times import now
+from app.wire.ndjson_events import EVENT_NAMES
 
 LINES_MAX = 10_000  # kept of a room, to page through: some 5 MB
 
 _REMOVED = "(removed)"
 
 _SEALED = "[encrypted]"  # what can't be read yet
+_PLAINTEXT = "-"  # the mark of what is not encrypted, where it is
 
 Kind = Literal["said", "did", "private", "fact", "answer", "error", "notice"]
+Source = Literal["", "own", "server"]  # whose words: a person's, this program's, the server's
+
+
+class Verdict(NamedTuple):
+    """What this program makes of a message, which no server can say.
+
+    `text` is what it says, or the sentence that stands in its place when it `is_refused`; it
+    `is_sealed` when nothing is wrong but that it can't be read. `at` is when its sender says to
+    have said it, 0 when only the server says so.
+    """
+
+    text: str
+    mark: str = ""
+    is_action: bool = False
+    is_refused: bool = False
+    is_sealed: bool = False
+    at: int = 0
 
 
 class Line(NamedTuple):
@@ -37,6 +60,7 @@ class Line(NamedTuple):
     id: int = 0
     mark: str = ""
     private_id: int = 0  # of a private message, among all of those
+    source: Source = ""
 
 
 @dataclass
@@ -78,7 +102,7 @@ class Model:
     """All that one user sees."""
 
     def __init__(self, me: str, clock: Callable[[], int] = now) -> None:
-        self.me = str(phrases.cleaned(me))
+        self.me = str(cleaned(me))
         self.home = Room("")
         self.rooms: list[Room] = [self.home]
         self.current = self.home
@@ -88,35 +112,45 @@ class Model:
         self.progress = ""  # of what is being sent or fetched
         self.known_rooms: set[str] = set()
         self._joins = 0  # that were asked for and not answered
-        self._early: deque[Json] = deque(maxlen=LINES_MAX)  # what came from rooms not known yet
+        # What came from rooms that are not known yet.
+        self._early: deque[tuple[Json, Verdict | None]] = deque(maxlen=LINES_MAX)
         self._clock = clock
         self._my_name = re.compile(rf"(?<!\w){re.escape(self.me)}(?!\w)", re.IGNORECASE)
 
     # What the server tells.
 
-    def apply(self, event: Json) -> bool:
+    def apply(self, said: Json, verdict: Verdict | None = None) -> bool:
         """Take in an event. Returns whether it is worth a ring."""
-        event = phrases.cleaned(event)
-        name = event.get("event")
+        event = event_of(said)
+        if event is None:
+            self._refuse(said)
+            return False
+        name = event["event"]
         if "room" in event and self.find(str(event["room"])) is None:
             if self._joins:
-                self._early.append(event)
+                self._early.append((event, verdict))
             return False  # or the room was left meanwhile
         if name == "message":
-            return self._message(event)
+            return self._message(event, verdict)
         if name == "private":
-            return self._private(event)
+            return self._private(event, verdict)
         if name in ("reconnecting", "connected"):
             self._connection(name == "connected")
         elif name == "shut_out":
-            self._lose(event, [str(event.get("message"))])
+            self._lose(event, [str(event.get("message"))], "server")
         elif name in ("kicked", "banned") and event.get("user") == self.me:
-            self._lose(event, phrases.sent_out_lines(event))
+            self._lose(event, phrases.sent_out_lines(event), "server")
         elif name == "deleted":
-            self._lose(event, phrases.event_lines(event))
+            self._lose(event, phrases.event_lines(event), "server")
         else:
-            self._fact(event)
+            self._fact(event, verdict)
         return False
+
+    def _refuse(self, said: Json) -> None:
+        """Say that the server sent what can't be read, where it claims to be of a kind we know."""
+        if said.get("event") in EVENT_NAMES.values():
+            text = "the server brought something that can't be read, and it is not shown"
+            self.notice(text, str(said.get("room")), "error")
 
     @contextmanager
     def joining(self) -> Iterator[None]:
@@ -131,27 +165,27 @@ class Model:
 
     def enter(self, answer: Json) -> Room:
         """Take in that a room was entered, and show it, with what came from it before."""
-        answer = phrases.cleaned(answer)
+        answer = cleaned(answer)
         room = self.find(str(answer.get("room"))) or self._new_room(str(answer.get("room")))
         room.topic = str(answer.get("topic") or "")
         room.people = phrases.names_in(answer.get("users"))
         room.is_encrypted |= answer.get("e2ee") is True
         self.show(room)
-        for event in self._early:
+        for event, verdict in self._early:
             if self.find(str(event["room"])) is room:
-                self.apply(event)
+                self.apply(event, verdict)
         return room
 
     def meet(self, answer: Json) -> None:
         """Take in who is in a room."""
-        answer = phrases.cleaned(answer)
+        answer = cleaned(answer)
         room = self.find(str(answer.get("room")))
         if room:
             room.people = phrases.names_in(answer.get("people"))
 
     def learn_rooms(self, answer: Json) -> None:
         """Take in which rooms there are."""
-        self.known_rooms |= phrases.names_in(phrases.cleaned(answer).get("rooms"))
+        self.known_rooms |= phrases.names_in(cleaned(answer).get("rooms"))
 
     def leave(self, room: Room) -> None:
         """Forget a room; another one is shown in its place."""
@@ -161,38 +195,48 @@ class Model:
             if self.current is room:
                 self.show(self.rooms[min(index, len(self.rooms) - 1)])
 
-    def tell(self, texts: Iterable[str], kind: Kind = "answer", mark: str = "") -> None:
-        """Show the user lines of the program's own, where they are looking."""
+    def tell(
+        self, texts: Iterable[str], kind: Kind = "answer", mark: str = "", source: Source = "own"
+    ) -> None:
+        """Show the user lines where they are looking: of this program's own, unless told other."""
         for text in texts:
-            self.current.add(Line(self._clock(), kind, phrases.cleaned(text), mark=mark))
+            self.current.add(Line(self._clock(), kind, cleaned(text), mark=mark, source=source))
 
     def notice(self, text: str, room: str, kind: Kind) -> None:
         """Show something about a room there, if the user is in it; else where they are looking."""
-        (self.find(room) or self.current).add(Line(self._clock(), kind, phrases.cleaned(text)))
+        line = Line(self._clock(), kind, cleaned(text), source="own")
+        (self.find(room) or self.current).add(line)
 
-    def reveal(self, event: Json) -> bool:
+    def reveal(self, event: Json, verdict: Verdict | None) -> bool:
         """Show what a message says in its place, now that it can be read.
 
         Returns whether it is worth a ring. A private one that was not shown yet is shown now; one
         of a room will be when its history is looked at.
         """
-        event = phrases.cleaned(event)
         is_private = event.get("event") == "private"
-        fresh = self._private_lines(event) if is_private else [self._line(event)]
+        fresh = (self._private_line if is_private else self._line)(event, verdict)
         is_found = False
         for room in self.rooms if is_private else filter(None, [self.find(str(event.get("room")))]):
             for place, line in enumerate(room.lines):
-                if (line.private_id if is_private else line.id) == event.get("id"):
-                    room.lines[place] = fresh[0]._replace(at=line.at, user=line.user)
-                    is_found = True
+                if is_private and line.private_id == event.get("id"):
+                    room.lines[place] = fresh._replace(at=_revealed_at(line, verdict))
+                elif not is_private and _is_it(line, event):
+                    at = _revealed_at(line, verdict)
+                    room.lines[place] = fresh._replace(at=at, user=line.user)
+                else:
+                    continue
+                is_found = True
         if is_private and not is_found:
-            return self._private(event)
-        return is_found and fresh[0].is_mention and not event.get("is_replayed")
+            return self._private(event, verdict)
+        return is_found and fresh.is_mention and not event.get("is_replayed")
 
-    def show_past(self, room: Room, page: Json) -> None:
-        """Put a page of history above the lines of a room."""
-        messages = phrases.cleaned(page).get("messages") or []
-        past = [self._line(message) for message in messages if isinstance(message, Mapping)]
+    def show_past(
+        self, room: Room, page: Json, verdicts: Sequence[Verdict | None] | None = None
+    ) -> None:
+        """Put a page of history above the lines of a room, with what is made of its messages."""
+        messages = page_of(page, room.name)
+        judged = zip(messages, verdicts or [None] * len(messages), strict=True)
+        past = [self._line(message, verdict) for message, verdict in judged]
         known = room.first_id
         fresh = [line for line in past if known is None or line.id < known]
         room.lines[:0] = fresh
@@ -229,9 +273,9 @@ class Model:
 
     # How it gets there.
 
-    def _message(self, event: Json) -> bool:
+    def _message(self, event: Json, verdict: Verdict | None) -> bool:
         room = self.find(str(event["room"])) or self.current
-        line = self._line(event)
+        line = self._line(event, verdict)
         room.add(line)
         if event.get("is_replayed"):
             return False
@@ -241,73 +285,85 @@ class Model:
             room.is_mentioned |= is_for_me
         return is_for_me
 
-    def _line(self, event: Json) -> Line:
-        body, user = str(event.get("body")), str(event.get("user"))
-        if event.get("enc") is not None:
-            body = _SEALED
-        kind: Kind = "did" if event.get("is_action") else "said"
-        is_mention = user != self.me and bool(self._my_name.search(body))
-        if event.get("is_refused"):
-            kind, is_mention = _refusal_kind(event), False
-        return Line(
-            phrases.milliseconds(event.get("at")),
-            kind,
-            body,
+    def _line(self, event: Json, verdict: Verdict | None) -> Line:
+        verdict = verdict or self._without_keys(event)
+        user = str(event["user"])
+        line = Line(
+            verdict.at or milliseconds(event.get("at")),
+            "did" if verdict.is_action else "said",
+            verdict.text,
             user,
-            is_mention,
-            event["id"] if isinstance(event.get("id"), int) else 0,
-            str(event.get("mark") or ""),
+            user != self.me and bool(self._my_name.search(verdict.text)),
+            event["id"],
+            verdict.mark,
         )
+        if verdict.is_refused:
+            return line._replace(kind=_refusal_kind(verdict), is_mention=False, source="own")
+        return line
 
-    def _private(self, event: Json) -> bool:
-        lines = self._private_lines(event)
-        for room in [self.home] if self.current is self.home else [self.home, self.current]:
-            for line in lines:
-                room.add(line)
-        return event.get("user") != self.me and not event.get("is_replayed")
-
-    def _private_lines(self, event: Json) -> list[Line]:
-        is_mine, body = event.get("user") == self.me, str(event.get("body"))
+    def _without_keys(self, event: Json) -> Verdict:
+        """Return what is made of a message that nobody judged: by what there is to be seen."""
         if event.get("enc") is not None:
-            body = _SEALED
-        recipient = event.get("recipient") or event.get("to")
-        clear = {**event, "body": body, "recipient": recipient, "enc": None}
-        lines = phrases.event_lines(clear)
+            return Verdict(_SEALED)
+        room = self.find(str(event.get("room")))
+        mark = _PLAINTEXT if room and room.is_encrypted else ""
+        return Verdict(str(event.get("body")), mark, event.get("is_action") is True)
+
+    def _private(self, event: Json, verdict: Verdict | None) -> bool:
+        if any(line.private_id == event["id"] for line in self.home.lines):
+            return False  # it is here, whatever time it is said to be of now
+        for room in [self.home] if self.current is self.home else [self.home, self.current]:
+            room.add(self._private_line(event, verdict))
+        return event["user"] != self.me and not event.get("is_replayed")
+
+    def _private_line(self, event: Json, verdict: Verdict | None) -> Line:
+        verdict = verdict or self._without_keys(event)
+        user, recipient = event["user"], event.get("recipient") or event.get("to")
+        is_mine, text = user == self.me, f"[private] {user}: {verdict.text}"
         if is_mine:  # said in another session of theirs
-            lines = [f"[private to {recipient}] {body}"]
-        kind: Kind = "private"
-        if event.get("is_refused"):
-            kind, lines = _refusal_kind(event), [f"[private] {body}"]
-        at, mark = phrases.milliseconds(event.get("at")), str(event.get("mark") or "")
-        private_id = event["id"] if isinstance(event.get("id"), int) else 0
-        return [
-            Line(at, kind, text, is_mention=not is_mine, mark=mark, private_id=private_id)
-            for text in lines
-        ]
+            text = f"[private to {recipient}] {verdict.text}"
+        at = verdict.at or milliseconds(event.get("at"))
+        line = Line(at, "private", text, "", not is_mine, 0, verdict.mark, event["id"])
+        if verdict.is_refused:
+            text = f"[private] {verdict.text}"
+            line = line._replace(kind=_refusal_kind(verdict), text=text, source="own")
+        return line
 
-    def _fact(self, event: Json) -> None:
+    def _fact(self, event: Json, verdict: Verdict | None) -> None:
         room = self.find(str(event.get("room"))) or self.current
-        user = str(event.get("user"))
-        if event.get("event") == "joined":
-            room.people.add(user)
-        elif event.get("event") in ("left", "disconnected", "kicked", "banned"):
-            room.people.discard(user)
-        elif event.get("event") == "purged" and phrases.event_lines(event):
-            room.hide(event["author"], event["first_id"], event["last_id"])
-        elif event.get("event") == "topic":
-            room.topic = str(event.get("topic") or "")
-        elif event.get("event") == "renamed" and room is not self.home:
-            room.name = str(event.get("name") or room.name)
-            self.known_rooms.add(room.name)
+        if verdict or (event["event"] == "renamed" and room.is_encrypted):
+            text = verdict.text if verdict else f"{room.name} is encrypted, and keeps its name"
+            self.notice(text, room.name, "error")
+            return
+        self._note(event, room)
+        source: Source = "server" if event["event"] == "notice" else ""
         for text in phrases.event_lines(event):
-            room.add(Line(self._clock(), "fact", text))
+            room.add(Line(self._clock(), "fact", text, source=source))
 
-    def _lose(self, event: Json, why: list[str]) -> None:
-        """Take in that the user is no more in a room."""
+    def _note(self, event: Json, room: Room) -> None:
+        """Take in what a fact changes."""
+        user = str(event.get("user"))
+        if event["event"] == "joined":
+            room.people.add(user)
+        elif event["event"] in ("left", "disconnected", "kicked", "banned"):
+            room.people.discard(user)
+        elif event["event"] == "purged":
+            room.hide(event["author"], event["first_id"], event["last_id"])
+        elif event["event"] == "topic":
+            room.topic = str(event.get("topic") or "")
+        elif event["event"] == "renamed" and room is not self.home:
+            room.name = str(event["name"])
+            self.known_rooms.add(room.name)
+
+    def _lose(self, event: Json, why: list[str], source: Source) -> None:
+        """Take in that the user is no longer in a room: what is being typed goes to no other."""
         room = self.find(str(event["room"]))
         if room:
+            is_shown = room is self.current
             self.leave(room)
-            self.tell(why, "error")
+            if is_shown:
+                self.show(self.home)
+            self.tell(why, "error", source=source)
 
     def _connection(self, is_connected: bool) -> None:
         if is_connected is not self.is_connected:
@@ -321,9 +377,19 @@ class Model:
         return room
 
 
-def _refusal_kind(event: Json) -> Kind:
+def _is_it(line: Line, event: Json) -> bool:
+    """Whether a line is of that message: its id, and whose it was said to be then."""
+    return line.id == event.get("id") and is_same_name(line.user, str(event.get("user")))
+
+
+def _revealed_at(line: Line, verdict: Verdict | None) -> int:
+    """Return when a message was said that is read only now."""
+    return verdict.at if verdict and verdict.at else line.at
+
+
+def _refusal_kind(verdict: Verdict) -> Kind:
     """Return how the sentence that stands for a message is shown: nothing may be wrong with it."""
-    return "fact" if event.get("is_sealed") else "error"
+    return "fact" if verdict.is_sealed else "error"
 
 
 _CONNECTION_TOLD = {

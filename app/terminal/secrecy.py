@@ -8,22 +8,23 @@ a person is one line that names the command.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 from app.client import ConnectionLost
 from app.encryption import Notice, Shown
 from app.terminal import phrases, trust
-from app.terminal.encrypting import Encryption, revealed
+from app.terminal.arrivals import Json
+from app.terminal.encrypting import Encryption, revealed, verdict_on
 from app.terminal.files import Files, what_to_send
-from app.terminal.phrases import Json
 from app.terminal.sealedfiles import SealedFiles
-from app.terminal.typed import Request
+from app.terminal.typed import CanNotDo, Request
 
 if TYPE_CHECKING:
     from app.encryption.payloads import MessageKind
     from app.terminal.application import Terminal
-    from app.terminal.model import Kind, Room
+    from app.terminal.model import Kind, Room, Verdict
 
 LOOK_SECONDS = 0.5  # between two looks at who is in a room, while people come and go
 
@@ -59,18 +60,16 @@ class Secrecy:
 
     # What the server tells.
 
-    async def opened(self, event: Json) -> Json:
-        """Return an event as it may be shown."""
-        [event] = await self._encryption.opened([event])
-        return event
+    async def judge(self, event: Json) -> Verdict | None:
+        """Return what is made of an event, if there is anything to say of it."""
+        if event.get("event") == "renamed" and (room := self._model.find(event["room"])):
+            with suppress(CanNotDo):  # closed keys that can't be read: as if it were
+                await self.is_encrypted(room)
+        return await self._encryption.judge(event)
 
-    async def opened_page(self, page: Json) -> Json:
-        """Return a page of history as it may be shown."""
-        messages = page.get("messages")
-        if not isinstance(messages, list):
-            return page
-        known = [message for message in messages if isinstance(message, Mapping)]
-        return {**page, "messages": await self._encryption.opened(known)}
+    async def judge_page(self, messages: list[dict[str, Any]]) -> list[Verdict | None]:
+        """Return what is made of each message of a page of history."""
+        return await self._encryption.judge_page(messages)
 
     async def heed(self, event: Json) -> None:
         """Take in an event, and do what it gives us to do beside all else."""
@@ -111,7 +110,7 @@ class Secrecy:
     def _show(self, news: Notice | Shown) -> None:
         """Show what nobody asked for."""
         if isinstance(news, Shown):
-            if self._model.reveal(revealed(news, self._model.me)):
+            if self._model.reveal(revealed(news, self._model.me), verdict_on(news)):
                 self._terminal.ring()
         elif self._is_new(news):
             kind: Kind = "notice" if news.code in _CALM else "error"
@@ -190,8 +189,8 @@ class Secrecy:
             await self.meet(room)
 
     async def _reveal(self) -> None:
-        for event in await self._encryption.unsealed():
-            self._model.reveal(event)
+        for event, verdict in await self._encryption.unsealed():
+            self._model.reveal(event, verdict)
 
     # Rooms.
 
@@ -244,8 +243,7 @@ class Secrecy:
         except ConnectionLost:
             self._model.tell([_LATER], "notice")
             return True
-        sent = {"away": None, **answer, "recipient": user, "body": body}
-        self._model.tell(phrases.answer_lines("msg", sent)[1:])  # what was said comes back
+        self._model.tell(phrases.away_lines(user, answer), source="server")
         return True
 
     def _why_clear(self, user: str) -> str:
@@ -268,8 +266,12 @@ class Secrecy:
         return self._files.send(path, whom)
 
     def getting(self, request: Request) -> Awaitable[str] | None:
-        """Return what fetches a file that an encrypted message told of; None for any other."""
-        reference = self._encryption.file(request.fields["file"])
+        """Return what fetches a file that an encrypted message told of; None for any other.
+
+        Raises CanNotDo when several people told of that number.
+        """
+        fields = request.fields
+        reference = self._encryption.files.find(fields["file"], fields.get("user", ""))
         return self._files.get(reference) if reference else None
 
     # Commands.

@@ -13,7 +13,10 @@ from app.wire.text_commands import find_command, parse_arguments, summary, usage
 # What this client does itself, from typing to done: how it is typed, and what it does.
 OWN: Mapping[str, tuple[str, str]] = {
     "send": ("/send PATH [to USER]", "Send a file to the room, or to one user."),
-    "get": ("/get NUMBER", "Fetch a file into the folder for downloads."),
+    "get": (
+        "/get NUMBER [from USER]",
+        "Fetch a file into the folder for downloads; from USER, when several have that number.",
+    ),
     "unlock": ("/unlock", "Open your keys, which encrypted rooms need, or make them."),
     "encrypt": ("/encrypt", "Make the room encrypted from end to end; it can't be undone."),
     "members": (
@@ -32,7 +35,7 @@ OWN: Mapping[str, tuple[str, str]] = {
 }
 _ARGUMENTS: Mapping[str, re.Pattern[str]] = {
     "send": re.compile(r"(?P<path>.+)"),
-    "get": re.compile(r"(?P<file>[0-9]{1,19})"),
+    "get": re.compile(r"(?P<file>[0-9]{1,19})(?: +from +(?P<user>\S+))?"),
     "unlock": re.compile(""),
     "encrypt": re.compile(""),
     "members": re.compile(r"(?:(?P<act>accept) +(?P<users>\S.*))?"),
@@ -66,6 +69,10 @@ WORDS = sorted({*COMMANDS, *OWN} - _NOT_HERE)
 
 class CanNotDo(Exception):
     """What was typed can't be done here; says why, or what to type."""
+
+
+class ServerSays(CanNotDo):
+    """The server refused it, in its own words."""
 
 
 class Request(NamedTuple):

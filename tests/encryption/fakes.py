@@ -209,7 +209,8 @@ class Server:
         room["members"] = sorted({*room["members"], add} - {remove, ""})
         room["rev"] += 1
         for user in room["members"]:
-            self.push(user, {"event": "roster", "room": name, "rev": room["rev"]})
+            about = {"room": name, "user": add or remove, "rev": room["rev"]}
+            self.push(user, {"event": "roster", **about})
 
     def settle(self) -> None:
         """Let everybody read what came, until nothing more comes."""
@@ -305,9 +306,9 @@ class Chat:
     def say_privately(self, user: str, body: str) -> None:
         self.say(body, private_room(self.user, user))
 
-    def read(self, event: Json) -> Shown:
-        """Show one message as the server brings it."""
-        return self.device.read([received(event, self.user)])[0]
+    def read(self, event: Json, *, is_live: bool = False) -> Shown:
+        """Show one message as the server brings it: from history, or as new."""
+        return self.device.read([received(event, self.user, is_live=is_live)])[0]
 
     def fetch(self) -> None:
         """Look into the mailbox unasked."""

@@ -436,6 +436,7 @@ def test_an_insider_writes_in_the_name_of_another(server, message, alice, bob, t
 # was read.
 def test_a_room_that_is_encrypted_from_the_future_on(server, alice, bob):
     server.rooms["den"]["e2ee_from"] = 1 << 50
+    server.messages.append({})
     bob.do(bob.device.roster("den"))
     message_id = alice.say("hello bob")
     assert bob.texts == ["hello bob"]

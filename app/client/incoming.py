@@ -1,0 +1,85 @@
+"""What a server says, checked at the door: a program goes on whatever it is told. Pure.
+
+What has not the shape that this library reads is no event, and no answer to what was asked. Nor can
+a server say what the client alone may: that the connection was lost, or that something is missing.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Any
+
+ID_MAX = (1 << 53) - 1  # beyond it, programs in other languages take two numbers for one
+
+# What only this library says; see `Client.events`.
+OWN_EVENTS = frozenset({"reconnecting", "connected", "shut_out", "missed", "gap"})
+
+_EVENTS: dict[str, dict[str, type]] = {
+    "message": {"room": str, "id": int},
+    "kicked": {"room": str, "user": str},
+    "banned": {"room": str, "user": str},
+    "deleted": {"room": str},
+    "renamed": {"room": str, "name": str},
+}
+_ANSWERS: dict[str, dict[str, type]] = {
+    "login": {"user": str},
+    "register": {"user": str},
+    "join": {"room": str, "last_id": int, "is_complete": bool},
+    "leave": {"room": str},
+    "history": {"room": str, "messages": list, "last_id": int, "has_more": bool},
+}
+# A field of a request, and the one of its answer that has to be the same.
+_SAME = (("room", "room"), ("user", "recipient"), ("file", "file"), ("name", "user"))
+
+
+def is_event(said: dict[str, Any]) -> bool:
+    """Whether it can be an event of a server."""
+    name = said.get("event")
+    if not isinstance(name, str) or name in OWN_EVENTS:
+        return False
+    return _has(said, _EVENTS.get(name, {})) and (name != "message" or said["id"] > 0)
+
+
+def is_answer(request: dict[str, Any], said: dict[str, Any]) -> bool:
+    """Whether it can be an answer to a request: whole, and about what was asked."""
+    op = str(request.get("op"))
+    if not _has(said, _ANSWERS.get(op, {})):
+        return False
+    if op == "history" and not all(_is_of(message, said["room"]) for message in said["messages"]):
+        return False
+    pairs = _SAME if op in ("login", "register") else _SAME[:-1]
+    return all(
+        _is_same(request[asked], said[answered])
+        for asked, answered in pairs
+        if asked in request and answered in said
+    )
+
+
+def is_same_name(one: str, other: str) -> bool:
+    """Whether two names are of the same user or room, as servers compare them."""
+    return _folded(one) == _folded(other)
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+
+
+def _is_same(asked: object, answered: object) -> bool:
+    if isinstance(asked, str) and isinstance(answered, str):
+        return is_same_name(asked, answered)
+    return type(asked) is type(answered) and asked == answered
+
+
+def _is_of(message: object, room: str) -> bool:
+    """Whether something is a message of a room."""
+    if not isinstance(message, dict) or not _has(message, _EVENTS["message"]):
+        return False
+    return is_same_name(message["room"], room) and message["id"] > 0
+
+
+def _has(said: dict[str, Any], shape: dict[str, type]) -> bool:
+    """Whether there are fields of these types; no truth is a number, and no number endless."""
+    return all(
+        type(said.get(field)) is kind and (kind is not int or 0 <= said[field] <= ID_MAX)
+        for field, kind in shape.items()
+    )
