@@ -41,7 +41,7 @@ from app.encryption.payloads import (
 from app.encryption.people import CHANGED, FIRST_USE, Peer, People
 from app.encryption.postbox import Letter, Postbox
 from app.encryption.reading import Reader, Received
-from app.encryption.refusals import Malformed, NotApproved, UnknownDevice
+from app.encryption.refusals import Malformed, NotApproved, UnknownDevice, WrongRoom
 from app.encryption.roomkeys import RoomKeys
 from app.encryption.rosters import Roster, Rosters
 from app.encryption.sealing import COST, Cost
@@ -316,6 +316,8 @@ class Device:
 
     def _take_key(self, peer: Peer, content: str) -> None:
         key = parse(RoomKeyContent, content, "a key for messages")
+        if key.room.startswith("@") and key.room != private_room(self.me.user, peer.user):
+            raise WrongRoom(user=peer.user, room=key.room)
         self._keys.take(peer, self._people.pin_of(peer.user).manifest.aik, key)
         for shown in self._reader.late(key.sid):
             self.notices.add(shown)

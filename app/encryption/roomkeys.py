@@ -8,6 +8,7 @@ one room; nobody else's message is read with it.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from vodozemac import (
@@ -39,6 +40,7 @@ ALGORITHM = "megolm.v1"
 MESSAGES_A_SESSION_MAX = 100  # what one stolen key can read
 SESSION_MILLISECONDS_MAX = 7 * 86_400_000
 GIVEN_MILLISECONDS_MAX = 30 * 86_400_000  # how long a key may be lost: as long as a mailbox keeps
+UNUSED_MAX = 2_000  # keys of others with which nothing was read yet: some 2 MB
 _OWNERS_MAX = 8  # who claim one session; there is one, or somebody lies
 
 _WHAT = "a key for messages"
@@ -97,7 +99,7 @@ class RoomKeys:
         row = {"sid": session.session_id, "made_at": now, "count": 0}
         self._save(room, session, row)
         self._store.put("given", session.session_id, {"room": room, "made_at": now, "peers": {}})
-        self.take(me, aik, self._content(room, session))
+        self.take(me, aik, self._content(room, session), is_own=True)
         for sid, given in self._store.rows("given"):
             if now - given["made_at"] > GIVEN_MILLISECONDS_MAX:
                 self._store.delete("given", sid)
@@ -161,11 +163,19 @@ class RoomKeys:
     # Those of others.
 
     def take(
-        self, owner: Peer, aik: str, content: RoomKeyContent, *, is_imported: bool = False
+        self,
+        owner: Peer,
+        aik: str,
+        content: RoomKeyContent,
+        *,
+        is_imported: bool = False,
+        is_own: bool = False,
     ) -> None:
         """Keep a key that its owner sent; `is_imported`: that a file says is theirs.
 
-        Raises Malformed; SessionConflict when it contradicts one from the same owner.
+        Anybody may send keys without end, also of rooms that nobody is in: those with which nothing
+        was read are bounded. Raises Malformed; SessionConflict when it contradicts one from the
+        same owner.
         """
         session = _open(content)
         row = self._store.get("inbound", content.sid) or {"entries": {}}
@@ -178,14 +188,48 @@ class RoomKeys:
                 raise SessionConflict(user=owner.user)
             session = _earlier(self._inbound(known), session, owner.user)
             is_imported = is_imported and known["is_imported"]
+        unused = str(known.get("unused", "")) if known else ""
+        if known is None and not (is_imported or is_own):
+            unused = self._note_unused(owner, content.sid)
         row["entries"][address] = {
             "room": content.room,
             "ed25519": owner.ed25519,
             "aik": aik,
             "is_imported": is_imported,
             "pickle": session.pickle(self._store.pickle_key),
+            "unused": unused,
         }
         self._store.put("inbound", content.sid, row)
+
+    def _note_unused(self, owner: Peer, sid: str) -> str:
+        """Note a new key; when there are too many, the sender of most loses their oldest."""
+        ids = self._store.ids("unused")
+        if len(ids) >= UNUSED_MAX:
+            most, _ = Counter(row_id.split()[1].partition("/")[0] for row_id in ids).most_common(1)[
+                0
+            ]
+            self._forget(next(each for each in ids if each.split()[1].partition("/")[0] == most))
+        number = int(ids[-1].split()[0]) + 1 if ids else 0
+        row_id = f"{number:019} {owner} {sid}"
+        self._store.put("unused", row_id, {})
+        return row_id
+
+    def _forget(self, row_id: str) -> None:
+        _, address, sid = row_id.split()
+        self._store.delete("unused", row_id)
+        row = self._store.get("inbound", sid) or {"entries": {}}
+        row["entries"].pop(address, None)
+        if row["entries"]:
+            self._store.put("inbound", sid, row)
+        else:
+            self._store.delete("inbound", sid)
+
+    def _note_used(self, sid: str, row: Json, address: str) -> None:
+        """Keep a key for good: something was read with it."""
+        row_id = row["entries"][address].pop("unused", "")
+        if row_id:
+            self._store.delete("unused", row_id)
+            self._store.put("inbound", sid, row)
 
     def decrypt(self, room: str, user: str, device: str, enc: Encrypted) -> Decrypted:
         """Read a message that the server shows as said in a room by a device of a user.
@@ -210,6 +254,7 @@ class RoomKeys:
             decrypted = session.decrypt(message)
         except BINDING_ERRORS as error:
             raise Tampered(user=user) from error
+        self._note_used(enc.sid, row, f"{user}/{device}")
         number = decrypted.message_index
         return Decrypted(decrypted.plaintext, number, entry["is_imported"], entry["aik"])
 
