@@ -1,5 +1,6 @@
-"""What the kernel says of this process: its memory and its open files."""
+"""What the kernel says of this process: its memory, its open files; and keeping it from dumps."""
 
+import ctypes
 import os
 import resource
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 _STATM = Path("/proc/self/statm")  # in pages: its size, and what of it is in memory
 _FILES = Path("/dev/fd")
+_PR_SET_DUMPABLE = 4  # see prctl(2)
 
 
 def resident_bytes() -> int:
@@ -31,3 +33,13 @@ def open_files() -> int:
 def open_files_max() -> int:
     """Return how many it may have."""
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def forbid_dumps() -> None:
+    """Keep what is in memory, such as keys, out of core dumps, and out of other processes' sight.
+
+    What the kernel can't do, it leaves: then a dump is as it was. It says nothing of swap.
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)

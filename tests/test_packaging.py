@@ -22,6 +22,7 @@ def _unit() -> dict[str, str]:
 # The unit makes room for as many clients as the settings do, and for a farewell to all of them.
 def test_the_unit_fits_the_settings() -> None:
     unit = _unit()
+    assert unit["LimitCORE"] == "0"
     room = int(unit["LimitNOFILE"]) - RESERVED_DESCRIPTORS
     assert room >= Settings.model_fields["connections_max"].default
     assert int(unit["TimeoutStopSec"]) > DRAIN_SECONDS_MAX

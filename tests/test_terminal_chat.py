@@ -2,6 +2,8 @@
 
 import re
 import stat
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -206,6 +208,24 @@ def test_forgetting(run_here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     for beginning in ("Forgotten here.", "There is no token"):
         assert run_here(tmp_path, "chat", "--forget", "8888").stdout.startswith(beginning)
     assert "t0ken" not in (state_folder() / "tokens").read_text()
+
+
+_DUMPS = """
+import click, ctypes, resource, sys
+from app.terminal import main
+try:
+    main.run("nowhere")
+except click.ClickException:
+    dumpable = ctypes.CDLL(None).prctl(3, 0, 0, 0, 0) if sys.platform == "linux" else 0
+    print(dumpable, *resource.getrlimit(resource.RLIMIT_CORE))
+"""
+
+
+# From the first moment on, what is in memory is in no dump of it.
+def test_no_dumps() -> None:
+    command = [sys.executable, "-c", _DUMPS]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert result.stdout == "0 0 0\n"
 
 
 # Every option and every command that is only here is in the documentation.

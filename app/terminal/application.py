@@ -119,7 +119,7 @@ class Terminal:
             self.screen.leave(error)
 
     async def _take(self, said: Json) -> None:
-        event = event_of(said) or {}
+        event: Json = event_of(said) or {}
         verdict = await self._secrecy.judge(event) if self._secrecy else None
         if self.model.apply(event or said, verdict):
             self.ring()

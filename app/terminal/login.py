@@ -47,7 +47,7 @@ def _ask(server: Server, given_name: str, label: str) -> Client:
         except CallRefused as refusal:
             if refusal.code != _REFUSED or attempt == _ATTEMPTS_MAX:
                 raise
-            click.echo(f"{cleaned(str(refusal))}.")
+            click.echo(f"The server says: {cleaned(str(refusal))}.")
         if click.confirm(f"Are you new here, and shall {name} be registered?"):
             again = click.prompt("The password again", hide_input=True)
             if again == password:

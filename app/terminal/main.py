@@ -12,6 +12,7 @@ import click
 
 from app.addresses import parse_address
 from app.client import CallRefused, Client
+from app.process import forbid_dumps
 from app.terminal.application import Terminal
 from app.terminal.arrivals import cleaned
 from app.terminal.login import log_in
@@ -39,6 +40,7 @@ def run(
     tls: ssl.SSLContext | None = None,
 ) -> None:
     """Log in and chat until the user leaves. Raises click.ClickException, of one line."""
+    forbid_dumps()  # before there is a password, a passphrase or a key
     server = _server(address, tls)
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise click.ClickException("chat is for people at a terminal; programs speak JSON")
@@ -56,7 +58,9 @@ def run(
         )
         history.is_private = lambda: terminal.model.current.is_encrypted
         asyncio.run(terminal.run())
-    except (CallRefused, OSError) as error:  # ConnectionLost, a folder that can't be written
+    except CallRefused as refusal:
+        raise click.ClickException(f"the server says: {cleaned(str(refusal))}") from refusal
+    except OSError as error:  # ConnectionLost, a folder that can't be written
         raise click.ClickException(cleaned(str(error))) from error
 
 

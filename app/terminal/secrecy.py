@@ -8,9 +8,9 @@ a person is one line that names the command.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from app.client import ConnectionLost
 from app.encryption import Notice, Shown
@@ -67,7 +67,7 @@ class Secrecy:
                 await self.is_encrypted(room)
         return await self._encryption.judge(event)
 
-    async def judge_page(self, messages: list[dict[str, Any]]) -> list[Verdict | None]:
+    async def judge_page(self, messages: Sequence[Json]) -> list[Verdict | None]:
         """Return what is made of each message of a page of history."""
         return await self._encryption.judge_page(messages)
 
