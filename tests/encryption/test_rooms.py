@@ -320,3 +320,28 @@ def test_said_before(server, alice, bob, tmp_path):
     assert carol.texts == ["two"]
     assert carol.read(server.messages[0]).refusal.code == "said_before"
     assert carol.read(server.messages[1]).body == "two"
+
+
+# Keys without end, of rooms that nobody is in, take no more than their bound, and push out nobody
+# else's; what was read with a key keeps it.
+def test_keys_without_end(server, message, alice, bob, tmp_path, monkeypatch):
+    monkeypatch.setattr("app.encryption.roomkeys.UNUSED_MAX", 5)
+    carol = Chat(server, "carol", tmp_path)
+    bob.do(bob.device.fingerprint("carol"))
+    alice.do(alice.device._sender._share("hall", [bob.device.me], server.now))
+    for number in range(20):
+        carol.do(carol.device._sender._share(f"room{number}", [bob.device.me], server.now))
+    server.settle()
+    assert bob.codes == []
+    kept = [each.split()[1].partition("/")[0] for each in bob.store.ids("unused")]
+    assert (kept.count("carol"), kept.count("alice")) == (4, 1)
+    assert len(bob.store.ids("inbound")) == 5 + 1
+    assert bob.read(message).body == "hello bob"
+
+
+# A key for a private conversation is of one of its two users, for the other.
+def test_a_key_for_a_conversation_of_others(server, message, alice, bob, tmp_path):
+    alice.do(alice.device._sender._share("@alice,carol", [bob.device.me], server.now))
+    server.settle()
+    assert bob.codes == ["wrong_room"]
+    assert len(bob.store.ids("inbound")) == 1
