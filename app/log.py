@@ -3,22 +3,155 @@
 Of each event only so many are written a minute, lest anybody fill the disk. What clients can cause
 as often as they like, like a failed login, has an `address` in its record, and is counted by that
 as well. The next one that is written says how many were not: `unwritten`.
+
+Nobody waits for standard output or error, whoever reads them or does not: see `Relay`.
 """
 
+import atexit
+import faulthandler
 import io
 import logging
+import os
+import select
 import sys
+import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import suppress
 from math import inf
-from typing import TextIO, cast
+from typing import TYPE_CHECKING, BinaryIO, TextIO, cast
 
 import structlog
 
+from app import metrics
 from app.networks import origin
-from app.settings import LOG_RECORDS_A_MINUTE_AND_ADDRESS_MAX, LOG_RECORDS_A_MINUTE_MAX
+from app.settings import (
+    LOG_BYTES_WAITING_MAX,
+    LOG_LAST_SECONDS_MAX,
+    LOG_RECORDS_A_MINUTE_AND_ADDRESS_MAX,
+    LOG_RECORDS_A_MINUTE_MAX,
+)
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+log = structlog.get_logger()
+
+
+class Relay(io.RawIOBase):
+    """Writes to a descriptor in a thread of its own, for those who must not wait.
+
+    What it promises:
+      1. `write` never waits and never fails, from any thread.
+      2. While nobody reads at the other end, a bounded number of bytes wait; the rest is dropped
+         and counted. When all that waited is written, one record says how many were dropped.
+      3. What can't be written (a closed descriptor, a full disk, a reader who is gone) is dropped
+         and counted as well.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__()
+        self._descriptor = descriptor
+        self._changed = threading.Condition()  # guards all below
+        self._waiting: deque[bytes] = deque()  # the first is being written
+        self._waiting_bytes = 0
+        self._dropped = 0  # since the last record that said so
+        threading.Thread(target=self._run, name=f"relay {descriptor}", daemon=True).start()
+
+    def writable(self) -> bool:
+        """See io.IOBase."""
+        return True
+
+    def fileno(self) -> int:
+        """See io.IOBase."""
+        return self._descriptor
+
+    def isatty(self) -> bool:
+        """See io.IOBase."""
+        return os.isatty(self._descriptor)
+
+    def write(self, data: "ReadableBuffer", /) -> int:
+        """Take all of it, to be written or dropped. Never waits, and never fails."""
+        kept = bytes(data)
+        with self._changed:
+            # Once one was dropped, so is all that comes until the rest is written: that is one gap.
+            is_in_gap = bool(self._dropped and self._waiting)
+            if is_in_gap or self._waiting_bytes + len(kept) > LOG_BYTES_WAITING_MAX:
+                self._drop(kept)
+            else:
+                self._waiting.append(kept)
+                self._waiting_bytes += len(kept)
+                self._changed.notify_all()
+        return len(kept)
+
+    def finish(self, ends_at: float) -> None:
+        """Wait until all is written, or it is that late. Blocks."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._waiting, max(0, ends_at - time.monotonic()))
+
+    def _drop(self, data: bytes) -> None:
+        if data.strip():  # the end of a line is often written by itself
+            self._dropped += 1
+            metrics.LOG_RECORDS_DROPPED.inc()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting)
+                data = self._waiting[0]
+            is_written = self._write_out(data)
+            with self._changed:
+                self._waiting.popleft()
+                self._waiting_bytes -= len(data)
+                if not is_written:
+                    self._drop(data)
+                flows_again = is_written and not self._waiting
+                dropped = self._dropped if flows_again else 0
+                self._dropped -= dropped
+                self._changed.notify_all()
+            if dropped:
+                log.warning("records of the log were dropped", count=dropped)
+
+    def _write_out(self, data: bytes) -> bool:
+        """Return whether all of it could be written. Blocks, for as long as it takes."""
+        left = memoryview(data)
+        while left:
+            try:
+                left = left[os.write(self._descriptor, left) :]
+            except BlockingIOError:  # somebody else, who has it too, made it so
+                select.select([], [self._descriptor], [])
+            except OSError:
+                return False
+        return True
+
+
+def wait_for_nobody() -> None:
+    """Put a relay in the place of standard output and error, for the rest of the process.
+
+    At its end, what waits has a moment to be written.
+    """
+    relays = [Relay(1), Relay(2)]
+    sys.stdout, sys.stderr = (
+        io.TextIOWrapper(cast(BinaryIO, relay), "utf-8", "backslashreplace", write_through=True)
+        for relay in relays
+    )
+
+    def finish() -> None:
+        ends_at = time.monotonic() + LOG_LAST_SECONDS_MAX
+        for relay in relays:
+            relay.finish(ends_at)
+
+    atexit.register(finish)
+    if faulthandler.is_enabled():
+        _let_a_crash_wait_for_nobody()
+
+
+def _let_a_crash_wait_for_nobody() -> None:
+    """Have Python's own last words written by a descriptor that is like 2, but never blocks."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_NOCTTY
+    with suppress(OSError):  # a socket, or no /proc: then it stays as it is
+        faulthandler.enable(os.open("/proc/self/fd/2", flags))
 
 
 class _StandardError(io.TextIOBase):
@@ -99,6 +232,6 @@ def configure(log_format: str) -> None:
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, _StandardError())),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, _StandardError())),
         cache_logger_on_first_use=True,
     )

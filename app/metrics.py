@@ -106,6 +106,11 @@ CONNECTIONS_MAX = Gauge(
     "How many there may be: beyond it newcomers are turned away.",
     registry=REGISTRY,
 )
+LOG_RECORDS_DROPPED = Counter(
+    "greenroom_log_records_dropped_total",
+    "Records of the log that were dropped, because nobody read it or it could not be written.",
+    registry=REGISTRY,
+)
 FILE_BYTES = Counter(
     "greenroom_file_bytes_total",
     "Bytes of files, by direction: in (shared) and out (fetched).",

@@ -170,6 +170,8 @@ HTTP_STALL_SECONDS_MAX = 30  # in which a peer sends, or takes, nothing of a bod
 # The log, of what clients can cause as often as they like.
 LOG_RECORDS_A_MINUTE_AND_ADDRESS_MAX = 60  # of one event: some 10 MB a day, if it never ends
 LOG_RECORDS_A_MINUTE_MAX = 600  # of one event, whoever causes it: some 100 MB a day
+LOG_BYTES_WAITING_MAX: Kept = 1 << 20  # while nobody reads the log: some 5,000 records
+LOG_LAST_SECONDS_MAX = 1.0  # at the end, for what waits to be written
 
 # The database and the interpreter.
 DATABASE_BUSY_SECONDS_MAX = 5  # how long another process may hold the database before a write fails

@@ -85,12 +85,21 @@ class ServerProcess:
     start_seconds_max = 20.0  # until it listens
 
     def __init__(
-        self, folder: Path, *, open_files_max: int = 0, prepared_by: str = "", **settings: object
+        self,
+        folder: Path,
+        *,
+        open_files_max: int = 0,
+        redirected: str = "",  # as a shell has it: 2>&-
+        error_path: Path | None = None,  # where its standard error goes, in place of a file
+        prepared_by: str = "",
+        **settings: object,
     ) -> None:
         self.folder = folder
         self._prepared_by = prepared_by  # see tests/prepared.py
-        limit = ["sh", "-c", 'ulimit -n "$0" && exec "$@"', str(open_files_max)]
-        self._prefix = limit if open_files_max else []
+        limit = f"ulimit -n {open_files_max} && " if open_files_max else ""
+        shell = ["sh", "-c", f'{limit}exec "$@" {redirected}', "sh"]
+        self._prefix = shell if limit or redirected else []
+        self._error_path = error_path
         self.command: list[str] = []  # in place of manage.py; it is never forked
         self.settings = settings
         self.port = 0
@@ -119,7 +128,7 @@ class ServerProcess:
         if self._prepared_by:
             given[PREPARED_BY] = self._prepared_by
             program = ["-m", "tests.prepared"]
-        with self.log_path.open("a") as log:
+        with (self._error_path or self.log_path).open("a") as log:
             if self._prefix or self.command or ROOT != forked.ROOT or not _CAN_FORK:
                 command = self.command or [sys.executable, *program]
                 self.process = subprocess.Popen(

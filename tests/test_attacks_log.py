@@ -1,12 +1,24 @@
 """The log tells what happened, a record a line, and nothing of what people say or keep secret."""
 
+import fcntl
 import json
+import os
+import signal
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 import structlog
 
 from app import log
 from app.settings import LOG_RECORDS_A_MINUTE_AND_ADDRESS_MAX, LOG_RECORDS_A_MINUTE_MAX
+from tests.client import wait_until
+from tests.server_process import ROOT
 
 SECRET = "hunter2"
 SPOKEN = "swordfish"
@@ -139,3 +151,137 @@ def test_a_flood_leaves_few_records(start_server) -> None:
         stranger.send(b"GET / HTTP/9.9\r\n\r\n")
         assert stranger.receive_end().startswith(b"HTTP/1.1 400 ")
     assert server.log.count("bad http request") == LOG_RECORDS_A_MINUTE_AND_ADDRESS_MAX
+
+
+def _fill(descriptor: int) -> None:
+    """Write into a pipe until it takes no more."""
+    os.set_blocking(descriptor, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(descriptor, b"x" * 4096)
+    os.set_blocking(descriptor, True)
+
+
+@pytest.fixture
+def full_pipe(tmp_path: Path) -> Iterator[Path]:
+    """A pipe by name that is full, and that nobody reads."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    end = os.open(path, os.O_RDWR)
+    _fill(end)
+    yield path
+    os.close(end)
+
+
+@pytest.fixture
+def stopped_terminal() -> Iterator[Path]:
+    """A terminal in which Ctrl-S was typed."""
+    ours, theirs = os.openpty()
+    termios.tcflow(theirs, termios.TCOOFF)
+    yield Path(os.ttyname(theirs))
+    termios.tcflow(theirs, termios.TCOON)
+    os.close(theirs)
+    os.close(ours)
+
+
+# Nobody waits for the log: not while its reader reads nothing, nor when it can't be written at all.
+# The server starts, serves, and ends.
+@pytest.mark.parametrize("where", ["full_pipe", "stopped_terminal", "full disk", "closed"])
+def test_a_log_that_cant_be_written(start_server, request: pytest.FixtureRequest, where) -> None:
+    if where == "closed":
+        server = start_server(redirected="2>&-")
+    elif where == "full disk":
+        server = start_server(error_path=Path("/dev/full"))
+    else:
+        server = start_server(error_path=request.getfixturevalue(where))
+    alice = server.connect().register("alice", SECRET).join("room")
+    assert server.program().refused("login", name="alice", password="wrong") == "login_refused"
+    alice.type("hello")
+    alice.expect_lines("alice: hello")
+    assert server.stop() == 0
+
+
+# When it is read again, what waited is there, and then what happens.
+def test_a_log_that_is_read_again(start_server, full_pipe: Path) -> None:
+    server = start_server(error_path=full_pipe)
+    server.connect().register("alice", SECRET)
+    reader, read = os.open(full_pipe, os.O_RDONLY | os.O_NONBLOCK), b""
+
+    def has_come(event: bytes) -> bool:
+        nonlocal read
+        with suppress(BlockingIOError):
+            read += os.read(reader, 1 << 16)
+        return event in read
+
+    wait_until(lambda: has_come(b"registered"), "what waited is read")
+    assert server.stop() == 0
+    wait_until(lambda: has_come(b"stopped"), "the last record is read")
+    os.close(reader)
+
+
+# Beyond a bound it is dropped and counted. When it is read again, what had waited is whole, and one
+# record says how many are missing before what comes then.
+def test_records_that_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log, "LOG_BYTES_WAITING_MAX", 100)
+    before = log.metrics.LOG_RECORDS_DROPPED._value.get()
+    read_end, write_end = os.pipe()
+    fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, 4096)
+    _fill(write_end)
+    relay = log.Relay(write_end)
+    with structlog.testing.capture_logs() as records:
+        for number in range(15):
+            relay.write(b"record %02d\n" % number)
+        assert log.metrics.LOG_RECORDS_DROPPED._value.get() - before == 5
+        read = b""
+        while b"record 09" not in read:
+            read += os.read(read_end, 1 << 16)
+        wait_until(lambda: records, "it is told")
+        relay.write(b"afterwards\n")
+        relay.finish(time.monotonic() + 10)
+        read += os.read(read_end, 1 << 16)
+    assert read.lstrip(b"x").decode() == (
+        "".join(f"record {number:02}\n" for number in range(10)) + "afterwards\n"
+    )
+    (record,) = records
+    assert (record["event"], record["count"]) == ("records of the log were dropped", 5)
+
+
+_LAST_WORDS = {
+    "gevent": "gevent.spawn(fail).join()",
+    "a thread": "(t := threading.Thread(target=fail)).start(); t.join()",
+    "a warning": "warnings.warn('x' * 99)",
+    "print": "print('x' * 99, file=sys.stderr); print('x' * 99)",
+    "a loss": "type('Lost', (), {'__del__': lambda _: fail()})()",
+    "the end": "fail()",
+    "a crash": "os.kill(os.getpid(), signal.SIGSEGV)",
+}
+_PROGRAM = """
+import faulthandler, os, signal, sys, threading, warnings
+import gevent
+from app.log import wait_for_nobody
+faulthandler.enable()
+wait_for_nobody()
+def fail():
+    raise RuntimeError("x" * 99)
+"""
+
+
+# Nobody else who writes there, or to standard output, waits either: not gevent and not Python with
+# their tracebacks and warnings, not even in a crash.
+@pytest.mark.parametrize("words", _LAST_WORDS)
+def test_other_words(words: str) -> None:
+    read_end, write_end = os.pipe()
+    _fill(write_end)
+    program = subprocess.Popen(
+        [sys.executable, "-c", f"{_PROGRAM}{_LAST_WORDS[words]}"],
+        cwd=ROOT,
+        stdout=write_end,
+        stderr=write_end,
+    )
+    try:
+        code = program.wait(60)
+    finally:
+        program.kill()
+    assert code == {"a crash": -signal.SIGSEGV, "the end": 1}.get(words, 0)
+    os.close(read_end)
+    os.close(write_end)

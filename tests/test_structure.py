@@ -37,7 +37,7 @@ _COMMON = {
 }
 _MAY_IMPORT = {
     **dict.fromkeys(_COMMON, _COMMON),
-    "log": {"networks", "settings"},
+    "log": {"metrics", "networks", "settings"},
     "store": {"store"} | _COMMON,
     "chat": {"chat", "store"} | _COMMON,
     "wire": {"wire"} | _COMMON,

@@ -107,4 +107,7 @@ def _typed(password: str | None) -> str:
         return password[: PASSWORD_BYTES_MAX + 1]
     if sys.stdin.isatty():
         return str(click.prompt("Password", hide_input=True, confirmation_prompt=True))
-    return sys.stdin.readline(PASSWORD_BYTES_MAX + 1).rstrip("\r\n")
+    try:
+        return sys.stdin.readline(PASSWORD_BYTES_MAX + 1).rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise click.ClickException("the password is not UTF-8") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from app.cli.data import backup, export, restore
 from app.cli.live import announce, shutdown, who
 from app.cli.moderation import ban, bans, kick, mute, unban, unmute
 from app.cli.rooms import rooms
+from app.cli.standard import check_arguments, open_missing, told_in_words
 from app.cli.status import status, top
 from app.cli.upkeep import purge, retention, vacuum
 from app.errors import GreenroomError
@@ -46,9 +48,28 @@ class _Group(click.Group):
                     summaries = [self.commands[name].get_short_help_str(60) for name in here]
                     formatter.write_dl(list(zip(here, summaries, strict=True)))
 
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
+        open_missing()
+        return super().main(args, *rest, **extra)
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        with told_in_words():  # --help
+            return super().make_context(info_name, args, parent, **extra)
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        check_arguments(args)
+        return super().parse_args(context, args)
+
     def invoke(self, context: click.Context) -> Any:
         try:
-            return super().invoke(context)
+            with told_in_words():
+                return super().invoke(context)
         except GreenroomError as error:
             from app.names import harmless
 

@@ -30,6 +30,7 @@ def run(settings: Settings) -> None:
 
     Raises StartRefused.
     """
+    logging.wait_for_nobody()
     logging.configure(settings.log_format)
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     # First, so that too few descriptors or a taken port cost the database nothing.
