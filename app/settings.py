@@ -58,6 +58,7 @@ SPAN_SECONDS_MAX = 10 * 365 * 86_400  # the longest timed ban; longer ones are f
 PASSWORD_BYTES_MAX = 1_024  # far over any passphrase, far under what would cost the hasher time
 LOGIN_FAILURES_MAX = 3  # on one connection, before it is closed
 THROTTLED_KEYS_MAX: Kept = 50_000  # addresses, names, accounts, of each throttle: some 15 MB
+THROTTLE_STEPS_MAX = 64  # of forgetting keys, for each act: some 0.1 ms
 
 # Files.
 FILE_PATH_CHARS_MAX = 4_096  # that one may type as a name: it may come with its folders
@@ -74,6 +75,7 @@ TICKETS_A_USER_MAX: Kept = 50  # not used yet; beyond it, the oldest goes
 TICKETS_MAX: Kept = 10_000  # of all users: some 5 MB
 TRANSFERS_A_USER_MAX: Kept = 16  # under way at once
 TRANSFERS_MAX: Kept = 128  # of all users: with the chunk that each holds, some 32 MiB
+TRANSFER_SECONDS_GRANTED = 60  # before it may make way for one of a user who has none under way
 
 # End-to-end encryption: devices, their keys, and what they say to each other.
 LONG_LINE_BYTES_MAX = 64 << 10  # of what encrypts, once it put its device: keys for 30 devices

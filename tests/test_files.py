@@ -4,14 +4,21 @@ import base64
 import itertools
 import os
 import socket
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from app import metrics
 from app.chat.session import User
 from app.chat.tickets import DownloadTicket, Tickets, UploadTicket
 from app.errors import NotPossible, Unavailable
-from app.settings import FILE_IN_LINES_BYTES_MAX, TICKET_SECONDS_MAX, TICKETS_A_USER_MAX
+from app.settings import (
+    FILE_IN_LINES_BYTES_MAX,
+    TICKET_SECONDS_MAX,
+    TICKETS_A_USER_MAX,
+    TRANSFER_SECONDS_GRANTED,
+)
 from tests.client import WAIT_SECONDS_MAX, Client, wait_until
 from tests.server_process import ServerProcess
 from tests.transfers import (
@@ -250,23 +257,58 @@ def test_tickets_expire() -> None:
         pass
 
 
-# Of too many tickets a user loses the oldest; others lose none, and of all there is a bound.
-def test_tickets_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.chat.tickets.TICKETS_MAX", TICKETS_A_USER_MAX + 1)
-    now = 1_000
-    tickets = Tickets(lambda: now)
+# Of too many tickets a user loses the oldest; others lose none.
+def test_tickets_of_a_user_are_bounded() -> None:
+    tickets = Tickets(lambda: 1_000)
     others = tickets.issue(_ticket(2))
     first, second, *_ = [tickets.issue(_ticket(1)) for _ in range(TICKETS_A_USER_MAX + 1)]
     assert tickets.find(others, UploadTicket).user.id == 2
     assert tickets.find(second, UploadTicket).user.id == 1
+    for token, kind in ((first, UploadTicket), (second, DownloadTicket)):
+        with pytest.raises(NotPossible):
+            tickets.find(token, kind)
+
+
+# However many accounts take all tickets, a stranger gets some, and keeps them: who has most loses.
+@pytest.mark.parametrize("each", [3, 6])
+def test_tickets_of_a_crowd(monkeypatch: pytest.MonkeyPatch, each: int) -> None:
+    monkeypatch.setattr("app.chat.tickets.TICKETS_MAX", 12)
+    tickets = Tickets(lambda: 1_000)
+    crowd = [number for number in range(1, 12 // each + 1) for _ in range(each)]
+    held = [tickets.issue(_ticket(number)) for number in crowd]
+    stranger = tickets.issue(_ticket(99))
     with pytest.raises(NotPossible):
-        tickets.find(first, UploadTicket)
-    with pytest.raises(NotPossible):
-        tickets.find(second, DownloadTicket)
-    with pytest.raises(Unavailable):
-        tickets.issue(_ticket(3))
-    now += TICKET_SECONDS_MAX * 1000
-    assert tickets.issue(_ticket(3))
+        tickets.find(held[0], UploadTicket)
+    for number in crowd * 3:
+        tickets.issue(_ticket(number))
+    assert tickets.find(stranger, UploadTicket).user.id == 99
+    assert metrics.KEPT.labels("tickets").collect()[0].samples[0].value == 12
+
+
+# However many accounts have all transfers, a stranger's begins: the newest of who has most ends, or
+# the oldest of all, once it had its time. Who has as many as others ends none.
+def test_transfers_of_a_crowd(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.chat.tickets.TRANSFERS_MAX", 4)
+    now = 1_000
+    tickets = Tickets(lambda: now)
+    crowd = [_ticket(1), _ticket(1), _ticket(1), _ticket(2)]
+    with ExitStack() as held:
+        for each in crowd:
+            held.enter_context(tickets.holding(each))
+        held.enter_context(tickets.holding(_ticket(3)))
+        assert [each.is_crowded_out for each in crowd] == [False, False, True, False]
+        with pytest.raises(Unavailable):
+            crowd[2].check()
+        held.enter_context(tickets.holding(_ticket(4)))
+        assert [each.is_crowded_out for each in crowd] == [False, True, True, False]
+        with pytest.raises(Unavailable), tickets.holding(_ticket(5)):
+            pass
+        now += TRANSFER_SECONDS_GRANTED * 1000
+        with pytest.raises(Unavailable), tickets.holding(_ticket(2)):
+            pass
+        with tickets.holding(_ticket(5)):
+            assert [each.is_crowded_out for each in crowd] == [True, True, True, False]
+    assert metrics.KEPT.labels("transfers").collect()[0].samples[0].value == 0
 
 
 def _ticket(user_id: int) -> UploadTicket:

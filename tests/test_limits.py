@@ -1,5 +1,7 @@
 """Token buckets and the throttle of logins. Time is an argument, so no test waits."""
 
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -74,7 +76,7 @@ def test_throttle_off() -> None:
     assert throttle.wait_seconds("mallory", NOW) == 0
 
 
-# The keys remembered are bounded; who acted least recently is forgotten first.
+# The keys remembered are bounded; who may act again soonest is forgotten first.
 def test_throttle_forgets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "THROTTLED_KEYS_MAX", 2)
     throttle = Throttle(1, seconds=60)
@@ -83,3 +85,37 @@ def test_throttle_forgets(monkeypatch: pytest.MonkeyPatch) -> None:
     assert throttle.wait_seconds("a", NOW) > 0
     assert throttle.wait_seconds("b", NOW) == 0
     assert throttle.wait_seconds("c", NOW) > 0
+
+
+# A flood of new keys doesn't push out the one that acted most, however long ago it came; and what
+# is over is forgotten by itself.
+def test_a_flood_of_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "THROTTLED_KEYS_MAX", 100)
+    throttle = Throttle(20, seconds=60)
+    for _ in range(20):
+        throttle.note("guessed at", NOW)
+    for number in range(1_000):
+        throttle.note(f"flood {number}", NOW + 1)
+        assert len(throttle) <= 100
+    assert throttle.wait_seconds("guessed at", NOW + 1) > 0
+    for number in range(10):
+        throttle.note("late", NOW + 100 + number)
+    assert len(throttle) == 1
+
+
+# Shares know who holds most, whatever is given and taken, and in which order.
+def test_shares() -> None:
+    chance = random.Random(7)
+    shares, plain = limits.Shares[int](), {holder: [] for holder in range(5)}
+    for item in range(2_000):
+        holder = chance.randrange(5)
+        if plain[holder] and chance.random() < 0.5:
+            gone = chance.choice(plain[holder])
+            plain[holder].remove(gone)
+            shares.remove(holder, gone)
+        else:
+            plain[holder].append(item)
+            shares.add(holder, item)
+        assert [shares.of(each) for each in range(5)] == list(plain.values())
+        assert shares.largest() in plain.values()
+        assert len(shares.largest()) == max(map(len, plain.values()))

@@ -1,10 +1,15 @@
-"""Token buckets: how fast something may happen. Time is an argument, in seconds of any clock."""
+"""How fast something may happen, and who holds how many of something.
 
-from collections import OrderedDict
+Time is an argument, in seconds of any clock.
+"""
+
+from collections.abc import Hashable
+from heapq import heappop, heappush, heapreplace
+from typing import Generic, TypeVar
 from weakref import WeakSet
 
 from app import metrics
-from app.settings import THROTTLED_KEYS_MAX
+from app.settings import THROTTLE_STEPS_MAX, THROTTLED_KEYS_MAX
 
 
 class TokenBucket:
@@ -24,6 +29,11 @@ class TokenBucket:
         self.filled_at = now
         return max(0.0, (1 - self.tokens) / self.rate)
 
+    @property
+    def full_at(self) -> float:
+        """When it will be full again, if nothing is taken meanwhile: then it can be forgotten."""
+        return self.filled_at + (self.burst - self.tokens) / self.rate
+
     def take(self, now: float) -> float:
         """Take a token, on credit if need be, and return how long to wait before acting."""
         seconds = self.wait_seconds(now)
@@ -34,14 +44,17 @@ class TokenBucket:
 class Throttle:
     """Counts acts by key (an address, a name) and says when they are too many.
 
-    It remembers a bounded number of keys and forgets the one that was quiet for longest.
+    It forgets a key when all of its acts are made up for. It remembers a bounded number of keys; of
+    more it forgets the one that would be forgotten next. So a flood of new keys, each of which did
+    something once, does not push out the key that did most.
     """
 
     def __init__(self, acts_max: int, seconds: int) -> None:
         """Allow so many acts in so many seconds, for each key; 0 allows any number."""
         self._acts_max = acts_max
         self._seconds = seconds
-        self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
+        self._buckets: dict[str, TokenBucket] = {}
+        self._next: list[tuple[float, str]] = []  # a heap: each key, not before when it is full
         _throttles.add(self)
 
     def __len__(self) -> int:
@@ -68,10 +81,83 @@ class Throttle:
         if bucket is None:
             rate = self._acts_max / self._seconds
             bucket = self._buckets[key] = TokenBucket(rate, self._acts_max, now)
-        self._buckets.move_to_end(key)
-        bucket.take(now)
-        if len(self._buckets) > THROTTLED_KEYS_MAX:
-            self._buckets.popitem(last=False)
+            bucket.take(now)
+            heappush(self._next, (bucket.full_at, key))
+        else:
+            bucket.take(now)
+        self._forget(now)
+
+    def _forget(self, now: float) -> None:
+        """Forget what is over, and one key more if there are too many.
+
+        Of a key that acted again, the time in the heap is too early, and is set right when it is
+        looked at: a few at a time, so that no act takes long.
+        """
+        for _ in range(THROTTLE_STEPS_MAX):
+            full_at, key = self._next[0]
+            is_full = len(self._buckets) > THROTTLED_KEYS_MAX
+            if full_at > now and not is_full:
+                return
+            really_at = self._buckets[key].full_at
+            if really_at > full_at:
+                heapreplace(self._next, (really_at, key))
+            else:
+                self._drop_next()
+                if not self._next:
+                    return
+        while len(self._buckets) > THROTTLED_KEYS_MAX:
+            self._drop_next()
+
+    def _drop_next(self) -> None:
+        _, key = heappop(self._next)
+        del self._buckets[key]
+
+
+Item = TypeVar("Item", bound=Hashable)
+
+
+class Shares(Generic[Item]):
+    """What each holder holds, in the order in which they got it; knows at once who has most."""
+
+    def __init__(self) -> None:
+        self._items: dict[int, dict[Item, None]] = {}
+        self._by_count: dict[int, dict[int, None]] = {}  # the holders of so many
+        self._most = 0
+
+    def of(self, holder: int) -> list[Item]:
+        """Return what a holder holds, the oldest first."""
+        return list(self._items.get(holder, ()))
+
+    def add(self, holder: int, item: Item) -> None:
+        """Give something to a holder."""
+        items = self._items.setdefault(holder, {})
+        items[item] = None
+        self._move(holder, len(items) - 1, len(items))
+
+    def remove(self, holder: int, item: Item) -> None:
+        """Take something from a holder, if they hold it."""
+        items = self._items.get(holder, {})
+        if item in items:
+            del items[item]
+            self._move(holder, len(items) + 1, len(items))
+            if not items:
+                del self._items[holder]
+
+    def largest(self) -> list[Item]:
+        """Return what the holder of the most holds; of several, who has had as much for longest."""
+        holders = self._by_count.get(self._most)
+        return self.of(next(iter(holders))) if holders else []
+
+    def _move(self, holder: int, before: int, after: int) -> None:
+        if before:
+            del self._by_count[before][holder]
+            if not self._by_count[before]:
+                del self._by_count[before]
+        if after:
+            self._by_count.setdefault(after, {})[holder] = None
+        self._most = max(self._most, after)
+        if self._most not in self._by_count:
+            self._most = after  # one less: the one who had most
 
 
 _throttles = WeakSet[Throttle]()

@@ -3,6 +3,8 @@
 Whoever asked in the chat is given a token, 256 random bits, and whoever brings it over HTTP has the
 right. It is used up when the transfer begins, but the ticket is looked at until that ends: what
 takes the right from its user takes it at once.
+
+Of too many, whoever holds most loses first, so that no crowd of accounts keeps a stranger out.
 """
 
 from __future__ import annotations
@@ -15,11 +17,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from app import metrics
+from app.chat.limits import Shares
 from app.errors import Forbidden, NotPossible, Unavailable
 from app.settings import (
     TICKET_SECONDS_MAX,
     TICKETS_A_USER_MAX,
     TICKETS_MAX,
+    TRANSFER_SECONDS_GRANTED,
     TRANSFERS_A_USER_MAX,
     TRANSFERS_MAX,
 )
@@ -38,9 +42,12 @@ class Ticket:
     room_id: int | None
     expires_at: int = 0
     is_revoked: bool = False
+    is_crowded_out: bool = False
 
     def check(self) -> None:
-        """Raise Forbidden when the right was taken away."""
+        """Raise Refusal when the right was taken away, or the transfer has to make way."""
+        if self.is_crowded_out:
+            raise _too_many()
         if self.is_revoked:
             raise Forbidden("you were sent out or muted meanwhile", code="sent_out")
 
@@ -74,27 +81,35 @@ class Tickets:
 
     clock: Clock
     _waiting: dict[bytes, Ticket] = field(default_factory=dict)
-    _in_use: set[Ticket] = field(default_factory=set)
+    _in_use: dict[Ticket, int] = field(default_factory=dict)  # and since when
+    _waiting_of: Shares[bytes] = field(default_factory=Shares)  # by user id
+    _in_use_of: Shares[Ticket] = field(default_factory=Shares)
 
     def __post_init__(self) -> None:
         metrics.show_kept("tickets", lambda: len(self._waiting))
         metrics.show_kept("transfers", lambda: len(self._in_use))
 
     def issue(self, ticket: Ticket) -> str:
-        """Return the token of a new ticket; of too many its user has, the oldest is lost.
+        """Return the token of a new ticket.
 
-        Raises Unavailable when there are too many of all users.
+        Of too many its user has, the oldest is lost; of too many of all, the oldest of the user who
+        has most.
         """
         self._forget_expired()
-        mine = [digest for digest, each in self._waiting.items() if each.user.id == ticket.user.id]
-        for digest in mine[: max(0, len(mine) + 1 - TICKETS_A_USER_MAX)]:
-            del self._waiting[digest]
-        if len(self._waiting) >= TICKETS_MAX:
-            raise _too_many()
+        mine = self._waiting_of.of(ticket.user.id)
+        if len(mine) >= TICKETS_A_USER_MAX:
+            self._forget(mine[0])
+        elif len(self._waiting) >= TICKETS_MAX:
+            most = self._waiting_of.largest()
+            self._forget(mine[0] if len(mine) >= len(most) else most[0])
         token = secrets.token_urlsafe(32)
         ticket.expires_at = self.clock() + TICKET_SECONDS_MAX * 1000
         self._waiting[_digest(token)] = ticket
+        self._waiting_of.add(ticket.user.id, _digest(token))
         return token
+
+    def _forget(self, digest: bytes) -> None:
+        self._waiting_of.remove(self._waiting.pop(digest).user.id, digest)
 
     def find(self, token: str, kind: type[Kind]) -> Kind:
         """Return the ticket of a token. Raises NotPossible: unknown, used, expired or revoked."""
@@ -110,20 +125,45 @@ class Tickets:
         """Use up a token, and hold its ticket while the transfer goes on. Raises Refusal."""
         ticket = self.find(token, kind)
         with self.holding(ticket):
-            del self._waiting[_digest(token)]
+            self._forget(_digest(token))
             yield ticket
 
     @contextmanager
     def holding(self, ticket: Ticket) -> Iterator[None]:
         """Hold a ticket that needs no token while its transfer goes on. Raises Unavailable."""
-        mine = sum(each.user.id == ticket.user.id for each in self._in_use)
-        if mine >= TRANSFERS_A_USER_MAX or len(self._in_use) >= TRANSFERS_MAX:
+        user_id = ticket.user.id
+        mine = len(self._in_use_of.of(user_id))
+        if mine >= TRANSFERS_A_USER_MAX:
             raise _too_many()
-        self._in_use.add(ticket)
+        if len(self._in_use) >= TRANSFERS_MAX:
+            self._make_way(mine)
+        self._in_use[ticket] = self.clock()
+        self._in_use_of.add(user_id, ticket)
         try:
             yield
         finally:
-            self._in_use.discard(ticket)
+            self._end(ticket)
+
+    def _make_way(self, mine: int) -> None:
+        """End a transfer in favour of a user who has so many under way. Raises Unavailable.
+
+        It is the newest one of who has most; where that would make nothing fairer, the oldest of
+        all, if it had its time and the user has none.
+        """
+        most = self._in_use_of.largest()
+        oldest, since = next(iter(self._in_use.items()))
+        if len(most) > mine + 1:
+            losing = most[-1]
+        elif not mine and self.clock() - since >= TRANSFER_SECONDS_GRANTED * 1000:
+            losing = oldest
+        else:
+            raise _too_many()
+        losing.is_crowded_out = True
+        self._end(losing)
+
+    def _end(self, ticket: Ticket) -> None:
+        self._in_use.pop(ticket, None)
+        self._in_use_of.remove(ticket.user.id, ticket)
 
     def revoke(self, room_id: int, user_id: int) -> None:
         """Take from a user all rights that they have in a room, those in use as well."""
@@ -144,7 +184,7 @@ class Tickets:
     def _revoke(self, is_meant: Callable[[Ticket], bool]) -> None:
         for digest, ticket in list(self._waiting.items()):
             if is_meant(ticket):
-                del self._waiting[digest]
+                self._forget(digest)
         for ticket in filter(is_meant, self._in_use):
             ticket.is_revoked = True
 
@@ -153,7 +193,7 @@ class Tickets:
         for digest, ticket in list(self._waiting.items()):
             if ticket.expires_at > now:
                 return  # so are all that came after it
-            del self._waiting[digest]
+            self._forget(digest)
 
 
 def _too_many() -> Unavailable:
