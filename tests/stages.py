@@ -83,7 +83,7 @@ class _Failpoints:
         self.inserting: object = None  # the connection with messages that are not committed
         self.noting: object = None  # that with what was seen, likewise
         self.is_migrating = False
-        self.writing = ""  # what, in the writer's thread, of WRITES
+        self.writing: set[str] = set()  # what, in the writer's transaction, of WRITES
 
     def reach(self, stage: str) -> None:
         """Pass a stage, if it can be."""
@@ -185,8 +185,8 @@ def _install_for_transactions(points: _Failpoints) -> None:
             points.reach("before migration's commit")
         elif has_messages:
             points.reach("before commit")
-        elif points.writing:
-            points.reach(f"before {points.writing}")
+        for act in points.writing:
+            points.reach(f"before {act}")
         commit(self, connection)
         if has_messages:
             points.reach("after commit")
@@ -243,19 +243,25 @@ def _install_for_files_and_acts(points: _Failpoints) -> None:
 def _install_for_encryption(points: _Failpoints) -> None:
     from app.chat import encrypted_rooms
     from app.chat.journal import SaidEntry
+    from app.store import database
     from app.store.database import Database
 
     write, attempt, note_id = Database.write, Database._attempt_to_write, SaidEntry.note_id
+    attempt_alone = database._attempt_alone
 
     def write_for(work: Any) -> str:
-        return WRITES.get(work.__qualname__.partition(".<locals>")[0], "")
+        return WRITES.get(getattr(work, "__qualname__", "").partition(".<locals>")[0], "")
 
     def attempt_to_write(self: Database, connect: Any, work: Any) -> Any:
-        points.writing = write_for(work)
+        points.writing = {write_for(work)} - {""}
         try:
             return attempt(self, connect, work)
         finally:
-            points.writing = ""
+            points.writing = set()
+
+    def attempt_alone_and_remember(connection: Any, work: Any) -> Any:
+        points.writing |= {write_for(work)} - {""}
+        return attempt_alone(connection, work)
 
     def write_and_reach(self: Database, work: Any) -> Any:
         result = write(self, work)
@@ -269,6 +275,7 @@ def _install_for_encryption(points: _Failpoints) -> None:
 
     Database._attempt_to_write = attempt_to_write  # type: ignore[method-assign]
     Database.write = write_and_reach  # type: ignore[method-assign]
+    database._attempt_alone = attempt_alone_and_remember
     SaidEntry.note_id = note_id_and_reach  # type: ignore[method-assign]
     _after(points, encrypted_rooms._Encryption, "write", "room made encrypted")
     _before(points, encrypted_rooms._Encryption, "release", "room encrypted")

@@ -296,7 +296,11 @@ class Rooms:
         with self.opening(name):
             if name.key not in self._live:
                 with self._loading:
-                    self._live[name.key] = self._load(name) or self._create(name, maker)
+                    room = self._load(name)
+                    if room is not None:
+                        self._live[name.key] = room
+                if room is None:  # nobody's loading waits for what is written
+                    self._live[name.key] = self._create(name, maker)
             return self._live[name.key]
 
     @contextmanager

@@ -266,7 +266,7 @@ class Service:
                 write(connection)
             return ids
 
-        return self._database.write(work)
+        return self._database.write_first(work)
 
     def _register(self, session: Session, command: commands.Register) -> None:
         self.accounts.register(session, command)

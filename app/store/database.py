@@ -1,23 +1,32 @@
 """Engines, and the threads that use them: one that writes, a few that read.
 
 SQLite blocks, and gevent's hub must not, so every statement runs in a native thread of our own. All
-writes of the server go through one thread and one connection, in the order in which they were
-asked for. Two connections that reset a write-ahead log at once can corrupt it in SQLite before
-3.51.3, which is why readers never checkpoint.
+writes of the server go through one thread and one connection. Two connections that reset a
+write-ahead log at once can corrupt it in SQLite before 3.51.3, which is why readers never
+checkpoint.
+
+A commit waits for the disk, so writes share one. A batch of messages is one transaction. All other
+writes stand in a queue, in the order in which they were asked for. The next transaction takes as
+many of them as fit into a few milliseconds, and ends early when a batch of messages comes. So
+messages wait for one such transaction at most, however many writes are asked for. Each write has a
+savepoint: it fails alone. It is answered when the transaction is committed.
 """
 
 import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import gevent
 import structlog
+from gevent.event import AsyncResult
 from gevent.threadpool import ThreadPool
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
@@ -29,6 +38,8 @@ from app.settings import (
     CHECKPOINT_WAIT_MILLISECONDS,
     DATABASE_BUSY_SECONDS_MAX,
     READER_THREADS,
+    WRITES_SECONDS_MAX,
+    WRITES_TOGETHER_MAX,
 )
 from app.store import postgresql
 from app.store.disk import log_path, size_bytes
@@ -168,6 +179,13 @@ class FilesOnDisk(NamedTuple):
     free_bytes: int | None = None
 
 
+class _Asked(NamedTuple):
+    """A write that was asked for, and where its outcome goes."""
+
+    work: Work[Any]
+    outcome: "AsyncResult[Outcome[Any]]"
+
+
 class Database:
     """What the server's greenlets see: work to do in a transaction, and its result."""
 
@@ -178,13 +196,29 @@ class Database:
         self._writer = ThreadPool(1)
         self._readers = ThreadPool(READER_THREADS)
         self._writing_since: float | None = None  # the writer's thread writes it down
+        self._asked: deque[_Asked] = deque()
+        self._writes: gevent.Greenlet[[], None] | None = None  # it does what was asked for
+        self._is_first_waiting = False  # the writer's thread takes it back
 
     def write(self, work: Work[Result]) -> Result:
-        """Run `work` in a transaction of the writer, after all that was asked for before.
+        """Run `work` in a transaction, after all that was asked for before. Others may be in it.
 
         Switches. Raises NotStored when the database could not take it; then nothing has changed.
         """
-        return self._write(self._writing.begin, work)
+        outcome: AsyncResult[Outcome[Result]] = AsyncResult()
+        self._asked.append(_Asked(work, outcome))
+        if self._writes is None:
+            self._writes = gevent.spawn(self._write_what_was_asked)
+        return _result(outcome.get())  # type: ignore[arg-type]  # it waits until there is one
+
+    def write_first(self, work: Work[Result]) -> Result:
+        """Run `work` in a transaction of its own, before all that waits in `write`: for messages.
+
+        One greenlet alone calls it. Switches. Raises NotStored, as `write` does.
+        """
+        self._is_first_waiting = True
+        outcome: Outcome[Result] = self._writer.apply(self._attempt_first, (work,))
+        return _result(outcome)
 
     def read(self, work: Work[Result]) -> Result:
         """Run `work` in a transaction that sees what is committed. Switches. Raises NotStored."""
@@ -194,7 +228,7 @@ class Database:
     def try_writing(self) -> None:
         """Write what changes nothing. Switches. Raises NotStored when nothing can be written."""
         statement = "UPDATE alembic_version SET version_num = version_num"
-        self.write(lambda connection: connection.exec_driver_sql(statement))
+        self.write_first(lambda connection: connection.exec_driver_sql(statement))
 
     def write_a_piece(self, work: Work[Result]) -> Result:
         """Do one of many pieces of work, as `write` does, and rest for as long as it took.
@@ -212,7 +246,10 @@ class Database:
         Returns whether that was possible: not while somebody reads what is older. Switches. Raises
         NotStored.
         """
-        return self._write(self._writing.connect, _empty_log)
+        outcome: Outcome[bool] = self._writer.apply(
+            self._attempt_to_write, (self._writing.connect, _empty_log)
+        )
+        return _result(outcome)
 
     @property
     def is_sqlite(self) -> bool:
@@ -229,9 +266,42 @@ class Database:
         outcome: Outcome[FilesOnDisk] = self._readers.apply(_look_at_files, (self._path,))
         return _result(outcome)
 
-    def _write(self, connect: Connect, work: Work[Result]) -> Result:
-        outcome: Outcome[Result] = self._writer.apply(self._attempt_to_write, (connect, work))
-        return _result(outcome)
+    def _write_what_was_asked(self) -> None:
+        """Write until nothing is left to be written. Switches."""
+        while self._asked:
+            works = [asked.work for asked in islice(self._asked, WRITES_TOGETHER_MAX)]
+            try:
+                outcomes = self._writer.apply(self._attempt_some, (works,))
+            except Exception as error:  # noqa: BLE001 (a bug must not keep all others waiting)
+                outcomes = [(None, error)] * len(works)
+            for outcome in outcomes:
+                self._asked.popleft().outcome.set(outcome)
+        self._writes = None
+
+    def _attempt_first(self, work: Work[Result]) -> Outcome[Result]:
+        self._is_first_waiting = False
+        return self._attempt_to_write(self._writing.begin, work)
+
+    def _attempt_some(self, works: Sequence[Work[Any]]) -> Sequence[Outcome[Any]]:
+        """Run the first of some works in one transaction; return the outcomes of those.
+
+        When that transaction could not be committed, it is the outcome of all of them.
+        """
+        if len(works) == 1:
+            return [self._attempt_to_write(self._writing.begin, works[0])]
+        outcomes, error = self._attempt_to_write(
+            self._writing.begin, lambda connection: list(self._outcomes(connection, works))
+        )
+        return outcomes or [(None, error)] * len(works)
+
+    def _outcomes(
+        self, connection: Connection, works: Sequence[Work[Any]]
+    ) -> Iterator[Outcome[Any]]:
+        ends_at = time.monotonic() + WRITES_SECONDS_MAX
+        for work in works:
+            yield _attempt_alone(connection, work)
+            if self._is_first_waiting or time.monotonic() > ends_at:
+                return
 
     def _attempt_to_write(self, connect: Connect, work: Work[Result]) -> Outcome[Result]:
         """Run in the writer's thread, where no wait for that thread is in the time it takes."""
@@ -245,6 +315,8 @@ class Database:
 
     def close(self) -> None:
         """Wait for what is being written, and close. Switches."""
+        if self._writes is not None:
+            self._writes.join()
         for pool, engine in ((self._readers, self._reading), (self._writer, self._writing)):
             pool.apply(engine.dispose)
             pool.kill()
@@ -268,6 +340,21 @@ def _attempt(connect: Connect, work: Work[Result]) -> Outcome[Result]:
             return work(connection), None
     except Exception as error:  # noqa: BLE001 (raised again in the greenlet that asked)
         return None, error
+
+
+def _attempt_alone(connection: Connection, work: Work[Result]) -> Outcome[Result]:
+    """Run one of several works of a transaction: if it fails, the others have not.
+
+    Raises SQLAlchemyError when the database has undone the whole transaction, as on a full disk.
+    """
+    savepoint = connection.begin_nested()
+    try:
+        result = work(connection)
+        savepoint.commit()
+    except Exception as error:  # noqa: BLE001 (raised again in the greenlet that asked)
+        savepoint.rollback()
+        return None, error
+    return result, None
 
 
 def _empty_log(connection: Connection) -> bool:
