@@ -95,6 +95,7 @@ Read it in this order:
         typed.py  phrases.py  model.py              what is typed and told; what is known
         screen.py  pane.py  appearance.py  status.py  completion.py    how it looks
         files.py  transfers.py  filenames.py        files, sent and fetched
+        asking.py       passphrases and passwords, asked for until they are right
         keys.py  encrypting.py  trust.py  sealedfiles.py  secrecy.py    what is encrypted
         application.py  all of it together
     cli/            manage.py's commands

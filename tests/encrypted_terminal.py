@@ -188,7 +188,7 @@ class Person:
 
     async def answers(self, *texts: str) -> None:
         """Answer what is asked without showing the answers."""
-        await self.until(lambda: self.terminal.screen._questions)
+        await self.until(lambda: self.terminal.screen.is_asking)
         self.type(*texts)
 
     async def enter(self, room: str = "den", *, is_new: bool = True) -> None:

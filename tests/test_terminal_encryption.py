@@ -77,7 +77,6 @@ def test_closed_keys(server, tmp_path) -> None:
             alice.type("/unlock")
             await alice.answers("wrong")
             await alice.sees("Error: that passphrase does not open")
-            alice.type("/unlock")
             await alice.answers(PASSPHRASE)
             await alice.sees("~ bob: good morning")
             assert not any("[encrypted]" in line for line in alice.lines)
@@ -287,14 +286,15 @@ def test_another_device(server, tmp_path) -> None:
 def test_what_is_refused(server, tmp_path) -> None:
     async def evening() -> None:
         async with sat_down(server, tmp_path, "alice") as (alice,):
+            alice.type("/unlock")
             for one, other, sentence in (
                 ("one", "other", "those were two different passphrases"),
                 ("secret", "secret", "that is your password"),
                 ("short", "short", "a passphrase has at least 8 characters"),
             ):
-                alice.type("/unlock")
                 await alice.answers(one, other)
                 await alice.sees(f"Error: {sentence}")
+            await alice.sees("From here on, what you type is said again.")
             assert not alice.keys.is_there
             assert not [line for line in alice.lines if "are not open" in line]
             await alice.enter()
@@ -310,6 +310,77 @@ def test_what_is_refused(server, tmp_path) -> None:
                 "Error: zoe is not in den",
                 "Error: zoe has no keys yet",
             )
+
+    asyncio.run(evening())
+
+
+# Who mistypes a passphrase, and types it once more without looking, says it nowhere.
+@pytest.mark.parametrize(
+    ("command", "mistyped"),
+    [
+        ("/encrypt", [(PASSPHRASE, "typo"), ("typo", PASSPHRASE)]),
+        ("/unlock", [("secret", "secret"), (PASSPHRASE, "typo")]),
+        ("/device begin-anew", [(PASSPHRASE, "typo"), ("short", "short")]),
+    ],
+)
+def test_a_mistyped_passphrase(server, tmp_path, command: str, mistyped) -> None:
+    async def evening() -> None:
+        async with sat_down(server, tmp_path, "alice") as (alice,):
+            alice.type("/join lobby")
+            await alice.until(lambda: alice.model.current.name == "lobby")
+            alice.type(command)
+            for number, answers in enumerate(mistyped, start=1):
+                await alice.answers(*answers)
+                await alice.until(
+                    lambda number=number: (
+                        len([row for row in alice.lines if row.startswith("» Error")]) == number
+                    )
+                )
+            await alice.answers(PASSPHRASE, PASSPHRASE)
+            await alice.sees("Your keys are made.")
+            await alice.until(lambda: alice.terminal.screen.is_idle and not alice.model.waiting)
+            await alice.until(lambda: command != "/encrypt" or server.rooms["lobby"]["e2ee"])
+            assert alice.client.clear == []
+
+    asyncio.run(evening())
+
+
+# Who has lost their passphrase begins anew with the keys closed: what they saw encrypted stays so,
+# others are warned, and go on when they trust it; the old file is kept.
+def test_a_lost_passphrase(server, tmp_path) -> None:
+    async def evening() -> None:
+        async with sat_down(server, tmp_path, "alice", "bob") as (alice, bob):
+            await alice.enter()
+            await bob.enter()
+            bob.type("/msg alice psst")
+            await alice.sees("~ [private] bob: psst")
+        server.rooms["den"]["e2ee"] = False
+        honest, server._keys_of = (
+            server._keys_of,
+            lambda chat, user: (
+                {"manifest": None, "devices": []} if user == "bob" else honest(chat, user)
+            ),
+        )
+        async with sat_down(server, tmp_path, "alice") as (alice,):
+            alice.type("/device begin-anew")
+            await alice.answers("another passphrase", "another passphrase")
+            await alice.sees("Your old keys are kept in", "You have another identity")
+            assert alice.encryption.is_open
+            alice.type("/join den", "hello", "/msg bob hello")
+            await alice.sees("no longer encrypted", "the server hides the keys of bob")
+            assert alice.client.clear == []
+        assert len(list(tmp_path.rglob("*.lost-1.db"))) == 1
+        server._keys_of = honest
+        server.rooms["den"]["e2ee"] = True
+        async with sat_down(server, tmp_path, "alice", "bob") as (alice, bob):
+            alice.encryption.open("another passphrase")
+            bob.encryption.open(PASSPHRASE)
+            for person in (alice, bob):
+                person.type("/join den")
+                await person.until(lambda person=person: person.model.current.name == "den")
+            bob.type("is that you?", "/trust alice", "hello again")
+            await bob.sees("the identity of alice has changed", "is accepted")
+            await alice.sees("~ bob: hello again")
 
     asyncio.run(evening())
 

@@ -4,9 +4,14 @@ for what only the program can say.
 
 import asyncio
 import copy
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import pytest
 
+from app.client import CallRefused
+from app.encryption import FileReference, FileSealer
 from app.terminal.appearance import rows_of
 from app.terminal.arrivals import event_of
 from app.terminal.model import Model, Room
@@ -292,5 +297,59 @@ def test_an_old_message_under_its_id(server, tmp_path) -> None:
                 server.push("alice", again)
             await alice.until(lambda: alice.client.seat.events.are_taken_in)
             assert len([row for row in alice.lines if "bob: yes" in row]) == 1
+
+    asyncio.run(evening())
+
+
+def _without_file_8(call: Callable[..., dict], op: str, **fields: Any) -> dict:
+    if op == "file.get":
+        raise CallRefused("no_such_file", "there is no file 8 in the clear")
+    return call(op, **fields)
+
+
+# A number that several tell of fetches nobody's file before one is named; the first of each stays.
+def test_files_with_one_number(server, tmp_path) -> None:
+    server.room("den", "alice", "bob", "carol")
+    got: list[FileReference] = []
+
+    async def note(reference: FileReference) -> str:
+        got.append(reference)
+        return f"got {reference.name}"
+
+    async def evening() -> None:
+        async with sat_down(server, tmp_path, "alice", "bob", "carol") as (alice, bob, carol):
+            for person in (alice, bob, carol):
+                await person.enter()
+            await _in_lobby(alice)
+            alice.terminal._secrecy._files.get = note
+            alice.client.call = partial(_without_file_8, alice.client.call)
+            for person, name in ((bob, "first"), (carol, "other"), (bob, "second")):
+                sealer = FileSealer()
+                list(sealer.seal([name.encode()]))
+                reference = sealer.reference(7, name, "")
+                await person.encryption.drive(
+                    lambda device, at, about=reference: device.say_file("den", about, at)
+                )
+                await alice.until(lambda: alice.client.seat.events.are_taken_in)
+            alice.type("/get 7")
+            told = "several files of the number 7; type: /get 7 from bob or /get 7 from carol"
+            await alice.sees(told)
+            alice.type("/get 7 from bob")
+            await alice.sees("got first")
+            alice.type("/get 7 from carol", "/get 7 from zoe")
+            await alice.sees("got other", "zoe has told of no file 7")
+            clear = {**EVENTS[5], "room": "lobby", "id": 8}
+            server.push("alice", clear)
+            reference = got[0].model_copy(update={"id": 8})
+            await bob.encryption.drive(lambda device, at: device.say_file("den", reference, at))
+            await alice.until(lambda: alice.client.seat.events.are_taken_in)
+            alice.type("/get 8")
+            await alice.sees("several files of the number 8")
+            alice.type("/get 8 from bob")
+            await alice.sees("there is no file 8 in the clear")
+            assert [each.name for each in got] == ["first", "other"]
+            alice.model.show(alice.model.find("den"))
+            alice.type("/get 8 from bob")
+            await alice.until(lambda: len(got) == 3)
 
     asyncio.run(evening())

@@ -300,6 +300,48 @@ def test_passwords_are_not_shown(play) -> None:
     assert not [line for line in stage.history.get_strings() if "secret" in line]
 
 
+# Whoever mistypes a password, and types it once more without looking, says it nowhere.
+def test_a_wrong_password(play) -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.join("lobby")
+        stage.client.answers["passwd"] = CallRefused("login_refused", "wrong password")
+        stage.type("/passwd\r")
+        for _ in range(3):
+            await stage.until(lambda: stage.terminal.screen.is_asking)
+            known = len(stage.client.asked)
+            stage.type("0ldsecret\r", "n3wsecret\r")
+            await stage.until(lambda known=known: len(stage.client.asked) == known + 1)
+        await stage.until(lambda: "what you type is said again" in " ".join(stage.pane))
+        assert {op for op, _ in stage.client.asked} == {"rooms", "join", "passwd"}
+
+    assert "secret" not in play(scene).bytes
+
+
+# What is typed ahead, before it is known whether the password was right, is no line either.
+def test_what_is_typed_while_a_password_is_tried(play) -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.join("lobby")
+        may_answer, call = threading.Event(), stage.client.call
+
+        def slow(op: str, **fields: str) -> dict:
+            if op == "passwd":
+                may_answer.wait(WAIT_SECONDS_MAX)
+            return call(op, **fields)
+
+        stage.client.call = slow
+        stage.type("/passwd\r")
+        await stage.until(lambda: stage.terminal.screen.is_asking)
+        stage.type("0ldsecret\r", "n3wsecret\r")
+        await stage.until(lambda: "one moment" in stage.typed)
+        stage.type("n3wsecret\r")
+        await stage.until(lambda: stage.typed == "one moment:")
+        may_answer.set()
+        await stage.until(lambda: stage.typed == ">")
+        assert not [op for op, _ in stage.client.asked if op == "say"]
+
+    assert "secret" not in play(scene).bytes
+
+
 # Who is called hears it, unless they would rather not; what they say themselves never rings.
 @pytest.mark.parametrize("has_bell", [True, False])
 def test_the_bell(play, has_bell: bool) -> None:

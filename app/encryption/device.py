@@ -41,7 +41,13 @@ from app.encryption.payloads import (
 from app.encryption.people import CHANGED, FIRST_USE, Peer, People
 from app.encryption.postbox import Letter, Postbox
 from app.encryption.reading import Reader, Received
-from app.encryption.refusals import Malformed, NotApproved, UnknownDevice, WrongRoom
+from app.encryption.refusals import (
+    Malformed,
+    ManifestVanished,
+    NotApproved,
+    UnknownDevice,
+    WrongRoom,
+)
 from app.encryption.roomkeys import RoomKeys
 from app.encryption.rosters import Roster, Rosters
 from app.encryption.sealing import COST, Cost
@@ -172,6 +178,11 @@ class Device:
         """Whether a room was ever seen encrypted; for good, whatever the server says."""
         return self._rosters.is_encrypted(room_key_of(room))
 
+    def remember_encrypted(self, rooms: set[str], users: set[str]) -> None:
+        """Take over what other keys of our user have seen: rooms, and who has keys."""
+        private = {private_room(self.me.user, user) for user in users - {self.me.user}}
+        self._rosters.remember(rooms | private)
+
     def accept(self, room: str, users: Iterable[str]) -> Flow[Roster]:
         """Let new members read what we send from now on. Raises NotAMember, Downgraded."""
         self._rosters.doubt(room_key_of(room))
@@ -198,7 +209,10 @@ class Device:
         other = user_key(user)
         yield from self._directory.refresh([other])
         self._directory.check(other)
-        return self._people.find(other) is not None
+        is_known = self._people.find(other) is not None
+        if not is_known and self._rosters.is_encrypted(private_room(self.me.user, other)):
+            raise ManifestVanished(user=other)  # other keys of ours have seen theirs
+        return is_known
 
     @property
     def rooms_unsent(self) -> set[str]:
@@ -365,12 +379,12 @@ class Device:
         return import_keys(self._store, self._keys, self.me.user, path, passphrase)
 
 
-def seen_encrypted(path: Path) -> set[str]:
+def seen_encrypted(path: Path) -> tuple[set[str], set[str]]:
     """Return the rooms, and the users, that keys which are not open have seen to be encrypted.
 
     Raises StoreUnusable.
     """
-    return ids_without_passphrase(path, "room") | ids_without_passphrase(path, "pin")
+    return ids_without_passphrase(path, "room"), ids_without_passphrase(path, "pin")
 
 
 def _room_named(room: object) -> str | None:

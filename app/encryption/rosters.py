@@ -60,7 +60,7 @@ class Rosters:
     def encrypted_from(self, room: str) -> int:
         """Return the id up to which a room's messages may be in the clear."""
         row = self._store.get("room", room)
-        return int(row["e2ee_from"]) if row else 0
+        return int(row["e2ee_from"] or 0) if row else 0
 
     def find(self, room: str) -> Roster | None:
         """Return the roster, unless it has to be asked for."""
@@ -85,16 +85,23 @@ class Rosters:
         members = frozenset(user_key(name) for name in said.members) | {me}
         was_accepted = set(row["accepted"]) if row and self.is_known(room) else members
         roster = Roster(said.rev, members, members & was_accepted)
-        e2ee_from = said.e2ee_from if row is None else row["e2ee_from"]
-        self._keep(room, roster, e2ee_from)
+        known = row["e2ee_from"] if row else None
+        self._keep(room, roster, said.e2ee_from if known is None else known)
         return roster
 
     def pin(self, room: str, before_id: int) -> None:
         """Note that a message of a room was encrypted: from here on it is, whatever is said."""
         row = self._store.get("room", room) or {"e2ee_from": before_id, "accepted": None}
-        if row["e2ee_from"] >= before_id:
+        if row["e2ee_from"] is None or row["e2ee_from"] >= before_id:
             with self._store.transaction():
                 self._store.put("room", room, {**row, "e2ee_from": max(0, before_id - 1)})
+
+    def remember(self, rooms: set[str]) -> None:
+        """Note rooms that were seen encrypted elsewhere, and from which message on is not known."""
+        with self._store.transaction():
+            for room in sorted(rooms):
+                if not self.is_encrypted(room):
+                    self._store.put("room", room, {"e2ee_from": None, "accepted": None})
 
     def accept(self, room: str, users: set[str]) -> Roster:
         """Let members read what we send from now on. Raises NotAMember."""

@@ -61,7 +61,7 @@ class KeyStore:
         Raises StoreRefused; ValueError for a passphrase that can't be one.
         """
         self._path = path
-        self._lock = self._take_lock()
+        self._lock = self.lock(path)
         try:
             self._database = self._open_file()
         except BaseException:
@@ -95,18 +95,23 @@ class KeyStore:
 
     # Opening.
 
-    def _take_lock(self) -> int:
+    @staticmethod
+    def lock(path: Path) -> int:
+        """Keep other processes out of a file until what this returns is closed.
+
+        Raises StoreInUse, StoreUnusable.
+        """
         try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            lock_path = self._path.with_name(self._path.name + ".lock")
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock_path = path.with_name(path.name + ".lock")
             lock = os.open(lock_path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
-            raise StoreUnusable(path=self._path, why=error.strerror) from error
+            raise StoreUnusable(path=path, why=error.strerror) from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(lock)
-            raise StoreInUse(path=self._path) from None
+            raise StoreInUse(path=path) from None
         return lock
 
     def _open_file(self) -> sqlite3.Connection:

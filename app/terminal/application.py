@@ -22,6 +22,7 @@ from app.client.incoming import is_same_name
 from app.errors import BadLine
 from app.terminal import phrases, trust
 from app.terminal.arrivals import Json, event_of, page_of
+from app.terminal.asking import Asking
 from app.terminal.files import Files
 from app.terminal.model import Model, Room
 from app.terminal.screen import Screen
@@ -63,6 +64,7 @@ class Terminal:
         self.screen = Screen(
             self.model, history, self._submit, self._fetch_past, input=input, output=output
         )
+        self.asking = Asking(self)
         self._files = Files(self._call, server, downloads, self._show_progress)
         self._encryption = encryption
         self._secrecy = _secrecy(self, encryption, self._files) if encryption else None
@@ -158,7 +160,7 @@ class Terminal:
         if line.strip().lower() == "/quit":
             self.screen.leave()
         elif line.strip().lower() == "/passwd":
-            self.screen.ask_hidden(["old password", "new password"], self._change_password)
+            self.asking.ask(["old password", "new password"], self._change_password)
         elif not (self._secrecy and self._ask_first(self._secrecy, line)):
             self.queue(line)
 
@@ -174,6 +176,8 @@ class Terminal:
             secrecy.ask_passphrase()
         elif request.op == "encrypt" and not secrecy.is_open:
             secrecy.ask_passphrase(line)
+        elif request.fields.get("act") == "begin-anew" and not secrecy.is_open:
+            secrecy.ask_to_begin_anew()
         else:
             return False
         return True
@@ -183,8 +187,9 @@ class Terminal:
         self.model.waiting += 1
         self._typed.put_nowait((asked, self.model.current))
 
-    def _change_password(self, old: str, new: str) -> None:
-        self.queue(Request("passwd", {"old": old, "new": new}))
+    async def _change_password(self, old: str, new: str) -> None:
+        answer = await self._call("passwd", old=old, new=new)
+        self.model.tell(phrases.answer_lines("passwd", answer), source="server")
 
     async def _carry_out(self) -> None:
         while True:
@@ -263,9 +268,7 @@ class Terminal:
     async def _unlock(self, request: Request, room: Room) -> None:
         if self._secrecy is None:
             raise CanNotDo(_NO_LIBRARY)
-        if "passphrase" not in request.fields:
-            raise CanNotDo("your keys are open")
-        await self._secrecy.unlock(request)
+        raise CanNotDo("your keys are open")
 
     async def _manage_keys(self, request: Request, room: Room) -> None:
         if self._secrecy is None:
@@ -299,7 +302,7 @@ class Terminal:
         self.beside(self._transfer(sending))
 
     async def _get(self, request: Request, room: Room) -> None:
-        sealed = self._secrecy.getting(request) if self._secrecy else None
+        sealed = self._secrecy.getting(request, room) if self._secrecy else None
         self.beside(self._transfer(sealed or self._files.get(request.fields["file"])))
 
     async def _transfer(self, transfer: Awaitable[str]) -> None:

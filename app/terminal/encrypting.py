@@ -36,21 +36,25 @@ from app.encryption import (
 from app.encryption.flows import Flow
 from app.encryption.payloads import MessageKind, room_key_of
 from app.encryption.people import PLAINTEXT
-from app.encryption.refusals import KeyMissing, PlaintextInjected, RoomRenamed, SaidBefore
+from app.encryption.refusals import (
+    KeyFileRefused,
+    KeyMissing,
+    PlaintextInjected,
+    RoomRenamed,
+    SaidBefore,
+)
 from app.sizes import format_size
 from app.terminal.arrivals import Json
 from app.terminal.keys import Keys
 from app.terminal.model import Verdict
-from app.terminal.typed import CanNotDo, ServerSays
+from app.terminal.typed import CanNotDo, Mistyped, ServerSays
 from app.times import now
 
 SEALED_MAX = 10_000  # messages that wait to be read: as many as a room keeps lines
 FILES_MAX = 10_000  # that can be fetched by their number
 TELLERS_MAX = 8  # who told of one number; there is one, or somebody lies
 PASSPHRASE_CHARACTERS_MIN = 8  # of a new one: who has the file may guess without end
-_SHORT = (
-    f"a passphrase has at least {PASSPHRASE_CHARACTERS_MIN} characters; type /unlock to try again"
-)
+_SHORT = f"a passphrase has at least {PASSPHRASE_CHARACTERS_MIN} characters"
 _LOCKED = "your keys are not open; type /unlock"
 _PASSWORD = "that is your password, which the server knows; take something else"  # noqa: S105
 _CLEAR = (
@@ -102,11 +106,30 @@ class Encryption:
 
     def open(self, passphrase: str) -> None:
         """Open the keys, or make them; blocks for some 0.3 s. Raises CanNotDo."""
-        if not self.has_keys and self._client.is_password(passphrase):
-            raise CanNotDo(_PASSWORD)
-        if not self.has_keys and len(passphrase) < PASSPHRASE_CHARACTERS_MIN:
-            raise CanNotDo(_SHORT)
+        if not self.has_keys:
+            self._check_new(passphrase)
         self._device = self._keys.open(passphrase)
+
+    def _check_new(self, passphrase: str) -> None:
+        """Raise Mistyped for a passphrase that shall protect no keys."""
+        if self._client.is_password(passphrase):
+            raise Mistyped(_PASSWORD)
+        if len(passphrase) < PASSPHRASE_CHARACTERS_MIN:
+            raise Mistyped(_SHORT)
+
+    async def replace(self, passphrase: str) -> str:
+        """Make new keys in place of those that can't be opened, which are kept; return where.
+
+        What those have seen encrypted stays so. Raises CanNotDo.
+        """
+        return await self._work(self._replace, passphrase)
+
+    def _replace(self, passphrase: str) -> str:
+        self._check_new(passphrase)
+        self._device, self._end = None, ""
+        kept = self._keys.put_aside()
+        self._device = self._keys.open(passphrase)
+        return kept
 
     async def unlock(self, passphrase: str) -> None:
         """Open the keys, or make them. Raises CanNotDo."""
@@ -183,7 +206,7 @@ class Encryption:
         """Return what the person is told; with keys that can't be used, for good."""
         if isinstance(refusal, StoreRefused):
             self._end = str(refusal)
-        return CanNotDo(str(refusal))
+        return (Mistyped if isinstance(refusal, KeyFileRefused) else CanNotDo)(str(refusal))
 
     async def _tell(self, device: Device) -> None:
         for news in await self._work(device.notices.take):
@@ -353,23 +376,23 @@ class KnownFiles:
         if len(self._files) > FILES_MAX:
             del self._files[next(iter(self._files))]
 
-    def find(self, number: int, user: str = "") -> FileReference | None:
+    def find(self, number: int, user: str = "", room: str = "") -> FileReference | None:
         """Return what opens a file; None for one in the clear, or that nobody told of.
 
-        Raises CanNotDo when more than one person told of that number.
+        Where several told of the number, `user` is whose is meant, and of theirs the one in `room`,
+        or for them alone. Raises CanNotDo when that leaves more than one.
         """
         told = self._files.get(number, {})
-        meant = {
-            (room, teller): file
-            for (room, teller), file in told.items()
-            if not user or is_same_name(user, teller)
-        }
+        meant = {key: told[key] for key in told if not user or is_same_name(user, key[1])}
         if user and not meant:
             raise CanNotDo(f"{user} has told of no file {number}")
-        if len(meant) > 1 and len({file and file.sha256 for file in meant.values()}) > 1:
+        if user and len(meant) > 1:
+            meant = {key: told[key] for key in meant if is_same_name(room, key[0])} or meant
+        if len({file and file.sha256 for file in meant.values()}) > 1:
             tellers = sorted({teller for _, teller in meant})
             how = " or ".join(f"/get {number} from {teller}" for teller in tellers)
-            raise CanNotDo(f"there are several files of the number {number}; type: {how}")
+            where = ", in the room of the one that you mean" if len(tellers) == 1 else ""
+            raise CanNotDo(f"there are several files of the number {number}; type: {how}{where}")
         return next(iter(meant.values()), None)
 
 

@@ -4,14 +4,17 @@ This file, and those that it imports, need the library for encryption; whoever i
 that there is none.
 """
 
+import os
 from pathlib import Path
 from urllib.parse import quote
 
 from app.encryption import Device, EncryptionRefusal, KeyStore, StoreRefused, seen_encrypted
+from app.encryption.refusals import WrongPassphrase
 from app.encryption.sealing import COST, Cost
 from app.names import parse_name, parse_password
-from app.terminal.typed import CanNotDo
+from app.terminal.typed import CanNotDo, Mistyped
 
+_LOST = "type /device begin-anew in the chat"
 _EMPTY = "a passphrase is not empty, and has no control characters"
 
 
@@ -35,13 +38,48 @@ class Keys:
         try:
             parse_password(passphrase)
         except ValueError as error:
-            raise CanNotDo(_EMPTY) from error
+            raise Mistyped(_EMPTY) from error
         try:
             self._store = KeyStore(self.path, passphrase, self._cost)
-            return Device(self._store, self._user)
+            device = Device(self._store, self._user)
+            device.remember_encrypted(*self._seen_in(self._put_aside))
+        except WrongPassphrase as refusal:
+            raise Mistyped(f"{refusal}; if it is lost, {_LOST}") from refusal
         except EncryptionRefusal as refusal:
             self.close()
             raise CanNotDo(str(refusal)) from refusal
+        return device
+
+    def put_aside(self) -> str:
+        """Give way to new keys: rename the file, and what is beside it, and return where it is.
+
+        Raises CanNotDo when another program has it open.
+        """
+        self.close()
+        if not self.is_there:
+            return ""
+        try:
+            lock = KeyStore.lock(self.path)
+        except StoreRefused as refusal:
+            raise CanNotDo(str(refusal)) from refusal
+        try:
+            number = 1 + len(self._put_aside)
+            aside = self.path.with_name(f"{self.path.stem}.lost-{number}.db")
+            for end in ("-wal", "-shm", ".lock", ""):
+                path = self.path.with_name(self.path.name + end)
+                if path.exists():
+                    path.rename(aside.with_name(aside.name + end))
+        finally:
+            os.close(lock)
+        return str(aside)
+
+    @property
+    def _put_aside(self) -> list[Path]:
+        return sorted(
+            path
+            for path in self.path.parent.glob("*.lost-*.db")
+            if path.name.startswith(f"{self.path.stem}.lost-")
+        )
 
     def close(self) -> None:
         """Let another program open them."""
@@ -54,7 +92,15 @@ class Keys:
 
         Raises CanNotDo.
         """
+        there = [self.path] if self.is_there else []
         try:
-            return seen_encrypted(self.path) if self.is_there else set()
+            rooms, users = self._seen_in([*there, *self._put_aside])
         except StoreRefused as refusal:
             raise CanNotDo(str(refusal)) from refusal
+        return rooms | users
+
+    @staticmethod
+    def _seen_in(paths: list[Path]) -> tuple[set[str], set[str]]:
+        """Return the rooms, and the users, that files of keys have seen. Raises StoreUnusable."""
+        seen = [seen_encrypted(path) for path in paths]
+        return set().union(*(each[0] for each in seen)), set().union(*(each[1] for each in seen))

@@ -62,6 +62,7 @@ class Screen:
         self._questions: list[str] = []  # whose answers are not to be seen
         self._answers: list[str] = []
         self._then: Callable[..., None] = lambda: None
+        self._is_held = False  # what is typed is neither a line nor an answer
         self._typed = Buffer(
             history=history,
             completer=ChatCompleter(model),
@@ -87,6 +88,11 @@ class Screen:
         """Whether nothing is being typed, which a question would interrupt."""
         return not (self._typed.text or self._questions)
 
+    @property
+    def is_asking(self) -> bool:
+        """Whether an answer that is not shown is waited for."""
+        return bool(self._questions) and not self._is_held
+
     def refresh(self) -> None:
         """Draw what has changed, soon."""
         self.application.invalidate()
@@ -103,7 +109,21 @@ class Screen:
     def ask_hidden(self, questions: list[str], then: Callable[..., None]) -> None:
         """Ask for lines that are not shown as they are typed, and call `then` with them."""
         self._questions, self._answers, self._then = list(questions), [], then
+        self._is_held = False
         self.application.layout.focus(self._hidden)
+
+    def hold(self, text: str) -> None:
+        """Show a text in place of the line, and drop what is typed, until something is asked."""
+        self._questions, self._is_held = [text], True
+        self.application.layout.focus(self._hidden)
+
+    def release(self) -> None:
+        """Let lines be typed again, after `hold`."""
+        if self._is_held:
+            self._is_held = False
+            self._questions.clear()
+            self._hidden.reset()
+            self.application.layout.focus(self._typed)
 
     def _container(self) -> FloatContainer:
         is_asking = Condition(lambda: bool(self._questions))
@@ -137,6 +157,8 @@ class Screen:
         return False  # the line is empty again
 
     def _accept_hidden(self, buffer: Buffer) -> bool:
+        if self._is_held:
+            return False
         self._answers.append(buffer.text)
         self._questions.pop(0)
         if not self._questions:
@@ -175,6 +197,7 @@ class Screen:
         self._typed.reset()
         self._hidden.reset()
         self._questions.clear()
+        self._is_held = False
         self.application.layout.focus(self._typed)
 
 

@@ -8,7 +8,7 @@ a person is one line that names the command.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from app.client import ConnectionLost
 from app.encryption import Notice, Shown
 from app.terminal import phrases, trust
 from app.terminal.arrivals import Json
+from app.terminal.asking import the_same
 from app.terminal.encrypting import Encryption, revealed, verdict_on
 from app.terminal.files import Files, what_to_send
 from app.terminal.sealedfiles import SealedFiles
@@ -34,7 +35,10 @@ WHAT_FOR = (
 )
 _NEW = ["a new passphrase for your keys", "the same again"]
 _OLD = ["the passphrase of your keys"]
-_DIFFERENT = "those were two different passphrases"
+_ANEW = (
+    "New keys, for a passphrase that is lost: others are warned and have to type /trust, and what"
+    " was said before can't be read with them. Ctrl-C gives up.",
+)
 _LATER = "What you said goes out when the connection is back."
 _PUSHES = ("td", "keys_changed", "keys_low", "roster")
 # What the person is told though nothing is wrong; whatever else there is, is an error.
@@ -134,47 +138,49 @@ class Secrecy:
         if is_new:
             self._model.tell([WHAT_FOR], "notice")
 
-        def answered(passphrase: str) -> None:
-            self._terminal.queue(Request("unlock", {"passphrase": passphrase}))
+        async def unlock(*answers: str) -> None:
+            await self._encryption.unlock(the_same(answers))
+            self._model.tell([f"Your keys are {'made' if is_new else 'open'}."], "notice")
+
+        async def go_on() -> None:
+            await self._telling(self.start())
             for each in then:
                 self._terminal.queue(each)
 
-        different = f"{_DIFFERENT}; type /unlock, or that again"
-        self._ask_alike(_NEW if is_new else _OLD, different, answered)
+        self._terminal.asking.ask(_NEW if is_new else _OLD, unlock, go_on)
+
+    def ask_to_begin_anew(self) -> None:
+        """Ask for the passphrase of new keys, in place of those that nobody can open any more."""
+        self._model.tell([*_ANEW, WHAT_FOR], "notice")
+
+        async def put_aside(*answers: str) -> None:
+            kept = await self._encryption.replace(the_same(answers))
+            told = [f"Your old keys are kept in {kept}."] if kept else []
+            self._model.tell([*told, "Your keys are made."], "notice")
+
+        async def go_on() -> None:
+            await self._encryption.start()
+            self._model.tell(await trust.begin_anew(self._encryption))
+            await self.start()
+
+        self._terminal.asking.ask(_NEW, put_aside, go_on)
 
     def ask_for_file(self, request: Request) -> None:
         """Ask for the passphrase of a file of keys, and carry out what was typed."""
         is_new = request.fields["act"] == "export"
         questions = ["a passphrase for that file", "the same again"][: 1 + is_new]
+        room = self._model.current
 
-        def answered(passphrase: str) -> None:
-            fields = {**request.fields, "passphrase": passphrase}
-            self._terminal.queue(Request(request.op, fields))
+        async def carry_out(*answers: str) -> None:
+            fields = {**request.fields, "passphrase": the_same(answers)}
+            await self.carry_out(Request(request.op, fields), room)
 
-        self._ask_alike(questions, _DIFFERENT, answered)
-
-    def _ask_alike(self, questions: list[str], different: str, then: Callable[[str], None]) -> None:
-        """Ask hidden for what has to be the same each time; say so where it is not."""
-
-        def answered(*answers: str) -> None:
-            if len(set(answers)) > 1:
-                self._model.tell([f"Error: {different}"], "error")
-            else:
-                then(answers[0])
-
-        self._terminal.screen.ask_hidden(questions, answered)
+        self._terminal.asking.ask(questions, carry_out)
 
     @property
     def is_open(self) -> bool:
         """Whether there are keys to read and to write with."""
         return self._encryption.is_open
-
-    async def unlock(self, request: Request) -> None:
-        """Open the keys, or make them. Raises CanNotDo."""
-        is_new = not self._encryption.has_keys
-        await self._encryption.unlock(request.fields["passphrase"])
-        self._model.tell([f"Your keys are {'made' if is_new else 'open'}."], "notice")
-        await self._telling(self.start())
 
     async def start(self) -> None:
         """Do what is due after a login: what was kept back goes out, what was sealed is shown."""
@@ -265,13 +271,13 @@ class Secrecy:
         self._encryption.check_is_open()
         return self._files.send(path, whom)
 
-    def getting(self, request: Request) -> Awaitable[str] | None:
+    def getting(self, request: Request, room: Room) -> Awaitable[str] | None:
         """Return what fetches a file that an encrypted message told of; None for any other.
 
         Raises CanNotDo when several people told of that number.
         """
         fields = request.fields
-        reference = self._encryption.files.find(fields["file"], fields.get("user", ""))
+        reference = self._encryption.files.find(fields["file"], fields.get("user", ""), room.name)
         return self._files.get(reference) if reference else None
 
     # Commands.

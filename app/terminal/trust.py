@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.terminal.typed import CanNotDo, Request
+from app.terminal.typed import Mistyped, Request
 
 if TYPE_CHECKING:
     from app.encryption import Device, Roster
@@ -102,6 +102,11 @@ async def device(encryption: Encryption, fields: _Fields, room: str) -> list[str
     if act == "revoke":
         await encryption.drive(lambda device, _: device.revoke(which))
         return [f"{which} is revoked: nobody encrypts for it any more."]
+    return await begin_anew(encryption)
+
+
+async def begin_anew(encryption: Encryption) -> list[str]:
+    """Make another identity of the user."""
     await encryption.drive(lambda device, _: device.begin_anew())
     return ["You have another identity: others are warned, and have to type /trust."]
 
@@ -116,7 +121,7 @@ async def keys(encryption: Encryption, fields: _Fields, room: str) -> list[str]:
             return [f"{count} keys came from {path}{kept}."]
         data = await encryption.work(lambda device: device.export_keys(passphrase))
     except ValueError as error:
-        raise CanNotDo("a passphrase is not empty") from error
+        raise Mistyped("a passphrase is not empty") from error
     with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
         file.write(data)
     return [f"{path} has the keys to all that you can read. Carry it over, then remove it."]

@@ -71,6 +71,10 @@ class CanNotDo(Exception):
     """What was typed can't be done here; says why, or what to type."""
 
 
+class Mistyped(CanNotDo):
+    """What was typed hidden is no good; typed again, it may be."""
+
+
 class ServerSays(CanNotDo):
     """The server refused it, in its own words."""
 

@@ -1,0 +1,77 @@
+"""Asking for passphrases and passwords: hidden, and again in place when one was no good.
+
+Whoever mistypes one types it again at once, without looking. Until it was right, or three were
+wrong, or they gave up, what they type is no line: else it would be said in the room.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from app.client import CallRefused
+from app.terminal.typed import Mistyped
+
+if TYPE_CHECKING:
+    from app.terminal.application import Terminal
+
+TRIES_MAX = 3
+_MOMENT = "one moment"
+_GIVEN_UP = "Nothing was done. From here on, what you type is said again."
+_WRONG_PASSWORD = "login_refused"  # noqa: S105 - a code
+
+_Act = Callable[..., Awaitable[None]]
+
+
+class Asking:
+    """See the top of this file."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        self._terminal = terminal
+
+    def ask(self, questions: list[str], act: _Act, then: _Act | None = None) -> None:
+        """Ask, and `act` on the answers; lines can be typed once that is done, and `then` follows.
+
+        When `act` raises Mistyped, or a password is wrong, it is asked again.
+        """
+        self._ask(questions, act, then, TRIES_MAX)
+
+    def _ask(self, questions: list[str], act: _Act, then: _Act | None, tries: int) -> None:
+        def answered(*answers: str) -> None:
+            self._terminal.screen.hold(_MOMENT)
+            self._terminal.beside(self._try(questions, act, then, tries - 1, answers))
+
+        self._terminal.screen.ask_hidden(questions, answered)
+
+    async def _try(
+        self,
+        questions: list[str],
+        act: _Act,
+        then: _Act | None,
+        tries: int,
+        answers: tuple[str, ...],
+    ) -> None:
+        is_done = is_mistyped = False
+        with self._terminal.telling():
+            try:
+                await act(*answers)
+                is_done = True
+            except (Mistyped, CallRefused) as refusal:
+                is_mistyped = getattr(refusal, "code", _WRONG_PASSWORD) == _WRONG_PASSWORD
+                raise
+            finally:
+                self._terminal.screen.release()
+        if is_mistyped and tries:
+            self._ask(questions, act, then, tries)
+        elif is_mistyped:
+            self._terminal.model.tell([_GIVEN_UP], "error")
+        elif is_done and then:
+            with self._terminal.telling():
+                await then()
+
+
+def the_same(answers: tuple[str, ...]) -> str:
+    """Return what was typed each time. Raises Mistyped when it was not the same."""
+    if len(set(answers)) > 1:
+        raise Mistyped("those were two different passphrases")
+    return answers[0]
