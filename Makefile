@@ -1,6 +1,7 @@
 # Everything a person or CI runs. `make run` and `make test` need python3 (3.11 or newer) and make.
 PYTHON ?= python3
-VENV := .venv
+# `make test PYTHON=python3.13` leaves .venv alone: each version is tried in a folder of its own.
+VENV := .venv$(if $(filter test check,$(MAKECMDGOALS)),$(patsubst %,-%,$(filter-out python3,$(notdir $(PYTHON)))))
 BIN := $(VENV)/bin
 ARGS ?=
 
@@ -15,7 +16,7 @@ run: install ## Install what is needed, and run the server on 127.0.0.1:8888
 
 install: $(VENV)/installed ## Install what the server needs into .venv
 
-test: $(VENV)/installed-dev ## Everything that CI runs: lint, types, tests
+test: $(VENV)/installed-dev ## Everything that CI runs: lint, types, tests; PYTHON=python3.13 tries that one
 	@$(MAKE) --no-print-directory check
 	$(BIN)/python -m pytest -n 4 --dist loadfile $(ARGS)
 
@@ -61,7 +62,7 @@ lock: $(VENV)/installed-dev ## Write the requirements files anew from pyproject.
 		--custom-compile-command 'make lock' pyproject.toml -o requirements-dev.txt
 
 clean: ## Remove what was installed and cached; data in var/ stays
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-python3.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/installed: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

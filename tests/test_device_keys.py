@@ -97,13 +97,13 @@ def test_devices_that_wait(server: ServerProcess, new_device, monkeypatch) -> No
     first = new_device()
     first.offer(1)
     first.send("1", (first, "hello"))
-    rows = (first.user, DEVICES_WAITING_MAX - 1)
+    rows = {"user": first.user, "count": DEVICES_WAITING_MAX - 1}
     with server.database() as database:
         database.execute(
-            "WITH RECURSIVE n(i) AS (SELECT 1 UNION SELECT i + 1 FROM n WHERE i < ?2)"
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION SELECT i + 1 FROM n WHERE i < :count)"
             "INSERT INTO devices (user_id, device_id, ed25519, curve25519, payload, sig, made_at,"
-            " seen_at) SELECT users.id, 'd' || i, ?1 || 'e' || i, ?1 || 'c' || i, '{}', 'x',"
-            " 1e15, 1e15 FROM users, n WHERE name = ?1",
+            " seen_at) SELECT users.id, 'd' || i, :user || 'e' || i, :user || 'c' || i, '{}', 'x',"
+            " 1e15, 1e15 FROM users, n WHERE name = :user",
             rows,
         )
     last = new_device(first.user)
@@ -116,11 +116,11 @@ def test_devices_that_wait(server: ServerProcess, new_device, monkeypatch) -> No
     assert first.bodies() == []
     with server.database() as database:
         database.execute(
-            "WITH RECURSIVE n(i) AS (SELECT 1 UNION SELECT i + 1 FROM n WHERE i < ?2)"
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION SELECT i + 1 FROM n WHERE i < :count)"
             "INSERT INTO devices (user_id, device_id, ed25519, curve25519, payload, sig, made_at,"
-            " seen_at, revoked_at) SELECT users.id, 'r' || i, ?1 || 'f' || i, ?1 || 'd' || i, '{}',"
-            " 'x', 1, 1, 1 FROM users, n WHERE name = ?1",
-            (first.user, DEVICES_EVER_MAX),
+            " seen_at, revoked_at) SELECT users.id, 'r' || i, :user || 'f' || i, :user || 'd' || i,"
+            " '{}', 'x', 1, 1, 1 FROM users, n WHERE name = :user",
+            {"user": first.user, "count": DEVICES_EVER_MAX},
         )
     another = Device(server.program().log_in(first.user))
     assert another.program.refused("keys.device.put", **another.described) == "too_many"
