@@ -91,6 +91,15 @@ class Connected(Event):
 
 
 @dataclass(slots=True)
+class Greeted(Answer):
+    """The server is there, says one that nobody has logged in on: and how one may log in."""
+
+    sentence: str
+    is_registration_open: bool
+    needs_tls: bool  # nobody may log in on this connection: it could be overheard
+
+
+@dataclass(slots=True)
 class LoggedIn(Answer):
     """The session speaks for `user` from now on; `token`, if asked for, logs in as well."""
 

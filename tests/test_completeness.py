@@ -205,6 +205,7 @@ SAMPLES: list[Event] = [
     device_events.DevicesChanged(["bob"]),
     events.HelpShown("kick", Level.USER),
     events.Done("Welcome back."),
+    events.Greeted("Pong.", is_registration_open=True, needs_tls=False),
     events.Noticed("The server is shutting down. Goodbye."),
     events.Refused("login_required", "log in first: /login NAME, or /register NAME"),
     events.SaidGoodbye(),
@@ -240,7 +241,8 @@ def test_every_command_is_in_the_table() -> None:
 )
 def test_every_command_is_shown_and_described(kind: type[Command]) -> None:
     assert any(re.match(rf"/{kind.word}\b", typed) for typed in TYPED)
-    assert f"{usage(kind)}: {summary(kind)}" in _lines(events.HelpShown("", Level.ADMIN))
+    assert usage(kind) in " ".join(_lines(events.HelpShown("", Level.ADMIN)))
+    assert f"  {summary(kind)}" in _lines(events.HelpShown(str(kind.word), Level.ADMIN))
     assert re.search(rf"^`{re.escape(usage(kind))}` ", PROTOCOL, re.M)
 
 

@@ -186,7 +186,7 @@ class Service:
             operations.Vacuum: self._purging.vacuum,
             operations.Status: self.status.show,
             **_device_handlers(self._devices, self._device_keys, self._device_mail),
-            commands.Ping: _ping,
+            commands.Ping: self._ping,
             commands.Help: _help,
             commands.Quit: _quit,
         }
@@ -272,6 +272,13 @@ class Service:
         self.accounts.register(session, command)
         metrics.LOGINS.labels("ok").inc()
 
+    def _ping(self, session: Session, _command: commands.Ping) -> None:
+        if session.user is not None:
+            session.client.show(events.Done("Pong."))
+        else:
+            needs_tls = self.accounts.needs_tls(session.client)
+            session.client.show(events.Greeted("Pong.", self.accounts.is_open, needs_tls))
+
     def _log_in(self, session: Session, command: commands.Login) -> None:
         try:
             self.accounts.log_in(session, command)
@@ -305,10 +312,6 @@ def _not_for(session: Session, kind: type[Command]) -> Refusal:
     if kind.least is Level.OPERATOR:
         return Forbidden("only the operator may do that, with manage.py", code="not_allowed")
     return Forbidden("only admins may do that", code="not_allowed")
-
-
-def _ping(session: Session, _command: commands.Ping) -> None:
-    session.client.show(events.Done("Pong."))
 
 
 def _help(session: Session, command: commands.Help) -> None:

@@ -8,7 +8,7 @@ client.py       Client: connections one after the other, as if they were one
 """
 
 from app.client.client import Client
-from app.client.connection import CallRefused, ConnectionLost
+from app.client.connection import CallRefused, ConnectionLost, greeting
 from app.client.resume import Backoff
 
-__all__ = ["Backoff", "CallRefused", "Client", "ConnectionLost"]
+__all__ = ["Backoff", "CallRefused", "Client", "ConnectionLost", "greeting"]

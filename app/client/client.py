@@ -112,11 +112,16 @@ class Client:
         """
         if op in _WITH_TXN and not fields.get("txn"):
             fields["txn"] = uuid.uuid4().hex
+        return self._timed_call(op, **fields)[0]
+
+    def _timed_call(self, op: str, /, **fields: object) -> tuple[Answer, float]:
+        """Return an answer, and how many seconds it took on the connection that brought it."""
         with self._calling():
             while True:
                 connection = self._ready_connection()
+                began = time.monotonic()
                 try:
-                    return connection.ask(op, **fields).result()
+                    return connection.ask(op, **fields).result(), time.monotonic() - began
                 except ConnectionLost:
                     if op not in _REPEATABLE | _WITH_TXN:
                         raise
@@ -151,10 +156,11 @@ class Client:
         return int(self.call("say", room=room, body=body, txn=txn)["message_id"])
 
     def ping(self) -> float:
-        """Return how many seconds the server takes to answer; also kept as `latency`."""
-        began = time.monotonic()
-        self.call("ping")
-        self.latency = time.monotonic() - began
+        """Return how many seconds the server takes to answer; also kept as `latency`.
+
+        An outage on the way to the answer does not count.
+        """
+        self.latency = self._timed_call("ping")[1]
         return self.latency
 
     def events(self) -> Iterator[Event]:
@@ -302,6 +308,8 @@ class Client:
             self._changed.notify_all()
 
     def _log_in(self, connection: Connection) -> None:
+        if connection.exchange("ping").get("needs_tls") is True:
+            raise CallRefused("tls_required", "this server takes logins with TLS alone")
         named = {**self._credentials, "remember": self._label}
         ways: list[tuple[str, dict[str, str | None]]] = []
         if self.token:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import socket
+import ssl
 import threading
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -17,8 +19,6 @@ from app.client.incoming import is_answer, is_event
 from app.client.stream import UNIX, Stream
 
 if TYPE_CHECKING:
-    import ssl
-
     from app.client.resume import Answer, Event
 
 SILENCE_SECONDS = 30  # after which the server is asked whether it is there; as long again to answer
@@ -41,6 +41,33 @@ class ConnectionLost(ConnectionError):
     """The connection was lost, or not to be had; what was not answered may have happened or not."""
 
 
+def greeting(address: str, tls: ssl.SSLContext | None) -> Answer:
+    """Ask a server how one may log in there, before anything is told to it.
+
+    Raises CallRefused, ConnectionLost; ValueError for what is no address.
+    """
+    connection = Connection(address, tls, _Deaf())
+    try:
+        return connection.exchange("ping")
+    finally:
+        connection.close()
+
+
+def _in_words(error: OSError) -> str:
+    """Return why a server can't be reached, for people."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not to be trusted: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return "there is nobody who speaks TLS"
+    if isinstance(error, ConnectionRefusedError | FileNotFoundError):
+        return "no server listens there"
+    if isinstance(error, socket.gaierror):
+        return "there is no host of that name"
+    if isinstance(error, TimeoutError):
+        return "it does not answer"
+    return (error.strerror or str(error)).lower()
+
+
 class Listener(Protocol):
     """Who is told what comes, by the thread that reads. It may take its time: TCP then waits."""
 
@@ -49,6 +76,16 @@ class Listener(Protocol):
 
     def on_answer(self, request: Event, answer: Answer) -> None:
         """Take an answer, before whoever asked gets it, and before what comes behind it."""
+
+
+class _Deaf:
+    """A Listener that takes no notice."""
+
+    def on_event(self, event: Event) -> None:
+        """See Listener."""
+
+    def on_answer(self, request: Event, answer: Answer) -> None:
+        """See Listener."""
 
 
 @dataclass
@@ -68,7 +105,7 @@ class Connection:
         try:
             self._stream = Stream(address, tls)
         except OSError as error:
-            raise ConnectionLost(f"can't connect to {address}: {error}") from error
+            raise ConnectionLost(f"can't connect to {address}: {_in_words(error)}") from error
         self._listener = listener
         self._asking = threading.Lock()  # guards the three below
         self._asked: dict[object, _Asked] = {}

@@ -43,7 +43,7 @@ ANSWERS: Mapping[type[Command], tuple[type[Answer] | None, ...]] = {
     commands.Unshare: (events.Done,),
     commands.Tokens: (events.TokensListed,),
     operations.Status: (events.StatusShown,),
-    commands.Ping: (events.Done,),
+    commands.Ping: (events.Greeted, events.Done),
     commands.Help: (events.HelpShown,),
     operations.Announce: (events.Done,),
     operations.UserDisable: (events.Done,),

@@ -13,10 +13,9 @@ from app import events, records
 from app.errors import BadLine
 from app.events import Event
 from app.names import harmless
-from app.operations import COMMANDS
 from app.sizes import format_count, format_size
 from app.times import format_seconds, format_uptime, how_long, minute, minute_since
-from app.wire.text_commands import find_command, summary, usage
+from app.wire.text_help import help_lines
 
 _ENCRYPTED = "[encrypted; open this room with: manage.py chat]"
 
@@ -304,18 +303,10 @@ def _status(event: events.StatusShown) -> Iterable[str]:
 
 
 def _help(event: events.HelpShown) -> Iterable[str]:
-    if event.command:
-        try:
-            kind = find_command(event.command)
-        except BadLine as refusal:
-            yield _refused(events.Refused(refusal.code, str(refusal)))
-        else:
-            yield usage(kind)
-            yield f"  {summary(kind)}"
-        return
-    for kind in COMMANDS.values():
-        if kind.is_typed and kind.is_for(event.level):
-            yield f"{usage(kind)}: {summary(kind)}"
+    try:
+        return help_lines(event.command, event.level)
+    except BadLine as refusal:
+        return [_refused(events.Refused(refusal.code, str(refusal)))]
 
 
 def _refused(event: events.Refused) -> str:
@@ -374,6 +365,7 @@ _SHOWN: dict[type[Event], Callable[[Any], str | Iterable[str]]] = {
     events.RetentionListed: _retention,
     events.StatusShown: _status,
     events.HelpShown: _help,
+    events.Greeted: lambda event: event.sentence,
     events.Done: lambda event: event.sentence,
     events.Noticed: lambda event: event.sentence,
     events.Refused: _refused,
