@@ -30,7 +30,7 @@ Read it in this order:
     process.py  figures.py                          what the kernel says; how the server is
     wire/           bytes <-> commands and events; pure
         lines.py  telnet.py                         bytes to lines
-        text_commands.py  text_events.py  text_help.py  base64_lines.py  text.py    what people type and read
+        text_commands.py  text_events.py  text_help.py  base64_lines.py  text.py    for people
         ndjson_requests.py  ndjson_events.py  ndjson.py    what programs send and read
         ndjson_schema.py                            and its description, made from them
     chat/           what may happen: the service layer

@@ -3,7 +3,6 @@
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 
-from app.errors import BadLine
 from app.operations import COMMANDS
 from app.shapes import Level
 from app.wire.text_commands import find_command, summary, usage
