@@ -119,7 +119,7 @@ FILE_BYTES = Counter(
 )
 FILE_BYTES_IN, FILE_BYTES_OUT = FILE_BYTES.labels("in"), FILE_BYTES.labels("out")
 # What peers make the server keep in memory; docs/operations.md has the bound of each.
-Kept = Literal["server_sanctions", "throttled_keys", "tickets", "transfers"]
+Kept = Literal["recent_bytes", "server_sanctions", "throttled_keys", "tickets", "transfers"]
 KEPT = Gauge(
     "greenroom_kept",
     "What peers make the server keep in memory, by what it is.",

@@ -40,6 +40,7 @@ NAMES_REMEMBERED_MAX: Kept = 4_096  # with how they compare, which takes long: s
 HISTORY_PAGE_MAX = 1_000  # messages of one /history
 REPLAY_BYTES_MAX = 384 << 10  # of text shown at once: even as JSON less than may be unread
 RECENT_MESSAGES_MAX: Kept = 256  # of each live room, in memory, for those who come back
+RECENT_BYTES_MAX: Kept = 64 << 20  # of memory, of all live rooms: 640 of everyday's talk
 SINCE_MESSAGES_MAX = 1_000  # replayed to one who comes back; the rest is a matter of /history
 ROOMS_A_SESSION_MAX: Kept = 100  # that one program may be in
 ID_MAX = (1 << 63) - 1  # of a message, a token, a file: what the database can hold

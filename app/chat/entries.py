@@ -119,7 +119,7 @@ class Renaming(Entry):
     def release(self, delivery: Delivery) -> None:
         """See Entry. Copies, since the delivery may yet have to show the messages as they were."""
         room, name = self.room, self.event.name
-        room.recent = room.recent.in_room(name)
+        room.recent.rename(name)
         delivery.show(room, self.event)
 
 

@@ -1,66 +1,147 @@
-"""The newest messages of a live room, in memory: so many, and no more text than is shown at once.
+"""The newest messages of live rooms, in memory, for those who enter.
 
-What is encrypted is long, and there may be many rooms; no reader is replayed more than that anyway.
+Of each room they are so many, and no more text than is shown at once. All rooms together have so
+much memory: text takes up to four bytes a character there, and there may be many rooms. The room
+that was not used for longest gives up its messages first. Whoever enters it has them read again.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from sys import getsizeof
 from typing import TYPE_CHECKING
 
-from app.settings import REPLAY_BYTES_MAX
+from app import events
+from app.settings import RECENT_BYTES_MAX, REPLAY_BYTES_MAX
 
 if TYPE_CHECKING:
-    from app import events
+    from app.room_events import Message
+
+# What a message takes besides its text: objects, and names that it shares with no other.
+_MESSAGE_BYTES = 512
+_ENCRYPTED_MESSAGE_BYTES = 1_536
 
 
 class Recent:
-    """A room's newest messages, oldest first; one at least, if there is any."""
+    """A room's newest messages, oldest first; one at least, if there is any.
 
-    __slots__ = ("_is_all", "_messages", "_size_bytes", "count_max")
+    Unless they were given up: then there are those that came since.
+    """
 
-    def __init__(
-        self, count_max: int, messages: Iterable[events.Message] = (), *, is_all: bool = True
-    ) -> None:
-        """Keep at most so many of these messages, of which there are no others if `is_all`."""
+    __slots__ = (
+        "_after_id",
+        "_messages",
+        "_shelf",
+        "_size_bytes",
+        "_sizes",
+        "count_max",
+        "is_given_up",
+        "memory_bytes",
+    )
+
+    is_given_up: bool
+    memory_bytes: int
+    _after_id: int  # every message after it is here
+    _messages: deque[Message]
+    _sizes: deque[int]  # in memory, of each
+    _size_bytes: int
+
+    def __init__(self, count_max: int, messages: Iterable[Message] = ()) -> None:
+        """Keep at most so many of these messages, which are all that the room has, or too many."""
         self.count_max = count_max
-        self._is_all = is_all
-        self._messages: deque[events.Message] = deque()
-        self._size_bytes = 0
-        for said in messages:
-            self.append(said)
+        self._shelf: Shelf | None = None
+        self.replace(messages)
 
-    def __iter__(self) -> Iterator[events.Message]:
+    def __iter__(self) -> Iterator[Message]:
         return iter(self._messages)
 
     @property
     def last_id(self) -> int:
-        """The id of the newest message; 0 when there is none."""
-        return self._messages[-1].id if self._messages else 0
+        """The id of the newest message; 0 when there was none."""
+        return self._messages[-1].id if self._messages else self._after_id
 
-    def append(self, said: events.Message) -> None:
+    def append(self, said: Message) -> None:
         """Keep one more, and let go of the oldest where it is too much."""
         self._messages.append(said)
+        self._sizes.append(_memory_bytes(said))
         self._size_bytes += said.size_bytes
+        self.memory_bytes += self._sizes[-1]
         while len(self._messages) > self.count_max or (
             self._size_bytes > REPLAY_BYTES_MAX and len(self._messages) > 1
         ):
-            self._size_bytes -= self._messages.popleft().size_bytes
-            self._is_all = False
+            oldest = self._messages.popleft()
+            self._size_bytes -= oldest.size_bytes
+            self.memory_bytes -= self._sizes.popleft()
+            self._after_id = oldest.id
+        if self._shelf is not None:
+            self._shelf.note(self)
 
     def has_all_since(self, message_id: int) -> bool:
         """Whether every message of the room after that one is here."""
-        return self._is_all or self._messages[0].id <= message_id
+        return self._after_id <= message_id
 
-    def said_since(self, said_at: int) -> Recent:
-        """Return those that were said since then, now that the others are gone for good."""
+    def replace(self, messages: Iterable[Message]) -> None:
+        """Keep these instead, which are all that the room has, or too many."""
+        self._clear(after_id=0)
+        for said in messages:
+            self.append(said)
+
+    def forget_before(self, said_at: int) -> None:
+        """Keep those that were said since then, now that the others are gone for good."""
         kept = [said for said in self._messages if said.at >= said_at]
-        is_all = self._is_all or len(kept) < len(self._messages)
-        return Recent(self.count_max, kept, is_all=is_all)
+        if len(kept) < len(self._messages):
+            self.replace(kept)
 
-    def in_room(self, name: str) -> Recent:
-        """Return them as said in a room of another name."""
-        renamed = (replace(said, room=name) for said in self._messages)
-        return Recent(self.count_max, renamed, is_all=self._is_all)
+    def rename(self, name: str) -> None:
+        """Have them said in a room of another name. Those who have them see them unchanged."""
+        self._messages = deque(replace(said, room=name) for said in self._messages)
+
+    def give_up(self) -> None:
+        """Keep none of those that came until now."""
+        self._clear(after_id=self.last_id)
+        self.is_given_up = True
+
+    def _clear(self, after_id: int) -> None:
+        self._messages, self._sizes = deque(), deque()
+        self._size_bytes = self.memory_bytes = 0
+        self._after_id = after_id
+        self.is_given_up = False
+
+    def put_on(self, shelf: Shelf | None) -> None:
+        """Count with others from now on; None: no more."""
+        if self._shelf is not None:
+            self._shelf.remove(self)
+        self._shelf = shelf
+        if shelf is not None:
+            shelf.note(self)
+
+
+class Shelf:
+    """What all live rooms keep together: at most so much memory, and the messages of one room."""
+
+    def __init__(self) -> None:
+        self.memory_bytes = 0
+        self._counted: OrderedDict[Recent, int] = OrderedDict()  # bytes; the last was used last
+
+    def note(self, recent: Recent) -> None:
+        """Count what a room keeps now, and that the room is used; others may have to give up."""
+        self.memory_bytes += recent.memory_bytes - self._counted.get(recent, 0)
+        self._counted[recent] = recent.memory_bytes
+        self._counted.move_to_end(recent)
+        while self.memory_bytes > RECENT_BYTES_MAX and len(self._counted) > 1:
+            oldest, counted_bytes = self._counted.popitem(last=False)
+            self.memory_bytes -= counted_bytes
+            oldest.give_up()
+
+    def remove(self, recent: Recent) -> None:
+        """Count a room no more."""
+        self.memory_bytes -= self._counted.pop(recent, 0)
+
+
+def _memory_bytes(said: Message) -> int:
+    """Return how much memory a message takes, more or less."""
+    if isinstance(said, events.SaidEncrypted):
+        return getsizeof(said.enc.ct) + _ENCRYPTED_MESSAGE_BYTES
+    return getsizeof(said.body) + _MESSAGE_BYTES

@@ -138,7 +138,7 @@ class Retention:
             self._journal.removals += 1
             for room in rooms:
                 if old.where == "room" and room.id == old.id:
-                    room.recent = room.recent.said_since(old.said_before)
+                    room.recent.forget_before(old.said_before)
 
     def _discard(self, file_ids: Iterable[int]) -> Iterator[None]:
         for file_id in file_ids:

@@ -12,10 +12,10 @@ from weakref import WeakValueDictionary
 
 from gevent.lock import RLock
 
-from app import commands, events, records
+from app import commands, events, metrics, records
 from app.chat.entries import Arrival, Closure, Departure, Renaming, Replay
 from app.chat.journal import Journal
-from app.chat.recent import Recent
+from app.chat.recent import Recent, Shelf
 from app.chat.room import Room, newest_that_fit
 from app.errors import Forbidden, NotPossible
 from app.names import Name, parse_name
@@ -57,6 +57,8 @@ class Rooms:
         self._owned_max = settings.rooms_owned_max
         self._recent_max = max(settings.history_replay, RECENT_MESSAGES_MAX)
         self._live: dict[str, Room] = {}
+        self._shelf = Shelf()
+        metrics.show_kept("recent_bytes", lambda: self._shelf.memory_bytes)
         self._opening: WeakValueDictionary[str, RLock] = WeakValueDictionary()
         self._loading = RLock()
         self._lost = database.read(messages.lost)
@@ -79,6 +81,7 @@ class Rooms:
         room = self.open(name, user)
         with self.holding(room):
             room.check_may_enter(user, self._clock())
+            self._recall(room)
             replay = self._replay_since(room, command.since)
             self._rosters.admit(session, room)  # and checks again: that may have switched
             if moves and session.rooms:
@@ -198,7 +201,7 @@ class Rooms:
         for each in sessions:
             room.drop(each)
         room.is_gone = True
-        del self._live[room.key]
+        self._drop(room)
         self._journal.append(Closure(session, room, sessions, fact))
 
     def find(self, name: str) -> retention.RoomRetention:
@@ -257,9 +260,9 @@ class Rooms:
             self.forget_if_deserted(room)
 
     def forget_if_deserted(self, room: Room) -> None:
-        """Let go of a room that nobody is in; the database has all of it."""
+        """Let go of a room that nobody is in."""
         if room.is_deserted and self._live.get(room.key) is room:
-            del self._live[room.key]
+            self._drop(room)
 
     def room_of(self, session: Session, name: str) -> Room:
         """Return the room that a session means: the operator may mean any. Raises Refusal.
@@ -298,10 +301,20 @@ class Rooms:
                 with self._loading:
                     room = self._load(name)
                     if room is not None:
-                        self._live[name.key] = room
+                        self._take(room)
                 if room is None:  # nobody's loading waits for what is written
-                    self._live[name.key] = self._create(name, maker)
+                    self._take(self._create(name, maker))
             return self._live[name.key]
+
+    def _take(self, room: Room) -> None:
+        """Have a room live from now on."""
+        self._live[room.key] = room
+        room.recent.put_on(self._shelf)
+
+    def _drop(self, room: Room) -> None:
+        """Have a room live no more: the database has all of it."""
+        del self._live[room.key]
+        room.recent.put_on(None)
 
     @contextmanager
     def loading_none(self) -> Iterator[Collection[Room]]:
@@ -321,6 +334,22 @@ class Rooms:
             return Room(name.key, stored, Recent(self._recent_max, newest))
 
         return self._database.read(work)
+
+    def _recall(self, room: Room) -> None:
+        """Read a room's newest messages again, if it had to give them up. Switches then."""
+        if not room.recent.is_given_up:
+            return
+        with self._loading:
+            if not room.recent.is_given_up:
+                return  # somebody else was first
+            up_to_id = self._journal.newest_id
+            found = self._database.read(
+                lambda each: messages.newest(each, room.id, self._recent_max, up_to_id + 1)
+            )
+            if room.recent.is_given_up and room.recent.has_all_since(up_to_id):
+                later = [said for said in room.recent if said.id > up_to_id]
+                room.recent.replace([*found, *later])
+                room.recent.rename(room.name)  # it may have another one since that was read
 
     def _create(self, name: Name, maker: User | None) -> Room:
         if maker is None:

@@ -217,9 +217,11 @@ def page(connection: Connection, page: Page) -> list[events.Message]:
     return messages if page.from_the_first else messages[::-1]
 
 
-def newest(connection: Connection, room_id: int, count: int) -> list[events.Message]:
+def newest(
+    connection: Connection, room_id: int, count: int, before_id: int = ID_MAX
+) -> list[events.Message]:
     """Return so many of a room's newest messages, and one more, or else more text than is kept."""
-    return page(connection, Page(room_id, 0, ID_MAX, count + 1, bytes_max=REPLAY_BYTES_MAX))
+    return page(connection, Page(room_id, 0, before_id, count + 1, bytes_max=REPLAY_BYTES_MAX))
 
 
 def _said(row: Any) -> events.Message:
