@@ -129,7 +129,8 @@ def service(tmp_path_factory: pytest.TempPathFactory, new_database: Path) -> Ite
     with closing(sqlite3.connect(path)) as connection, connection:
         for number in (1, 2):
             connection.execute(
-                "INSERT INTO users VALUES (?, ?, ?, ?, '', 0, 0, 0, 0)",
+                "INSERT INTO users (id, name, key, skeleton, password_hash, is_admin, is_disabled,"
+                " created_at, private_seen_id) VALUES (?, ?, ?, ?, '', 0, 0, 0, 0)",
                 (number, *[str(number)] * 3),
             )
     with pytest.MonkeyPatch.context() as patch:
