@@ -11,7 +11,7 @@ from typing import Annotated
 
 from annotated_types import Ge, Le
 
-from app.settings import FILES_LISTED_MAX, HISTORY_PAGE_MAX, ID_MAX
+from app.settings import FILES_LISTED_MAX, HISTORY_PAGE_MAX, ID_MAX, REASON_CHARS_MAX
 from app.shapes import (
     Body,
     Command,
@@ -27,6 +27,7 @@ from app.shapes import (
     MessageId,
     Note,
     OfferedPath,
+    OneLine,
     Reason,
     Rest,
     RoomName,
@@ -149,11 +150,11 @@ class History(InRoom):
 
 @command
 class Topic(InRoom):
-    """Show the room's topic, or set it (moderators)."""
+    """Show the room's topic, or set it (moderators); /topic - takes it away."""
 
     word = "topic"
     suits_operator = True
-    text: Note = ""
+    text: Annotated[str | None, Rest("TEXT|-", REASON_CHARS_MAX), OneLine] = None
 
 
 @command

@@ -15,6 +15,7 @@ from app.shapes import (
     Count,
     Level,
     MessageId,
+    OneLine,
     Reason,
     Rest,
     RoomName,
@@ -27,7 +28,7 @@ from app.shapes import (
 
 __all__ = ["COMMANDS", "commands", "device_commands"]
 
-Sentence = Annotated[str, Rest("TEXT", REASON_CHARS_MAX)]
+Sentence = Annotated[str, Rest("TEXT", REASON_CHARS_MAX), OneLine]
 Password = str  # typed at a prompt, or piped, and never in a chat
 # Lists come in pages: what stands behind the last one of the page before.
 AfterName = Annotated[str, Word("AFTER")]

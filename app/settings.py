@@ -33,7 +33,10 @@ DELIVERIES_BETWEEN_YIELDS = 500  # sends in a row before others get a turn: some
 
 # Names and text.
 NAME_CHARS_MAX = 32  # of a user or a room: a line has room for it, and for what they say
+BLANKS_SHOWN_MAX = 16  # in a row, to people: with more, text could pass for a line of the server
+TAB_COLUMNS = 8  # of a tab on a screen, at most
 MARKS_IN_A_ROW_MAX = 8  # marks and joiners on one letter of a text; the tallest scripts need five
+LETTERS_REMEMBERED_MAX: Kept = 16_384  # of names, with what they look like: some 4 MB
 NAMES_REMEMBERED_MAX: Kept = 4_096  # with how they compare, which takes long: some 2 MB
 
 # What clients may ask for.

@@ -6,7 +6,7 @@ from enum import IntEnum
 from typing import Annotated, ClassVar, TypeVar, dataclass_transform
 
 from annotated_types import Ge, GroupedMetadata, Le, MaxLen, MinLen
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
 
 from app.settings import (
     ENC_ALG_CHARS_MAX,
@@ -91,11 +91,18 @@ class Addressee(Shape):
     name: str = "to USER"
 
 
+def _one_line(text: str | None) -> str | None:
+    if text is not None and ("\n" in text or "\r" in text):
+        raise ValueError("it has an end of a line; send one line at a time")
+    return text
+
+
+OneLine = AfterValidator(_one_line)  # of what programs send; who types can't send another
 RoomName = Annotated[str, Word("ROOM")]
 UserName = Annotated[str, Word("USER")]
-Body = Annotated[str, Rest("TEXT"), MinLen(1)]
-Note = Annotated[str, Rest("TEXT", REASON_CHARS_MAX)]
-Reason = Annotated[str, Rest("REASON", REASON_CHARS_MAX)]
+Body = Annotated[str, Rest("TEXT"), MinLen(1), OneLine]
+Note = Annotated[str, Rest("TEXT", REASON_CHARS_MAX), OneLine]
+Reason = Annotated[str, Rest("REASON", REASON_CHARS_MAX), OneLine]
 Seconds = Annotated[int | None, Span()]
 Secret = Annotated[str, Rest("[PASSWORD]", is_needed=True)]  # left out, it is asked for, unseen
 MessageId = Annotated[int | None, Ge(0), Le(ID_MAX)]
@@ -104,7 +111,9 @@ RosterRev = Annotated[int | None, Ge(1), Le(ID_MAX)]
 Txn = Annotated[str, StringConstraints(max_length=TXN_CHARS_MAX, pattern="^[ -~]*$")]
 NewTxn = Annotated[Txn, MinLen(1)]
 Label = Annotated[str, MaxLen(REASON_CHARS_MAX)]
-Said = Annotated[str, Rest("TEXT", is_needed=True), MinLen(1)]  # programs may send an Enc instead
+Said = Annotated[
+    str, Rest("TEXT", is_needed=True), MinLen(1), OneLine
+]  # programs may send an Enc instead
 _ENC_WORD = "^[A-Za-z0-9+/=_.-]+$"
 FilePath = Annotated[str, Path("NAME")]
 OfferedPath = Annotated[str, Path("NAME", is_needed=True)]  # left out of what is encrypted

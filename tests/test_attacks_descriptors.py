@@ -94,7 +94,7 @@ def test_no_descriptors(server: ServerProcess) -> None:
 # The operator, too, can open so many connections and no more, and is told so. The chat goes on, and
 # so do those that are open.
 def test_too_many_operators(server: ServerProcess) -> None:
-    here = server.connect().register("there").join("another-room")
+    here = server.connect().register("present").join("another-room")
     operators = [server.control() for _ in range(CONTROL_CONNECTIONS_MAX)]
     for operator in operators:
         operator.expect_nothing_more()

@@ -55,3 +55,18 @@ def test_guesses_in_an_open_session_are_slowed_down(server: ServerProcess) -> No
         guesser.expect_lines(WRONG)
     session.type(f"/passwd {MINE.split()[0]} guess")
     session.expect_line("Error: too many failed logins; wait .*")
+
+
+# What is refused counts as well, whatever was wrong: a name, a password, a name that is taken.
+def test_refused_registrations_are_slowed_down(server: ServerProcess) -> None:
+    _make_accounts(server, "erin")
+    for source, line in enumerate(
+        ("/register -x y", "/register Error y", "/register frank \x01", "/register erin y"), 50
+    ):
+        client = _newcomer(server, source=f"127.0.0.{source}")
+        for _ in range(3):
+            client.type(line)
+            client.expect_line(r"(login: )*Error: (?!too many).*")
+        for again in (line, f"/login erin {MINE}"):
+            client.type(again)
+            client.expect_line(r"(login: )*Error: too many failed logins; wait \d+ seconds.*")

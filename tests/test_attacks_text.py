@@ -1,5 +1,6 @@
 """Text that pretends to be more than one line, runs backwards, stacks up, or is no text at all."""
 
+import json
 import re
 import unicodedata
 
@@ -7,6 +8,7 @@ import pytest
 
 from app.settings import MARKS_IN_A_ROW_MAX
 from tests.client import Client
+from tests.server_process import ServerProcess
 
 NOT_UTF8 = "Error: that line is not UTF-8, and was not used"
 
@@ -164,3 +166,59 @@ def test_a_character_across_the_limit(pair: tuple[Client, Client]) -> None:
         else:
             writer.expect_line("Error: a line has at most 4096 bytes.*")
     reader.expect_nothing_more()
+
+
+# However many blanks stand in a row, 16 are shown to people, so that what follows can't seem to be
+# a line of its own; they are stored as they were typed.
+@pytest.mark.parametrize(
+    "blank",
+    [" ", "\t", "\u00a0", "\u3000", "\u2800", "\u3164", " \u200b", " \u00ad \u2060"],
+    ids=ascii,
+)
+def test_runs_of_blanks(server: ServerProcess, pair: tuple[Client, Client], blank: str) -> None:
+    writer, reader = pair
+    writer.type(f"a{blank * 80}Error: b", f"/me c{blank * 80}d", f"/topic e{blank * 40}f")
+    shown = " " * 16
+    reader.expect_lines(
+        f"{writer.name}: a{shown}Error: b",
+        f"* {writer.name} c{shown}d",
+        f"{writer.name} set the topic: e{shown}f",
+    )
+    program = server.program().log_in(writer.name).join(writer.room)
+    (said, _) = program.call("history")["messages"]
+    assert len(said["body"]) > 80
+
+
+# A line end in what a program sends is refused, with the name of the field that has it.
+@pytest.mark.parametrize("line_end", ["\n", "\r", "\r\n"], ids=ascii)
+def test_line_ends_of_programs(server: ServerProcess, new_name, line_end: str) -> None:
+    program = server.program().register(new_name("bot")).join(new_name("room"))
+    text = f"a{line_end}b"
+    for op, field, fields in (
+        ("say", "body", {}),
+        ("me", "body", {}),
+        ("msg", "body", {"user": program.name}),
+        ("topic", "text", {}),
+        ("away", "why", {}),
+        ("kick", "reason", {"user": program.name}),
+    ):
+        program.ask(op, **fields, **{field: text})
+        answer = json.loads(program.expect("\n"))
+        assert answer["error"] == "bad_arguments"
+        assert answer["message"] == f"bad {field}: it has an end of a line; send one line at a time"
+
+
+# A topic is taken away by people with a dash, and by programs with no text as well.
+def test_a_topic_is_taken_away(server: ServerProcess, pair: tuple[Client, Client]) -> None:
+    writer, reader = pair
+    program = server.program().log_in(writer.name).join(writer.room)
+    for take_away in (
+        lambda: writer.type("/topic -"),
+        lambda: program.call("topic", text=""),
+        lambda: program.call("topic", text="-"),
+    ):
+        writer.type("/topic Tea at five")
+        reader.expect_lines(f"{writer.name} set the topic: Tea at five")
+        take_away()
+        reader.expect_lines(f"{writer.name} took the topic away.")
+    assert program.call("topic")["topic"] == ""

@@ -1,8 +1,9 @@
 """Nothing is forgotten: each command, event, refusal and limit is handled, shown and described."""
 
+import ast
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import get_args
 from unittest.mock import Mock
@@ -13,8 +14,9 @@ from pydantic.fields import FieldInfo
 from app import commands, device_commands, device_events, events, operations, records
 from app.chat.service import Service
 from app.client import client
-from app.errors import Code
+from app.errors import BadNameError, Code
 from app.events import Event
+from app.names import parse_new_name
 from app.operations import COMMANDS
 from app.records import Person, RoomSummary, Sanction, ServerSanction
 from app.settings import MessageRate, Settings
@@ -135,6 +137,7 @@ SAMPLES: list[Event] = [
     events.Promoted("lobby", "bob", "alice"),
     events.Demoted("lobby", "bob", "alice"),
     events.TopicSet("lobby", "bob", "Tea at five"),
+    events.TopicSet("lobby", "bob", ""),
     events.Purged("lobby", "alice", "bob", 3, 9, 3),
     events.Encrypted("lobby", "alice"),
     events.RosterChanged("lobby", "bob", 2),
@@ -346,3 +349,29 @@ def test_every_setting_is_described(name: str, field: FieldInfo) -> None:
 def test_patterns_of_transcripts() -> None:
     assert re.fullmatch(pattern_of("[<time>] a.b"), "[14:02] a.b")
     assert not re.fullmatch(pattern_of("[<time>] a.b"), "[14:02] axb")
+
+
+# Names of people, rooms and files in the samples.
+_NAMES = {"alice", "bob", "bot", "carol", "garden", "hello.txt", "lobby"}
+
+
+def _said_by_the_server() -> Iterator[str]:
+    """Yield what lines of the text wire may begin with, as far as no name stands there."""
+    for event in SAMPLES:
+        yield from (line for line in _lines(event) if not line.startswith(" "))
+    for path in (ROOT / "app" / "chat").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("Done", "Noticed")):
+                told = node.args[0]
+                first = told.values[0] if isinstance(told, ast.JoinedStr) else told
+                yield first.value if isinstance(first, ast.Constant) else ""
+    yield from ("login: ", "password: ")
+
+
+# Nobody can have a name with which lines of the server begin: what they say would look like one.
+def test_first_words_of_the_server_are_reserved() -> None:
+    words = {line.split()[0].rstrip(":.,!;") for line in _said_by_the_server() if line.strip()}
+    assert {"Error", "Topic", "Welcome", "Hello", "You"} <= words
+    for word in words - _NAMES:
+        with pytest.raises(BadNameError):
+            parse_new_name(word)

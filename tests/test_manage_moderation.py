@@ -2,7 +2,9 @@
 
 import json
 import re
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 
 from click.testing import Result
 
@@ -115,3 +117,22 @@ def test_reasons(run: Run, new_name) -> None:
     run("mute", name, "--", "-5m", "2h")
     assert _said(run("bans")).endswith("\tfor good\t(operator)\t-5m 2h")
     run("unmute", name)
+
+
+# A user whose name begins with a dash, from before that was refused, can still be managed.
+def test_names_like_options(server: ServerProcess, run_here) -> None:
+    refused = run_here(server.folder, "createuser", "--password", "secret", "--", "--help")
+    assert _refused(refused) == "a name begins with a letter, a digit or _"
+    with closing(sqlite3.connect(server.folder / "var" / "greenroom.db")) as connection, connection:
+        for name in ("--help", "-dash", ".."):
+            connection.execute(
+                "INSERT INTO users (name, key, skeleton, password_hash, is_admin, is_disabled,"
+                " private_seen_id, created_at) VALUES (?, ?, ?, 'x', 0, 0, 0, 0)",
+                (name, name, name),
+            )
+    for name in ("--help", "-dash", ".."):
+        said = _said(run_here(server.folder, "ban", "--", name, "2h"))
+        assert said == f"{name} is banned from this server for 2h; 0 sessions ended."
+        said = _said(run_here(server.folder, "users", "disable", "--", name))
+        assert said.startswith(name)
+        _said(run_here(server.folder, "unban", "--", name))

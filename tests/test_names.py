@@ -6,7 +6,14 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from app.names import BadNameError, harmless, parse_file_name, parse_name, parse_password
+from app.names import (
+    BadNameError,
+    harmless,
+    parse_file_name,
+    parse_name,
+    parse_new_name,
+    parse_password,
+)
 from app.settings import NAME_CHARS_MAX
 
 # Letters of one script each, with cases, accents and several ways to be written.
@@ -22,7 +29,8 @@ _ALPHABETS = (
 _names = st.one_of(
     [st.text(letters + "019", min_size=1, max_size=NAME_CHARS_MAX) for letters in _ALPHABETS]
 )
-_BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+_DIRECTION_MARKS = "\u061c\u200e\u200f"
+_BIDI = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 _LINE_BREAKS = "\n\r\v\f\x85\u2028\u2029"
 
 
@@ -160,7 +168,7 @@ def test_harmless_text(text: str) -> None:
     assert not [
         c for c in shown if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") and c != "\t"
     ]
-    assert not set(shown) & set(_BIDI)
+    assert not set(shown) & set(_BIDI + _DIRECTION_MARKS)
     assert harmless(shown) == shown
     assert len(shown) <= len(text)
 
@@ -175,6 +183,15 @@ def test_harmful_characters(character: str) -> None:
     assert harmless(f"a{character}b") == "a\N{REPLACEMENT CHARACTER}b"
 
 
+# What nobody sees, and no script is written with, is left out.
+@pytest.mark.parametrize(
+    "character", [*_DIRECTION_MARKS, *"\ufeff\u2061\u206a\ufff9\u180e"], ids=ascii
+)
+def test_what_nobody_sees_is_left_out(character: str) -> None:
+    assert harmless(f"a{character}b") == "ab"
+    assert harmless("a" + f"\u0301{character}" * 50) == "a" + "\u0301" * 8
+
+
 # What people write passes as they wrote it.
 @pytest.mark.parametrize(
     "text",
@@ -183,6 +200,8 @@ def test_harmful_characters(character: str) -> None:
         "plain ASCII, with\ttabs & <signs> [2J",
         "Grüße, Привет, שלום, مرحبا, हिन्दी, ไทย, 世界",
         "می\u200cخواهم",  # Persian joins with a joiner
+        "ភាសា\u200bខ្មែរ สวัสดี\u200bครับ",  # Khmer and Thai break lines where nobody sees it
+        "\u06dd \u0600 \u08e2 \u070f \U000110bd",  # signs of Arabic, Syriac and Kaithi
         "👩\u200d👩\u200d👧 👋🏽 🏴\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f",
         "e\u0301 nai\u0308ve",
     ],
@@ -202,3 +221,89 @@ def test_harmless_shortens_towers_and_blanks() -> None:
 def test_file_names_are_idempotent() -> None:
     name = parse_file_name("A\u200b" + "\u0301" * 9 + ".txt")
     assert name == parse_file_name(name) == unicodedata.normalize("NFC", name)
+
+
+# A name that is given begins with a letter, a digit or _; one that was given before can be found.
+@pytest.mark.parametrize("text", ["--help", "-dash", "..", ".hidden", "-", "－wide", "ी"])
+def test_names_begin_with_a_letter(text: str) -> None:
+    with pytest.raises(BadNameError, match="a name begins with a letter, a digit or _"):
+        parse_new_name(text)
+    assert parse_name(text).shown
+
+
+# Names that people want are given, also those that look a little like what is reserved.
+@pytest.mark.parametrize("text", ["_", "9", "Алиса", "ไทย", "errol", "topics", "moderator", "user"])
+def test_names_that_are_given(text: str) -> None:
+    assert parse_new_name(text) == parse_name(text)
+
+
+# A name of which the server's own lines could seem to come is nobody's, however it is written.
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("Announcement", "Error", "Topic", "Welcome", "login", "password", "admin", "server"),
+        *(
+            "ERROR",
+            "Ｅｒｒｏｒ",
+            "Err0r",
+            "Error.",
+            "_error_",
+            "E.rror",
+            "1ogin",
+            "we1come",
+            "T0PIC",
+        ),
+        *("adrnin", "vvelcome", "passw0rd", "All", "There"),
+        "\u0422\u041e\u0420\u0406\u0421",  # TOPIC of Cyrillic letters
+    ],
+)
+def test_reserved_names(text: str) -> None:
+    with pytest.raises(BadNameError, match="is reserved"):
+        parse_new_name(text)
+
+
+# A file's name harms nobody on Windows either: there it is no device, stream or pattern.
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("CON.txt", "_CON.txt"),
+        ("NUL", "_NUL"),
+        ("nul .tar.gz", "_nul .tar.gz"),
+        ("Com1", "_Com1"),
+        ("lpt\u00b9.x", "_lpt\u00b9.x"),
+        ("CONIN$", "_CONIN$"),
+        ("c\u200do\u200cn.txt", "_con.txt"),
+        ("a:b.txt", "a_b.txt"),
+        ("a?b*", "a_b_"),
+        ('<a>|"b"', "_a___b_"),
+        ("concert.txt", "concert.txt"),
+        ("com10", "com10"),
+    ],
+)
+def test_file_names_on_windows(text: str, name: str) -> None:
+    assert parse_file_name(text) == parse_file_name(name) == name
+
+
+# A file's name keeps the joiners that its letters need, and none where they join nothing.
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("می\u200cخواهم.txt", "می\u200cخواهم.txt"),
+        ("क\u094d\u200dष.pdf", "क\u094d\u200dष.pdf"),
+        ("\u200dab\u200c.txt\u200d", "ab.txt"),
+        ("خ\u200c\u200c\u200cم", "خ\u200cم"),
+        ("\u202egnp.exe", "gnp.exe"),
+    ],
+)
+def test_file_names_keep_joiners(text: str, name: str) -> None:
+    assert parse_file_name(text) == parse_file_name(name) == name
+
+
+# Digits of two kinds in one password are refused, and each kind alone is not, at any length.
+def test_digits_of_passwords() -> None:
+    assert parse_password("\u0660" * 512) == "\u0660" * 512
+    assert parse_password("\u30fb" * 300 + "漢") == "\u30fb" * 300 + "漢"
+    assert parse_password("l\u00b7l") == "l\u00b7l"
+    for text in ("\u0660" * 511 + "\u06f0", "\u30fb" * 300, "a\u00b7l", "\u0660\x01", "a\u200cb"):
+        with pytest.raises(ValueError, match="control characters"):
+            parse_password(text)

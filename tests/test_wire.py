@@ -246,3 +246,22 @@ def test_a_bad_line_ends_a_prompt(password: bytes, code: str) -> None:
 )
 def test_lines_after_login(line: str, items: list) -> None:
     assert talk([b"/login bob x\n", f"{line}\n".encode()])[0] == [Login("bob", "x"), *items]
+
+
+# Who registers with a name in two words, it may be, is told which part of it is their name.
+@pytest.mark.parametrize(
+    ("line", "is_told"),
+    [
+        ("/register Al Ice", True),
+        ("/register Mary Jane Watson", True),
+        ("/register 王 小明", True),
+        ("/register al secret", False),
+        ("/register al Secret1", False),
+        ("/register al correct horse", False),
+    ],
+)
+def test_a_name_in_two_words(line: str, is_told: bool) -> None:
+    wire = TextWire(100)
+    (command,) = wire.feed(f"{line}\n".encode())
+    told = f"; your name is {command.name}, and the rest of that line is your password."
+    assert (told.encode() in wire.show(events.LoggedIn(command.name))) == is_told

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import structlog
 
 from app import commands, events
 from app.chat.limits import Throttle
-from app.chat.passwords import Hasher, checked
+from app.chat.passwords import Hasher
 from app.chat.session import Client, Session, User
 from app.chat.tokens import Tokens
-from app.errors import BadNameError, Forbidden, LoginRefused, NotPossible
-from app.names import Name, parse_name
+from app.errors import BadNameError, Forbidden, LoginRefused, NotPossible, Refusal
+from app.names import Name, parse_name, parse_new_name
 from app.networks import origin
 from app.settings import LOGIN_FAILURES_MAX, Settings
 from app.store import accounts as store
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from app.store.database import Database
 
 _WRONG = "wrong name or password"
+_COUNTED = {"bad_name", "bad_password", "name_taken", "disabled", "banned"}
 _NO_TOKEN = "that token does not log anybody in any more"  # noqa: S105 (it is a sentence)
 
 log = structlog.get_logger()
@@ -88,9 +90,13 @@ class Accounts:
                 "registration is closed here; ask the operator for an account",
                 code="registration_closed",
             )
-        changes, name = self._changes, parse_name(command.name)
+        with self._counting_refusals(session):
+            self._register(session, command)
+
+    def _register(self, session: Session, command: commands.Register) -> None:
         self._check_may_register(session)
-        password_hash = self._hasher.hash(session.client, checked(command.password))
+        changes, name = self._changes, parse_new_name(command.name)
+        password_hash = self._hasher.hash(session.client, command.password)
         self._check_may_register(session)  # again: many may have come at once
         self._registrations.note(origin(session.client.address), time.monotonic())
         try:
@@ -106,11 +112,12 @@ class Accounts:
         """Log in, by password or by token. Switches. Raises Refusal."""
         self._check_may_log_in(session)
         changes = self._changes
-        if command.token:
-            account, ignored = self._known_by_token(session, command.token)
-        else:
-            account, ignored = self._known_by_password(session, command)
-        self._attach(session, account, ignored, command, changes)
+        with self._counting_refusals(session):
+            if command.token:
+                account, ignored = self._known_by_token(session, command.token)
+            else:
+                account, ignored = self._known_by_password(session, command)
+            self._attach(session, account, ignored, command, changes)
 
     def _known_by_password(
         self, session: Session, command: commands.Login
@@ -161,13 +168,12 @@ class Accounts:
         keys = [f"address {origin(session.client.address)}", f"name {parse_name(user.name).key}"]
         self._check_throttle(keys)
         account = self.find(user.name)
-        new_password = checked(command.new)
         is_right, _ = self._hasher.verify(
             session.client, command.old, lambda: account.password_hash
         )
         self._check_throttle(keys)  # again: many may have guessed at once
         if not is_right or not self._replace_hash(
-            account, self._hasher.hash(session.client, new_password), revokes_tokens=True
+            account, self._hasher.hash(session.client, command.new), revokes_tokens=True
         ):
             raise self._failure(session, keys, _WRONG)
         session.client.show(events.Done("Your password is changed."))
@@ -282,6 +288,22 @@ class Accounts:
                 f"too many failed logins; wait {math.ceil(wait_seconds)} seconds and try again",
                 code="wait",
             )
+
+    @contextmanager
+    def _counting_refusals(self, session: Session) -> Iterator[None]:
+        """Count what is refused against the address: to find out costs us more than to ask.
+
+        Wrong passwords and tokens were counted already. Raises LoginRefused when there were too
+        many.
+        """
+        key = f"address {origin(session.client.address)}"
+        self._check_throttle([key])
+        try:
+            yield
+        except Refusal as refusal:
+            if refusal.code in _COUNTED:
+                self._throttle.note(key, time.monotonic())
+            raise
 
     def _check_may_register(self, session: Session) -> None:
         wait_seconds = self._registrations.wait_seconds(

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from app import events, operations, records
 from app.chat.accounts import name_taken
-from app.chat.passwords import Hasher, checked
+from app.chat.passwords import Hasher
 from app.errors import BadLine, Forbidden, NotPossible
-from app.names import harmless, parse_name
+from app.names import harmless, parse_name, parse_new_name
 from app.settings import PAGE_ITEMS_MAX, REPLAY_BYTES_MAX
 from app.store import accounts as store
 from app.store.accounts import NameTakenError
@@ -70,8 +70,8 @@ class Administration:
 
     def create(self, session: Session, command: operations.UserCreate) -> None:
         """Make an account."""
-        name, is_admin = parse_name(command.user), command.is_admin
-        password_hash = self._hasher.hash(session.client, checked(command.password))
+        name, is_admin = parse_new_name(command.user), command.is_admin
+        password_hash = self._hasher.hash(session.client, command.password)
 
         def change(connection: Connection) -> None:
             store.create(connection, name, password_hash, self._clock(), is_admin=is_admin)
@@ -86,7 +86,7 @@ class Administration:
     def set_password(self, session: Session, command: operations.UserPassword) -> None:
         """Set an account's password, and end all it may: somebody else may know the old one."""
         account = self._account(session, command.user)
-        password_hash = self._hasher.hash(session.client, checked(command.password))
+        password_hash = self._hasher.hash(session.client, command.password)
 
         self._change_and_end(session, account, "passwd", password_hash=password_hash)
         self._endings.end(

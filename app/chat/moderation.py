@@ -43,6 +43,7 @@ _About = (
     | commands.Demote
 )
 _RANKS = {"": 0, "moderator": 1, "owner": 2, "admin": 3, "operator": 4}
+_NO_TOPIC = "-"
 _CALLED = {"moderator": "a moderator", "owner": "the owner", "admin": "an admin"}
 
 
@@ -162,8 +163,8 @@ class Moderation:
             self._show(case, events.Demoted(room.name, target.name, case.by.name))
 
     def topic(self, session: Session, command: commands.Topic) -> None:
-        """Show what the room is about, or set it."""
-        if not command.text:
+        """Show what the room is about, set it, or take it away: with a dash, or no text."""
+        if command.text is None:
             with self._rooms.holding(self._rooms.room_of(session, command.room)) as room:
                 session.client.show(events.TopicShown(room.name, room.topic))
             return
@@ -174,7 +175,7 @@ class Moderation:
                 raise Forbidden(
                     f"only its moderators may set the topic of {room.name}", code="not_allowed"
                 )
-            topic = harmless(command.text)
+            topic = "" if command.text == _NO_TOPIC else harmless(command.text).strip()
             self._acts.write(
                 session,
                 "topic",

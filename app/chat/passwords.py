@@ -30,19 +30,22 @@ _context = CryptContext(
 )
 
 
-def checked(password: str) -> str:
-    """Normalise a password that is to be set. Raises BadLine when it can't be one."""
-    if len(password.encode(errors="surrogatepass")) > PASSWORD_BYTES_MAX:  # first: it is quick
-        raise BadLine(f"a password has at most {PASSWORD_BYTES_MAX} bytes", code="bad_password")
-    try:
-        return parse_password(password)
-    except ValueError as error:
-        raise BadLine(str(error), code="bad_password") from error
+def _is_short(password: str) -> bool:
+    """Whether a password has few enough bytes for the rest of it to be looked at."""
+    return len(password.encode(errors="surrogatepass")) <= PASSWORD_BYTES_MAX
 
 
 def hash_password(password: str) -> str:
-    """Return the hash to store of a checked password. Blocks for 20 ms."""
-    return str(_context.hash(password))
+    """Return the hash to store of a password. Blocks for 20 ms. Raises ValueError if it is none."""
+    return str(_context.hash(parse_password(password)))
+
+
+def _hash_or_error(password: str) -> str | ValueError:
+    """Return the error, if there is one: gevent would print what a thread of its pool raises."""
+    try:
+        return hash_password(password)
+    except ValueError as error:
+        return error
 
 
 def _verify(password: str, password_hash: str | None) -> tuple[bool, str | None]:
@@ -51,8 +54,8 @@ def _verify(password: str, password_hash: str | None) -> tuple[bool, str | None]
         _context.dummy_verify()
         return False, None
     try:
-        is_right, new_hash = _context.verify_and_update(password, password_hash)
-    except (ValueError, TypeError):  # what stands in the row is no hash of ours
+        is_right, new_hash = _context.verify_and_update(parse_password(password), password_hash)
+    except (ValueError, TypeError):  # it can be no password, or what stands in the row is no hash
         _context.dummy_verify()
         return False, None
     return is_right, new_hash
@@ -71,10 +74,17 @@ class Hasher:
         return self._turns.waiting
 
     def hash(self, client: Client, password: str) -> str:
-        """Return the hash of a checked password. Switches. Raises Unavailable when busy."""
+        """Return the hash of a password that is to be set. Switches.
+
+        Raises BadLine when it can't be one, and Unavailable when busy.
+        """
+        if not _is_short(password):
+            raise BadLine(f"a password has at most {PASSWORD_BYTES_MAX} bytes", code="bad_password")
         with self._turns.turn(client):
-            password_hash: str = self._pool.apply(hash_password, (password,))
-        return password_hash
+            hashed: str | ValueError = self._pool.apply(_hash_or_error, (password,))
+        if isinstance(hashed, ValueError):
+            raise BadLine(str(hashed), code="bad_password") from hashed
+        return hashed
 
     def verify(
         self, client: Client, password: str, stored: Callable[[], str | None]
@@ -87,11 +97,9 @@ class Hasher:
         """
         with self._turns.turn(client):
             password_hash = stored()
-            try:
-                normal = checked(password)
-            except BadLine:
-                normal, password_hash = "", None
-            verdict: tuple[bool, str | None] = self._pool.apply(_verify, (normal, password_hash))
+            if not _is_short(password):
+                password, password_hash = "", None
+            verdict: tuple[bool, str | None] = self._pool.apply(_verify, (password, password_hash))
         return verdict
 
     def close(self) -> None:

@@ -19,7 +19,7 @@ from app.chat.accounts import name_taken
 from app.chat.entries import Shown
 from app.chat.rooms import Rooms
 from app.errors import NotPossible
-from app.names import harmless, parse_name
+from app.names import harmless, parse_name, parse_new_name
 from app.settings import PAGE_ITEMS_MAX
 from app.store import rooms as store
 from app.store import rosters as rosters_store
@@ -74,7 +74,7 @@ class RoomAdministration:
 
     def create(self, session: Session, command: operations.RoomCreate) -> None:
         """Make a room, and somebody its owner: every room has one, and they belong to it."""
-        name, owner = parse_name(command.room), self._accounts.find(command.owner)
+        name, owner = parse_new_name(command.room), self._accounts.find(command.owner)
 
         def change(connection: Connection) -> None:
             room = store.create(connection, name, owner.id, self._clock())
@@ -112,7 +112,7 @@ class RoomAdministration:
 
     def rename(self, session: Session, command: operations.RoomRename) -> None:
         """Give a room another name."""
-        name = parse_name(command.name)
+        name = parse_new_name(command.name)
         with self._deciding(command.room) as room, self._naming, self._rooms.opening(name):
             old = room.name
             if room.is_encrypted:

@@ -18,7 +18,7 @@ from app.chat.journal import Journal
 from app.chat.recent import Recent, Shelf
 from app.chat.room import Room, newest_that_fit
 from app.errors import Forbidden, NotPossible
-from app.names import Name, parse_name
+from app.names import Name, check_new, parse_name
 from app.settings import (
     RECENT_MESSAGES_MAX,
     REPLAY_BYTES_MAX,
@@ -354,7 +354,7 @@ class Rooms:
     def _create(self, name: Name, maker: User | None) -> Room:
         if maker is None:
             raise NotPossible(f"there is no room {name.shown}", code="no_such_room")
-
+        check_new(name)
         owned_max = 0 if maker.is_admin else self._owned_max
 
         def work(connection: Connection) -> store.StoredRoom:

@@ -91,9 +91,9 @@ def admin(name: str, revoke: bool) -> None:
 
 
 def _create(name: str, password: str | None, *, is_admin: bool) -> None:
-    from app.names import parse_name
+    from app.names import parse_new_name
 
-    parse_name(name)  # before anybody types a password
+    parse_new_name(name)  # before anybody types a password
     fields = {"user": name, "password": _typed(password), "is_admin": is_admin}
     with operator(makes_database=True) as ask:
         click.echo(ask("user.create", **fields)["sentence"])

@@ -95,7 +95,9 @@ def parse_request(request: Mapping[str, Any], check: Check = let_all) -> Command
         arguments = dict(vars(model.model_validate(request)))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        raise _bad(".".join(map(str, first["loc"])), first["msg"]) from error
+        raise _bad(
+            ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
+        ) from error
     del arguments["op"], arguments["id"]
     return OPS[op](**arguments)
 

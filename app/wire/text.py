@@ -19,7 +19,7 @@ from app.wire.base64_lines import Base64Lines
 from app.wire.lines import LineSplitter
 from app.wire.telnet import HIDE_INPUT, SHOW_INPUT, TelnetFilter
 from app.wire.text_commands import find_command, parse_arguments
-from app.wire.text_events import render
+from app.wire.text_events import greeting, render
 
 Answer = Command | Refusal | None  # None: the line asks for nothing, or for another line
 
@@ -43,6 +43,7 @@ class TextWire:
         self._is_logged_in = False
         self._may_ask_password = True  # nobody is to type one that could be overheard
         self._history_before_id: int | None = None  # where the next page of /history ends
+        self._says_name = False  # in the greeting: what was typed may have been meant otherwise
         self._secret: Callable[[str], Answer] | None = None  # takes the hidden line asked for
         self._file: Base64Lines | None = None  # takes the lines of a file that is typed
         self._output = bytearray()
@@ -83,6 +84,8 @@ class TextWire:
         """Return what shows the session an event that concerns it alone, and what is asked next."""
         if isinstance(event, events.LoggedIn):
             self._is_logged_in = True
+            if self._says_name:
+                return f"{greeting(event, says_name=True)}\r\n".encode()
         elif isinstance(event, events.Connected):
             self._may_ask_password = not event.needs_tls
         elif isinstance(event, events.HistoryShown):
@@ -119,6 +122,7 @@ class TextWire:
             return refusal
 
     def _typed(self, text: str, check: Check) -> Answer:
+        self._says_name = False
         if text.startswith("/") and not text.startswith("//"):
             return self._command(text, check)
         if self._is_logged_in:
@@ -141,6 +145,7 @@ class TextWire:
         if kind in (Login, Register) and len(arguments) == 1:
             return self._ask_password(lambda password: kind(arguments[0], password))
         command = parse_arguments(kind, rest)
+        self._says_name = isinstance(command, Register) and _could_be_a_name(command.password)
         if isinstance(command, Upload) and self._is_logged_in:
             self._file = Base64Lines(command, self._line_bytes_max)
             self._output += b"Lines of base64, please, and then a line with a dot alone.\r\n"
@@ -172,6 +177,12 @@ class TextWire:
         self._secret = then
         self._output += HIDE_INPUT + prompt.encode()
         return None
+
+
+def _could_be_a_name(password: str) -> bool:
+    """Whether a password on the line of /register may be the rest of a name: Al Ice."""
+    letters = "".join(password.split())
+    return letters.isalpha() and not letters.islower()
 
 
 def _other_protocol(name: str) -> Refusal:

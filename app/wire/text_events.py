@@ -7,12 +7,14 @@ repeat what its reader typed, and is made harmless here.
 import base64
 import shlex
 from collections.abc import Callable, Iterable
+from itertools import groupby
 from typing import Any
 
 from app import events, records
 from app.errors import BadLine
 from app.events import Event
 from app.names import harmless
+from app.settings import BLANKS_SHOWN_MAX, TAB_COLUMNS
 from app.sizes import format_count, format_size
 from app.times import format_seconds, format_uptime, how_long, minute, minute_since
 from app.wire.text_help import help_lines
@@ -24,7 +26,25 @@ def render(event: Event) -> bytes:
     """Return an event as it is sent: every line ends in CR LF."""
     shown = _SHOWN[type(event)](event)
     lines = (shown,) if isinstance(shown, str) else shown
-    return "".join([f"{line}\r\n" for line in lines]).encode()
+    return "".join([f"{_closed_up(line)}\r\n" for line in lines]).encode()
+
+
+# What is blank on a screen, and what is nothing there: neither ends a run of blanks.
+_BLANKS = frozenset(" \t\u00ad\u115f\u1160\u200b\u200c\u200d\u2060\u2800\u3164\uffa0")
+_TOO_MANY = " " * (BLANKS_SHOWN_MAX + 1)
+
+
+def _closed_up(line: str) -> str:
+    """Shorten runs of blanks: up to the edge of a screen, what follows would look like a line."""
+    if _TOO_MANY not in line and (line.isascii() or _BLANKS.isdisjoint(line)) and "\t" not in line:
+        return line
+    pieces = []
+    for is_blank, characters in groupby(line, _BLANKS.__contains__):
+        piece = "".join(characters)
+        if is_blank and len(piece.expandtabs(TAB_COLUMNS)) > BLANKS_SHOWN_MAX:
+            piece = " " * BLANKS_SHOWN_MAX
+        pieces.append(piece)
+    return "".join(pieces)
 
 
 def render_dated(event: events.Message | events.FileShared) -> bytes:
@@ -73,8 +93,13 @@ def _connected(event: events.Connected) -> Iterable[str]:
         yield "Log in with your name. Accounts are made by the operator. Lost? Type /help."
 
 
-def _logged_in(event: events.LoggedIn) -> str:
-    return f"Hello, {event.user}. Enter a room with /join ROOM; /rooms shows them, /help the rest."
+def greeting(event: events.LoggedIn, *, says_name: bool = False) -> str:
+    """Return what greets a user; `says_name` also says which part of a line was their name."""
+    name = f"; your name is {event.user}, and the rest of that line is your password"
+    return (
+        f"Hello, {event.user}{name if says_name else ''}. "
+        "Enter a room with /join ROOM; /rooms shows them, /help the rest."
+    )
 
 
 def _entered(event: events.Entered) -> Iterable[str]:
@@ -174,6 +199,12 @@ def _server_sanctions(event: events.ServerSanctionsListed) -> Iterable[str]:
 
 def _ignored(event: events.IgnoredListed) -> str:
     return f"You ignore: {', '.join(event.users)}" if event.users else "You ignore nobody."
+
+
+def _topic_set(event: events.TopicSet) -> str:
+    if event.topic:
+        return f"{event.user} set the topic: {event.topic}"
+    return f"{event.user} took the topic away."
 
 
 def _topic(event: events.TopicShown) -> str:
@@ -326,12 +357,12 @@ _SHOWN: dict[type[Event], Callable[[Any], str | Iterable[str]]] = {
     events.Unmuted: lambda event: f"{_done_to(event, 'unmuted')}.",
     events.Promoted: lambda event: f"{_done_to(event, 'made a moderator')}.",
     events.Demoted: lambda event: f"{_done_to(event, 'made a moderator no more')}.",
-    events.TopicSet: lambda event: f"{event.user} set the topic: {event.topic}",
+    events.TopicSet: _topic_set,
     events.Purged: lambda event: f"{event.user} removed {format_count(event.messages, 'message')}.",
     events.Encrypted: _encrypted,
     events.RosterChanged: lambda event: (),
     events.Connected: _connected,
-    events.LoggedIn: _logged_in,
+    events.LoggedIn: greeting,
     events.Entered: _entered,
     events.Departed: lambda event: f"You have left {event.room}.",
     events.SentOut: _sent_out,

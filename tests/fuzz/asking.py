@@ -185,7 +185,7 @@ ASKED: dict[type[Command], st.SearchStrategy[Command]] = _of_kit | {
             "before": _message,
             "after": _message,
         },
-        commands.Topic: {"room": _in_room, "text": _reason},
+        commands.Topic: {"room": _in_room, "text": st.none() | st.just("-") | _reason},
         commands.Away: {"why": _reason},
         commands.Ignore: {"user": st.just("") | _user},
         commands.Unignore: {"user": _user},

@@ -272,11 +272,11 @@ class Model(Moderation, Files, Devices, Encrypted, Acts):
 
     def _topic(self, seat: Seat, command: commands.Topic) -> None:
         room: Room = self.room_of(seat, command.room)
-        if not command.text:
+        if command.text is None:
             self.tell(seat, events.TopicShown(room.shown, room.topic))
             return
         self.check_may_speak(seat)
         if not room.role(seat.account):
             raise Refused("not_allowed")
-        room.topic = harmless(command.text)
+        room.topic = "" if command.text == "-" else harmless(command.text).strip()
         self.show(room, events.TopicSet(room.shown, seat.name, room.topic))
