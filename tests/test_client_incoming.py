@@ -63,14 +63,17 @@ def test_events_with_another_type(event: dict, field: str) -> None:
                 (None, False),
             )
         ),
-        ({"op": "msg", "user": "bob"}, {"recipient": "Bob"}, True),
-        ({"op": "msg", "user": "bob"}, {"recipient": "carol"}, False),
+        ({"op": "msg", "user": "bob"}, {"message_id": 1, "recipient": "Bob"}, True),
+        ({"op": "msg", "user": "bob"}, {"message_id": 1, "recipient": "carol"}, False),
+        *(({"op": "say", "room": "den"}, {"message_id": no}, False) for no in NO_IDS),
         ({"op": "file.get", "file": 7}, {"file": 7}, True),
         ({"op": "file.get", "file": 7}, {"file": 8}, False),
         ({"op": "file.get", "file": 1}, {"file": True}, False),
         ({"op": "login", "name": "bob"}, {"user": "bob"}, True),
         ({"op": "login", "name": "bob"}, {"user": "mallory"}, False),
         ({"op": "login", "token": "x"}, {"user": 5}, False),
+        ({"op": "login", "token": "x"}, {"user": "bob", "token": {"a": 1}}, False),
+        ({"op": "login", "token": "x"}, {"user": "bob", "token": None}, True),
     ],
 )
 def test_answers(request_: dict, answer: dict, is_right: bool) -> None:

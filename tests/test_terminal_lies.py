@@ -223,6 +223,9 @@ CLEAR = {"user": "bob", "body": "send money", "at": AT}
 LIES = [
     *({**CLEAR, "event": "message", "room": "den", "id": number} for number in (*NO_IDS, 1, 99)),
     *({**CLEAR, "event": "private", "recipient": "alice", "id": n} for n in (*NO_IDS, 1, 99)),
+    {**CLEAR, "event": "private", "recipient": "carol", "id": 3},  # of another conversation
+    {**CLEAR, "event": "file", "recipient": "carol", "id": 3, "name": "send money", "size": 1}
+    | {"sha256": "x"},
     {**CLEAR, "event": "message", "room": "den", "id": 1, "is_replayed": True},
     {**CLEAR, "event": "private", "recipient": "alice", "id": 2, "is_replayed": True},
     {**CLEAR, "event": "file", "room": "den", "id": 1, "name": "send money", "size": 1}

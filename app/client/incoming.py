@@ -24,6 +24,9 @@ _EVENTS: dict[str, dict[str, type]] = {
 _ANSWERS: dict[str, dict[str, type]] = {
     "login": {"user": str},
     "register": {"user": str},
+    "say": {"message_id": int},
+    "me": {"message_id": int},
+    "msg": {"message_id": int},
     "join": {"room": str, "last_id": int, "is_complete": bool},
     "leave": {"room": str},
     "history": {"room": str, "messages": list, "last_id": int, "has_more": bool},
@@ -46,6 +49,8 @@ def is_answer(request: dict[str, Any], said: dict[str, Any]) -> bool:
     if not _has(said, _ANSWERS.get(op, {})):
         return False
     if op == "history" and not all(_is_of(message, said["room"]) for message in said["messages"]):
+        return False
+    if not isinstance(said.get("token", ""), str | None):
         return False
     pairs = _SAME if op in ("login", "register") else _SAME[:-1]
     return all(

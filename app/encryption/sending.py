@@ -87,7 +87,8 @@ class Sender:
 
     def _tell_unsent(self, draft: Json, refusal: Exception) -> None:
         body = Content.model_validate_json(draft["content"]).body or "a file"
-        text = f"not sent, {refusal}: {body}"
+        who = "the server says: " if isinstance(refusal, ServerRefused) else ""
+        text = f"not sent, {who}{refusal}: {body}"
         self._notices.tell("not_sent", text, room=draft["room"])
 
     def deliver(self, number: str, now: int, *, is_patient: bool = False) -> Flow[Json]:

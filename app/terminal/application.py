@@ -303,12 +303,13 @@ class Terminal:
 
     async def _get(self, request: Request, room: Room) -> None:
         sealed = self._secrecy.getting(request, room) if self._secrecy else None
-        self.beside(self._transfer(sealed or self._files.get(request.fields["file"])))
+        mark = "-" if room.is_encrypted and not sealed else ""
+        self.beside(self._transfer(sealed or self._files.get(request.fields["file"]), mark))
 
-    async def _transfer(self, transfer: Awaitable[str]) -> None:
+    async def _transfer(self, transfer: Awaitable[str], mark: str = "") -> None:
         """Wait for a transfer, and tell how it ended."""
         with self.telling():
-            self.model.tell([await transfer])
+            self.model.tell([await transfer], mark=mark)
         self.model.progress = ""
 
     def _show_progress(self, text: str) -> None:

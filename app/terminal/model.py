@@ -122,7 +122,7 @@ class Model:
     def apply(self, said: Json, verdict: Verdict | None = None) -> bool:
         """Take in an event. Returns whether it is worth a ring."""
         event = event_of(said)
-        if event is None:
+        if event is None or not self._is_for_me(event):
             self._refuse(said)
             return False
         name = event["event"]
@@ -145,6 +145,12 @@ class Model:
         else:
             self._fact(event, verdict)
         return False
+
+    def _is_for_me(self, event: Json) -> bool:
+        """Whether it is no conversation of two others, which would be none of ours by its names."""
+        recipient = event.get("recipient") or event.get("to")
+        sides = [str(event.get("user")), str(recipient)]
+        return not recipient or any(is_same_name(self.me, side) for side in sides)
 
     def _refuse(self, said: Json) -> None:
         """Say that the server sent what can't be read, where it claims to be of a kind we know."""
