@@ -6,7 +6,7 @@ import json
 import pytest
 
 from app.encryption.envelope import pack
-from app.encryption.payloads import Content, private_room
+from app.encryption.payloads import Content, RoomKeyContent, private_room
 from app.encryption.postbox import Letter
 from app.encryption.refusals import (
     BadSignature,
@@ -167,7 +167,11 @@ def test_a_ghost_member(server, message, alice, bob, tmp_path):
 def test_no_third_in_a_private_conversation(server, alice, bob, tmp_path):
     carol = Chat(server, "carol", tmp_path)
     room = private_room("alice", "bob")
-    carol.do(carol.device._sender._share(room, [bob.device.me], server.now))
+    carol.do(carol.device._sender._share(room, [], server.now))
+    (key,) = carol.device._keys.export()
+    with bob.store.transaction():  # by whatever way it came
+        content = RoomKeyContent(**key["content"])
+        bob.device._keys.take(carol.device.me, key["aik"], content)
     with carol.store.transaction():
         envelope = carol.device._sender._envelope(room, "x", Content(t="text", body="hi"), 1)
         enc = carol.device._keys.encrypt(room, pack(envelope))
