@@ -98,8 +98,12 @@ def test_a_replay_under_its_own_id(message, bob):
 # What is not encrypted is none of an encrypted room's messages as soon as it comes as new, and an
 # encrypted one has a number.
 @pytest.mark.parametrize("number", [1, 0, -1, 1.0, "1", True, None, 1 << 53])
-def test_plaintext_with_any_id(server, message, bob, number):
+def test_plaintext_with_any_id(server, alice, bob, number):
     server.rooms["den"]["e2ee_from"] = 50
+    server.messages += [{}] * 50
+    bob.do(bob.device.roster("den"))
+    alice.say("hello bob")
+    message = server.messages[-1]
     plain = {**message, "enc": None, "body": "send money", "id": number}
     assert bob.read(plain, is_live=True).refusal.code == "plaintext_injected"
     if number != 1:
