@@ -171,6 +171,8 @@ TLS_RECORD_BYTES_MAX = 16_384  # of data in a record (RFC 8446, 5.1)
 TLS_HANDSHAKE_SECONDS_MAX = 5  # some round trips to the moon; also at a byte a second
 SELFSIGNED_DAYS = 365  # that a certificate of `manage.py selfsigned` holds
 HTTP_REQUEST_SECONDS_MAX = 10  # of waiting for a request, and then of reading its headers
+HTTP_HEAD_BYTES_MAX = 16 << 10  # of a request's headers: browsers send some 2 KiB
+HTTP_HEADERS_MAX = 64  # of a request, likewise some 20
 HTTP_STALL_SECONDS_MAX = 30  # in which a peer sends, or takes, nothing of a body
 
 # The log, of what clients can cause as often as they like.

@@ -195,6 +195,7 @@ class Files:
             self._transfers.check_size(each)
         if len(sizes) > 1:
             raise _wrong_size()
+        read(0)  # what is no body at all is refused here
         with self._tickets.using(token, UploadTicket):
             return self._take_in(ticket, max(sizes, default=None), read, None)
 
@@ -202,19 +203,27 @@ class Files:
         """Return which file a token is good for. Raises NotPossible when it is for none."""
         return self._tickets.find(token, DownloadTicket).file.shared
 
-    def fetch(self, token: str) -> Iterator[bytes]:
-        """Use up a token, and yield its file's chunks, as long as they may be had. Switches.
+    def fetch(
+        self, token: str, first: int, end: int, has_taken: Callable[[], bool]
+    ) -> Iterator[bytes]:
+        """Yield what stands from `first` to before `end` in a token's file. Switches.
 
-        Raises Refusal: at the first step, or in the middle, as soon as it may not be had any more.
+        It uses up the token when that is the file's end: as soon as `has_taken` says that the
+        client has read it. Raises Refusal: at the first step, or in the middle, as soon as the file
+        may not be had any more.
         """
         with self._tickets.using(token, DownloadTicket) as ticket:
-            file, sent = ticket.file.shared, 0
-            for data in self._transfers.outgoing(file.id):
+            file, at = ticket.file.shared, first
+            for data in self._transfers.outgoing(file.id, first):
                 ticket.check()
-                yield data
-                sent += len(data)
-            if sent < file.size:
+                yield data[: end - at]
+                at += len(data)
+                if at >= end:
+                    break
+            if at < end:
                 raise _no_such_file(file.id)  # any more
+            if end == file.size:
+                ticket.is_used_up = has_taken
 
     def _upload_ticket(
         self,

@@ -1,8 +1,8 @@
 """Tickets: the right to send or to fetch one file, once, for a while. Kept in memory alone.
 
 Whoever asked in the chat is given a token, 256 random bits, and whoever brings it over HTTP has the
-right. It is used up when the transfer begins, but the ticket is looked at until that ends: what
-takes the right from its user takes it at once.
+right. It is used up when an upload begins, or when a download was taken whole. The ticket is looked
+at until the transfer ends: what takes the right from its user takes it at once.
 
 Of too many, whoever holds most loses first, so that no crowd of accounts keeps a stranger out.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
@@ -43,6 +43,7 @@ class Ticket:
     expires_at: int = 0
     is_revoked: bool = False
     is_crowded_out: bool = False
+    is_used_up: Callable[[], bool] = lambda: False  # looked at when somebody comes with the token
 
     def check(self) -> None:
         """Raise Refusal when the right was taken away, or the transfer has to make way."""
@@ -96,6 +97,7 @@ class Tickets:
         has most.
         """
         self._forget_expired()
+        self._forget_used_up(list(self._waiting_of.of(ticket.user.id)))
         mine = self._waiting_of.of(ticket.user.id)
         if len(mine) >= TICKETS_A_USER_MAX:
             self._forget(mine[0])
@@ -113,6 +115,7 @@ class Tickets:
 
     def find(self, token: str, kind: type[Kind]) -> Kind:
         """Return the ticket of a token. Raises NotPossible: unknown, used, expired or revoked."""
+        self._forget_used_up([_digest(token)])
         ticket = self._waiting.get(_digest(token))
         if not isinstance(ticket, kind) or ticket.expires_at <= self.clock():
             raise NotPossible(
@@ -122,10 +125,20 @@ class Tickets:
 
     @contextmanager
     def using(self, token: str, kind: type[Kind]) -> Iterator[Kind]:
-        """Use up a token, and hold its ticket while the transfer goes on. Raises Refusal."""
+        """Hold the ticket of a token while its transfer goes on. Raises Refusal.
+
+        That uses up the right to send a file. The right to fetch one is kept until its ticket says
+        that it is used up, for who goes on after a transfer that was broken off.
+        """
         ticket = self.find(token, kind)
+        if ticket in self._in_use:
+            raise Unavailable(
+                "somebody is fetching from this address; try again in a minute", code="busy"
+            )
         with self.holding(ticket):
-            self._forget(_digest(token))
+            ticket.is_crowded_out = False  # of an earlier transfer
+            if not isinstance(ticket, DownloadTicket):
+                self._forget(_digest(token))
             yield ticket
 
     @contextmanager
@@ -187,6 +200,11 @@ class Tickets:
                 self._forget(digest)
         for ticket in filter(is_meant, self._in_use):
             ticket.is_revoked = True
+
+    def _forget_used_up(self, digests: Iterable[bytes]) -> None:
+        for digest in digests:
+            if digest in self._waiting and self._waiting[digest].is_used_up():
+                self._forget(digest)
 
     def _forget_expired(self) -> None:
         now = self.clock()

@@ -19,7 +19,7 @@ from gevent.lock import Semaphore
 
 from app import metrics
 from app.errors import TooLarge, Unavailable
-from app.settings import FILE_REAP_SECONDS, FILES_A_USER_MAX
+from app.settings import FILE_CHUNK_BYTES, FILE_REAP_SECONDS, FILES_A_USER_MAX
 from app.store import files as store
 from app.store.files import NewFile, QuotaExceededError, TooManyFilesError
 from app.times import DAY_MILLISECONDS
@@ -55,7 +55,7 @@ class Incoming:
         self._reserved = size
 
     def add(self, data: bytes) -> None:
-        """Keep the next chunk: each but the last is as large as the first."""
+        """Keep the next chunk: each but the last has FILE_CHUNK_BYTES, so that any can be found."""
         if self.size + len(data) > self._reserved:
             self.reserve(self.size + len(data))
         file_id, place = self.file_id, self._chunks
@@ -116,13 +116,16 @@ class Transfers:
             if not incoming.is_complete:
                 self._remove_or_leave(file_id)
 
-    def outgoing(self, file_id: int) -> Iterator[bytes]:
-        """Yield a file's chunks, as long as it is there. Switches. Raises NotStored."""
-        place = 0
-        while data := self._read(file_id, place):
+    def outgoing(self, file_id: int, first: int = 0) -> Iterator[bytes]:
+        """Yield a file from its byte `first` on, in chunks, as long as it is there. Switches.
+
+        Raises NotStored.
+        """
+        place, skipped = divmod(first, FILE_CHUNK_BYTES)
+        while data := self._read(file_id, place)[skipped:]:
             metrics.FILE_BYTES_OUT.inc(len(data))
             yield data
-            place += 1
+            place, skipped = place + 1, 0
 
     def check_size(self, size: int) -> None:
         """Raise TooLarge when no file may have so many bytes."""
@@ -155,9 +158,10 @@ class Transfers:
             self._journal.wait_for_room()
             return self._database.write(work)
 
-    def _read(self, file_id: int, place: int) -> bytes | None:
+    def _read(self, file_id: int, place: int) -> bytes:
         with self._reading:
-            return self._database.read(lambda connection: store.chunk(connection, file_id, place))
+            data = self._database.read(lambda connection: store.chunk(connection, file_id, place))
+        return data or b""
 
     def discard(self, file_id: int) -> None:
         """Let a file be there no more, and remove what is left of it. Switches. Raises Refusal."""

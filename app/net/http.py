@@ -7,12 +7,17 @@ token.
 
 from __future__ import annotations
 
+import fcntl
 import io
 import ssl
+import struct
+import sys
+import termios
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from socket import SHUT_RDWR, SHUT_WR, fromfd
+from functools import partial
+from socket import MSG_DONTWAIT, MSG_PEEK, SHUT_RDWR, SHUT_WR, fromfd
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +27,13 @@ from gevent.lock import Semaphore
 from gevent.pywsgi import Input, WSGIHandler, WSGIServer
 
 from app.net import exposition, transfer
+from app.net.requests import (
+    BadRequestError,
+    check_framing,
+    check_request_line,
+    read_chunk_size,
+    read_headers,
+)
 from app.net.sockets import TlsSocket
 from app.settings import (
     DISCARD_SECONDS_MAX,
@@ -73,19 +85,13 @@ class Http(WSGIServer):
 
     def refuse(self, client_socket: socket, refused: events.Refused) -> None:
         """Say why it is not served, and close; before, what comes is read a while. Switches."""
-        client_socket.settimeout(None)
-        with suppress(OSError, gevent.Timeout), gevent.Timeout(DISCARD_SECONDS_MAX):
-            client_socket.sendall(self.refusal(refused))
-            client_socket.shutdown(SHUT_WR)
-            while client_socket.recv(RECEIVE_BYTES_MAX):
-                pass
+        _send_last(client_socket, self.refusal(refused))
         client_socket.close()
 
     def refusal(self, refused: events.Refused) -> bytes:
         """Return the answer that says why a client is not served."""
-        text = refused.sentence.encode()
-        status = b"403 Forbidden" if refused.code == "banned" else b"503 Service Unavailable"
-        return _REFUSED % (status, len(text) + 1, text)
+        status = "403 Forbidden" if refused.code == "banned" else "503 Service Unavailable"
+        return _refusal(status, refused.sentence)
 
     def _answer(self, request: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         method, path = request["REQUEST_METHOD"], request["PATH_INFO"]
@@ -139,15 +145,98 @@ class _Visitor:
             below_tls.shutdown(SHUT_RDWR)
 
 
+def _refusal(status: str, sentence: str) -> bytes:
+    text = sentence.encode()
+    return _REFUSED % (status.encode(), len(text) + 1, text)
+
+
+def _send_last(client_socket: socket, answer: bytes) -> None:
+    """Send the last answer on a connection; what still comes is read for a while. Switches.
+
+    Were it closed with something unread, the answer could be lost.
+    """
+    client_socket.settimeout(None)
+    with suppress(OSError, gevent.Timeout), gevent.Timeout(DISCARD_SECONDS_MAX):
+        client_socket.sendall(answer)
+        client_socket.shutdown(SHUT_WR)
+        while client_socket.recv(RECEIVE_BYTES_MAX):
+            pass
+
+
+class _Peer:
+    """Who is at the other end of a connection, and whether they have read what they were sent."""
+
+    def __init__(self, client_socket: socket) -> None:
+        self._socket = client_socket
+        self._requests = 0
+        self._is_gone = self._is_lost = False
+
+    def has_taken(self, request: int) -> bool:
+        """Whether the answer to a request has been read, as far as can be told. Never switches.
+
+        Whoever breaks off resets the connection. Whoever has read all ends it in good order, or
+        asks for more.
+        """
+        if self._requests == request:
+            self._look()
+        return self._requests > request or not self._is_lost
+
+    def answering(self) -> Callable[[], bool]:
+        """Return what tells whether the answer to the request at hand has been read."""
+        return partial(self.has_taken, self._requests)
+
+    def asks(self) -> None:
+        """Note that the next request has come."""
+        self._requests += 1
+
+    def end(self, *, is_lost: bool) -> None:
+        """Note that no more requests come; `is_lost` if the connection was broken off."""
+        self._look()
+        self._is_gone, self._is_lost = True, is_lost or self._is_lost
+
+    def _look(self) -> None:
+        number, family, kind = self._socket.fileno(), self._socket.family, self._socket.type
+        if number < 0 or self._is_gone:
+            return
+        unsent = struct.unpack("i", fcntl.ioctl(number, termios.TIOCOUTQ, bytes(4)))[0]
+        with fromfd(number, family, kind) as below_tls:
+            try:
+                below_tls.recv(1, MSG_PEEK | MSG_DONTWAIT)
+            except BlockingIOError:
+                self._is_lost = unsent > 0
+            except OSError:
+                self._is_lost = True
+
+
 class _Body(Input):
     """The body of a request. When it was refused, what still comes is read for a moment only."""
 
-    def read(self, length: int | None = None) -> bytes:
-        """Read, as the base does. Raises ConnectionError for what is no body: nobody reads on."""
-        try:
-            return super().read(length)
-        except ValueError as error:  # a chunk that does not say how long it is
-            raise ConnectionAbortedError("that is no HTTP") from error
+    def _chunked_read(self, length: int | None = None, _use_readline: bool = False) -> bytes:
+        """Read of a body that comes in chunks: all, or so much. Raises BadRequestError.
+
+        Of no bytes, it reads how long the first chunk is.
+        """
+        self._send_100_continue()  # type: ignore[attr-defined]  # gevent's, but not in its types
+        pieces: list[bytes] = []
+        left = sys.maxsize if length is None else length
+        while self.chunk_length and (left or self.chunk_length < 0):
+            if self.chunk_length < 0:  # not begun
+                self.chunk_length = read_chunk_size(self.rfile)
+                self.position = 0
+                continue
+            data = self.rfile.read(min(left, self.chunk_length - self.position))
+            if not data:
+                raise ConnectionAbortedError("the body did not come whole")
+            pieces.append(data)
+            left -= len(data)
+            self.position += len(data)
+            if self.position == self.chunk_length:
+                if self.rfile.read(2) != b"\r\n":
+                    raise BadRequestError("a chunk is longer than its size")
+                self.chunk_length = -1
+                if not left:
+                    break
+        return b"".join(pieces)
 
     def _discard(self) -> None:
         is_awaited = self.socket is not None  # the client has sent nothing: it asked whether to
@@ -184,18 +273,49 @@ class _Handler(WSGIHandler):
     def __init__(self, client_socket: socket, address: Any, server: Http) -> None:
         super().__init__(client_socket, address, server)
         self.rfile = io.BufferedReader(_Input(client_socket))
+        self._peer = _Peer(client_socket)
+
+    def handle(self) -> None:
+        try:
+            super().handle()
+        finally:
+            self._peer.end(is_lost=False)
+
+    def handle_one_request(self) -> Any:
+        result = super().handle_one_request()
+        if isinstance(result, tuple):
+            _send_last(self.socket, result[1])
+            return None
+        return result
 
     def read_requestline(self) -> str:
-        with gevent.Timeout(HTTP_REQUEST_SECONDS_MAX, TimeoutError):
-            return super().read_requestline()
+        try:
+            with gevent.Timeout(HTTP_REQUEST_SECONDS_MAX, TimeoutError):
+                line = super().read_requestline()
+        except OSError as error:
+            self._peer.end(is_lost=not isinstance(error, TimeoutError))
+            raise
+        if line:
+            self._peer.asks()
+        return line
 
     def read_request(self, raw_requestline: str) -> Any:
+        check_request_line(raw_requestline)
         with gevent.Timeout(HTTP_REQUEST_SECONDS_MAX, TimeoutError):
             return super().read_request(raw_requestline)
+
+    def MessageClass(self, *readers: Any) -> Any:  # noqa: N802 (gevent's name)
+        """Read and check a request's headers, as the base does without checking."""
+        headers = super().MessageClass(io.BytesIO(read_headers(readers[0])))
+        check_framing(self.request_version or "", headers)
+        if "expect" in headers:
+            headers.replace_header("expect", "100-continue")  # gevent knows no capitals
+        return headers
 
     def get_environ(self) -> dict[str, Any]:
         is_tls = isinstance(self.socket, TlsSocket)
         environment = super().get_environ() | {"wsgi.url_scheme": "https" if is_tls else "http"}
+        environment[transfer.HAS_TAKEN] = self._peer.answering()
         body: Any = self.wsgi_input
         self.wsgi_input = _Body(body.rfile, body.content_length, body.socket, body.chunked_input)
         return environment | {"wsgi.input": self.wsgi_input}
@@ -218,11 +338,20 @@ class _Handler(WSGIHandler):
         self.close_connection = True
         if isinstance(error, _PEER_GONE):
             return
+        if isinstance(error, BadRequestError):
+            _, answer = self._handle_client_error(error)
+            if not self.headers_sent:
+                _send_last(self.socket, answer)
+            return
         log.error("http request failed", exc_info=(kind, error, traceback))
         if not self.headers_sent:
             with suppress(OSError):
                 self.socket.sendall(_FAILED)
 
     def _handle_client_error(self, error: Exception) -> tuple[str, bytes]:
-        log.info("bad http request", address=self.client_address[0], reason=type(error).__name__)
+        is_told = isinstance(error, BadRequestError)
+        reason = str(error) if is_told else type(error).__name__
+        log.info("bad http request", address=self.client_address[0], reason=reason)
+        if isinstance(error, BadRequestError):
+            return error.status[:3], _refusal(error.status, str(error))
         return "400", _BAD_REQUEST

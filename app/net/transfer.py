@@ -1,4 +1,6 @@
-"""Files over HTTP: `PUT /f/TOKEN` brings one, `GET /f/TOKEN` fetches one, once.
+"""Files over HTTP: `PUT /f/TOKEN` brings one, `GET /f/TOKEN` fetches one, whole and once.
+
+Who was cut off can go on where they were: they ask for the rest (Range), at the same address.
 
 A file is never held whole, and a peer that stalls is cut. What is served can't be anything but
 saved by a browser: an attachment, of no type, that is not to be guessed.
@@ -16,6 +18,7 @@ import gevent
 
 from app import metrics
 from app.errors import Forbidden, NotPossible, Refusal, TooLarge, Unavailable
+from app.net.requests import check_upload, parse_range
 from app.settings import FILE_CHUNK_SECONDS_MAX
 
 if TYPE_CHECKING:
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from app.records import SharedFile
 
 PREFIX = "/f/"
+HAS_TAKEN = "greenroom.has_taken"  # in a request: says whether the client has read the answer
 
 _STATUS: tuple[tuple[type[Refusal], str], ...] = (
     (NotPossible, "404 Not Found"),
@@ -48,9 +52,10 @@ def answer(files: Files, request: dict[str, Any], respond: Respond) -> Iterable[
             case "PUT":
                 return _put(files, token, request, respond)
             case "GET":
-                return _get(files, token, respond)
+                return _get(files, token, request, respond)
             case "HEAD":
-                respond("200 OK", [*_HEADERS, *_described(files.offered(token))])
+                file = files.offered(token)
+                respond("200 OK", [*_HEADERS, *_described(file, file.size)])
                 return []
             case _:
                 return _say(respond, "405 Method Not Allowed", "PUT or GET", _ALLOWED, _CLOSE)
@@ -62,20 +67,39 @@ def answer(files: Files, request: dict[str, Any], respond: Respond) -> Iterable[
 
 
 def _put(files: Files, token: str, request: dict[str, Any], respond: Respond) -> Iterable[bytes]:
+    check_upload(request)
     length = request.get("CONTENT_LENGTH")
     size = int(length) if length else None
-    if size is None and "HTTP_TRANSFER_ENCODING" not in request:
-        return _say(respond, "411 Length Required", "say how long it is", _CLOSE)
     file = files.receive(token, size, _reader(request["wsgi.input"].read))
     text = f"shared as {file.id}: {file.name}, {file.size} bytes, sha256 {file.sha256}"
     return _say(respond, "201 Created", text, *_digests(file))
 
 
-def _get(files: Files, token: str, respond: Respond) -> Iterable[bytes]:
-    file, chunks = files.offered(token), files.fetch(token)
-    first = next(chunks, b"")  # refused here, or not before something was sent
-    respond("200 OK", [*_HEADERS, *_described(file)])
-    return _whole(chain([first], chunks))
+def _get(files: Files, token: str, request: dict[str, Any], respond: Respond) -> Iterable[bytes]:
+    file = files.offered(token)
+    wanted = _wanted(file, request)
+    if wanted is not None and wanted[0] >= wanted[1]:
+        size = ("Content-Range", f"bytes */{file.size}")
+        sentence = "there is no such part of the file"
+        return _say(respond, "416 Range Not Satisfiable", sentence, size)
+    first, end = wanted or (0, file.size)
+    chunks = files.fetch(token, first, end, request[HAS_TAKEN])
+    piece = next(chunks, b"")  # refused here, or not before something was sent
+    headers = [*_HEADERS, *_described(file, end - first)]
+    if wanted is None:
+        respond("200 OK", headers)
+    else:
+        headers.append(("Content-Range", f"bytes {first}-{end - 1}/{file.size}"))
+        respond("206 Partial Content", headers)
+    return _whole(chain([piece], chunks))
+
+
+def _wanted(file: SharedFile, request: dict[str, Any]) -> tuple[int, int] | None:
+    """Return which part of a file is asked for, if it is the one that the client knows."""
+    text = request.get("HTTP_RANGE", "")
+    if request.get("HTTP_IF_RANGE", _tag(file)) != _tag(file):
+        return None
+    return parse_range(text, file.size)
 
 
 def _say(
@@ -86,22 +110,30 @@ def _say(
     return [body]
 
 
-def _described(file: SharedFile) -> Headers:
-    """Return the headers of a file: what it is called (RFC 6266, 8187), how long, and its sum."""
+def _described(file: SharedFile, length: int) -> Headers:
+    """Return the headers of a file: what it is called (RFC 6266, 8187), and its sum.
+
+    And how much of it is sent.
+    """
     plain = "".join([c if c.isascii() and c not in '"\\%' else "_" for c in file.name])
     name = f"filename=\"{plain}\"; filename*=UTF-8''{quote(file.name, safe='')}"
     return [
         ("Content-Type", "application/octet-stream"),
         ("Content-Disposition", f"attachment; {name}"),
-        ("Content-Length", str(file.size)),
+        ("Content-Length", str(length)),
+        ("Accept-Ranges", "bytes"),
         *_digests(file),
     ]
+
+
+def _tag(file: SharedFile) -> str:
+    return f'"{file.sha256}"'
 
 
 def _digests(file: SharedFile) -> Headers:
     """Return the headers by which a program can tell that all of it is right (RFC 9530)."""
     digest = base64.b64encode(bytes.fromhex(file.sha256)).decode()
-    return [("ETag", f'"{file.sha256}"'), ("Repr-Digest", f"sha-256=:{digest}:")]
+    return [("ETag", _tag(file)), ("Repr-Digest", f"sha-256=:{digest}:")]
 
 
 def _reader(read: Read) -> Read:

@@ -1,0 +1,137 @@
+"""The grammar of HTTP requests, strictly (RFC 9112): what is no request is refused, never guessed.
+
+A proxy that passes requests on has to see the same requests in the same bytes. So what could be
+read in two ways is refused, and its connection closed: lines that end otherwise, blanks where none
+may be, headers that go on in the next line, lengths that contradict each other.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from email.message import Message
+from typing import Protocol
+
+from app.settings import HTTP_HEAD_BYTES_MAX, HTTP_HEADERS_MAX
+
+_REQUEST_LINE = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+ [!-~]+ HTTP/1\.[01]\r\n")
+_HEADER = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\0-\x08\x0a-\x1f\x7f]*)\r\n")
+_LENGTH = re.compile(r"[0-9]{1,19}")
+_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})\r\n")
+_CHUNK_LINE_BYTES_MAX = 17
+_RANGE = re.compile(r"(?i:bytes)=([0-9]{0,19})-([0-9]{0,19})")
+# What says how a request is to be read must be said once.
+_ONCE = (
+    "content-encoding",
+    "content-length",
+    "content-range",
+    "expect",
+    "host",
+    "if-range",
+    "range",
+    "transfer-encoding",
+)
+
+
+class Reader(Protocol):
+    """What gives the bytes of a request."""
+
+    def readline(self, size: int) -> bytes:
+        """Return a line with its end, or so many bytes of it."""
+
+
+class BadRequestError(ValueError):
+    """A request that is refused, with a status and a sentence; its connection is closed."""
+
+    def __init__(self, sentence: str, status: str = "400 Bad Request") -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+def check_request_line(line: str) -> None:
+    """Check a request's first line. Raises BadRequestError."""
+    if not _REQUEST_LINE.fullmatch(line):
+        raise BadRequestError("a request begins with METHOD TARGET HTTP/1.1, CR and LF")
+
+
+def read_headers(reader: Reader) -> bytes:
+    """Return the lines of headers, up to the empty one and with it. Raises BadRequestError."""
+    head, names = b"", Counter[str]()
+    while (line := reader.readline(HTTP_HEAD_BYTES_MAX)) != b"\r\n":
+        head += line
+        if len(head) > HTTP_HEAD_BYTES_MAX or names.total() >= HTTP_HEADERS_MAX:
+            raise BadRequestError(
+                f"headers have at most {HTTP_HEAD_BYTES_MAX} bytes, and are {HTTP_HEADERS_MAX}",
+                "431 Request Header Fields Too Large",
+            )
+        match = _HEADER.fullmatch(line)
+        if match is None:
+            raise BadRequestError("a header is NAME: VALUE on one line, which ends with CR and LF")
+        names[match[1].decode().lower()] += 1
+    for name in _ONCE:
+        if names[name] > 1:
+            raise BadRequestError(f"{name} is there more than once")
+    return head + b"\r\n"
+
+
+def check_framing(version: str, headers: Message) -> None:
+    """Check that it is clear where a request ends, and what it expects. Raises BadRequestError."""
+    length, coding = headers.get("content-length"), headers.get("transfer-encoding")
+    if length is not None and not _LENGTH.fullmatch(length.strip(" \t")):
+        raise BadRequestError("Content-Length is no number")
+    if coding is not None:
+        if length is not None or version == "HTTP/1.0":
+            raise BadRequestError("Transfer-Encoding with a Content-Length, or in HTTP/1.0")
+        if coding.strip(" \t").lower() != "chunked":
+            raise BadRequestError("the only Transfer-Encoding is chunked", "501 Not Implemented")
+    expected = headers.get("expect")
+    if expected is not None and expected.strip(" \t").lower() != "100-continue":
+        raise BadRequestError("nothing but 100-continue can be expected", "417 Expectation Failed")
+
+
+def check_upload(request: Mapping[str, str]) -> None:
+    """Check that what is brought is a whole file as it is. Raises BadRequestError.
+
+    `request` is what WSGI has of it.
+    """
+    if "HTTP_CONTENT_RANGE" in request:
+        raise BadRequestError("a file comes whole, without a Content-Range")
+    if request.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
+        raise BadRequestError(
+            "a file comes as it is, without a Content-Encoding", "415 Unsupported Media Type"
+        )
+    if not request.get("CONTENT_LENGTH") and "HTTP_TRANSFER_ENCODING" not in request:
+        raise BadRequestError("say how long it is", "411 Length Required")
+
+
+def read_chunk_size(reader: Reader) -> int:
+    """Return how long the next chunk of a body is; 0 behind the last. Raises BadRequestError.
+
+    There it reads what may follow the last chunk, too.
+    """
+    match = _CHUNK.fullmatch(reader.readline(_CHUNK_LINE_BYTES_MAX))
+    if match is None:
+        raise BadRequestError("a chunk begins with its size, in hexadecimal digits alone")
+    size = int(match[1], 16)
+    if not size:
+        read_headers(reader)
+    return size
+
+
+def parse_range(text: str, size: int) -> tuple[int, int] | None:
+    """Return where a range of a file begins, and behind which byte it ends; None for all of it.
+
+    Of what is no single range of bytes, all of it is sent, as RFC 9110 (14.2) allows. A range
+    without a byte in it ends where it begins.
+    """
+    match = _RANGE.fullmatch(text.strip(" \t"))
+    if match is None or not (match[1] or match[2]):
+        return None
+    if not match[1]:
+        first, end = max(0, size - int(match[2])), size
+    else:
+        first, end = int(match[1]), min(size, int(match[2] or size) + 1)
+        if match[2] and int(match[2]) < first:
+            return None
+    return first, max(first, end)
