@@ -21,6 +21,7 @@ class Load:
     """What there is now.
 
     `outboxes` are the fullest; `disk_seconds_ago` is when the disk last said how full it is.
+    `database_fate` is what became of SQLite's file: gone, or overwritten, or nothing of both.
     """
 
     sessions: int
@@ -35,6 +36,7 @@ class Load:
     wal_bytes: int | None
     database_bytes: int | None
     disk_free_bytes: int | None
+    database_fate: str
     disk_seconds_ago: float
     resident_bytes: int
     open_files: int

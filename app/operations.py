@@ -283,6 +283,15 @@ class Retention(Command):
 
 
 @command
+class Backup(Command):
+    """Copy the database, as the server has it open, to an empty file that is there."""
+
+    word = "backup"
+    least = Level.OPERATOR
+    path: str
+
+
+@command
 class Vacuum(Command):
     """Give what was removed back to the disk, so that no trace of it is in the database's files."""
 

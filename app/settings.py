@@ -199,7 +199,7 @@ PULSE_SECONDS = 0.1  # between looks how late the hub is: a four-hundredth of a 
 SNAPSHOT_SECONDS = 1.0  # between snapshots of what is counted
 MINUTE_SECONDS = 60.0  # of snapshots, that rates and p99s are told of
 RECENT_SECONDS = 10.0  # the shorter time that rates are told of
-DISK_SECONDS = 5.0  # between looks at the files and the room on their disk
+DISK_SECONDS = 2.0  # between looks at the files: what became of them is told within 5 s
 OUTBOXES_SHOWN_MAX = 3  # of the fullest: more than that are no single slow reader
 
 # From where on `status` is concerned, and the last one: from where on /healthz is ill.

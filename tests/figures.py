@@ -15,6 +15,7 @@ LOAD = Load(
     wal_bytes=4_000_000,
     database_bytes=48_000_000,
     disk_free_bytes=20_000_000_000,
+    database_fate="",
     disk_seconds_ago=2.5,
     resident_bytes=97_000_000,
     open_files=141,

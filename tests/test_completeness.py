@@ -49,6 +49,12 @@ REFUSALS = sorted(each for each in refusals_in_source() if each.sentence.strip("
 NOT_IN_A_CONVERSATION = {
     "the server is busy; try again in a minute": "tests/test_attacks_logins.py",
     "too many of you are here; try again later": "tests/test_attacks_descriptors.py",
+    "somebody is fetching from this address; try again in a minute": "tests/test_attacks_files.py",
+    "not stored: the database's file is gone; tell the operator": "tests/test_lost_database.py",
+    "the server can't copy to /x: full": "only a disk that fails while it copies",
+    "this database is PostgreSQL's; back it up with: pg_dump -Fc DATABASE": (
+        "manage.py says so before it asks a server"
+    ),
     "not stored: the server is shutting down": "tests/test_journal.py",
     "you are not in lobby any more": "tests/test_service.py",
     "the account was changed meanwhile; log in again": "tests/test_service.py",

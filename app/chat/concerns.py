@@ -33,6 +33,20 @@ def concerns(load: Load, minute: Minute, outbox_bytes_max: int) -> Sequence[Conc
     return found
 
 
+def _database_lost(load: Load, _minute: Minute) -> Iterator[str]:
+    if load.database_fate == "gone":
+        yield (
+            "The database's file was removed, moved or replaced under the running server: nothing "
+            "is stored any more. What there is can still be copied: manage.py backup FILE, where "
+            "the server may write. Then stop it, manage.py restore FILE, and start it."
+        )
+    elif load.database_fate:
+        yield (
+            "The database's file was cut off or overwritten under the running server: nothing is "
+            "stored any more. Stop it, and go back to a backup: manage.py restore FILE."
+        )
+
+
 def _not_stored(load: Load, minute: Minute) -> Iterator[str]:
     if minute.messages_not_stored:
         free_bytes = load.disk_free_bytes
@@ -135,6 +149,7 @@ def _slow_reader(outbox: Outbox, outbox_bytes_max: int) -> str:
 
 
 _TROUBLES: Sequence[tuple[str, Callable[[Load, Minute], Iterator[str]]]] = (
+    ("database_lost", _database_lost),
     ("not_stored", _not_stored),
     ("slow_disk", _slow_disk),
     ("disk_nearly_full", _disk_nearly_full),

@@ -10,6 +10,7 @@ the purge is asked for is removed too, if it comes before the event, and stays i
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import gevent
@@ -20,7 +21,7 @@ from app.chat.journal import WrittenEntry
 from app.errors import BadLine, NotPossible, Unavailable
 from app.settings import CHECKPOINT_TRIES_MAX, CHECKPOINT_WAIT_MILLISECONDS, ID_MAX, REMOVED_AT_ONCE
 from app.sizes import format_count
-from app.store import audit, messages, vacuum
+from app.store import audit, backup, messages, vacuum
 from app.store import purging as store
 from app.store.purging import Removed, Target
 from app.times import format_span
@@ -186,6 +187,12 @@ class Purging:
         raise Unavailable(
             "the log can't be emptied while something reads the database; try again", code="busy"
         )
+
+    def back_up(self, session: Session, command: operations.Backup) -> None:
+        """Copy the database, as it is open here, to an empty file. Switches. Raises NotStored."""
+        path = Path(command.path)
+        self._database.read(lambda connection: backup.copy_out(connection, path))
+        session.client.show(events.Done(f"Copied the database to {command.path}."))
 
     def _purge_of(self, session: Session, command: operations.Purge) -> _Purge:
         """Return what a command is about. Raises Refusal when that is not clear, or is nothing."""

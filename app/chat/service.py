@@ -184,6 +184,7 @@ class Service:
             operations.Purge: self._purging.purge,
             operations.Retention: self._retention.show_or_set,
             operations.Vacuum: self._purging.vacuum,
+            operations.Backup: self._purging.back_up,
             operations.Status: self.status.show,
             **_device_handlers(self._devices, self._device_keys, self._device_mail),
             commands.Ping: self._ping,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Set
+from contextlib import suppress
 from heapq import nlargest
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import structlog
 
 from app import events, metrics, process
 from app.chat.concerns import concerns
+from app.errors import NotStored
 from app.figures import Load, Minute, Outbox
 from app.last_minute import LastMinute
 from app.settings import (
@@ -71,7 +73,7 @@ class Status:
             concerns=concerns(load, minute, self._outbox_bytes_max),
             version=VERSION,
             uptime_seconds=int(self.uptime(now)),
-            is_storing=not self._journal.is_failing,
+            is_storing=not (self._journal.is_failing or self._database.fate),
             now=load,
             minute=minute,
         )
@@ -97,6 +99,7 @@ class Status:
             wal_bytes=on_disk.wal_bytes if on_disk else None,
             database_bytes=on_disk.database_bytes if on_disk else None,
             disk_free_bytes=on_disk.free_bytes if on_disk else None,
+            database_fate=self._database.fate,
             disk_seconds_ago=round(now - self._measured_at, 1),
             resident_bytes=process.resident_bytes(),
             open_files=process.open_files(),
@@ -129,6 +132,8 @@ class Status:
 
     def illness(self, now: float) -> str:
         """Say why the server should be left alone, or looked after; nothing when it is well."""
+        if self._database.fate:
+            return f"nothing is stored, for the database's file is {self._database.fate}"
         if self._journal.is_failing:
             return "messages can't be stored now"
         if (seconds := self._database.writing_seconds(now)) >= COMMIT_SECONDS_ILL:
@@ -139,12 +144,17 @@ class Status:
 
     def look_at_disk(self) -> None:
         """Learn how large the files are, and what room there is. Switches, as long as it takes."""
+        before = self._database.fate
         try:
             self._on_disk = self._database.look_at_files()
         except OSError as error:
             log.warning("can't look at the database's files", reason=error.strerror)
-        else:
-            self._measured_at = time.monotonic()
+            return
+        self._measured_at = time.monotonic()
+        if self._database.fate and not before:
+            log.error("the database's file is gone or overwritten", fate=self._database.fate)
+            with suppress(NotStored):  # what lies at its path now must not meet the log of another
+                self._database.empty_log()
 
 
 def _fullest(unread: list[tuple[int, Session]]) -> list[Outbox]:

@@ -60,7 +60,7 @@ def operator(*, makes_database: bool = False) -> Iterator[Ask]:
     connection = running_server(settings)
     if connection is None and not makes_database:
         check_database(settings)
-    with _asking(connection) if connection else _local_operator(settings) as ask:
+    with asking(connection) if connection else _local_operator(settings) as ask:
         yield ask
 
 
@@ -73,7 +73,7 @@ def running() -> Iterator[Ask]:
         raise click.ClickException(
             f"no server runs on {settings.data_dir}; start one: manage.py runserver"
         )
-    with _asking(connection) as ask:
+    with asking(connection) as ask:
         yield ask
 
 
@@ -125,7 +125,7 @@ def pages(ask: Ask, op: str, items: str, cursor: str) -> Iterator[dict[str, Any]
 
 
 @contextmanager
-def _asking(connection: Connection) -> Iterator[Ask]:
+def asking(connection: Connection) -> Iterator[Ask]:
     """Ask over a connection. What is refused becomes one line, a server that is gone another."""
     from app.client.connection import CallRefused, ConnectionLost
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from app.cli.asking import reading, settings_with
+from app.cli.asking import asking, reading, running_server, settings_with
 from app.cli.output import new_file, progress_bar
 from app.cli.spans import SPAN
+
+if TYPE_CHECKING:
+    from app.settings import Settings
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -64,9 +67,23 @@ def backup(file: Path) -> None:
     from app.store.backup import back_up
 
     os.umask(0o077)
+    settings = settings_with()
     with new_file(file) as part, progress_bar("copying") as progress:
-        back_up(settings_with().url, part, progress)
+        if not _copied_by_server(settings, part.absolute()):
+            back_up(settings.url, part, progress)
     click.echo(f"{file} has all of it: {file.stat().st_size:,} bytes.")
+
+
+def _copied_by_server(settings: Settings, path: Path) -> bool:
+    """Have the running server copy what it has open, if that is not at its path any more."""
+    connection = running_server(settings)
+    if connection is None:
+        return False
+    with asking(connection) as ask:
+        if ask("status")["now"]["database_fate"] != "gone":
+            return False
+        ask("backup", path=str(path))
+    return True
 
 
 @click.command(epilog="Example: manage.py restore /var/backups/greenroom/monday.db")

@@ -38,7 +38,7 @@ def run(settings: Settings) -> None:
     listener = listen(settings.listen, settings.keepalive_seconds)
     tls = Tls(settings.tls_cert, settings.tls_key) if settings.tls_cert else None
     lock = open_database(settings.url, log.info)
-    database = Database(settings.url, settings.durability)
+    database = Database(settings.url, settings.durability, lock.held)
     service = Service(database, settings, now)
     server = Server(listener, service, settings, connections_max, tls)
     control = Control(settings.control_path, service, settings)

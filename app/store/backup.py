@@ -22,7 +22,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-from app.errors import StartRefused
+from sqlalchemy import Connection
+
+from app.errors import NotStored, StartRefused
 from app.settings import (
     BACKUP_PAGES_AT_ONCE,
     DATABASE_BUSY_SECONDS_MAX,
@@ -79,6 +81,22 @@ def back_up(url: Url, copy_path: Path, progress: Progress) -> None:
         raise StartRefused(f"can't copy {path}: {error}") from error
 
 
+def copy_out(connection: Connection, copy_path: Path) -> None:
+    """Copy the database that a connection has open, wherever its file is now, to an empty file.
+
+    Blocks. Raises NotStored.
+    """
+    source = connection.connection.driver_connection
+    try:
+        if not isinstance(source, sqlite3.Connection):
+            raise NotStored("this database is PostgreSQL's; back it up with: pg_dump -Fc DATABASE")
+        if not copy_path.is_file() or copy_path.stat().st_size:
+            raise NotStored(f"{copy_path} is no empty file")
+        _fill(source, copy_path, lambda _done, _all: None)
+    except (OSError, sqlite3.Error) as error:
+        raise NotStored(f"the server can't copy to {copy_path}: {error}") from error
+
+
 def restore(
     url: Url, backup_path: Path, progress: Progress, now: int, *, keeps_tokens: bool
 ) -> Restored:
@@ -89,7 +107,7 @@ def restore(
     """
     if not is_sqlite(url):
         raise StartRefused("this database is PostgreSQL's; restore it with: pg_restore")
-    path, lock = sqlite_path(url), DatabaseLock(url)
+    path, lock = sqlite_path(url), DatabaseLock(url, is_to_go=True)
     new_path = path.with_name(f"{path.name}.restoring")
     try:
         _remove(new_path)
@@ -114,11 +132,14 @@ def restore(
 
 def _copy(path: Path, copy_path: Path, progress: Progress) -> None:
     """Copy a database as it is at this moment, and look through the copy. Raises sqlite3.Error."""
-    with (
-        closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as source,
-        closing(sqlite3.connect(copy_path)) as copy,
-    ):
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as source:
         source.execute("BEGIN")  # or what is written meanwhile would make it begin again
+        _fill(source, copy_path, progress)
+
+
+def _fill(source: sqlite3.Connection, copy_path: Path, progress: Progress) -> None:
+    """See _copy; a transaction has begun."""
+    with closing(sqlite3.connect(copy_path)) as copy:
         source.execute("SELECT count(*) FROM sqlite_master").fetchone()
         source.backup(
             copy,

@@ -18,7 +18,7 @@ import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -43,6 +43,7 @@ from app.settings import (
 )
 from app.store import postgresql
 from app.store.disk import log_path, size_bytes
+from app.store.held import Fate, HeldFile
 
 log = structlog.get_logger()
 
@@ -172,11 +173,15 @@ def _sqlite_engine(url: Url, begin: str, *pragmas: str, mode: str = "rw") -> Eng
 
 
 class FilesOnDisk(NamedTuple):
-    """How large the files of the database are, and what room is left; None on PostgreSQL."""
+    """How large the files of the database are, and what room is left; None on PostgreSQL.
+
+    And what has become of them.
+    """
 
     database_bytes: int | None = None
     wal_bytes: int | None = None
     free_bytes: int | None = None
+    fate: Fate = Fate()
 
 
 class _Asked(NamedTuple):
@@ -189,12 +194,18 @@ class _Asked(NamedTuple):
 class Database:
     """What the server's greenlets see: work to do in a transaction, and its result."""
 
-    def __init__(self, url: Url, durability: str) -> None:
+    def __init__(self, url: Url, durability: str, held: HeldFile | None = None) -> None:
+        """Open it; `held` is its file, which is looked after, if it is one. Blocks."""
+        self._held = held
+        self.fate = ""  # of its file, as `look_at_files` found it
         self._path = sqlite_path(url) if is_sqlite(url) else None
         self._writing = writing_engine(url, durability)
         self._reading = reading_engine(url)
         self._writer = ThreadPool(1)
         self._readers = ThreadPool(READER_THREADS)
+        self._looker = ThreadPool(1)  # a disk that hangs costs no reader
+        if self._path is not None:
+            self._open_readers()
         self._writing_since: float | None = None  # the writer's thread writes it down
         self._asked: deque[_Asked] = deque()
         self._writes: gevent.Greenlet[[], None] | None = None  # it does what was asked for
@@ -205,6 +216,7 @@ class Database:
 
         Switches. Raises NotStored when the database could not take it; then nothing has changed.
         """
+        self._check_fate()
         outcome: AsyncResult[Outcome[Result]] = AsyncResult()
         self._asked.append(_Asked(work, outcome))
         if self._writes is None:
@@ -216,9 +228,14 @@ class Database:
 
         One greenlet alone calls it. Switches. Raises NotStored, as `write` does.
         """
+        self._check_fate()
         self._is_first_waiting = True
         outcome: Outcome[Result] = self._writer.apply(self._attempt_first, (work,))
         return _result(outcome)
+
+    def _check_fate(self) -> None:
+        if self.fate:
+            raise NotStored(f"not stored: the database's file is {self.fate}; tell the operator")
 
     def read(self, work: Work[Result]) -> Result:
         """Run `work` in a transaction that sees what is committed. Switches. Raises NotStored."""
@@ -263,8 +280,26 @@ class Database:
 
     def look_at_files(self) -> FilesOnDisk:
         """Return how large the files are, and what room there is. Switches. Raises OSError."""
-        outcome: Outcome[FilesOnDisk] = self._readers.apply(_look_at_files, (self._path,))
+        files = self._look_at_files()
+        if files.fate.is_cut:
+            with suppress(NotStored):
+                self.try_writing()
+            files = self._look_at_files()
+        self.fate = files.fate.what
+        return files
+
+    def _look_at_files(self) -> FilesOnDisk:
+        arguments = (self._path, self._held)
+        outcome: Outcome[FilesOnDisk] = self._looker.apply(_look_at_files, arguments)
         return _result(outcome)
+
+    def _open_readers(self) -> None:
+        """Open the file for all readers now: later, its path may lead to another one."""
+        connections = [self._reading.connect() for _ in range(READER_THREADS)]
+        for connection in connections:
+            connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar()
+            connection.rollback()
+            connection.close()
 
     def _write_what_was_asked(self) -> None:
         """Write until nothing is left to be written. Switches."""
@@ -320,6 +355,8 @@ class Database:
         for pool, engine in ((self._readers, self._reading), (self._writer, self._writing)):
             pool.apply(engine.dispose)
             pool.kill()
+        if not self._looker.task_queue.unfinished_tasks:  # one that hangs is not waited for
+            self._looker.kill()
 
 
 def _result(outcome: Outcome[Result]) -> Result:
@@ -371,13 +408,16 @@ def _empty_log(connection: Connection) -> bool:
     return not is_busy
 
 
-def _look_at_files(path: Path | None) -> Outcome[FilesOnDisk]:
+def _look_at_files(path: Path | None, held: HeldFile | None) -> Outcome[FilesOnDisk]:
     if path is None:
         return FilesOnDisk(), None
     try:
+        fate = held.fate() if held else Fate()
+        if fate.what:
+            return FilesOnDisk(fate=fate), None
         wal_bytes = size_bytes(log_path(path))
         free_bytes = shutil.disk_usage(path.parent).free
-        return FilesOnDisk(path.stat().st_size, wal_bytes, free_bytes), None
+        return FilesOnDisk(path.stat().st_size, wal_bytes, free_bytes, fate), None
     except OSError as error:
         return None, error
 

@@ -5,40 +5,122 @@ The file stays open until SQLite has closed it: a process that closes a file los
 it, however often the file is open.
 """
 
+import errno
 import fcntl
 import os
 import stat
 import struct
+import time
+from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from app.errors import DatabaseInUse, StartRefused
-from app.store.disk import log_path
+from app.store.disk import log_path, size_bytes
 
 _LOCKED_BYTE = 1 << 62
+_BEGINNING, _HAS_LOG = b"SQLite format 3\0", b"\2\2"  # of a database (sqlite.org/fileformat2.html)
+_LOG_BEGINNINGS = (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
+_LOOKS, _BETWEEN_LOOKS_SECONDS = 4, 0.2
+
+
+class Fate(NamedTuple):
+    """What has become of a file in use: `what` is "gone" or "overwritten", or nothing of both.
+
+    A log that `is_cut` may have been brought into the database by somebody: what is written next
+    tells.
+    """
+
+    what: str = ""
+    is_cut: bool = False
 
 
 class HeldFile:
-    """The database's file, open and locked."""
+    """The database's file, open and locked. `given` is its path as it was given: perhaps a link."""
 
-    def __init__(self, path: Path) -> None:
-        """Lock it. Blocks. Raises DatabaseInUse, StartRefused and OSError."""
+    def __init__(self, path: Path, given: Path, *, is_to_go: bool = False) -> None:
+        """Lock it; one that is to go may have several names. Blocks.
+
+        Raises DatabaseInUse, StartRefused and OSError.
+        """
+        self._path = path
+        self._given = given
+        self._beside: dict[Path, os.stat_result] = {}
+        self._log_bytes = 0
         self._descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
-            self._check(path)
+            self._check(path, is_to_go=is_to_go)
         except BaseException:
             self.close()
             raise
 
-    def _check(self, path: Path) -> None:
+    def _check(self, path: Path, *, is_to_go: bool) -> None:
         if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
             raise StartRefused(f"{path} is no regular file")
         if not _lock(self._descriptor):
             raise DatabaseInUse(f"{path} is open in another Greenroom; stop that one first")
-        refuse_hard_links(path)
+        if not is_to_go:
+            refuse_hard_links(path)
+
+    def fate(self) -> Fate:
+        """Look what has become of the file since SQLite opened it. Blocks. Raises OSError."""
+        if not _leads_to(self._given, os.fstat(self._descriptor)) or self._has_lost_sibling():
+            return Fate("gone")
+        log = _head(log_path(self._path))
+        if not self._is_whole() or (log and not log.startswith(_LOG_BEGINNINGS)):
+            return Fate("overwritten")
+        log_bytes = size_bytes(log_path(self._path))
+        is_cut, self._log_bytes = log_bytes < self._log_bytes, log_bytes
+        return Fate("", is_cut)
+
+    def _has_lost_sibling(self) -> bool:
+        """Whether the log or its index is another file than at first: SQLite has that one open."""
+        for suffix in ("-wal", "-shm"):
+            path = self._path.with_name(self._path.name + suffix)
+            first = self._beside.get(path)
+            if first is None:
+                with suppress(FileNotFoundError):
+                    self._beside[path] = path.stat()
+            elif not _leads_to(path, first):
+                return True
+        return False
+
+    def _is_whole(self) -> bool:
+        """Whether the file begins as ours does, and has all pages that it says it has."""
+        for _ in range(_LOOKS):
+            head = os.pread(self._descriptor, 32, 0)
+            if head[:16] != _BEGINNING or head[18:20] != _HAS_LOG:
+                return False
+            page_bytes = int.from_bytes(head[16:18], "big")
+            pages = int.from_bytes(head[28:32], "big")
+            wanted = pages * (65_536 if page_bytes == 1 else page_bytes)
+            if os.fstat(self._descriptor).st_size >= wanted:
+                return True
+            time.sleep(_BETWEEN_LOOKS_SECONDS)  # the log is being brought into it, page by page
+        return False
 
     def close(self) -> None:
         """Give the lock back, after SQLite has closed the file."""
         os.close(self._descriptor)
+
+
+def _leads_to(path: Path, known: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(path.stat(), known)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        return False
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(4)
+    except FileNotFoundError:
+        return b""
 
 
 def refuse_hard_links(path: Path) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.errors import DatabaseInUse, StartRefused
 from app.store import postgresql
-from app.store.database import Url, first_line, is_sqlite, reading_engine, sqlite_path
+from app.store.database import Url, first_line, given_path, is_sqlite, reading_engine, sqlite_path
 from app.store.disk import make_private_folder, open_private, sync
 from app.store.held import HeldFile, forget_cut_restore
 
@@ -25,15 +25,19 @@ class DatabaseLock:
     is then damage, not a beginning. `held` is SQLite's file, once there is one.
     """
 
-    def __init__(self, url: Url) -> None:
-        """Take it. Blocks. Raises DatabaseInUse when another process has it, and StartRefused."""
+    def __init__(self, url: Url, *, is_to_go: bool = False) -> None:
+        """Take it; `is_to_go` if another file comes in its place. Blocks.
+
+        Raises DatabaseInUse when another process has it, and StartRefused.
+        """
         self.held: HeldFile | None = None
+        self._is_to_go = is_to_go
         self._path: Path | None = None
         self._file: TextIO | None = None
         self._connection: Connection | None = None
         self.was_ready = True
         if is_sqlite(url):
-            self._path = sqlite_path(url)
+            self._path, self._given = sqlite_path(url), given_path(url)
             self._lock_path(self._path)
         else:
             self._lock_postgresql(url)
@@ -53,7 +57,7 @@ class DatabaseLock:
 
     def _hold(self, path: Path) -> None:
         with suppress(FileNotFoundError):
-            self.held = HeldFile(path)
+            self.held = HeldFile(path, self._given, is_to_go=self._is_to_go)
 
     def _lock_file(self, path: Path) -> None:
         lock_path = path.with_name(path.name + ".lock")

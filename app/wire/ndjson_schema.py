@@ -68,6 +68,7 @@ ANSWERS: Mapping[type[Command], tuple[type[Answer] | None, ...]] = {
     operations.Purge: (events.Done,),
     operations.Retention: (events.RetentionListed, events.Done),
     operations.Vacuum: (events.Done,),
+    operations.Backup: (events.Done,),
     device_commands.KeysPut: (device_events.KeysKept,),
     device_commands.KeysQuery: (device_events.DevicesShown,),
     device_commands.KeysClaim: (device_events.KeysHandedOut,),

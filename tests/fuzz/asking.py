@@ -267,6 +267,7 @@ ASKED: dict[type[Command], st.SearchStrategy[Command]] = _of_kit | {
         },
         operations.Retention: {"room": st.just("") | _room, "keep": _keep},
         operations.Vacuum: {},
+        operations.Backup: {"path": st.just("/dev/null")},
     }.items()
 }
 

@@ -88,6 +88,9 @@ class Acts(Base):
     def _vacuum(self, seat: Seat, _command: operations.Vacuum) -> None:
         self.done(seat)
 
+    def _backup(self, _seat: Seat, _command: operations.Backup) -> None:
+        raise Refused("not_stored")  # that is no file
+
     # Sanctions.
 
     def _target(self, seat: Seat, text: str) -> Target:
