@@ -9,10 +9,9 @@ for programs alone, and nobody types it.
 
 from typing import Annotated
 
-from annotated_types import Ge, Le
-
-from app.settings import FILES_LISTED_MAX, HISTORY_PAGE_MAX, ID_MAX, REASON_CHARS_MAX
+from app.settings import HISTORY_PAGE_MAX, ID_MAX, LISTED_MAX, PAGE_ITEMS_MAX, REASON_CHARS_MAX
 from app.shapes import (
+    AfterName,
     Body,
     Command,
     Count,
@@ -28,6 +27,7 @@ from app.shapes import (
     Note,
     OfferedPath,
     OneLine,
+    PageCount,
     Reason,
     Rest,
     RoomName,
@@ -124,18 +124,22 @@ class Tell(Command):
 
 @command
 class Who(InRoom):
-    """Show who is in the room."""
+    """Show who is in the room, those after a name."""
 
     word = "who"
     suits_operator = True
+    after: AfterName = ""
+    count: PageCount = LISTED_MAX
 
 
 @command
 class Rooms(Command):
-    """Show the rooms, the busiest first."""
+    """Show the rooms, the busiest first, those after a name."""
 
     word = "rooms"
     suits_operator = True
+    after: AfterName = ""
+    count: PageCount = LISTED_MAX
 
 
 @command
@@ -171,6 +175,8 @@ class Ignore(Command):
 
     word = "ignore"
     user: UserName = ""
+    after: str = ""
+    count: PageCount = PAGE_ITEMS_MAX
 
 
 @command
@@ -213,10 +219,12 @@ class Unban(InRoom):
 
 @command
 class Bans(InRoom):
-    """Show who is banned from the room or muted in it, and until when."""
+    """Show who is banned from the room or muted in it, and until when, those after a name."""
 
     word = "bans"
     suits_operator = True
+    after: AfterName = ""
+    count: PageCount = LISTED_MAX
 
 
 @command
@@ -267,10 +275,12 @@ class Encrypt(InRoom):
 
 @command
 class Roster(InRoom):
-    """Show who belongs to the room, and is encrypted for if it is encrypted."""
+    """Show who belongs to the room, and is encrypted for if it is encrypted; those after a name."""
 
     word = "roster"
     op = "room.roster"
+    after: AfterName = ""
+    count: PageCount = PAGE_ITEMS_MAX
 
 
 @command
@@ -301,7 +311,7 @@ class Files(InRoom):
     word = "files"
     op = "file.list"
     before: Annotated[int | None, Count("N", ID_MAX)] = None
-    count: Annotated[int, Ge(1), Le(FILES_LISTED_MAX)] = FILES_LISTED_MAX
+    count: PageCount = LISTED_MAX
 
 
 @command

@@ -219,10 +219,11 @@ class HistoryShown(Answer):
 
 @dataclass(slots=True)
 class PeopleListed(Answer):
-    """Who is in the room."""
+    """Who is in the room, by name; `has_more` when there are others behind them."""
 
     room: str
     people: Sequence[Person]
+    has_more: bool = False
 
 
 @dataclass(slots=True)
@@ -230,7 +231,7 @@ class RosterShown(Answer):
     """Who belongs to a room, by the keys of their names, as of revision `rev`.
 
     `e2ee_from` is the id of its last message in the clear. If it is not encrypted, it has no
-    revisions, and whoever is there belongs to it.
+    revisions, and whoever is there belongs to it. `has_more` when there are others behind them.
     """
 
     room: str
@@ -238,11 +239,12 @@ class RosterShown(Answer):
     e2ee: bool
     e2ee_from: int
     members: Sequence[str]
+    has_more: bool = False
 
 
 @dataclass(slots=True)
 class RoomsListed(Answer):
-    """The rooms, the busiest first; `has_more` when there are others."""
+    """The rooms, the busiest first, then by name; `has_more` when there are others behind them."""
 
     rooms: Sequence[RoomSummary]
     has_more: bool
@@ -250,26 +252,37 @@ class RoomsListed(Answer):
 
 @dataclass(slots=True)
 class SanctionsListed(Answer):
-    """Who is banned from the room and who is muted in it."""
+    """Who is banned from the room and who is muted in it, by name.
+
+    When it `has_more`, the others stand behind `last`.
+    """
 
     room: str
     bans: Sequence[Sanction]
     mutes: Sequence[Sanction]
+    has_more: bool = False
+    last: str = ""
 
 
 @dataclass(slots=True)
 class ServerSanctionsListed(Answer):
-    """Who is banned from the whole server, and who is muted on all of it."""
+    """Who is banned from the whole server, and who is muted on all of it, by name or network.
+
+    When it `has_more`, the others stand behind `last`.
+    """
 
     bans: Sequence[ServerSanction]
     mutes: Sequence[ServerSanction]
+    has_more: bool = False
+    last: str = ""
 
 
 @dataclass(slots=True)
 class IgnoredListed(Answer):
-    """Whom the user ignores."""
+    """Whom the user ignores, by name; `has_more` when there are others behind them."""
 
     users: Sequence[str]
+    has_more: bool = False
 
 
 @dataclass(slots=True)

@@ -8,14 +8,16 @@ here: whoever needs all of it imports it from here. Admins may type them in the 
 from typing import Annotated
 
 from app import commands, device_commands
-from app.settings import ID_MAX, REASON_CHARS_MAX
+from app.settings import ID_MAX, LISTED_MAX, REASON_CHARS_MAX
 from app.shapes import COMMANDS as COMMANDS
 from app.shapes import (
+    AfterName,
     Command,
     Count,
     Level,
     MessageId,
     OneLine,
+    PageCount,
     Reason,
     Rest,
     RoomName,
@@ -30,8 +32,6 @@ __all__ = ["COMMANDS", "commands", "device_commands"]
 
 Sentence = Annotated[str, Rest("TEXT", REASON_CHARS_MAX), OneLine]
 Password = str  # typed at a prompt, or piped, and never in a chat
-# Lists come in pages: what stands behind the last one of the page before.
-AfterName = Annotated[str, Word("AFTER")]
 # A user, or an address or prefix; what could be both is an address, and with an @ before it a user.
 Target = Annotated[str, Word("TARGET")]
 # Programs may leave these out; who types a purge says whose messages, and since when.
@@ -134,11 +134,13 @@ class ServerUnmute(Command):
 
 @command
 class ServerBans(Command):
-    """Show who is banned from the whole server or muted on all of it, and until when (admins)."""
+    """Show who is banned from the whole server or muted on it, those after a name (admins)."""
 
     word = "serverbans"
     op = "server.bans"
     least = Level.ADMIN
+    after: AfterName = ""
+    count: PageCount = LISTED_MAX
 
 
 @command
@@ -280,6 +282,7 @@ class Retention(Command):
     least = Level.ADMIN
     room: Annotated[str, Word("ROOM")] = ""
     keep: Keep = ""
+    after: str = ""
 
 
 @command

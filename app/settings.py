@@ -55,13 +55,18 @@ ENC_CIPHERTEXT_CHARS_MAX = 48 << 10  # base64 of 16 KiB of text, however its JSO
 TOKENS_A_USER_MAX: Kept = 50  # beyond it, the one that was used least lately goes
 TOKEN_USED_SECONDS = 86_400  # how exactly it is known when a token was used: no write a login
 MAILBOX_PAGE = 100  # private messages read at once when their addressee comes back
-ROOMS_LISTED_MAX = 100  # rooms that /rooms shows
-PAGE_ITEMS_MAX = 500  # accounts, rooms, sessions that admins are shown at once
+LISTED_MAX = 100  # items of a list where no other number is asked for: a few screens
+PAGE_ITEMS_MAX = 500  # items of a page of a list: some 3 ms, and even as JSON some 500 KB
 REASON_CHARS_MAX = 200  # of a reason, a topic, an away note: a line or two of a screen
 SPAN_SECONDS_MAX = 10 * 365 * 86_400  # the longest timed ban; longer ones are for good
 PASSWORD_BYTES_MAX = 1_024  # far over any passphrase, far under what would cost the hasher time
 LOGIN_FAILURES_MAX = 3  # on one connection, before it is closed
 THROTTLED_KEYS_MAX: Kept = 50_000  # addresses, names, accounts, of each throttle: some 15 MB
+SANCTIONS_A_ROOM_MAX: Kept = 1_000  # bans in force, and as many mutes: some 400 KB each in memory
+MODERATORS_A_ROOM_MAX: Kept = 100  # more than can know of one another
+MEMBERS_A_ROOM_MAX: Kept = 1_000  # of an encrypted room: each costs all others a key
+IGNORED_A_USER_MAX: Kept = 500  # a page: all of them can be shown at once
+AUDIT_RECORDS_A_USER_MAX: Kept = 10_000  # of acts by a role in rooms, but of admins: some 3 MB
 THROTTLE_STEPS_MAX = 64  # of forgetting keys, for each act: some 0.1 ms
 
 # Files.
@@ -71,7 +76,6 @@ FILE_CHUNK_BYTES = 256 << 10  # a row, a transaction, and what each transfer hol
 FILE_CHUNK_SECONDS_MAX = 60  # for one to come: a line slower than 4 KiB a second is cut
 FILE_CHUNKS_REMOVED_AT_ONCE = 16  # in a transaction: what it keeps messages waiting for
 FILE_IN_LINES_BYTES_MAX = 64 << 10  # sent and shown as base64 among the lines of a chat
-FILES_LISTED_MAX = 100  # that /files shows
 FILES_A_USER_MAX: Kept = 1_000  # empty ones too: a row each, some 500 KB
 FILE_REAP_SECONDS = 3_600  # between looks for files whose time is over
 TICKET_SECONDS_MAX = 600  # from the answer to /send or /get to the beginning of the transfer
@@ -161,6 +165,7 @@ DRAIN_POLL_SECONDS = 0.020  # between looks whether they are gone
 
 # Bans from the whole server, and mutes on all of it.
 NETWORK_BITS_MIN = {4: 8, 6: 16}  # by IP version: a wider prefix than anybody was given is a slip
+SERVER_SANCTIONS_OF_ONE_MAX: Kept = 2_000  # by one admin; the operator may make more
 SERVER_SANCTIONS_MAX: Kept = 10_000  # in force at once, in memory: some 5 MB
 
 CONTROL_LINE_BYTES_MAX = 1 << 16  # of what manage.py asks: an announcement, a password

@@ -14,6 +14,7 @@ from app.settings import (
     ENC_SESSION_CHARS_MAX,
     FILE_PATH_CHARS_MAX,
     ID_MAX,
+    PAGE_ITEMS_MAX,
     REASON_CHARS_MAX,
     SPAN_SECONDS_MAX,
     TXN_CHARS_MAX,
@@ -99,6 +100,9 @@ def _one_line(text: str | None) -> str | None:
 
 OneLine = AfterValidator(_one_line)  # of what programs send; who types can't send another
 RoomName = Annotated[str, Word("ROOM")]
+# Lists come in pages: what stands behind the last one of the page before, and how many.
+AfterName = Annotated[str, Word("AFTER")]
+PageCount = Annotated[int, Ge(1), Le(PAGE_ITEMS_MAX)]
 UserName = Annotated[str, Word("USER")]
 Body = Annotated[str, Rest("TEXT"), MinLen(1), OneLine]
 Note = Annotated[str, Rest("TEXT", REASON_CHARS_MAX), OneLine]

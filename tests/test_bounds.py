@@ -1,11 +1,20 @@
 """What a user can make grow has a bound, and what is long is shown in pages."""
 
+from collections.abc import Iterator
+from ipaddress import ip_network
+from pathlib import Path
+
 import pytest
 
-from app.settings import FILES_A_USER_MAX, FILES_LISTED_MAX
+from app import commands, operations, records
+from app.chat.in_force import InForce, Target
+from app.errors import Refusal
+from app.settings import FILES_A_USER_MAX, PAGE_ITEMS_MAX
+from app.store import audit
 from tests.client import wait_until
 from tests.program import Program
-from tests.server_process import ServerProcess
+from tests.server_process import ServerProcess, manage
+from tests.test_service import House
 from tests.transfers import begun_files, request
 
 _SUMS = """
@@ -107,4 +116,202 @@ def test_pages_of_files(server: ServerProcess, new_name, in_room: bool) -> None:
     person.expect_line(rf"  {seen[0]}: a .*")
     person.expect_line(rf"  {seen[1]}: a .*")
     person.expect_nothing_more()
-    assert alice.refused("file.list", count=FILES_LISTED_MAX + 1) == "bad_arguments"
+    assert alice.refused("file.list", count=PAGE_ITEMS_MAX + 1) == "bad_arguments"
+
+
+@pytest.fixture
+def crowd(server: ServerProcess, new_name) -> tuple[Program, list[str]]:
+    """An owner alone in a room, and the names of 7 accounts that are nowhere, in order."""
+    owner = server.program().register(new_name("owner")).join(new_name("room"))
+    names = [new_name(f"crowd{letter}") for letter in "abcdefg"]
+    with server.database() as database:
+        database.executemany(
+            "INSERT INTO users (name, key, skeleton, password_hash, is_admin, is_disabled,"
+            " private_seen_id, created_at) VALUES (?1, ?1, ?1, '', 0, 0, 0, 1)",
+            [(name,) for name in names],
+        )
+    return owner, names
+
+
+def _all_pages(program: Program, op: str, items: str, **fields: object) -> list[str]:
+    """Return the names of a list that is read in pages of three, each behind the one before."""
+    found: list[str] = []
+    page = {"has_more": True}
+    while page["has_more"]:
+        page = program.call(op, count=3, **fields)
+        assert len(page[items]) <= 3
+        found += [each if isinstance(each, str) else each["name"] for each in page[items]]
+        fields["after"] = found[-1]
+    return found
+
+
+# Lists of names come in pages, each of which begins behind the last name of the one before.
+@pytest.mark.parametrize(
+    ("op", "items"), [("who", "people"), ("room.roster", "members"), ("ignore", "users")]
+)
+def test_pages_of_names(server: ServerProcess, crowd, new_name, op: str, items: str) -> None:
+    owner, names = crowd
+    if op == "ignore":
+        for name in names:
+            owner.call("ignore", user=name)
+    else:
+        names = [new_name("guest") for _ in range(4)]
+        guests = [server.program().register(name).join(owner.room) for name in names]
+        assert len(guests) == 4
+        names = sorted([*names, owner.name])
+    assert _all_pages(owner, op, items) == names
+    assert owner.refused(op, count=501) == "bad_arguments"
+
+
+# All rooms can be paged through, the busiest first, and each is shown once; so at a terminal.
+def test_pages_of_rooms(server: ServerProcess, crowd, new_name) -> None:
+    owner, _ = crowd
+    rooms = [new_name("place") for _ in range(6)]
+    for number, room in enumerate(rooms):
+        owner.call("join", room=room)
+        if number % 2:
+            owner.call("leave", room=room)
+    owner.call("who", room=rooms[0])
+    found = _all_pages(owner, "rooms", "rooms")
+    assert len(found) == len(set(found))
+    assert {*rooms, owner.room} <= set(found)
+    assert found.index(rooms[4]) < found.index(rooms[1])
+    person = server.connect().log_in(owner.name)
+    person.type(f"/rooms {found[-2]}")
+    person.expect_line(rf"  {found[-1]} \(\d+\)")
+    person.expect_nothing_more()
+
+
+# Bans and mutes come in pages by name, those of one user on one page, in the chat and by manage.py.
+@pytest.mark.parametrize("op", ["bans", "server.bans"])
+def test_pages_of_bans(server: ServerProcess, crowd, op: str) -> None:
+    owner, names = crowd
+    prefix = "server." if op == "server.bans" else ""
+    where = {} if prefix else {"room": owner.room}
+    key = "target" if prefix else "user"
+    admin = owner
+    if prefix:
+        manage(server.folder, "users", "admin", owner.name)
+    for name in names:
+        admin.call(f"{prefix}ban", **{key: name}, **where)
+    for name in names[::2]:
+        admin.call(f"{prefix}mute", **{key: name}, **where)
+    banned, muted, after, page = [], [], "", {"has_more": True}
+    while page["has_more"]:
+        page = admin.call(op, after=after, count=3, **where)
+        assert len(page["bans"]) + len(page["mutes"]) <= 4
+        banned += [each["user"] for each in page["bans"]]
+        muted += [each["user"] for each in page["mutes"]]
+        after = page["last"]
+    assert [each for each in banned if each in names] == names
+    assert [each for each in muted if each in names] == names[::2]
+    arguments = [] if prefix else ["--room", owner.room]
+    listed = manage(server.folder, "bans", *arguments).stdout
+    assert all(name in listed for name in names)
+    person = server.connect().log_in(owner.name)
+    if not prefix:
+        person.join(owner.room)
+    word = "serverbans" if prefix else "bans"
+    person.type(f"/{word} {names[-2]}")
+    person.expect(f"  {names[-1]} is banned")
+
+
+class _House(House):
+    """A service whose clock stands still."""
+
+    def __init__(self, folder: Path) -> None:
+        self.now = 1_800_000_000_000
+        super().__init__(folder, lambda: self.now)
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[_House]:
+    made = _House(tmp_path)
+    yield made
+    made.service.close()
+
+
+# Of each kind of row that a user can make there are so many, and the next one is refused.
+@pytest.mark.parametrize(
+    ("bound", "op", "code"),
+    [
+        ("moderation.SANCTIONS_A_ROOM_MAX", "ban", "full"),
+        ("moderation.SANCTIONS_A_ROOM_MAX", "mute", "full"),
+        ("moderation.MODERATORS_A_ROOM_MAX", "promote", "too_many"),
+        ("private.IGNORED_A_USER_MAX", "ignore", "too_many"),
+    ],
+)
+def test_rows_are_bounded(house: _House, monkeypatch, bound: str, op: str, code: str) -> None:
+    monkeypatch.setattr(f"app.chat.{bound}", 2)
+    owner, *others = (house.register(name) for name in ("owner", "al", "bo", "cy"))
+    house.do(owner, commands.Join("lobby"))
+    kind = {"ban": commands.Ban, "mute": commands.Mute}.get(op)
+    kind = kind or {"promote": commands.Promote, "ignore": commands.Ignore}[op]
+    house.do(owner, kind("al"), kind("bo"))
+    with pytest.raises(Refusal) as refused:
+        house.do(owner, kind("cy"))
+    assert refused.value.code == code
+    if op in ("ban", "mute"):
+        house.do(owner, kind("bo", 60))  # in place of the earlier one
+        house.now += 60_000
+        house.do(owner, kind("cy"))  # that one is over
+    assert len(others) == 3
+
+
+# An encrypted room takes so many members, and the next one is refused.
+def test_members_are_bounded(house: _House, monkeypatch) -> None:
+    monkeypatch.setattr("app.chat.rosters.MEMBERS_A_ROOM_MAX", 2)
+    owner, bo, cy = (house.register(name) for name in ("owner", "bo", "cy"))
+    house.do(owner, commands.Join("den"), commands.Encrypt())
+    house.do(bo, commands.Join("den"), commands.Leave(), commands.Join("den"))
+    with pytest.raises(Refusal, match="an encrypted room has at most"):
+        house.do(cy, commands.Join("den"))
+
+
+# One admin makes a share of the bans from the server; others, and the operator, still make theirs.
+def test_an_admin_s_share(house: _House, monkeypatch) -> None:
+    monkeypatch.setattr("app.chat.sanctions.SERVER_SANCTIONS_OF_ONE_MAX", 2)
+    admin, other = house.register("ada"), house.register("other")
+    admin.user.is_admin = other.user.is_admin = True
+    house.do(admin, operations.ServerBan("203.0.113.1"), operations.ServerBan("203.0.113.2", 60))
+    with pytest.raises(Refusal, match="you made 2 of these"):
+        house.do(admin, operations.ServerBan("203.0.113.3"))
+    house.do(other, operations.ServerBan("203.0.113.3"))
+    house.now += 60_000
+    house.do(admin, operations.ServerBan("203.0.113.4"))
+
+
+# What is asked of thousands of bans looks at none of the others: bans that end leave no trace.
+def test_many_bans() -> None:
+    looked_at = []
+
+    class Seen(records.ServerSanction):
+        def is_over(self, now: int) -> bool:
+            looked_at.append(self)
+            return super().is_over(now)
+
+    in_force = InForce([])
+    for number in range(1, 5_001):
+        network = f"2001:db8:{number:x}::/48"
+        target = Target(None, ip_network(network))
+        assert in_force.count("ban", number, "alice") == min(number - 1, 99)
+        in_force.put("ban", target, Seen("", "alice", "", number + 100, network), number)
+    assert in_force.count("ban", 5_000) == 100
+    assert in_force.count("ban", 6_000, "alice") == 0
+    assert len(looked_at) <= 2 * 5_000
+
+
+# The audit keeps so many acts of a user in rooms, and all of an admin.
+def test_the_audit_is_bounded(house: _House, monkeypatch) -> None:
+    monkeypatch.setattr("app.store.audit.AUDIT_RECORDS_A_USER_MAX", 3)
+    owner, admin = house.register("owner"), house.register("ada")
+    admin.user.is_admin = True
+    house.do(owner, commands.Join("lobby"))
+    house.do(admin, commands.Join("lobby"))
+    for number in range(5):
+        house.do(owner, commands.Topic(f"owner {number}"))
+        house.do(admin, commands.Topic(f"admin {number}"))
+    with house.database._reading.begin() as connection:
+        kept = [act.reason for act in audit.list_newest(connection, 100)]
+    assert [each for each in kept if "owner" in each] == ["owner 2", "owner 3", "owner 4"]
+    assert len([each for each in kept if "admin" in each]) == 5

@@ -322,12 +322,11 @@ def test_a_topic_by_one_who_was_sent_out(house: House) -> None:
 
 
 # Exactly as many rooms as are listed are all of them.
-def test_as_many_rooms_as_are_listed(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.chat.rooms.ROOMS_LISTED_MAX", 2)
+def test_as_many_rooms_as_are_listed(house: House) -> None:
     bob = house.register("bob")
     for name in ("one", "two"):
         house.do(bob, commands.Join(name))
-    house.do(bob, commands.Rooms())
+    house.do(bob, commands.Rooms(count=2))
     assert bob.client.shown[-1].has_more is False
-    house.do(bob, commands.Join("three"), commands.Rooms())
+    house.do(bob, commands.Join("three"), commands.Rooms(count=2))
     assert bob.client.shown[-1].has_more is True

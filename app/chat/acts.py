@@ -51,6 +51,9 @@ class Acts:
         def work(connection: Connection) -> int:
             if change is not None:
                 change(connection)
-            return audit.record(connection, act)
+            record_id = audit.record(connection, act)
+            if by_role and not session.speaker.is_admin:
+                audit.forget_oldest(connection, act.actor)
+            return record_id
 
         return self._database.write(work)

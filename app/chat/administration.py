@@ -7,6 +7,7 @@ committed, in one atomic stretch.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence, Set
+from heapq import nsmallest
 from typing import TYPE_CHECKING
 
 from app import events, operations, records
@@ -121,9 +122,9 @@ class Administration:
     def list_sessions(self, session: Session, command: operations.Sessions) -> None:
         """Show a page of those who are connected: never so much that it could not be read."""
         behind = (each for each in self._sessions if each.number > command.after)
-        shown = list(_up_to_a_page(sorted(behind, key=lambda each: each.number)))
-        newest = max((each.number for each in self._sessions), default=0)
-        has_more = bool(shown) and shown[-1].number < newest
+        found = nsmallest(PAGE_ITEMS_MAX + 1, behind, key=lambda each: each.number)
+        shown = list(_up_to_a_page(found))
+        has_more = len(shown) < len(found)
         session.client.show_at_leisure(events.SessionsListed(shown, has_more))
 
     def _change(self, session: Session, account: Account, action: str, **values: object) -> None:

@@ -7,12 +7,15 @@ from the moment on when it is on its way, nothing in the clear can follow it.
 
 from __future__ import annotations
 
+from heapq import nsmallest
 from typing import TYPE_CHECKING
 
 from app import commands, events
 from app.chat.journal import WrittenEntry
+from app.chat.rosters import too_many_members
 from app.errors import Forbidden, NotPossible
 from app.names import parse_name
+from app.settings import MEMBERS_A_ROOM_MAX
 from app.store import audit
 from app.store import rosters as store
 from app.store.rosters import Roster
@@ -75,6 +78,8 @@ class EncryptedRooms:
             self._encrypt(session, room)
 
     def _encrypt(self, session: Session, room: Room) -> None:
+        if len(room.present) > MEMBERS_A_ROOM_MAX:
+            raise too_many_members(room)
         encryption = _Encryption(session, room, self._clock())
         room.is_being_encrypted = True  # nobody enters, and nothing is said in the clear
         try:
@@ -99,8 +104,11 @@ class EncryptedRooms:
             else:
                 members = _those_present(room).values()
                 rev = e2ee_from = 0
+            behind = (key for key in members if key > command.after)
+            found = nsmallest(command.count + 1, behind)
+        shown, has_more = found[: command.count], len(found) > command.count
         session.client.show_at_leisure(
-            events.RosterShown(room.name, rev, roster is not None, e2ee_from, sorted(members))
+            events.RosterShown(room.name, rev, roster is not None, e2ee_from, shown, has_more)
         )
 
     def _room_meant(self, session: Session, name: str) -> Room:

@@ -6,7 +6,9 @@ for each length of prefix that there is among thousands of networks, and not at 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from heapq import heappop, heappush
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -68,9 +70,11 @@ class InForce:
         """Return the ban or mute of exactly that user or network."""
         return _longest(self._kinds[kind].of(target.key), now)
 
-    def all(self, kind: SanctionKind, now: int) -> Sequence[ServerSanction]:
-        """Return all bans, or all mutes, in the order in which they were made."""
-        return [each for each in self._kinds[kind].by_key.values() if not each.is_over(now)]
+    def count(self, kind: SanctionKind, now: int, by: str = "") -> int:
+        """Return how many bans, or mutes, are in force: all of them, or those by one admin."""
+        of_kind = self._kinds[kind]
+        of_kind.forget_expired(now)
+        return of_kind.by[by] if by else len(of_kind.by_key)
 
     def put(self, kind: SanctionKind, target: Target, sanction: ServerSanction, now: int) -> None:
         """Put a ban or a mute in force, in place of an earlier one."""
@@ -79,21 +83,37 @@ class InForce:
 
     def remove(self, kind: SanctionKind, target: Target) -> None:
         """Let a ban or a mute be in force no more."""
-        self._kinds[kind].by_key.pop(target.key, None)
+        self._kinds[kind].remove(target.key)
 
 
 class _OfKind:
-    """All bans, or all mutes."""
+    """All bans, or all mutes. What one act costs does not depend on how many there are."""
 
     def __init__(self) -> None:
         self.by_key: dict[_Key, ServerSanction] = {}
-        self._lengths: set[tuple[int, int]] = set()  # of prefixes, by version, that there may be
+        self.by: Counter[str] = Counter()  # how many, by who made them
+        self._lengths: Counter[tuple[int, int]] = Counter()  # of prefixes, by version
+        self._ends: list[tuple[int, int, _Key]] = []  # a heap; some may have been replaced
+        self._puts = 0  # tells those apart that end at once
 
     def put(self, key: _Key, sanction: ServerSanction) -> None:
-        self.by_key.pop(key, None)  # what is put anew stands last
+        self.remove(key)  # what is put again stands last
         self.by_key[key] = sanction
+        self.by[sanction.by] += 1
         if isinstance(key, tuple):
-            self._lengths.add(key[:2])
+            self._lengths[key[:2]] += 1
+        if sanction.until is not None:
+            self._puts += 1
+            heappush(self._ends, (sanction.until, self._puts, key))
+
+    def remove(self, key: _Key) -> None:
+        sanction = self.by_key.pop(key, None)
+        if sanction is None:
+            return
+        self.by[sanction.by] -= 1
+        if isinstance(key, tuple):
+            self._lengths[key[:2]] -= 1
+            self._lengths += Counter()  # without those that are 0
 
     def of(self, key: _Key) -> Sequence[ServerSanction]:
         found = self.by_key.get(key)
@@ -110,8 +130,11 @@ class _OfKind:
                 yield from self.of((version, length, number >> (size - length)))
 
     def forget_expired(self, now: int) -> None:
-        self.by_key = {key: each for key, each in self.by_key.items() if not each.is_over(now)}
-        self._lengths = {key[:2] for key in self.by_key if isinstance(key, tuple)}
+        while self._ends and self._ends[0][0] <= now:
+            _, _, key = heappop(self._ends)
+            sanction = self.by_key.get(key)
+            if sanction is not None and sanction.is_over(now):
+                self.remove(key)
 
 
 def _prefix(network: Network | None) -> _Prefix:

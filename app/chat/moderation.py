@@ -18,8 +18,9 @@ from app.chat.journal import Journal
 from app.chat.room import Room
 from app.chat.rooms import Rooms
 from app.chat.tickets import Tickets
-from app.errors import Code, Forbidden, NotPossible
-from app.names import harmless
+from app.errors import Code, Forbidden, NotPossible, Unavailable
+from app.names import harmless, parse_name
+from app.settings import MODERATORS_A_ROOM_MAX, SANCTIONS_A_ROOM_MAX
 from app.store import rooms as store
 from app.store.rooms import SanctionKind
 from app.times import check_reason
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from app.chat.rosters import Rosters
     from app.chat.session import Clock, Session, User
     from app.store.accounts import Account
+    from app.store.database import Database
 
 _About = (
     commands.Kick
@@ -81,6 +83,7 @@ class Moderation:
 
     def __init__(
         self,
+        database: Database,
         acts: Acts,
         journal: Journal,
         clock: Clock,
@@ -89,6 +92,7 @@ class Moderation:
         rosters: Rosters,
         tickets: Tickets,
     ) -> None:
+        self._database = database
         self._acts = acts
         self._journal = journal
         self._clock = clock
@@ -146,6 +150,11 @@ class Moderation:
             room, target = case.room, case.target
             if target.id in room.moderator_ids:
                 raise NotPossible(f"{target.name} is a moderator already", code="is_moderator")
+            if len(room.moderator_ids) >= MODERATORS_A_ROOM_MAX:
+                raise NotPossible(
+                    f"{room.name} has {MODERATORS_A_ROOM_MAX} moderators; /demote one first",
+                    code="too_many",
+                )
             add = store.add_moderator
             self._write(case, "promote", "", lambda each: add(each, room.id, target.id))
             room.moderator_ids.add(target.id)
@@ -188,14 +197,19 @@ class Moderation:
             self._journal.append(Shown(session, room, events.TopicSet(room.name, user.name, topic)))
 
     def bans(self, session: Session, command: commands.Bans) -> None:
-        """Show who is banned from the room, and who is muted in it."""
-        now = self._clock()
+        """Show a page of who is banned from the room, and who is muted in it."""
+        after_key, now = parse_name(command.after).key if command.after else "", self._clock()
         with self._rooms.holding(self._rooms.room_of(session, command.room)) as room:
-            bans, mutes = (
-                [each for each in room.sanctions[kind].values() if not each.is_over(now)]
-                for kind in ("ban", "mute")
+            found, has_more = self._database.read(
+                lambda each: store.sanctions_page(each, room.id, after_key, command.count, now)
             )
-        session.client.show_at_leisure(events.SanctionsListed(room.name, bans, mutes))
+            if not session.is_operator:
+                session.check_is_in(room)  # still: that has switched
+        bans, mutes = ([each for of, each in found if of == kind] for kind in ("ban", "mute"))
+        last = found[-1][1].user if has_more else ""
+        session.client.show_at_leisure(
+            events.SanctionsListed(room.name, bans, mutes, has_more, last)
+        )
 
     @contextmanager
     def _deciding(self, session: Session, room_name: str) -> Iterator[Room]:
@@ -220,6 +234,14 @@ class Moderation:
         """Write a ban or a mute, and put it in force."""
         room, target, now = case.room, case.target, case.now
         until = None if seconds is None else now + seconds * 1000
+        _forget_those_over(room, now)
+        if len(room.sanctions[kind]) >= SANCTIONS_A_ROOM_MAX and (
+            target.id not in room.sanctions[kind]
+        ):
+            raise Unavailable(
+                f"{room.name} has {SANCTIONS_A_ROOM_MAX} of these; end some, and try again",
+                code="full",
+            )
 
         def change(connection: Connection) -> None:
             sanction = store.NewSanction(
@@ -263,3 +285,10 @@ class Moderation:
         self._tickets.revoke(case.room.id, case.target.id)
         self._rooms.send_out(case.room, user, sender=case.session, fact=fact)
         self._rosters.note_removal(case.session, case.room, case.target.id, case.target.name)
+
+
+def _forget_those_over(room: Room, now: int) -> None:
+    """Forget the bans and mutes of a room whose time has passed."""
+    for sanctions in room.sanctions.values():
+        for user_id in [each for each, sanction in sanctions.items() if sanction.is_over(now)]:
+            del sanctions[user_id]

@@ -9,6 +9,7 @@ in between shows a message twice rather than never.
 from __future__ import annotations
 
 from collections.abc import Callable
+from heapq import nsmallest
 from typing import TYPE_CHECKING
 
 from app import commands, events
@@ -17,7 +18,7 @@ from app.chat.journal import Journal, SaidEntry
 from app.chat.messages import check_content
 from app.errors import NotPossible
 from app.names import harmless
-from app.settings import MAILBOX_PAGE
+from app.settings import IGNORED_A_USER_MAX, MAILBOX_PAGE
 from app.store import accounts as accounts_store
 from app.store import messages as store
 from app.store.messages import NewMessage
@@ -146,13 +147,17 @@ class Private:
         """Hide somebody from the user, or say whom they ignore. Switches. Raises NotPossible."""
         user = session.speaker
         if not command.user:
-            session.client.show_at_leisure(
-                events.IgnoredListed(sorted(user.ignored, key=str.casefold))
-            )
+            session.client.show_at_leisure(_ignored(user, command))
             return
         other = self._accounts.find(command.user)
         if other.id == user.id:
             raise NotPossible("you can't ignore yourself", code="yourself")
+        if len(user.ignored) >= IGNORED_A_USER_MAX:
+            raise NotPossible(
+                f"you ignore {IGNORED_A_USER_MAX} users, as many as anybody may; "
+                "/unignore one first",
+                code="too_many",
+            )
         self._database.write(
             lambda connection: accounts_store.ignore(connection, user.id, other.id)
         )
@@ -171,6 +176,13 @@ class Private:
         )
         user.ignored.discard(other.name)
         session.client.show(events.Done(f"You hear {other.name} again."))
+
+
+def _ignored(user: User, command: commands.Ignore) -> events.IgnoredListed:
+    after, count = command.after.casefold(), command.count
+    behind = (name for name in user.ignored if name.casefold() > after)
+    found = nsmallest(count + 1, behind, key=str.casefold)
+    return events.IgnoredListed(found[:count], len(found) > count)
 
 
 def _show_own_devices(user: User, said: events.PrivatelySaidEncrypted, delivery: Delivery) -> None:

@@ -17,7 +17,8 @@ from gevent.event import Event as Signal
 
 from app import events, operations, records
 from app.errors import BadLine, Unavailable
-from app.settings import REAP_SECONDS, RETENTION_DAYS_MAX, ROOM_REAP_SECONDS, ROOMS_LISTED_MAX
+from app.names import parse_name
+from app.settings import LISTED_MAX, REAP_SECONDS, RETENTION_DAYS_MAX, ROOM_REAP_SECONDS
 from app.sizes import format_count
 from app.store import device_keys, device_mail
 from app.store import retention as store
@@ -66,7 +67,7 @@ class Retention:
     def show_or_set(self, session: Session, command: operations.Retention) -> None:
         """Show for how long messages are kept, or set it for a room. Switches. Raises Refusal."""
         if not command.room:
-            session.client.show_at_leisure(self._listed())
+            session.client.show_at_leisure(self._listed(command.after))
             return
         days, room = _parse_days(command.keep), self._rooms.find(command.room)
         self._acts.write(
@@ -81,13 +82,14 @@ class Retention:
         how_long = f"for {format_count(kept, 'day')}" if kept else "for ever"
         session.client.show(events.Done(f"Messages of {room.name} are kept {how_long}."))
 
-    def _listed(self) -> events.RetentionListed:
+    def _listed(self, after: str) -> events.RetentionListed:
+        after_key = parse_name(after).key if after else ""
         found = self._database.read(
-            lambda connection: store.on_their_own(connection, ROOMS_LISTED_MAX + 1)
+            lambda connection: store.on_their_own(connection, after_key, LISTED_MAX + 1)
         )
         rooms = [records.RoomRetention(room.name, room.days or 0) for room in found]
-        has_more = len(rooms) > ROOMS_LISTED_MAX
-        return events.RetentionListed(self._days, rooms[:ROOMS_LISTED_MAX], has_more)
+        has_more = len(rooms) > LISTED_MAX
+        return events.RetentionListed(self._days, rooms[:LISTED_MAX], has_more)
 
     def run(self) -> None:
         """Remove, until `stop`, what is kept no longer. Switches."""

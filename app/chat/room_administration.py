@@ -66,8 +66,7 @@ class RoomAdministration:
             lambda connection: store.page(connection, after_key, PAGE_ITEMS_MAX + 1)
         )
         shown = [
-            replace(room, users=self._rooms.people_in(parse_name(room.name)))
-            for room in found[:PAGE_ITEMS_MAX]
+            replace(room, users=self._rooms.people_in(key)) for key, room in found[:PAGE_ITEMS_MAX]
         ]
         has_more = len(found) > PAGE_ITEMS_MAX
         session.client.show_at_leisure(events.RoomRecordsListed(shown, has_more))

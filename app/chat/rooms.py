@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from heapq import nsmallest
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
@@ -22,7 +23,6 @@ from app.names import Name, check_new, parse_name
 from app.settings import (
     RECENT_MESSAGES_MAX,
     REPLAY_BYTES_MAX,
-    ROOMS_LISTED_MAX,
     SINCE_MESSAGES_MAX,
 )
 from app.store import messages, retention
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from app.chat.rosters import Rosters
     from app.chat.session import Clock, Session, User
     from app.settings import Settings
-    from app.store.database import Database
+    from app.store.database import Database, Work
 
 
 class Rooms:
@@ -212,32 +212,60 @@ class Rooms:
             raise NotPossible(f"there is no room {name}", code="no_such_room")
         return room
 
-    def people_in(self, name: Name) -> int:
-        """Return how many are in the room of that name."""
-        room = self._live.get(name.key)
+    def people_in(self, key: str) -> int:
+        """Return how many are in the room of that key."""
+        room = self._live.get(key)
         return len(room.present) if room else 0
 
     def who(self, session: Session, command: commands.Who) -> None:
-        """Show who is in the room. Switches. Raises Refusal when not in it."""
+        """Show a page of who is in the room. Switches. Raises Refusal when not in it."""
+        count, after = command.count, command.after.casefold()
         with self.holding(self.room_of(session, command.room)) as room:
+            behind = (user for user in room.present if user.name.casefold() > after)
+            found = nsmallest(count + 1, behind, key=lambda user: user.name.casefold())
             people = [
                 records.Person(user.name, room.role_of(user.id, is_admin=user.is_admin), user.away)
-                for user in room.present
+                for user in found[:count]
             ]
-        people.sort(key=lambda person: person.name.casefold())
-        session.client.show_at_leisure(events.PeopleListed(room.name, people))
+        session.client.show_at_leisure(events.PeopleListed(room.name, people, len(found) > count))
 
-    def list_rooms(self, session: Session, _command: commands.Rooms) -> None:
-        """Show the rooms that people are in, then the newest of the others. Switches."""
-        stored = self._database.read(
-            lambda connection: store.newest(connection, ROOMS_LISTED_MAX + 1)
+    def list_rooms(self, session: Session, command: commands.Rooms) -> None:
+        """Show a page of the rooms: those that people are in, then the others. Switches."""
+        count, after_key = command.count, parse_name(command.after).key if command.after else ""
+        after_users = self.people_in(after_key)
+        shown = (
+            self._busiest(after_key, after_users, count + 1) if after_users or not after_key else []
         )
-        summaries = {name: records.RoomSummary(name, 0, topic) for name, topic in stored}
-        for room in self._live.values():
-            summaries[room.name] = records.RoomSummary(room.name, len(room.present), room.topic)
-        ranked = sorted(summaries.values(), key=lambda each: (-each.users, each.name.casefold()))
-        has_more = len(ranked) > ROOMS_LISTED_MAX
-        session.client.show_at_leisure(events.RoomsListed(ranked[:ROOMS_LISTED_MAX], has_more))
+        summaries = [
+            records.RoomSummary(room.name, len(room.present), room.topic) for room in shown
+        ]
+        if len(shown) <= count:
+            rest_key = "" if after_users else after_key
+            summaries += self._deserted(rest_key, count + 1 - len(shown))
+        has_more = len(summaries) > count
+        session.client.show_at_leisure(events.RoomsListed(summaries[:count], has_more))
+
+    def _busiest(self, after_key: str, after_users: int, count: int) -> list[Room]:
+        """Return the first rooms that people are in, behind one with that name and so many."""
+        after = (-after_users, after_key)
+        ranks = ((-len(room.present), key) for key, room in self._live.items() if room.present)
+        behind = (rank for rank in ranks if not after_users or rank > after)
+        return [self._live[key] for _, key in nsmallest(count, behind)]
+
+    def _deserted(self, after_key: str, count: int) -> list[records.RoomSummary]:
+        """Return the first rooms that nobody is in, behind a name. Switches."""
+        found: list[records.RoomSummary] = []
+        while len(found) < count:
+            page = self._database.read(_lister(after_key, count))
+            found += [
+                records.RoomSummary(name, 0, topic)
+                for key, name, topic in page
+                if not self.people_in(key)
+            ]
+            if len(page) < count:
+                break
+            after_key = page[-1][0]
+        return found[:count]
 
     @contextmanager
     def deciding(self, room: Room) -> Iterator[None]:
@@ -373,3 +401,7 @@ class Rooms:
                 code="name_taken",
             ) from error
         return Room(name.key, stored, Recent(self._recent_max))
+
+
+def _lister(after_key: str, count: int) -> Work[Sequence[tuple[str, str, str]]]:
+    return lambda connection: store.listed(connection, after_key, count)

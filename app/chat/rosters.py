@@ -18,8 +18,9 @@ from app import events
 from app.chat.devices import rate_limited
 from app.chat.entries import Shown
 from app.chat.limits import Throttle
+from app.errors import Unavailable
 from app.names import parse_name
-from app.settings import ENTRIES_AN_HOUR_MAX
+from app.settings import ENTRIES_AN_HOUR_MAX, MEMBERS_A_ROOM_MAX
 from app.store import rosters as store
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class Rosters:
             with room.deciding:
                 self._check_may_enter(session, room)  # again: it had to wait for its turn
                 if room.lacks(user):
+                    if room.roster and len(room.roster.members) >= MEMBERS_A_ROOM_MAX:
+                        raise too_many_members(room)
                     self._check_rate(room, user)
                     self._database.write(lambda each: store.add(each, room.id, user.id))
                     self._add(session, room)
@@ -119,3 +122,11 @@ class Rosters:
         room.roster.rev += 1
         changed = events.RosterChanged(room.name, name, room.roster.rev)
         self._journal.append(Shown(session, room, changed))
+
+
+def too_many_members(room: Room) -> Unavailable:
+    """Return the refusal of one more member of an encrypted room."""
+    return Unavailable(
+        f"an encrypted room has at most {MEMBERS_A_ROOM_MAX} members, and {room.name} is full",
+        code="full",
+    )

@@ -17,9 +17,9 @@ from gevent.lock import RLock
 from app import events, operations, records
 from app.chat.in_force import Target
 from app.errors import Code, Forbidden, NotPossible, Unavailable
-from app.names import harmless
+from app.names import harmless, parse_name
 from app.networks import parse_network, read_address
-from app.settings import SERVER_SANCTIONS_MAX
+from app.settings import SERVER_SANCTIONS_MAX, SERVER_SANCTIONS_OF_ONE_MAX
 from app.sizes import format_count
 from app.store import sanctions as store
 from app.times import check_reason, how_long
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from app.chat.in_force import InForce
     from app.chat.session import Clock, Session, Visitor
     from app.chat.tickets import Tickets
+    from app.store.database import Database
     from app.store.rooms import SanctionKind
 
 _A_USER = "@"  # before a name that could be an address
@@ -58,6 +59,7 @@ class Sanctions:
 
     def __init__(
         self,
+        database: Database,
         acts: Acts,
         clock: Clock,
         accounts: Accounts,
@@ -68,6 +70,7 @@ class Sanctions:
         end: End,
     ) -> None:
         """End sessions with `end`, which never switches."""
+        self._database = database
         self._acts = acts
         self._clock = clock
         self._accounts = accounts
@@ -127,11 +130,13 @@ class Sanctions:
                     each.client.show(events.Noticed("You may speak on this server again."))
             self._tell(session, f"{case.target.name} may speak on this server again.")
 
-    def bans(self, session: Session, _command: operations.ServerBans) -> None:
-        """Show who is banned from the server, and who is muted on it."""
-        now = self._clock()
-        bans, mutes = self._in_force.all("ban", now), self._in_force.all("mute", now)
-        session.client.show_at_leisure(events.ServerSanctionsListed(bans, mutes))
+    def bans(self, session: Session, command: operations.ServerBans) -> None:
+        """Show a page of who is banned from the server, and who is muted on it."""
+        after, count, now = _after(command.after), command.count, self._clock()
+        found, has_more = self._database.read(lambda each: store.page(each, after, count, now))
+        bans, mutes = ([each for of, each in found if of == kind] for kind in ("ban", "mute"))
+        last = (found[-1][1].user or found[-1][1].network) if has_more else ""
+        session.client.show_at_leisure(events.ServerSanctionsListed(bans, mutes, has_more, last))
 
     def ban_of(self, address: str) -> events.Refused | None:
         """Return what whoever comes from an address is told, if it is banned. Never switches."""
@@ -179,11 +184,7 @@ class Sanctions:
     ) -> records.ServerSanction:
         """Write a ban or a mute, and put it in force."""
         check_reason(seconds, reason)
-        if len(self._in_force.all(kind, case.now)) >= SERVER_SANCTIONS_MAX:
-            raise Unavailable(
-                f"there are {SERVER_SANCTIONS_MAX} of these; end some, or take a wider prefix",
-                code="full",
-            )
+        self._check_share(case, kind)
         target, reason = case.target, harmless(reason)
         until = None if seconds is None else case.now + seconds * 1000
         new = store.NewServerSanction(
@@ -201,6 +202,22 @@ class Sanctions:
         made = records.ServerSanction(user, case.session.speaker.name, reason, until, network)
         self._in_force.put(kind, target, made, case.now)
         return made
+
+    def _check_share(self, case: _Case, kind: SanctionKind) -> None:
+        """Raise Unavailable when there are too many, or too many of one admin."""
+        session = case.session
+        if self._in_force.count(kind, case.now) >= SERVER_SANCTIONS_MAX:
+            raise Unavailable(
+                f"there are {SERVER_SANCTIONS_MAX} of these; end some, or take a wider prefix",
+                code="full",
+            )
+        mine = self._in_force.count(kind, case.now, session.speaker.name)
+        if mine >= SERVER_SANCTIONS_OF_ONE_MAX and not session.is_operator:
+            raise Unavailable(
+                f"you made {SERVER_SANCTIONS_OF_ONE_MAX} of these; "
+                "end some, or take a wider prefix",
+                code="full",
+            )
 
     def _lift(self, case: _Case, kind: SanctionKind) -> None:
         """End a ban or a mute that is in force."""
@@ -268,3 +285,8 @@ def _ids(target: Target) -> tuple[int | None, str | None]:
     if target.account is not None:
         return target.account.id, None
     return None, str(target.network)
+
+
+def _after(text: str) -> str:
+    """Return what the last one of a page is compared by: a network, or the key of a name."""
+    return parse_name(text).key if text and "/" not in text else text

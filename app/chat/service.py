@@ -73,7 +73,7 @@ class Service:
         tickets = Tickets(clock)
         acts = Acts(database, clock)
         self._moderation = Moderation(
-            acts, self.journal, clock, self.accounts, self.rooms, rosters, tickets
+            database, acts, self.journal, clock, self.accounts, self.rooms, rosters, tickets
         )
         self._transfers = Transfers(database, self.journal, clock, settings)
         self.files = Files(
@@ -89,7 +89,7 @@ class Service:
         present = Present(self.sessions, self.visitors)
         endings = Endings(self.accounts, tickets, self.end)
         self.sanctions = Sanctions(
-            acts, clock, self.accounts, in_force, tickets, present, endings, self.end
+            database, acts, clock, self.accounts, in_force, tickets, present, endings, self.end
         )
         self._administration = Administration(
             database, clock, acts, self._hasher, self.accounts, self.sessions, endings

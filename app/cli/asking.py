@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from app.client.connection import Connection
     from app.settings import Settings
 
+PAGE = 500  # items asked for at once: PAGE_ITEMS_MAX, which would take long to import
 Ask = Callable[..., dict[str, Any]]  # an op, and its fields; returns those of the answer
 
 # What connecting fails with where no server is: none was, or one was killed.
@@ -115,13 +116,21 @@ def running_server(settings: Settings) -> Connection | None:
 
 def pages(ask: Ask, op: str, items: str, cursor: str) -> Iterator[dict[str, Any]]:
     """Yield the `items` of all pages of a list: each begins after the `cursor` of the last one."""
+    for answer in answers(ask, op, lambda answer: answer[items][-1][cursor]):
+        yield from answer[items]
+
+
+def answers(
+    ask: Ask, op: str, last: Callable[[dict[str, Any]], object], **fields: Any
+) -> Iterator[dict[str, Any]]:
+    """Yield the answers that are the pages of a list: `last` says behind what the next one is."""
     after = None
     while True:
-        answer = ask(op, after=after)
-        yield from answer[items]
+        answer = ask(op, after=after, **fields)
+        yield answer
         if not answer["has_more"]:
             return
-        after = answer[items][-1][cursor]
+        after = last(answer)
 
 
 @contextmanager

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any
 
 import click
 
-from app.cli.asking import do, operator
+from app.cli.asking import PAGE, answers, do, operator
 from app.cli.tables import Columns, json_option, minute_of, print_rows
 
 _ROOM = click.option("--room", help="Only in this room; without it, on the whole server.")
@@ -77,8 +78,9 @@ def unmute(target: str, room: str | None) -> None:
 def bans(room: str | None, as_json: bool) -> None:
     """Show who is banned or muted, until when, by whom and why."""
     with operator() as ask:
-        answer = ask("server.bans") if room is None else ask("bans", room=room)
-    rows = [{"kind": kind, **each} for kind in _DONE for each in answer[f"{kind}s"]]
+        op, where = ("server.bans", {}) if room is None else ("bans", {"room": room})
+        found = list(answers(ask, op, itemgetter("last"), count=PAGE, **where))
+    rows = ({"kind": kind, **each} for kind in _DONE for page in found for each in page[f"{kind}s"])
     print_rows(rows, _COLUMNS, as_json=as_json)
 
 

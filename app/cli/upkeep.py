@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from app.cli.asking import (
+    answers,
     check_database,
     do,
     operator,
@@ -81,11 +82,9 @@ def retention(room: str, days: int | None, forever: bool, default: bool, as_json
         do("retention", room=room, keep="".join(given))
         return
     with operator() as ask:
-        answer = ask("retention")
-    rooms = [{"name": None, "days": answer["days"]}, *answer["rooms"]]
-    print_rows(rooms, _COLUMNS, as_json=as_json)
-    if answer["has_more"]:
-        click.echo("There are more: manage.py rooms list has all of them.", err=True)
+        found = list(answers(ask, "retention", lambda answer: answer["rooms"][-1]["name"]))
+    rooms = (room for answer in found for room in answer["rooms"])
+    print_rows([{"name": None, "days": found[0]["days"]}, *rooms], _COLUMNS, as_json=as_json)
 
 
 @click.command(epilog="Example: manage.py vacuum")

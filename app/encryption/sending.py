@@ -8,7 +8,7 @@ in between, it becomes a draft again, and is encrypted anew for those who are st
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from app.encryption.envelope import pack
 from app.encryption.flows import Ask, Flow, Json, ServerRefused
@@ -16,6 +16,7 @@ from app.encryption.outbox import new_txn, request
 from app.encryption.payloads import Address, Content, Envelope
 from app.encryption.postbox import Letter
 from app.encryption.refusals import EncryptionRefusal, NotApproved, Revoked
+from app.settings import MEMBERS_A_ROOM_MAX
 
 if TYPE_CHECKING:
     from app.encryption.directory import Directory
@@ -222,7 +223,7 @@ class Sender:
         """
         roster = self._rosters.find(room)
         if roster is None:
-            answer = yield Ask("room.roster", {"room": room})
+            answer = yield from self._ask_roster(room)
             was_known = self._rosters.is_known(room)
             roster = self._rosters.observe(room, answer, self._me.user)
             if not was_known:
@@ -231,6 +232,23 @@ class Sender:
                 text = f"{user} is new in {room} and can't read you; type: /members accept {user}"
                 self._notices.tell("member_waits", text, room=room, user=user)
         return roster
+
+    @staticmethod
+    def _ask_roster(room: str) -> Flow[Json]:
+        """Return the server's answer with the members of all pages, which are of one revision.
+
+        It is asked from the beginning if the roster changed between two pages.
+        """
+        for _ in range(_ATTEMPTS_MAX):
+            answer = page = yield Ask("room.roster", {"room": room})
+            members: Any = answer.get("members")
+            while _goes_on(page, answer, members):
+                page = yield Ask("room.roster", {"room": room, "after": members[-1]})
+                more = page.get("members")
+                members = [*members, *more] if isinstance(more, list) else None
+            if page.get("rev") == answer.get("rev"):
+                break
+        return {**answer, "members": members}
 
     def _tell_readers(self, room: str, roster: Roster) -> Flow[None]:
         """Tell who reads in a room at the first look, and who lacks keys; whatever is answered."""
@@ -288,3 +306,9 @@ def _addresses(devices: object) -> set[str]:
     known = devices if isinstance(devices, list) else []
     named = [each for each in known if isinstance(each, dict)]
     return {f"{each.get('user')}/{each.get('device')}" for each in named}
+
+
+def _goes_on(page: Json, first: Json, members: object) -> bool:
+    """Whether there is another page of a roster: never more than a room may have."""
+    is_list = isinstance(members, list) and 0 < len(members) <= MEMBERS_A_ROOM_MAX
+    return is_list and page.get("has_more") is True and page.get("rev") == first.get("rev")

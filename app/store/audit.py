@@ -2,9 +2,10 @@
 
 from typing import NamedTuple
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from app.names import Name
+from app.settings import AUDIT_RECORDS_A_USER_MAX
 from app.store.models import AuditRecord, Room, User
 
 OPERATOR = "(operator)"  # whoever runs manage.py; no account can have that name
@@ -26,6 +27,14 @@ def record(connection: Connection, act: Act) -> int:
     result = connection.execute(insert(AuditRecord).values(act._asdict()))
     assert result.inserted_primary_key is not None  # noqa: S101 (an INSERT of one row has one)
     return int(result.inserted_primary_key[0])
+
+
+def forget_oldest(connection: Connection, actor: str) -> None:
+    """Forget the oldest records of what a user did, if there are more than may be kept."""
+    mine = AuditRecord.actor == actor
+    ids = select(AuditRecord.id).where(mine).order_by(AuditRecord.id.desc())
+    last_id = ids.offset(AUDIT_RECORDS_A_USER_MAX).limit(1).scalar_subquery()
+    connection.execute(delete(AuditRecord).where(mine, AuditRecord.id <= last_id))
 
 
 def amend(connection: Connection, record_id: int, reason: str) -> None:

@@ -55,10 +55,10 @@ def find(connection: Connection, key: str) -> RoomRetention | None:
     return RoomRetention(*row) if row else None
 
 
-def on_their_own(connection: Connection, count: int) -> list[RoomRetention]:
-    """Return the rooms to which the server's default does not apply, by name."""
+def on_their_own(connection: Connection, after_key: str, count: int) -> list[RoomRetention]:
+    """Return the first rooms behind a name to which the default does not apply, by name."""
     query = select(Room.id, Room.name, Room.retention_days).where(
-        Room.retention_days.is_not(None), Room.deleted_at.is_(None)
+        Room.retention_days.is_not(None), Room.deleted_at.is_(None), Room.key > after_key
     )
     rows = connection.execute(query.order_by(Room.key).limit(count))
     return [RoomRetention(*row) for row in rows]

@@ -1,9 +1,9 @@
 """Queries on rooms, and on who may do what in them. Each takes a connection, and blocks."""
 
-from collections.abc import Sequence
-from typing import Literal, NamedTuple, cast
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple, TypeVar, cast
 
-from sqlalchemy import Connection, delete, func, insert, literal, select, update
+from sqlalchemy import Connection, Select, delete, func, insert, literal, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import aliased
 
@@ -14,6 +14,9 @@ from app.store.accounts import NameTakenError
 from app.store.models import Moderator, Room, User
 
 SanctionKind = Literal["ban", "mute"]
+
+
+_target, _by = aliased(User), aliased(User)
 
 
 class NewSanction(NamedTuple):
@@ -81,15 +84,20 @@ def create(connection: Connection, name: Name, owner_id: int, now: int) -> Store
     return StoredRoom(room_id, name.shown, "", owner_id, set(), {"ban": {}, "mute": {}})
 
 
-def newest(connection: Connection, count: int) -> Sequence[tuple[str, str]]:
-    """Return (name, topic) of the rooms that were made last."""
-    query = select(Room.name, Room.topic).where(Room.deleted_at.is_(None))
-    rows = connection.execute(query.order_by(Room.id.desc()).limit(count))
-    return [(name, topic) for name, topic in rows]
+def listed(connection: Connection, after_key: str, count: int) -> Sequence[tuple[str, str, str]]:
+    """Return (key, name, topic) of the first rooms behind that name, by name."""
+    query = select(Room.key, Room.name, Room.topic).where(
+        Room.key > after_key, Room.deleted_at.is_(None)
+    )
+    rows = connection.execute(query.order_by(Room.key).limit(count))
+    return [(key, name, topic) for key, name, topic in rows]
 
 
-def page(connection: Connection, after_key: str, count: int) -> Sequence[RoomRecord]:
-    """Return the first rooms behind that name, by name; how many are in them is not known here."""
+def page(connection: Connection, after_key: str, count: int) -> Sequence[tuple[str, RoomRecord]]:
+    """Return the first rooms behind that name, by name, and their keys.
+
+    How many are in them is not known here.
+    """
     query = (
         select(
             Room.name,
@@ -99,12 +107,13 @@ def page(connection: Connection, after_key: str, count: int) -> Sequence[RoomRec
             Room.created_at,
             Room.retention_days,
             Room.e2ee_from.is_not(None),
+            Room.key,
         )
         .join(User, User.id == Room.owner_id)
         .where(Room.key > after_key, Room.deleted_at.is_(None))
     )
     rows = connection.execute(query.order_by(Room.key).limit(count))
-    return [RoomRecord(*row) for row in rows]
+    return [(row[-1], RoomRecord(*row[:-1])) for row in rows]
 
 
 def name_of(connection: Connection, room_id: int) -> str | None:
@@ -152,7 +161,10 @@ def remove_moderator(connection: Connection, room_id: int, user_id: int) -> None
 
 
 def put_sanction(connection: Connection, sanction: NewSanction) -> None:
-    """Ban or mute a user, in place of an earlier ban or mute."""
+    """Ban or mute a user, in place of an earlier one; forget those that are over in the room."""
+    rows = models.Sanction
+    over = delete(rows).where(rows.room_id == sanction.room_id, rows.kind == sanction.kind)
+    connection.execute(over.where(rows.until_at <= sanction.made_at))
     remove_sanction(connection, sanction.kind, sanction.room_id, sanction.user_id)
     connection.execute(insert(models.Sanction).values(sanction._asdict()))
 
@@ -164,22 +176,52 @@ def remove_sanction(connection: Connection, kind: SanctionKind, room_id: int, us
     )
 
 
+def sanctions_page(
+    connection: Connection, room_id: int, after_key: str, count: int, now: int
+) -> tuple[Sequence[tuple[SanctionKind, Sanction]], bool]:
+    """Return the bans and mutes of a room that are in force, by name, and whether there are more.
+
+    They are of the first users behind a name: of so many rows, and one more where a page would end
+    between two of one user.
+    """
+    query = _query(room_id).where(_target.key > after_key)
+    query = query.where(or_(models.Sanction.until_at.is_(None), models.Sanction.until_at > now))
+    rows = connection.execute(
+        query.order_by(_target.key, models.Sanction.kind).limit(count + 2)
+    ).all()
+    shown = whole_page(rows, count, lambda row: row.user_id)
+    found = [(cast(SanctionKind, kind), Sanction(*rest)) for kind, _, *rest in shown]
+    return found, len(shown) < len(rows)
+
+
+Row = TypeVar("Row")
+
+
+def whole_page(rows: Sequence[Row], count: int, whose: Callable[[Row], object]) -> Sequence[Row]:
+    """Return the first rows of a list, and one more if the last is of the same as that one."""
+    goes_on = len(rows) > count and whose(rows[count]) == whose(rows[count - 1])
+    return rows[: count + goes_on]
+
+
 def _sanctions(connection: Connection, room_id: int) -> dict[SanctionKind, dict[int, Sanction]]:
-    target, by = aliased(User), aliased(User)
-    query = (
-        select(
-            models.Sanction.kind,
-            models.Sanction.user_id,
-            target.name,
-            func.coalesce(by.name, audit.OPERATOR),
-            models.Sanction.reason,
-            models.Sanction.until_at,
-        )
-        .join(target, target.id == models.Sanction.user_id)
-        .outerjoin(by, by.id == models.Sanction.by_id)
-        .where(models.Sanction.room_id == room_id)
-    )
+    query = _query(room_id)
     sanctions: dict[SanctionKind, dict[int, Sanction]] = {"ban": {}, "mute": {}}
     for kind, user_id, user, by_name, reason, until in connection.execute(query):
         sanctions[cast(SanctionKind, kind)][user_id] = Sanction(user, by_name, reason, until)
     return sanctions
+
+
+def _query(room_id: int) -> Select[*tuple[Any, ...]]:
+    return (
+        select(
+            models.Sanction.kind,
+            models.Sanction.user_id,
+            _target.name,
+            func.coalesce(_by.name, audit.OPERATOR),
+            models.Sanction.reason,
+            models.Sanction.until_at,
+        )
+        .join(_target, _target.id == models.Sanction.user_id)
+        .outerjoin(_by, _by.id == models.Sanction.by_id)
+        .where(models.Sanction.room_id == room_id)
+    )

@@ -1,16 +1,16 @@
 """Queries on bans from the whole server, and on mutes. Each takes a connection, and blocks."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
-from sqlalchemy import Connection, delete, func, insert, or_, select
+from sqlalchemy import Connection, Select, delete, func, insert, or_, select
 from sqlalchemy.orm import aliased
 
 from app.records import ServerSanction
 from app.store import audit
 from app.store.models import ServerSanction as Row
 from app.store.models import User
-from app.store.rooms import SanctionKind
+from app.store.rooms import SanctionKind, whole_page
 
 
 class NewServerSanction(NamedTuple):
@@ -36,30 +36,51 @@ class StoredServerSanction(NamedTuple):
     sanction: ServerSanction
 
 
-def in_force(connection: Connection, now: int) -> Sequence[StoredServerSanction]:
-    """Return those whose time has not passed."""
-    target, by = aliased(User), aliased(User)
-    query = (
+_target, _by = aliased(User), aliased(User)
+_NAMED = func.coalesce(_target.key, Row.network)  # by which they are listed
+
+
+def _query(now: int) -> Select[*tuple[Any, ...]]:
+    return (
         select(
             Row.kind,
             Row.user_id,
-            func.coalesce(target.name, ""),
-            func.coalesce(by.name, audit.OPERATOR),
+            func.coalesce(_target.name, ""),
+            func.coalesce(_by.name, audit.OPERATOR),
             Row.reason,
             Row.until_at,
             func.coalesce(Row.network, ""),
         )
-        .outerjoin(target, target.id == Row.user_id)
-        .outerjoin(by, by.id == Row.by_id)
+        .outerjoin(_target, _target.id == Row.user_id)
+        .outerjoin(_by, _by.id == Row.by_id)
         .where(or_(Row.until_at.is_(None), Row.until_at > now))
-        .order_by(Row.id)
     )
-    return [
-        StoredServerSanction(
-            cast(SanctionKind, kind), user_id, ServerSanction(user, by_name, reason, until, network)
-        )
-        for kind, user_id, user, by_name, reason, until, network in connection.execute(query)
-    ]
+
+
+def in_force(connection: Connection, now: int) -> Sequence[StoredServerSanction]:
+    """Return those whose time has not passed."""
+    rows = connection.execute(_query(now).order_by(Row.id))
+    return [_stored(*row) for row in rows]
+
+
+def page(
+    connection: Connection, after: str, count: int, now: int
+) -> tuple[Sequence[tuple[SanctionKind, ServerSanction]], bool]:
+    """Return the first of those in force behind a name or network, and whether there are more.
+
+    There may be one more where a page would end between a ban and a mute of the same.
+    """
+    query = _query(now).where(after < _NAMED).order_by(_NAMED, Row.kind)
+    found = [_stored(*row) for row in connection.execute(query.limit(count + 2))]
+    shown = whole_page(found, count, lambda each: (each.user_id, each.sanction.network))
+    return [(each.kind, each.sanction) for each in shown], len(shown) < len(found)
+
+
+def _stored(
+    kind: str, user_id: int | None, user: str, by: str, reason: str, until: int | None, network: str
+) -> StoredServerSanction:
+    sanction = ServerSanction(user, by, reason, until, network)
+    return StoredServerSanction(cast(SanctionKind, kind), user_id, sanction)
 
 
 def put(connection: Connection, new: NewServerSanction) -> None:

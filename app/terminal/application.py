@@ -20,6 +20,7 @@ from prompt_toolkit.output import Output
 from app.client import CallRefused, Client, ConnectionLost
 from app.client.incoming import is_same_name
 from app.errors import BadLine
+from app.settings import PAGE_ITEMS_MAX
 from app.terminal import phrases, trust
 from app.terminal.arrivals import Json, event_of, page_of
 from app.terminal.asking import Asking
@@ -151,7 +152,7 @@ class Terminal:
         """Ask who is there: some may have come or gone while the connection was lost."""
         with suppress(CallRefused, ConnectionLost):
             for room in self.model.rooms[1:]:
-                self.model.meet(await self._call("who", room=room.name))
+                self.model.meet(await self._call("who", room=room.name, count=PAGE_ITEMS_MAX))
         self.screen.refresh()
 
     # What the user types.

@@ -187,7 +187,8 @@ class Model:
         answer = cleaned(answer)
         room = self.find(str(answer.get("room")))
         if room:
-            room.people = phrases.names_in(answer.get("people"))
+            people = phrases.names_in(answer.get("people"))
+            room.people = people | room.people if answer.get("has_more") is True else people
 
     def learn_rooms(self, answer: Json) -> None:
         """Take in which rooms there are."""

@@ -152,6 +152,8 @@ def _people(event: events.PeopleListed) -> Iterable[str]:
         away = f", away{_because(person.away)}" if person.away is not None else ""
         role = f", {person.role}" if person.role else ""
         yield f"  {person.name}{role}{away}"
+    if event.has_more:
+        yield f"There are more: /who {event.people[-1].name}"
 
 
 def _encrypted(event: events.Encrypted) -> str:
@@ -161,9 +163,11 @@ def _encrypted(event: events.Encrypted) -> str:
     )
 
 
-def _roster(event: events.RosterShown) -> str:
+def _roster(event: events.RosterShown) -> Iterable[str]:
     how = "is encrypted for" if event.e2ee else "is not encrypted; in it are"
-    return f"{event.room} {how}: {', '.join(event.members)}"
+    yield f"{event.room} {how}: {', '.join(event.members)}"
+    if event.has_more:
+        yield f"There are more: /roster {event.members[-1]}"
 
 
 def _rooms(event: events.RoomsListed) -> Iterable[str]:
@@ -173,7 +177,7 @@ def _rooms(event: events.RoomsListed) -> Iterable[str]:
         topic = f": {room.topic}" if room.topic else ""
         yield f"  {room.name} ({room.users}){topic}"
     if event.has_more:
-        yield "There are more."
+        yield f"There are more: /rooms {event.rooms[-1].name}"
 
 
 def _sanction(who: str, what: str, sanction: records.Sanction) -> str:
@@ -183,22 +187,28 @@ def _sanction(who: str, what: str, sanction: records.Sanction) -> str:
 
 def _sanctions(event: events.SanctionsListed) -> Iterable[str]:
     for what, sanctions in (("banned", event.bans), ("muted", event.mutes)):
-        if not sanctions:
+        if not sanctions and not event.has_more:
             yield f"Nobody is {what} in {event.room}."
         for each in sanctions:
             yield _sanction(each.user, what, each)
+    if event.has_more:
+        yield f"There are more: /bans {event.last}"
 
 
 def _server_sanctions(event: events.ServerSanctionsListed) -> Iterable[str]:
     for what, sanctions in (("banned from", event.bans), ("muted on", event.mutes)):
-        if not sanctions:
+        if not sanctions and not event.has_more:
             yield f"Nobody is {what} this server."
         for each in sanctions:
             yield _sanction(each.user or each.network, f"{what} this server", each)
+    if event.has_more:
+        yield f"There are more: /serverbans {event.last}"
 
 
-def _ignored(event: events.IgnoredListed) -> str:
-    return f"You ignore: {', '.join(event.users)}" if event.users else "You ignore nobody."
+def _ignored(event: events.IgnoredListed) -> Iterable[str]:
+    yield f"You ignore: {', '.join(event.users)}" if event.users else "You ignore nobody."
+    if event.has_more:
+        yield "There are more; /unignore some, and they are shown."
 
 
 def _topic_set(event: events.TopicSet) -> str:
@@ -301,7 +311,7 @@ def _retention(event: events.RetentionListed) -> Iterable[str]:
     for room in event.rooms:
         yield f"  {room.name}: {_kept(room.days)}"
     if event.has_more:
-        yield "There are more."
+        yield "There are more; manage.py retention shows all of them."
 
 
 def _status(event: events.StatusShown) -> Iterable[str]:

@@ -43,7 +43,7 @@ def _event(event: Event) -> object:
             return ("stored", event.message_id)
         case events.UploadOffered() | events.DownloadOffered():
             return replace(event, url="")
-        case events.SanctionsListed():
+        case events.SanctionsListed() | events.ServerSanctionsListed():
             bans, mutes = (sorted(each, key=repr) for each in (event.bans, event.mutes))
             return replace(event, bans=bans, mutes=mutes)
     listed = {
