@@ -61,6 +61,9 @@ lock: $(VENV)/installed-dev ## Write the requirements files anew from pyproject.
 		--no-emit-index-url --no-emit-find-links --no-annotate --group dev \
 		--custom-compile-command 'make lock' pyproject.toml -o requirements-dev.txt
 
+	@{ echo "# What PostgreSQL needs besides, for the image: as in requirements-dev.txt. \`make lock\` writes it anew."; \
+		awk '/^[^ ]/ {keep = /^psycopg(-binary)?==/} keep' requirements-dev.txt; } > requirements-postgresql.txt
+
 clean: ## Remove what was installed and cached; data in var/ stays
 	rm -rf .venv .venv-python3.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
 

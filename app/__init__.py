@@ -69,7 +69,7 @@ Read it in this order:
         sockets.py  tls.py  selfsigned.py           plain sockets and TLS; certificates
         connection.py   a socket, its outbox, the greenlet that reads it
         requests.py                                 the grammar of HTTP, strictly
-        http.py  transfer.py                        what is asked over HTTP; files on the way
+        http.py  hosts.py  transfer.py              what is asked over HTTP; by which names; files
         exposition.py   the metrics, as Prometheus reads them
         pulse.py        whether everybody gets a turn; what the service manager is told
         garbage.py      collections of garbage, kept short

@@ -1,12 +1,15 @@
-"""Addresses to listen at and to reach: `[HOST:]PORT` as people write it, paths of Unix sockets."""
+"""Addresses to listen at and to reach, names of hosts as people write them, Unix sockets."""
 
 import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ipaddress import ip_address
 from pathlib import Path
 
 UNIX_PATH_BYTES_MAX = 100  # of a Unix socket: what kernels take ends between 103 and 107
+_HOST_CHARS_MAX = 253  # of a name (RFC 1035)
+_LABEL = re.compile(r"[a-z0-9_-]{1,63}", re.ASCII)
 
 
 def parse_address(text: str) -> tuple[str, int]:
@@ -18,6 +21,41 @@ def parse_address(text: str) -> tuple[str, int]:
     if not re.fullmatch(r"\d{1,5}", port, re.ASCII) or int(port) > 65_535:
         raise ValueError(f"not an address: {text!r}; expected [HOST:]PORT, like 127.0.0.1:8888")
     return host.removeprefix("[").removesuffix("]") or "127.0.0.1", int(port)
+
+
+def parse_host(text: str) -> str:
+    """Return a host's name, or its address, in the one form in which it is compared.
+
+    Takes what people write for one: `https://HOST/`, `HOST:PORT`, `[ADDRESS]:PORT`, a name in the
+    letters of any script. Raises ValueError.
+    """
+    host = text.strip().lower().removeprefix("https://").removeprefix("http://").removesuffix("/")
+    if bracketed := re.fullmatch(r"\[([0-9a-f:.]+)\](:\d{1,5})?", host, re.ASCII):
+        return str(ip_address(bracketed[1]))
+    if host.count(":") == 1:
+        host = re.sub(r":\d{1,5}$", "", host, flags=re.ASCII)
+    try:
+        if "%" not in host:  # the interface of a link is this machine's own affair
+            return str(ip_address(host))
+    except ValueError:
+        pass
+    return _parse_host_name(host.removesuffix("."), text)
+
+
+def _parse_host_name(name: str, text: str) -> str:
+    if len(name) <= _HOST_CHARS_MAX:  # what is longer could take long
+        try:
+            labels = name.encode("idna").decode().split(".")
+        except UnicodeError:
+            labels = []
+        if labels[:1] == ["*"] and len(labels) > 2:
+            labels[0] = "any"  # of a certificate: any one label
+            name = f"*.{'.'.join(labels[1:])}"
+        elif labels:
+            name = ".".join(labels)
+        if labels and all(map(_LABEL.fullmatch, labels)) and not labels[-1].isdigit():
+            return name
+    raise ValueError(f"not a host: {text!r}; expected a name or an address, like chat.example.org")
 
 
 @contextmanager

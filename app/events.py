@@ -406,6 +406,7 @@ class StatusShown(Answer):
     version: str
     uptime_seconds: int
     is_storing: bool
+    illness: str  # why /healthz is red; nothing when it is well
     now: Load
     minute: Minute
 

@@ -22,6 +22,8 @@ class Load:
 
     `outboxes` are the fullest; `disk_seconds_ago` is when the disk last said how full it is.
     `database_fate` is what became of SQLite's file: gone, or overwritten, or nothing of both.
+    `certificate_seconds` is how long the certificate is good, less than 0 since it has run out.
+    `unknown_settings` are names that are no settings', each with the one that is probably meant.
     """
 
     sessions: int
@@ -41,6 +43,8 @@ class Load:
     resident_bytes: int
     open_files: int
     open_files_max: int
+    certificate_seconds: float | None
+    unknown_settings: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)

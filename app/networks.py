@@ -28,6 +28,11 @@ def read_address(text: str) -> Address:
     return mapped or address
 
 
+def plain_address(text: str) -> str:
+    """Return an address as people know it: IPv4 that came as IPv6 is IPv4 again."""
+    return text.removeprefix("::ffff:") if "." in text else text
+
+
 @lru_cache(_REMEMBERED_MAX)
 def origin(text: str) -> str:
     """Return what limits by address count as one: an IPv4 address, or a /64 of IPv6.

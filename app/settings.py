@@ -4,14 +4,18 @@ Settings are environment variables with the prefix `GREENROOM_`, or lines of a `
 of the command line wins over both. Bounds that nobody needs to tune are the constants below.
 """
 
+import os
 import re
+from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal
 
+from dotenv import dotenv_values
 from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from app.addresses import parse_address
+from app.addresses import parse_address, parse_host
 
 VERSION = "0.1.0"  # as in pyproject.toml
 
@@ -216,6 +220,7 @@ OUTBOX_SHARE_CONCERN = 0.5  # of what a reader may leave unread; one batch is a 
 FAILED_LOGINS_CONCERN = 60  # a minute: three times what one address may fail
 PASSWORDS_WAITING_CONCERN = 60  # two seconds of the hashing thread
 HUB_SECONDS_CONCERN = 0.25  # it never stops for longer than 0.01 on purpose
+CERTIFICATE_SECONDS_CONCERN = 14 * 86_400  # until it runs out: time to get a new one by hand
 DESCRIPTORS_SHARE_CONCERN = 0.9  # of the limit of open files
 COMMIT_SECONDS_ILL = 10.0  # twice what another process may hold the database
 HUB_SECONDS_ILL = 1.0  # a stall that everybody noticed
@@ -243,14 +248,31 @@ def _parse_message_rate(value: object) -> MessageRate:
     return MessageRate((rate, max(1, int(match[2] or rate * 2))))
 
 
+def _parse_hosts(value: object) -> tuple[str, ...]:
+    """Read `chat.example.org, chat.local`."""
+    if isinstance(value, tuple):
+        return value
+    return tuple(parse_host(each) for each in str(value).split(",") if each.strip())
+
+
+def _expand_home(value: str | Path) -> str:
+    """Take `~` for the home folder, as a shell does where it sees it."""
+    return os.path.expanduser(value)
+
+
+_PREFIX = "GREENROOM_"
+# What Kubernetes gives every program beside a service that is called greenroom.
+_OF_KUBERNETES = re.compile(r"GREENROOM_(SERVICE_HOST|SERVICE_PORT\w*|PORT|PORT_\d\w*)", re.ASCII)
+
+
 class Settings(BaseSettings):
     """What an operator may set. Field names are the environment's names without the prefix."""
 
     model_config = SettingsConfigDict(
-        env_prefix="GREENROOM_", env_file=".env", extra="ignore", frozen=True
+        env_prefix=_PREFIX, env_file=".env", extra="ignore", frozen=True
     )
 
-    data_dir: Path = Field(
+    data_dir: Annotated[Path, BeforeValidator(_expand_home)] = Field(
         Path("var"), description="where the database and the control socket live; created 0700"
     )
     database_url: str = Field("", description="SQLAlchemy URL; empty: SQLite in the data directory")
@@ -259,6 +281,9 @@ class Settings(BaseSettings):
         "",
         pattern=r"^(https?://[^/\s]+)?$",
         description="what the lines for curl call this server; empty: where its client came to",
+    )
+    web_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parse_hosts)] = Field(
+        (), description="names of this server that HTTP is answered to, besides its own: a,b"
     )
     registration: Literal["open", "closed"] = Field(
         "open", description="closed: only createuser makes accounts"
@@ -298,10 +323,12 @@ class Settings(BaseSettings):
     rooms_owned_max: Kept = Field(
         500, ge=0, description="that one user may own, but for admins; 0: no limit"
     )
-    tls_cert: str = Field(
+    tls_cert: Annotated[str, BeforeValidator(_expand_home)] = Field(
         "", description="certificate and those that vouch for it, PEM; empty: no TLS"
     )
-    tls_key: str = Field("", description="its key, PEM; empty: it is in the certificate's file")
+    tls_key: Annotated[str, BeforeValidator(_expand_home)] = Field(
+        "", description="its key, PEM; empty: it is in the certificate's file"
+    )
     require_tls: bool = Field(False, description="refuse logins without TLS, but from this machine")
     file_bytes_max: int = Field(8 << 20, ge=0, description="largest file; 0: none can be shared")
     file_quota_bytes: Kept = Field(64 << 20, ge=0, description="of all files of one user together")
@@ -318,6 +345,13 @@ class Settings(BaseSettings):
     @classmethod
     def _is_address(cls, value: str) -> str:
         parse_address(value)
+        return value
+
+    @field_validator("public_url")
+    @classmethod
+    def _has_host(cls, value: str) -> str:
+        if value:
+            parse_host(value)
         return value
 
     @field_validator("outbox_bytes_max")
@@ -343,3 +377,18 @@ class Settings(BaseSettings):
     def url(self) -> str | Path:
         """The database's SQLAlchemy URL, or the path of its file."""
         return self.database_url or self.data_dir / "greenroom.db"
+
+
+def unknown_settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return what looks like a setting and is none, in the environment or `.env`.
+
+    With each comes the setting that is probably meant; nothing where none is near. Raises OSError.
+    """
+    known = [f"{_PREFIX}{name.upper()}" for name in Settings.model_fields]
+    given = {name.upper() for name in (*environment, *dotenv_values(".env"))}
+    unknown = {name for name in given if name.startswith(_PREFIX)} - set(known)
+    return {
+        name: "".join(get_close_matches(name, known, 1, 0.8))
+        for name in sorted(unknown)
+        if not _OF_KUBERNETES.fullmatch(name)
+    }

@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.errors import StartRefused
 from app.settings import Settings
 from app.store.database import Url, first_line, is_sqlite, migrating_engine, sqlite_path
+from app.store.disk import check_settings_file
 from app.store.lock import DatabaseLock, open_private
 from app.store.models import Base
 
@@ -57,6 +58,7 @@ if "connection" in context.config.attributes:
 else:
     arguments = context.get_x_argument(as_dictionary=True)
     try:
+        check_settings_file()
         _run_alone(arguments.get("url") or Settings().url)
     except StartRefused as refusal:
         raise SystemExit(f"alembic: {refusal}") from None

@@ -26,6 +26,7 @@ class FakeClient:
         self.server = "http://127.0.0.1:8888"
         self.is_closing = False
         self.has_hung_up = False
+        self.is_gone = False
         self.connected_at = self.unread_bytes = 0
         self.render = render
         self.is_behind = False  # with reading

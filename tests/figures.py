@@ -20,6 +20,8 @@ LOAD = Load(
     resident_bytes=97_000_000,
     open_files=141,
     open_files_max=20_000,
+    certificate_seconds=None,
+    unknown_settings={},
 )
 MINUTE = Minute(
     messages_per_second=4.2,

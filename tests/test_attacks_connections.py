@@ -29,8 +29,8 @@ TOO_LATE = b"you took too long to log in; connect again"
 FULL = "Error: the server is full; try again later\r\n"
 TOO_MANY = "Error: too many connections from your address; close one first\r\n"
 
-HTTP_POST = b"POST /login HTTP/1.1\r\nHost: x\r\n\r\nname=bob\npassword=s3cret\n\n\n"
-WEBDAV = b"PROPFIND /s3cret HTTP/1.1\r\nHost: x\r\n\r\n"
+HTTP_POST = b"POST /login HTTP/1.1\r\nHost: localhost\r\n\r\nname=bob\npassword=s3cret\n\n\n"
+WEBDAV = b"PROPFIND /s3cret HTTP/1.1\r\nHost: localhost\r\n\r\n"
 HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 

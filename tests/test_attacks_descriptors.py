@@ -38,7 +38,7 @@ def test_a_full_server_tells_everybody(start_server, run_here, tmp_path: Path) -
         assert _answer(server, b"", tls).decode() == f"Error: {FULL}\r\n"
         assert _answer(server, b"/login bob\n", tls).decode() == f"Error: {FULL}\r\n"
         assert json.loads(_answer(server, b'{"op":"ping"}\n', tls)) == refusal
-        answer = _answer(server, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", tls)
+        answer = _answer(server, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", tls)
         assert answer.startswith(b"HTTP/1.1 503 ")
         assert answer.endswith(f"\r\n\r\n{FULL}\n".encode())
     here.type("hello")

@@ -15,6 +15,9 @@ import pytest
 from gevent import socket as gevent_socket
 
 from app.chat import administration
+from app.cli import asking
+from app.client.connection import Connection
+from app.client.stream import Stream
 from app.errors import StartRefused
 from app.net import control
 from app.settings import Settings
@@ -154,6 +157,99 @@ def test_a_server_that_does_not_answer(
 ) -> None:
     stand_in(sent)
     assert _says(run_here, tmp_path, "users", "list") == sentence
+
+
+# A server that hangs is not waited for, whatever it is asked; and what was given up it does not do
+# when it goes on.
+def test_a_server_that_hangs(
+    server: ServerProcess, run_here, new_name, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "_HALF_SECONDS", 0.2)
+    name, room = new_name("late"), new_name("room")
+    with server.held():
+        for arguments in (
+            ("status",),
+            ("status", "--check"),
+            ("who",),
+            ("users", "list"),
+            ("createuser", name, "--password", "secret"),
+            ("rooms", "create", room, "--owner", name),
+            ("shutdown",),
+        ):
+            sentence = _says(run_here, server.folder, *arguments)
+            assert sentence.startswith("the server does not answer: it hangs, or was stopped")
+    assert run_here(server.folder, "who").exit_code == 0
+    assert f"{name}\t" not in run_here(server.folder, "users", "list").stdout
+    assert run_here(server.folder, "rooms", "list").stdout.count(room) == 0
+
+
+# One that is busy with what it was asked is waited for, as long as it answers elsewhere.
+def test_a_server_that_is_busy(tmp_path: Path) -> None:
+    path, looks = tmp_path / "sock", []
+    with closing(socket.socket(socket.AF_UNIX)) as listener:
+        listener.bind(str(path))
+        listener.listen()
+
+        def look() -> None:
+            looks.append(1)
+            if len(looks) == 3:
+                server.sendall(b'{"id":1,"ok":true}\n')
+
+        connection = Connection(
+            f"unix:{path}", None, asking._Unheard(), silence_seconds=0.01, check_is_alive=look
+        )
+        with listener.accept()[0] as server:
+            assert connection.exchange("vacuum")["ok"]
+    assert len(looks) == 3
+    connection.close()
+
+
+# A server of somebody else is told nothing: not a name, and no password.
+@pytest.mark.skipif(not hasattr(socket, "SO_PEERCRED"), reason="the kernel does not say who it is")
+def test_a_server_of_somebody_else(run_here, tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "var").mkdir(mode=0o700)
+    path = tmp_path / "var" / "control.sock"
+    monkeypatch.setattr(Stream, "peer_user_id", lambda _: 12345)
+    with closing(socket.socket(socket.AF_UNIX)) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        said = _says(run_here, tmp_path, "createuser", "alice", "--password", "secret", "--admin")
+        assert said.startswith(f"a program of another user listens at {path}; ")
+        with listener.accept()[0] as asked:
+            assert asked.recv(100) == b""
+
+
+# Who listens is told by the kernel.
+@pytest.mark.skipif(not hasattr(socket, "SO_PEERCRED"), reason="the kernel does not say who it is")
+def test_who_listens(tmp_path: Path) -> None:
+    path = tmp_path / "sock"
+    with closing(socket.socket(socket.AF_UNIX)) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        stream = Stream(f"unix:{path}", None)
+        assert stream.peer_user_id() == path.stat().st_uid
+        stream.close()
+
+
+# Over a socket of IPv6, who comes by IPv4 is known by that address everywhere.
+def test_ipv4_at_a_socket_of_ipv6(tmp_path: Path, run_here) -> None:
+    if not socket.has_dualstack_ipv6():
+        pytest.skip("there is no IPv6 here")
+    server = ServerProcess(tmp_path, LOGIN_ATTEMPTS="1")
+    server.port = "[::]:0"
+    try:
+        server.start()
+        alice = server.connect().register("alice").join("room")
+        assert server.program().refused("login", name="alice", password="x") == "login_refused"
+        listed = json.loads(run_here(tmp_path, "who", "--json").stdout.splitlines()[0])
+        assert listed["address"] == "127.0.0.1"
+        alice.type("/send x")
+        alice.expect(f"curl -T x http://127.0.0.1:{server.port}/f/")
+        assert run_here(tmp_path, "ban", "127.0.0.1").exit_code == 0
+        assert alice.expect_end().endswith("Error: your address is banned from this server\r\n")
+        assert "ffff" not in server.log
+    finally:
+        server.kill()
 
 
 # What can only be asked of a server is refused where none runs.

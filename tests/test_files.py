@@ -84,7 +84,7 @@ def test_too_long_by_its_length(server: ServerProcess, pair: tuple[Client, Clien
     alice, _ = pair
     url = ask_url(alice, "/send large.bin")
     with socket.create_connection(("127.0.0.1", server.port), WAIT_SECONDS_MAX) as connection:
-        head = f"PUT {url} HTTP/1.1\r\nHost: x\r\nContent-Length: {BYTES_MAX + 1}\r\n"
+        head = f"PUT {url} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {BYTES_MAX + 1}\r\n"
         connection.sendall(f"{head}Expect: 100-continue\r\n\r\n".encode())
         answer = connection.makefile("rb").read()
     assert answer.startswith(b"HTTP/1.1 413 ")

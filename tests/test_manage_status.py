@@ -1,21 +1,26 @@
 """manage.py status and top: for people at a terminal, for programs, and without a server."""
 
+import io
 import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pexpect
 import pytest
+from rich.console import Console
 
+from app.cli import status
 from tests.server_process import ROOT, ServerProcess, environment
 
 
 # Programs are given all of it as one object; people without a terminal a figure a line.
 def test_on_the_command_line(server: ServerProcess, run_here) -> None:
     figures = json.loads(run_here(server.folder, "status", "--json").stdout)
-    assert {"concerns", "now", "minute", "version", "uptime_seconds", "is_storing"} == set(figures)
+    told = {"concerns", "now", "minute", "version", "uptime_seconds", "is_storing", "illness"}
+    assert told == set(figures)
     printed = run_here(server.folder, "status").stdout.splitlines()
     rows = dict(line.split("\t", 1) for line in printed if not line.startswith("concern\t"))
     assert rows["storing"] == "yes"
@@ -31,6 +36,46 @@ def test_no_server(run_here, tmp_path: Path) -> None:
         assert result.output == f"Error: {expected}\n"
     assert not (tmp_path / "var").exists()
     assert "top needs a terminal" in run_here(tmp_path, "top").output
+
+
+# A script asks in one word whether it is well, as the image does.
+def test_check(server: ServerProcess, run_here, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = run_here(server.folder, "status", "--check")
+    assert (result.exit_code, result.stdout) == (0, "ok\n")
+
+    @contextmanager
+    def ill() -> Iterator[Callable[..., dict]]:
+        yield lambda _op: {"illness": "messages can't be stored now"}
+
+    monkeypatch.setattr(status, "running", ill)
+    result = run_here(server.folder, "status", "--check")
+    assert (result.exit_code, result.stderr) == (1, "Error: messages can't be stored now\n")
+
+
+# On a small screen `top` has all figures, and of all that is wrong the beginning.
+@pytest.mark.parametrize("count", [0, 1, 30])
+@pytest.mark.parametrize("width", [80, 200])
+def test_top_fits_on_a_small_screen(
+    server: ServerProcess, run_here, count: int, width: int
+) -> None:
+    answer = json.loads(run_here(server.folder, "status", "--json").stdout)
+    concern = {"name": "slow_disk", "sentence": "The disk is slow. " * 20}
+    answer["concerns"] = [concern] * count
+    page = status._page(answer, [0.0, 1.0], (width, 24))
+    console = Console(width=width, height=24, file=io.StringIO())
+    lines = ["".join(each.text for each in line) for line in console.render_lines(page)]
+    assert len(lines) <= 24
+    assert "storing: yes" in "".join(lines)
+    assert "open files: " in "".join(lines)
+    assert lines[0].startswith("! The disk is slow." if count else "All is well.")
+
+
+# What is wrong is what stands last when `status` has scrolled by.
+def test_the_verdict_is_seen(terminal: Callable[..., pexpect.spawn]) -> None:
+    child = terminal("status")
+    child.expect(pexpect.EOF)
+    last = child.before.rstrip().splitlines()[-1]
+    assert last.startswith(("All is well.", "! ")) or "open files" not in last
 
 
 # What draws tables is loaded for people at a terminal alone: a script waits for less.

@@ -1,5 +1,6 @@
 """What is shipped beside the code fits it: the unit of systemd, and the image."""
 
+import json
 import re
 import shutil
 import signal
@@ -52,6 +53,19 @@ def test_reload_under_systemd(start_server, tmp_path: Path, monkeypatch) -> None
     here.type("hello")
     here.expect_lines("here: hello")
     assert server.stop() == 0
+
+
+# It can use PostgreSQL, by what the tests were run with; its health is asked wherever it listens.
+def test_the_image_has_postgresql() -> None:
+    image = (ROOT / "Dockerfile").read_text()
+    assert "-r requirements-postgresql.txt" in image
+    extra = (ROOT / "requirements-postgresql.txt").read_text()
+    _, _, pins = extra.partition("\n")
+    assert pins.startswith("psycopg==")
+    assert "\npsycopg-binary==" in pins
+    assert pins in (ROOT / "requirements-dev.txt").read_text()
+    health = re.search(r"^HEALTHCHECK .*(\[.*\])$", image, re.M)[1]
+    assert json.loads(health)[1:] == ["manage.py", "status", "--check"]
 
 
 # The image is made of files that there are, and that the build is shown.

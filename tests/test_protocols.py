@@ -10,8 +10,10 @@ import gevent
 import pytest
 from gevent import socket as cooperative
 
+from app.net.hosts import KnownHosts
 from app.net.http import Http
 from app.net.protocols import Protocol, recognise
+from app.settings import Settings
 from tests.client import SilentClient
 from tests.server_process import ServerProcess
 
@@ -107,7 +109,12 @@ def test_http(server: ServerProcess) -> None:
 def test_http_in_pieces(server: ServerProcess) -> None:
     with socket.create_connection(("127.0.0.1", server.port), 10) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for piece in (b"G", b"E", b"T /healthz HTTP/1.1\r\nConn", b"ection: close\r\n\r\n"):
+        for piece in (
+            b"G",
+            b"E",
+            b"T /healthz HTTP/1.1\r\nHost: localhost\r\nConn",
+            b"ection: close\r\n\r\n",
+        ):
             connection.sendall(piece)
         assert connection.makefile("rb").read().endswith(b"\r\n\r\nok\n")
 
@@ -151,14 +158,18 @@ def test_http_when_full(start_server: Callable[..., ServerProcess]) -> None:
     assert _status(server) == (503, b"the server is full; try again later\n")
 
 
+def _http() -> Http:
+    return Http(SimpleNamespace(visitors=set()), ("127.0.0.1", 8888), KnownHosts(Settings()))
+
+
 # Who begins a request and does not end it is cut in time, wherever it stopped.
-@pytest.mark.parametrize("begun", [b"GET ", b"GET / HTTP/1.1\r\nHost: x\r\n"])
+@pytest.mark.parametrize("begun", [b"GET ", b"GET / HTTP/1.1\r\nHost: localhost\r\n"])
 def test_half_a_request(monkeypatch: pytest.MonkeyPatch, begun: bytes) -> None:
     monkeypatch.setattr("app.net.http.HTTP_REQUEST_SECONDS_MAX", 0.05)
     near, far = cooperative.socketpair()
     far.sendall(begun)
     with gevent.Timeout(5):
-        Http(SimpleNamespace(visitors=set()), ("127.0.0.1", 8888)).serve(near, "127.0.0.1")
+        _http().serve(near, "127.0.0.1")
         assert far.makefile("rb").read() in (b"", _bad_request())
     far.close()
 
@@ -167,8 +178,8 @@ def test_half_a_request(monkeypatch: pytest.MonkeyPatch, begun: bytes) -> None:
 @pytest.mark.parametrize(
     ("request_bytes", "least"),
     [
-        (b"GET /healthz HTTP/1.1\r\n\r\n" * 200, 200),
-        (b"PUT / HTTP/1.1\r\nContent-Length: 100000\r\n\r\n" + b"x" * 60_000, 3),
+        (b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n" * 200, 200),
+        (b"PUT / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n" + b"x" * 60_000, 3),
     ],
     ids=["requests", "body"],
 )
@@ -191,7 +202,7 @@ def test_http_without_end(
 
     other = gevent.spawn(take_turns)
     with gevent.Timeout(5):
-        Http(SimpleNamespace(visitors=set()), ("127.0.0.1", 8888)).serve(near, "127.0.0.1")
+        _http().serve(near, "127.0.0.1")
     other.kill()
     far.close()
     assert turns >= least

@@ -15,7 +15,7 @@ from tests.server_process import ServerProcess
 from tests.transfers import ask_url, begin_get, request, share
 
 _CHUNKED = "Transfer-Encoding: chunked"
-_NEXT = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"  # what a request in disguise would be
+_NEXT = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"  # what a request in disguise would be
 
 
 def _ask(server: ServerProcess, raw: bytes) -> bytes:
@@ -92,7 +92,7 @@ def test_what_is_no_upload(
 ) -> None:
     alice, _ = pair
     url = ask_url(alice, "/send a.txt")
-    head = "\r\n".join([f"PUT {url} HTTP/1.1", "Host: x", *headers])
+    head = "\r\n".join([f"PUT {url} HTTP/1.1", "Host: localhost", *headers])
     answer = _ask(server, f"{head}\r\n\r\n{body}{_NEXT}".encode())
     assert re.match(rb"HTTP/1\.1 %d " % status, answer)
     assert re.findall(rb"HTTP/1\.1 (\d+)", answer) == [b"%d" % status]
@@ -104,7 +104,7 @@ def test_what_is_no_upload(
 @pytest.mark.parametrize("rest", ["5;x=y\r\nabcde\r\n", "+5\r\nabcde\r\n", "4\r\nabcde\r\n"])
 def test_a_bad_chunk(server: ServerProcess, pair: tuple[Client, Client], rest: str) -> None:
     alice, _ = pair
-    head = f"PUT {ask_url(alice, '/send a.txt')} HTTP/1.1\r\nHost: x\r\n{_CHUNKED}\r\n\r\n"
+    head = f"PUT {ask_url(alice, '/send a.txt')} HTTP/1.1\r\nHost: localhost\r\n{_CHUNKED}\r\n\r\n"
     answer = _ask(server, f"{head}5\r\nabcde\r\n{rest}0\r\n\r\n{_NEXT}".encode())
     assert re.findall(rb"HTTP/1\.1 (\d+)", answer) == [b"400"]
     alice.expect_nothing_more()
@@ -125,7 +125,9 @@ def test_what_is_an_upload(
     server: ServerProcess, pair: tuple[Client, Client], headers: list[str], body: str
 ) -> None:
     alice, _ = pair
-    head = "\r\n".join([f"PUT {ask_url(alice, '/send a.txt')} HTTP/1.1", "Host: x", *headers])
+    head = "\r\n".join(
+        [f"PUT {ask_url(alice, '/send a.txt')} HTTP/1.1", "Host: localhost", *headers]
+    )
     answer = _ask(server, f"{head}\r\nConnection: close\r\n\r\n{body}".encode())
     assert b"HTTP/1.1 201 Created\r\n" in answer
     assert b"5 bytes" in answer
@@ -209,7 +211,7 @@ def test_a_small_download_goes_on(server: ServerProcess, pair: tuple[Client, Cli
     alice, bob = pair
     url = ask_url(bob, f"/get {share(server, alice, 'a.bin', bytes(10_000))}")
     with socket.create_connection(("127.0.0.1", server.port), WAIT_SECONDS_MAX) as client:
-        client.sendall(f"GET {url} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        client.sendall(f"GET {url} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         assert client.recv(100).startswith(b"HTTP/1.1 200 OK\r\n")
     rest = request(server, "GET", url, None, {"Range": "bytes=1000-"})
     assert (rest.status, len(rest.body)) == (206, 9_000)

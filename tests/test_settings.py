@@ -8,16 +8,18 @@ import pytest
 from click.testing import CliRunner, Result
 from pydantic import SecretStr
 
-from app.addresses import parse_address
+from app.addresses import parse_address, parse_host
 from app.cli import main
-from app.networks import origin
-from app.settings import Settings
+from app.net.sockets import format_address
+from app.networks import origin, plain_address
+from app.settings import Settings, unknown_settings
 
 DEFAULTS = {
     "data_dir": Path("var"),
     "database_url": "",
     "listen": "127.0.0.1:8888",
     "public_url": "",
+    "web_hosts": (),
     "registration": "open",
     "history_replay": 20,
     "durability": "full",
@@ -87,6 +89,7 @@ def test_defaults(runserver: Run) -> None:
         ("database_url", "sqlite:////srv/x.db", "sqlite:////srv/x.db"),
         ("listen", "[::]:23", "[::]:23"),
         ("public_url", "https://chat.example.org:8888", "https://chat.example.org:8888"),
+        ("web_hosts", "chat.example.org, Büro:8888", ("chat.example.org", "xn--bro-hoa")),
         ("registration", "closed", "closed"),
         ("history_replay", "0", 0),
         ("durability", "normal", "normal"),
@@ -104,6 +107,8 @@ def test_defaults(runserver: Run) -> None:
         ("registrations_per_ip_per_hour", "0", 0),
         ("rooms_owned_max", "0", 0),
         ("tls_cert", "/etc/cert.pem", "/etc/cert.pem"),
+        ("tls_cert", "~/cert.pem", str(Path.home() / "cert.pem")),
+        ("data_dir", "~/chat", Path.home() / "chat"),
         ("file_bytes_max", "0", 0),
         ("file_quota_bytes", "1000", 1000),
         ("file_days_max", "1", 1),
@@ -130,6 +135,8 @@ def test_environment(
         ("LISTEN", "127.0.0.1:http"),
         ("PUBLIC_URL", "chat.example.org"),
         ("PUBLIC_URL", "https://chat.example.org/chat"),
+        ("PUBLIC_URL", "https://chat..org"),
+        ("WEB_HOSTS", "chat example"),
         ("REGISTRATION", "shut"),
         ("HISTORY_REPLAY", "-1"),
         ("HISTORY_REPLAY", "1001"),
@@ -169,7 +176,7 @@ def test_bad_flag(runserver: Run) -> None:
     settings, result = runserver("--message-rate", "fast")
     assert settings is None
     assert result.stderr == (
-        "Error: GREENROOM_MESSAGE_RATE: Value error, "
+        "Error: GREENROOM_MESSAGE_RATE: "
         "expected RATE/BURST in messages a second, like 10/20, or 0 for no limit\n"
     )
 
@@ -201,7 +208,167 @@ def test_every_setting_is_a_flag(runserver: Run) -> None:
     _, result = runserver("--help")
     for name, field in Settings.model_fields.items():
         assert field.description
-        assert (f"--{name.replace('_', '-')} " in result.output) == (name != "listen")
+        is_flag = name not in ("listen", "metrics_token")
+        assert (f"--{name.replace('_', '-')} " in result.output) == is_flag
+
+
+# What can't be is told in words of ours, with what can.
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("HISTORY_REPLAY", "some", "'some' can't be; it must be a whole number from 0 to 1000"),
+        ("CONNECTIONS_MAX", "-1", "'-1' can't be; it must be a whole number, 0 or more"),
+        ("LOGIN_SECONDS_MAX", "0", "'0' can't be; it must be a number over 0"),
+        ("REGISTRATION", "shut", "'shut' can't be; it must be open or closed"),
+        ("REQUIRE_TLS", "perhaps", "'perhaps' can't be; it must be true or false"),
+        ("PUBLIC_URL", "x", "'x' can't be; it must be like https://chat.example.org:8888"),
+        (
+            "WEB_HOSTS",
+            "a b",
+            "not a host: 'a b'; expected a name or an address, like chat.example.org",
+        ),
+    ],
+)
+def test_words(runserver: Run, monkeypatch, name: str, text: str, words: str) -> None:
+    monkeypatch.setenv(f"GREENROOM_{name}", text)
+    _, result = runserver()
+    assert result.stderr == f"Error: GREENROOM_{name}: {words}\n"
+
+
+# A secret is not taken from the command line, where ps shows it; an address without one is.
+@pytest.mark.parametrize(
+    ("flag", "value", "is_taken"),
+    [
+        ("--metrics-token", "s3cret", False),
+        ("--database-url", "postgresql+psycopg://me:s3cret@db/chat", False),
+        ("--database-url", "postgresql+psycopg://db/chat?user=me&password=s3cret", False),
+        ("--database-url", "postgresql+psycopg://me@db/chat", True),
+    ],
+)
+def test_secrets_are_no_flags(runserver: Run, flag: str, value: str, is_taken: bool) -> None:
+    settings, result = runserver(flag, value)
+    assert (settings is not None) == is_taken
+    if not is_taken:
+        assert result.exit_code == 2
+        assert (
+            f"into the environment or .env instead: GREENROOM_{flag[2:].upper().replace('-', '_')}"
+            in result.stderr
+        )
+        assert "s3cret" not in result.stderr
+
+
+# What looks like a setting and is none is found, in the environment and `.env`, with what is meant.
+def test_unknown_settings() -> None:
+    Path(".env").write_text("GREENROOM_LISTEM=:1\nGREENROOM_LISTEN=:1\nOTHER=1\n")
+    environment = {"GREENROOM_REGISTRATON": "closed", "GREENROOM_X": "", "GREENROOM_PORT": "tcp:"}
+    assert unknown_settings(environment | {"greenroom_log_format": "json"}) == {
+        "GREENROOM_LISTEM": "GREENROOM_LISTEN",
+        "GREENROOM_REGISTRATON": "GREENROOM_REGISTRATION",
+        "GREENROOM_X": "",
+    }
+
+
+# A `.env` that can't be read is told of in a line.
+@pytest.mark.parametrize("content", [b"\xff=1", None])
+def test_an_env_that_cant_be_read(runserver: Run, content: bytes | None) -> None:
+    if content is None:
+        pytest.skip("root reads everything") if os.geteuid() == 0 else None
+        Path(".env").touch(0)
+    else:
+        Path(".env").write_bytes(content)
+    settings, result = runserver()
+    assert (settings, result.exit_code) == (None, 1)
+    assert result.stderr.startswith("Error: can't read .env: ")
+
+
+def _give_away(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a file be another user's: of one who is not root, so that nobody need be."""
+    if os.geteuid() == 0:
+        os.chown(path, 12345, -1)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: 12345)
+
+
+# What another user could have written is not read: `.env`, or a data directory.
+@pytest.mark.parametrize("mode", [0o602, 0o620, None])
+@pytest.mark.parametrize("name", [".env", "var"])
+def test_what_others_may_write(
+    runserver: Run, monkeypatch: pytest.MonkeyPatch, name: str, mode: int | None
+) -> None:
+    path = Path(name)
+    path.touch() if name == ".env" else path.mkdir()
+    assert runserver()[0] is not None
+    if mode is None:
+        _give_away(path, monkeypatch)
+        words = f"{name} belongs to another user; be that one: sudo -u USER"
+    else:
+        path.chmod(mode)
+        words = f"other users may write to {name}; run: chmod go-w {name}"
+    settings, result = runserver()
+    assert (settings, result.exit_code, result.stderr) == (None, 1, f"Error: {words}\n")
+
+
+# Root trusts the owner of a data directory that it names from the root on, and of no other.
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root works for others")
+def test_root_works_for_others(runserver: Run) -> None:
+    Path("var").mkdir()
+    os.chown("var", 12345, -1)
+    assert runserver()[0] is None
+    assert runserver("--data-dir", str(Path("var").absolute()))[0] is not None
+
+
+# A host is what people write for one, in one form; what is none is refused.
+@pytest.mark.parametrize(
+    ("text", "host"),
+    [
+        ("chat.example.org", "chat.example.org"),
+        (" HTTPS://Chat.Example.ORG:8888/ ", "chat.example.org"),
+        ("chat.example.org.", "chat.example.org"),
+        ("x:8888", "x"),
+        ("[2001:DB8::1]", "2001:db8::1"),
+        ("[::1]:8888", "::1"),
+        ("2001:db8:0::1", "2001:db8::1"),
+        ("192.0.2.7:80", "192.0.2.7"),
+        ("büro.example", "xn--bro-hoa.example"),
+        ("*.example.org", "*.example.org"),
+        *dict.fromkeys(
+            (
+                "",
+                "a..b",
+                "a b",
+                "a,b",
+                "x:port",
+                "user@x",
+                "x/path",
+                "https://",
+                "[x]",
+                "300.1.1.1",
+                "fe80::1%eth0",
+                "*",
+                "*.org",
+                "a*.example.org",
+                "x" * 64,
+                ".".join(["x" * 60] * 5),
+            ),
+        ).items(),
+    ],
+)
+def test_hosts(text: str, host: str | None) -> None:
+    if host is None:
+        with pytest.raises(ValueError, match="not a host"):
+            parse_host(text)
+    else:
+        assert parse_host(text) == host
+
+
+# IPv4 that came over a socket of IPv6 is shown as IPv4.
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [("::ffff:192.0.2.7", "192.0.2.7"), ("192.0.2.7", "192.0.2.7"), ("2001:db8::1", "2001:db8::1")],
+)
+def test_plain_addresses(address: str, shown: str) -> None:
+    assert plain_address(address) == shown
+    assert format_address((address, 80)) == (f"[{shown}]:80" if ":" in shown else f"{shown}:80")
 
 
 # An address is [HOST:]PORT, the host of IPv6 in brackets.

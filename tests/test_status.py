@@ -60,6 +60,10 @@ def test_nothing_is_wrong() -> None:
         ("slow_reader", "last minute: 3.", {}, {"readers_cut": 3}),
         ("slow_reader", "900 KB", {"outboxes": [Outbox("", "192.0.2.7", 900_000)]}, {}),
         ("newcomers_refused", "last minute: 8.", {}, {"newcomers_refused": 8}),
+        ("certificate", "runs out in 2d", {"certificate_seconds": 2 * 86_400.0}, {}),
+        ("certificate", "ran out 2d", {"certificate_seconds": -2 * 86_400.0}, {}),
+        ("unknown_setting", "; is it Y?", {"unknown_settings": {"X": "Y"}}, {}),
+        ("unknown_setting", "does nothing. See", {"unknown_settings": {"X": ""}}, {}),
         ("descriptors", "950 of at most 1000", {"open_files": 950, "open_files_max": 1000}, {}),
     ],
 )

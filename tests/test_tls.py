@@ -1,5 +1,6 @@
 """TLS on the port of everybody else: the same chat, and a certificate that can be exchanged."""
 
+import datetime
 import hashlib
 import http.client
 import json
@@ -35,6 +36,7 @@ def _make_certificate(folder: Path, *options: str) -> str:
     """Make a certificate and its key, and return the fingerprint that is printed."""
     result = CliRunner().invoke(main, ["selfsigned", "--directory", str(folder), *options])
     assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[-2].startswith("for: localhost, 127.0.0.1, ::1")
     return result.stdout.splitlines()[-1].removeprefix("SHA-256 fingerprint: ")
 
 
@@ -163,7 +165,7 @@ def test_a_connection_made_in_advance(server: ServerProcess, tls: ssl.SSLContext
     person = SilentClient(server.port, tls=ssl._create_unverified_context())
     person.expect("login: ")  # so the browser would have been greeted too
     person.close()
-    browser.send(b"GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n")
+    browser.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
     assert browser.receive_through(b" 200 OK\r\n") == b"HTTP/1.1"
 
 
@@ -173,7 +175,7 @@ def test_a_banned_address(server: ServerProcess, tls: ssl.SSLContext) -> None:
     person = server.connect(tls=tls, source=there)
     person.expect("login: ")
     visitor = server.connect(tls=tls, source=there)
-    visitor.type("GET /healthz HTTP/1.1\r\nHost: x\r\n\r")
+    visitor.type("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r")
     visitor.expect("ok\n")
     operator = server.control()
     operator.call("server.ban", target=there)
@@ -184,7 +186,7 @@ def test_a_banned_address(server: ServerProcess, tls: ssl.SSLContext) -> None:
     late.type("hello")
     assert late.expect_end() == f"Error: {sentence}\r\n"
     late = server.connect(tls=tls, source=there)
-    late.type("GET /healthz HTTP/1.1\r\nHost: x\r\n\r")
+    late.type("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r")
     late.expect("HTTP/1.1 403 Forbidden\r\n")
     assert late.expect_end().endswith(f"{sentence}\n")
     operator.call("server.unban", target=there)
@@ -316,16 +318,22 @@ def test_a_readable_key(tmp_path: Path, records: list[dict[str, object]]) -> Non
 # A certificate is made for this machine and for the hosts that are named; its key is its owner's
 # alone; and none is ever replaced by accident.
 def test_selfsigned(tmp_path: Path) -> None:
-    _make_certificate(tmp_path / "new", "--host", OTHER_HOST, "--host", "192.0.2.7")
+    hosts = f"https://{OTHER_HOST}/,b.example:8888"
+    _make_certificate(tmp_path / "new", "--host", hosts, "--host", "192.0.2.7", "--host", "[::2]")
     certificate, key = _paths(tmp_path / "new").values()
     names = ssl._ssl._test_decode_cert(str(certificate))["subjectAltName"]
-    assert {name for _, name in names} >= {"localhost", "127.0.0.1", OTHER_HOST, "192.0.2.7"}
+    assert {name for _, name in names} >= {
+        *("localhost", "127.0.0.1", OTHER_HOST, "b.example", "192.0.2.7"),
+        "0:0:0:0:0:0:0:2",
+    }
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
     before = key.read_bytes(), certificate.read_bytes()
     for options, why in [
         (["--directory", str(tmp_path / "new")], f"{key} exists; --force replaces it"),
         (["--directory", str(certificate / "x")], f"can't write {certificate}/x"),
         (["--host", "a..b"], "a..b is neither a name of a host nor an address"),
+        (["--host", "x,a b"], "a b is neither a name of a host nor an address"),
+        (["--host", "0.0.0.0"], "0.0.0.0 is no address that a client uses"),
     ]:
         result = CliRunner().invoke(main, ["selfsigned", *options])
         assert (result.exit_code, result.stdout) == (1, "")
@@ -333,6 +341,36 @@ def test_selfsigned(tmp_path: Path) -> None:
     assert (key.read_bytes(), certificate.read_bytes()) == before
     _make_certificate(tmp_path / "new", "--force")
     assert key.read_bytes() != before[0]
+
+
+# A certificate that has run out, or soon will, is told of when it is loaded. How long it is good is
+# known, and so are the hosts that it is for.
+@pytest.mark.parametrize(
+    ("days", "event"),
+    [
+        (-1, "the certificate has run out"),
+        (13, "the certificate runs out soon"),
+        (15, None),
+    ],
+)
+def test_a_certificate_that_runs_out(
+    tmp_path: Path, records: list[dict[str, object]], monkeypatch, days: int, event: str | None
+) -> None:
+    monkeypatch.setattr("app.net.selfsigned.SELFSIGNED_DAYS", days)
+    monkeypatch.setattr("app.net.selfsigned._CLOCK_SKEW", datetime.timedelta(days=2))
+    _make_certificate(tmp_path, "--host", OTHER_HOST)
+    tls = Tls(*map(str, _paths(tmp_path).values()))
+    assert [record["event"] for record in records] == [event] * (event is not None)
+    assert abs(tls.seconds_left() - days * 86_400) < 3_600
+    assert tls.names() == {"localhost", "127.0.0.1", "::1", OTHER_HOST}
+
+
+# So is one that is not good yet.
+def test_a_certificate_of_tomorrow(tmp_path: Path, records, monkeypatch) -> None:
+    monkeypatch.setattr("app.net.selfsigned._CLOCK_SKEW", datetime.timedelta(days=-1))
+    _make_certificate(tmp_path)
+    Tls(*map(str, _paths(tmp_path).values()))
+    assert [record["event"] for record in records] == ["the certificate is not good yet"]
 
 
 # The line that says how to connect says how to do so with TLS.

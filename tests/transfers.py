@@ -68,8 +68,8 @@ def share(server: ServerProcess, client: Client, name: str, data: bytes, to: str
 def begin_put(server: ServerProcess, url: str, size: int, sent: bytes = b"") -> socket.socket:
     """Begin to bring a file of a size, and return the connection on which the rest may follow."""
     connection = socket.create_connection(("127.0.0.1", server.port), WAIT_SECONDS_MAX)
-    head = f"PUT {url} HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\nConnection: close\r\n\r\n"
-    connection.sendall(head.encode() + sent)
+    head = f"PUT {url} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {size}\r\n"
+    connection.sendall(f"{head}Connection: close\r\n\r\n".encode() + sent)
     return connection
 
 
@@ -79,7 +79,7 @@ def begin_get(server: ServerProcess, url: str) -> BinaryIO:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.settimeout(WAIT_SECONDS_MAX)
         connection.connect(("127.0.0.1", server.port))
-        connection.sendall(f"GET {url} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        connection.sendall(f"GET {url} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         reading = connection.makefile("rb")
     assert reading.readline() == b"HTTP/1.1 200 OK\r\n"
     return reading

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from app.figures import Concern, Load, Minute, Outbox
 from app.settings import (
+    CERTIFICATE_SECONDS_CONCERN,
     COMMIT_SECONDS_CONCERN,
     COMMIT_STUCK_SECONDS,
     DESCRIPTORS_SHARE_CONCERN,
@@ -19,7 +20,7 @@ from app.settings import (
     PASSWORDS_WAITING_CONCERN,
 )
 from app.sizes import format_size
-from app.times import format_seconds
+from app.times import format_seconds, format_uptime
 
 
 def concerns(load: Load, minute: Minute, outbox_bytes_max: int) -> Sequence[Concern]:
@@ -139,6 +140,26 @@ def _descriptors(load: Load, _minute: Minute) -> Iterator[str]:
         )
 
 
+def _certificate(load: Load, _minute: Minute) -> Iterator[str]:
+    seconds = load.certificate_seconds
+    if seconds is not None and seconds < CERTIFICATE_SECONDS_CONCERN:
+        span = format_uptime(abs(int(seconds)))
+        when = f"runs out in {span}" if seconds > 0 else f"ran out {span} ago"
+        yield (
+            f"The certificate {when}: clients refuse to talk to a server with an old one. Put a "
+            "new one in its place, then: systemctl reload greenroom (or kill -HUP)."
+        )
+
+
+def _unknown_settings(load: Load, _minute: Minute) -> Iterator[str]:
+    for name, meant in load.unknown_settings.items():
+        hint = f"; is it {meant}?" if meant else "."
+        yield (
+            f"{name} is no setting, and does nothing{hint} See the environment and .env of the "
+            "server, and start it again."
+        )
+
+
 def _slow_reader(outbox: Outbox, outbox_bytes_max: int) -> str:
     who = outbox.user or "somebody who has not logged in"
     return (
@@ -158,4 +179,6 @@ _TROUBLES: Sequence[tuple[str, Callable[[Load, Minute], Iterator[str]]]] = (
     ("newcomers_refused", _newcomers_refused),
     ("descriptors", _descriptors),
     ("slow_reader", _readers_cut),
+    ("certificate", _certificate),
+    ("unknown_setting", _unknown_settings),
 )

@@ -41,6 +41,10 @@ class Client(Protocol):
         """Return how much the peer has not taken yet of what it was sent."""
 
     @property
+    def is_gone(self) -> bool:
+        """Whether nobody is there any more who could hear an answer, as far as is known."""
+
+    @property
     def has_hung_up(self) -> bool:
         """Whether the peer will send no more; it may still read, or be gone."""
 
@@ -180,7 +184,7 @@ class Session:
 
     def check_is_here(self) -> None:
         """Raise NotPossible when it was ended meanwhile: of what it asked, nothing happens."""
-        if self.client.is_closing:
+        if self.client.is_closing or (self.is_operator and self.client.is_gone):
             raise NotPossible("you were sent away meanwhile", code="sent_out")
 
     def check_is_in(self, room: Room) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Set
+from collections.abc import Callable, Mapping, Set
 from contextlib import suppress
 from heapq import nlargest
 from typing import TYPE_CHECKING
@@ -60,6 +60,8 @@ class Status:
         self._outbox_bytes_max = settings.outbox_bytes_max
         self._began_at = self._measured_at = time.monotonic()
         self._on_disk: FilesOnDisk | None = None
+        self.certificate_seconds: Callable[[], float | None] = lambda: None
+        self.unknown_settings: Mapping[str, str] = {}
         self.last_minute = LastMinute(self._began_at, metrics.snapshot())
 
     def show(self, session: Session, _command: StatusCommand) -> None:
@@ -74,6 +76,7 @@ class Status:
             version=VERSION,
             uptime_seconds=int(self.uptime(now)),
             is_storing=not (self._journal.is_failing or self._database.fate),
+            illness=self.illness(now),
             now=load,
             minute=minute,
         )
@@ -104,6 +107,8 @@ class Status:
             resident_bytes=process.resident_bytes(),
             open_files=process.open_files(),
             open_files_max=process.open_files_max(),
+            certificate_seconds=self.certificate_seconds(),
+            unknown_settings=self.unknown_settings,
         )
 
     def minute(self, now: float) -> Minute:

@@ -12,6 +12,7 @@ import click
 from app.errors import DatabaseInUse
 
 if TYPE_CHECKING:
+    from pydantic import ValidationError
     from sqlalchemy import Engine
 
     from app.client.connection import Connection
@@ -22,6 +23,13 @@ Ask = Callable[..., dict[str, Any]]  # an op, and its fields; returns those of t
 
 # What connecting fails with where no server is: none was, or one was killed.
 _NOBODY_THERE = (FileNotFoundError, NotADirectoryError, ConnectionRefusedError)
+
+
+_HALF_SECONDS = 2.5  # twice that is waited for a server that hangs
+_HANGS = (
+    "the server does not answer: it hangs, or was stopped, and will not do later what was asked "
+    "now. See what holds it up (systemctl status greenroom), or start it again"
+)
 
 
 class _Unheard:
@@ -39,14 +47,55 @@ def settings_with(**flags: str | bool | None) -> Settings:
     from pydantic import ValidationError
 
     from app.settings import Settings
+    from app.store.disk import check_data_folder, check_settings_file
 
     given = {name: value for name, value in flags.items() if value is not None}
+    check_settings_file()
     try:
-        return Settings(**given)  # type: ignore[arg-type]  # pydantic reads the texts
+        settings = Settings(**given)  # type: ignore[arg-type]  # pydantic reads the texts
     except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][0]).upper()
-        raise click.ClickException(f"GREENROOM_{name}: {first['msg']}") from error
+        raise click.ClickException(_what_is_wrong(error)) from error
+    except OSError as error:
+        raise click.ClickException(f"can't read .env: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise click.ClickException("can't read .env: it is not UTF-8") from error
+    check_data_folder(settings.data_dir)
+    return settings
+
+
+def _what_is_wrong(error: ValidationError) -> str:
+    """Say of the first setting that can't be what it must be."""
+    first = error.errors()[0]
+    name = str(first["loc"][0])
+    if first["type"] == "value_error":
+        return f"GREENROOM_{name.upper()}: {first['ctx']['error']}"
+    return f"GREENROOM_{name.upper()}: {first['input']!r} can't be; it must be {_expected(name)}"
+
+
+def _expected(name: str) -> str:
+    """Say what a setting can be: 'a whole number from 0 to 1000'."""
+    from typing import get_args
+
+    from app.settings import Settings
+
+    field = Settings.model_fields[name]
+    if field.annotation is bool:
+        return "true or false"
+    if choices := get_args(field.annotation):
+        return " or ".join(map(str, choices))
+    if field.annotation not in (int, float):
+        return "like https://chat.example.org:8888" if name == "public_url" else "a text"
+    limits = {
+        key: getattr(each, key)
+        for each in field.metadata
+        for key in ("ge", "gt", "le")
+        if hasattr(each, key)
+    }
+    kind = "a whole number" if field.annotation is int else "a number"
+    least = f"{limits.get('ge', limits.get('gt'))}"
+    if "le" in limits:
+        return f"{kind} from {least} to {limits['le']}"
+    return f"{kind}, {least} or more" if "ge" in limits else f"{kind} over {least}"
 
 
 @contextmanager
@@ -99,10 +148,11 @@ def running_server(settings: Settings) -> Connection | None:
 
     Raises click's error when there is one that does not let us in.
     """
-    from app.client.connection import Connection, ConnectionLost
+    from app.client.connection import ConnectionLost
+    from app.store.disk import servers_users
 
     try:
-        return Connection(f"unix:{settings.control_path}", None, _Unheard())
+        connection = _connect(settings)
     except ConnectionLost as error:
         if isinstance(error.__cause__, _NOBODY_THERE):
             return None
@@ -111,7 +161,38 @@ def running_server(settings: Settings) -> Connection | None:
                 f"{settings.control_path} is for the user that the server runs as; be that one: "
                 "sudo -u USER"
             ) from error
+        if isinstance(error.__cause__, BlockingIOError | TimeoutError):
+            raise click.ClickException(_HANGS) from error
         raise click.ClickException(str(error)) from error
+    if connection.peer_user_id not in {None, *servers_users(settings.data_dir)}:
+        connection.close()  # it was told nothing
+        raise click.ClickException(
+            f"a program of another user listens at {settings.control_path}; be the user that the "
+            "server runs as: sudo -u USER"
+        )
+    return connection
+
+
+def _connect(settings: Settings) -> Connection:
+    """Connect to the control socket. Raises ConnectionLost.
+
+    When half of the time that there is was waited for an answer in vain, the server is asked anew
+    on another connection: one that answers there is busy with what it was asked, and waited for.
+    """
+    from app.client.connection import Connection
+
+    address = f"unix:{settings.control_path}"
+
+    def check_is_alive() -> None:
+        second = Connection(address, None, _Unheard(), silence_seconds=_HALF_SECONDS)
+        try:
+            second.exchange("ping")
+        finally:
+            second.close()
+
+    return Connection(
+        address, None, _Unheard(), silence_seconds=_HALF_SECONDS, check_is_alive=check_is_alive
+    )
 
 
 def pages(ask: Ask, op: str, items: str, cursor: str) -> Iterator[dict[str, Any]]:
@@ -136,7 +217,7 @@ def answers(
 @contextmanager
 def asking(connection: Connection) -> Iterator[Ask]:
     """Ask over a connection. What is refused becomes one line, a server that is gone another."""
-    from app.client.connection import CallRefused, ConnectionLost
+    from app.client.connection import SILENT, CallRefused, ConnectionLost
 
     try:
         yield connection.exchange
@@ -147,6 +228,8 @@ def asking(connection: Connection) -> Iterator[Ask]:
             ) from refusal
         raise click.ClickException(str(refusal)) from refusal
     except ConnectionLost as error:
+        if str(error) == SILENT:
+            raise click.ClickException(_HANGS) from error
         raise click.ClickException(f"the server did not answer: {error}") from error
     finally:
         connection.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,11 @@ _SECTIONS = {
     "Rooms and what was said": ("rooms", "purge", "retention", "export"),
     "The database": ("backup", "restore", "vacuum"),
 }
+
+
+# What stands on a command line, ps shows to everybody.
+_SECRET = ("metrics_token",)
+_HAS_PASSWORD = re.compile(r"://[^/?#@]*:[^/?#]*@|password=", re.IGNORECASE)
 
 
 class _Group(click.Group):
@@ -88,11 +94,24 @@ class _ServerCommand(click.Command):
                 help=field.description,
                 is_flag=field.annotation is bool,
                 default=None,
+                hidden=name in _SECRET,
+                callback=_refuse_secret if name in (*_SECRET, "database_url") else None,
             )
             for name, field in Settings.model_fields.items()
             if name != "listen"
         )
         return [*super().get_params(context), *flags]
+
+
+def _refuse_secret(_context: click.Context, option: click.Parameter, value: str | None) -> Any:
+    """Refuse a secret on the command line. Raises click's error."""
+    name = str(option.name)
+    if value is not None and (name in _SECRET or _HAS_PASSWORD.search(value)):
+        raise click.UsageError(
+            f"everybody on this machine can see what follows {option.opts[0]}; put it into the "
+            f"environment or .env instead: GREENROOM_{name.upper()}"
+        )
+    return value
 
 
 @click.group(
@@ -160,21 +179,25 @@ def chat(
 
 
 @main.command(epilog="Example: manage.py selfsigned --host chat.example.org")
-@click.option("--host", "hosts", multiple=True, help="A name or address that clients will use.")
+@click.option(
+    "--host", "hosts", multiple=True, help="Names or addresses that clients will use: a,b."
+)
 @click.option(
     "--directory", type=click.Path(path_type=Path), help="Where; else the data directory."
 )
 @click.option("--force", is_flag=True, help="Replace what there is.")
 def selfsigned(hosts: tuple[str, ...], directory: Path | None, force: bool) -> None:
     """Make a certificate that vouches for itself, to try TLS with."""
-    from app.net.selfsigned import LOCAL_HOSTS, make_certificate, write_files
+    from app.net.selfsigned import LOCAL_HOSTS, make_certificate, parse_hosts, write_files
 
+    names = list(dict.fromkeys((*LOCAL_HOSTS, *parse_hosts(hosts))))
     folder = directory or settings_with().data_dir
     certificate_path, key_path = folder / "tls-cert.pem", folder / "tls-key.pem"
-    certificate, key, fingerprint = make_certificate(dict.fromkeys((*LOCAL_HOSTS, *hosts)))
+    certificate, key, fingerprint = make_certificate(names)
     write_files({key_path: key, certificate_path: certificate}, is_forced=force)
     click.echo(f"runserver --tls-cert {certificate_path} --tls-key {key_path}")
     click.echo(f"or: GREENROOM_TLS_CERT={certificate_path} GREENROOM_TLS_KEY={key_path}")
+    click.echo(f"for: {', '.join(names)}")
     click.echo(f"SHA-256 fingerprint: {fingerprint}")
 
 

@@ -16,6 +16,7 @@ from app.cli.tables import json_option
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.text import Text
 
 Answer = dict[str, Any]  # of the op `status`: see app/figures.py
 
@@ -27,20 +28,27 @@ _BARS = " ▁▂▃▄▅▆▇█"
 
 @click.command(epilog="Example: manage.py status --json | jq '.concerns[].name'")
 @json_option
-def status(as_json: bool) -> None:
-    """Show how the running server is, and what is wrong with it first.
+@click.option(
+    "--check", "is_check", is_flag=True, help="Say ok, or what /healthz says, and exit with 1."
+)
+def status(as_json: bool, is_check: bool) -> None:
+    """Show how the running server is, and what is wrong with it.
 
-    Rates and delays are of the last minute.
+    Rates and delays are of the last minute. At a terminal, what is wrong comes last, where it is
+    seen; for programs it comes first.
     """
     with running() as ask:
         answer = ask("status")
-    if as_json:
+    if is_check:
+        _check(answer)
+    elif as_json:
         figures = {name: value for name, value in answer.items() if name not in ("id", "ok")}
         click.echo(json.dumps(figures))
     elif sys.stdout.isatty():
         from rich.console import Console
 
-        Console().print(_page(answer))
+        console = Console()
+        console.print(_figures(answer, console.width), _verdict(answer), sep="\n")
     else:
         for concern in answer["concerns"]:
             click.echo(f"concern\t{concern['name']}\t{concern['sentence']}")
@@ -61,9 +69,16 @@ def top() -> None:
         while True:
             answer = ask("status")
             rates.append(answer["minute"]["deliveries_per_second_recent"])
-            live.update(_page(answer, rates), refresh=True)
+            live.update(_page(answer, rates, live.console.size), refresh=True)
             if is_quit_typed(_REFRESH_SECONDS):
                 return
+
+
+def _check(answer: Answer) -> None:
+    """Say whether the server is well. Raises click's error when it is not."""
+    if answer["illness"]:
+        raise click.ClickException(answer["illness"])
+    click.echo("ok")
 
 
 @contextmanager
@@ -137,23 +152,57 @@ def _rates(minute: Answer, name: str) -> str:
     return f"{minute[name]:,g}/s (last 10 s: {minute[f'{name}_recent']:,g}/s)"
 
 
-def _page(answer: Answer, rates: Sequence[float] = ()) -> RenderableType:
-    """Return what people at a terminal see."""
+def _page(answer: Answer, rates: Sequence[float], size: tuple[int, int]) -> RenderableType:
+    """Return what `top` shows. Where there is little room, the concerns are short."""
     from rich.console import Group
-    from rich.table import Table
     from rich.text import Text
 
-    concerns = [
-        Text(f"! {each['sentence']}", style="bold red" if each["name"] in _GRAVE else "yellow")
-        for each in answer["concerns"]
-    ]
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim")
-    if rates:  # above the rest: of a small screen, the end is cut off
-        table.add_row("deliveries/s", Text(_drawn(rates), style="green"))
-    for name, value in _rows(answer):
-        table.add_row(name, Text(value))
-    return Group(*(concerns or [Text("All is well.", style="green")]), Text(), table)
+    width, height = size
+    drawn = Text(f"deliveries/s {_drawn(rates)}", style="green")
+    figures = _figures(answer, width)
+    lines_left = height - len(figures.plain.splitlines()) - 2
+    verdict = _verdict(answer)
+    if sum(-(-len(line) // width) for line in verdict.plain.splitlines()) > lines_left:
+        verdict = _verdict(answer, lines_max=max(1, lines_left), width=width)
+    return Group(verdict, drawn, figures)
+
+
+def _verdict(answer: Answer, lines_max: int = 0, width: int = 0) -> Text:
+    """Return what is wrong: whole, or the beginning of each, in so many lines."""
+    from rich.text import Text
+
+    concerns = answer["concerns"]
+    if not concerns:
+        return Text("All is well.", style="green")
+    verdict = Text()
+    for each in concerns[: lines_max or None]:
+        line = f"! {each['sentence']}"
+        if width and len(line) > width:
+            line = f"{line[: width - 3]}..."
+        style = "bold red" if each["name"] in _GRAVE else "yellow"
+        verdict.append(line if not verdict else f"\n{line}", style=style)
+    return verdict
+
+
+def _figures(answer: Answer, width: int) -> Text:
+    """Return the figures, two in a line where they fit."""
+    from rich.text import Text
+
+    half = width // 2 - 1
+    cells = [f"{name}: {value}" for name, value in _rows(answer)]
+    lines: list[str] = []
+    left = ""
+    for cell in cells:
+        if left and len(cell) <= half:
+            lines.append(f"{left:<{half}}  {cell}")
+            left = ""
+        elif not left and len(cell) <= half:
+            left = cell
+        else:
+            lines.append(cell)
+    if left:
+        lines.append(left)
+    return Text("\n".join(lines))
 
 
 def _drawn(rates: Sequence[float]) -> str:

@@ -16,11 +16,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from app.client.incoming import is_answer, is_event
-from app.client.stream import UNIX, Stream
+from app.client.stream import Stream
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from app.client.resume import Answer, Event
 
+SILENT = "the server is silent"
 SILENCE_SECONDS = 30  # after which the server is asked whether it is there; as long again to answer
 LINE_BYTES_MAX = 64 << 20  # ten times what the longest page of history takes
 _BAD_ANSWER = "the server answered something else than what was asked"
@@ -98,10 +101,22 @@ class _Asked:
 class Connection:
     """Requests, answers and events on one socket. `cut` it from any thread."""
 
-    def __init__(self, address: str, tls: ssl.SSLContext | None, listener: Listener) -> None:
-        """Connect. Raises ConnectionLost; ValueError for what is no address."""
-        # At a control socket nobody is asked: a server that is gone has closed it.
-        self._silence_seconds = None if address.startswith(UNIX) else SILENCE_SECONDS
+    def __init__(
+        self,
+        address: str,
+        tls: ssl.SSLContext | None,
+        listener: Listener,
+        *,
+        silence_seconds: float = SILENCE_SECONDS,
+        check_is_alive: Callable[[], None] | None = None,
+    ) -> None:
+        """Connect. Raises ConnectionLost; ValueError for what is no address.
+
+        After so long a silence the server is pinged here; or `check_is_alive` looks elsewhere, and
+        raises ConnectionLost when it should not be waited for any more.
+        """
+        self._silence_seconds = silence_seconds
+        self._check_is_alive = check_is_alive
         try:
             self._stream = Stream(address, tls)
         except OSError as error:
@@ -114,6 +129,11 @@ class Connection:
         self._rest = b""
         self._last_words = "the server hung up"
         self._is_probed = False
+
+    @property
+    def peer_user_id(self) -> int | None:
+        """Which user of this machine listens at a Unix socket; None where nobody can tell."""
+        return self._stream.peer_user_id()
 
     @property
     def is_lost(self) -> bool:
@@ -168,8 +188,14 @@ class Connection:
             self._take(line)
 
     def _probe(self) -> None:
+        if self._check_is_alive is not None:
+            try:
+                self._check_is_alive()
+            except ConnectionLost:
+                raise self.cut(SILENT) from None
+            return
         if self._is_probed:
-            raise self.cut("the server is silent")
+            raise self.cut(SILENT)
         self._is_probed = True
         self.ask("ping")
 

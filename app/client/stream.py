@@ -10,6 +10,7 @@ from __future__ import annotations
 import selectors
 import socket
 import ssl
+import struct
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -23,6 +24,9 @@ UNIX = "unix:"  # begins the address of a control socket
 CONNECT_SECONDS_MAX = 10  # of connecting, and again of the TLS handshake
 SEND_SECONDS_MAX = 60  # without the server taking a byte: longer than it ever slows a speaker down
 RECEIVE_BYTES_MAX = 1 << 16  # read at once
+
+_CONNECT_TIME = struct.pack("ll", 5, 0)  # seconds (socket(7), SO_SNDTIMEO), at a Unix socket
+_PEER_CREDENTIALS = struct.Struct("3i")  # process, user and group (unix(7), SO_PEERCRED)
 
 _Result = TypeVar("_Result")
 _WANTED: dict[type[OSError], int] = {
@@ -43,6 +47,8 @@ def _connect_tcp(address: str, tls: ssl.SSLContext | None) -> socket.socket:
 def _connect_unix(path: Path) -> socket.socket:
     connected = socket.socket(socket.AF_UNIX)
     try:
+        # So long for a server that hangs, and has as many waiting as may wait.
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _CONNECT_TIME)
         with short_path(path) as name:
             connected.connect(name)
     except OSError:
@@ -66,6 +72,14 @@ class Stream:
         self._socket.setblocking(False)
         self._using = threading.Lock()
         self._sending = threading.Lock()
+
+    def peer_user_id(self) -> int | None:
+        """Return which user listens at a Unix socket, where the kernel tells (Linux), or None."""
+        if self._socket.family != socket.AF_UNIX or not hasattr(socket, "SO_PEERCRED"):
+            return None
+        size = _PEER_CREDENTIALS.size
+        credentials = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+        return int(_PEER_CREDENTIALS.unpack(credentials)[1])
 
     def receive(self, seconds: float | None) -> bytes:
         """Return what came; nothing at the end. Raises TimeoutError after so long, OSError."""

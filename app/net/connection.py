@@ -144,6 +144,13 @@ class Connection:
                 self._lose()
         return self._has_hung_up or self.is_closing
 
+    @property
+    def is_gone(self) -> bool:
+        """See Client. Asks the kernel."""
+        poll = select.poll()
+        poll.register(self._socket, 0)  # of _GONE it tells in any case
+        return self._is_lost or bool(poll.poll(0))
+
     def serve(self) -> None:
         """Serve a client until it leaves or is cut. Switches."""
         self._login_timer.start(self._cut_late_login)
@@ -225,6 +232,8 @@ class Connection:
 
     def _do(self, session: Session, item: Command | Refusal) -> None:
         """Carry out a command, or tell what is wrong with a line. Switches."""
+        if session.is_operator and self.is_gone:
+            return  # manage.py has given up, and said that this is not done later
         session.tag = self._wire.tag
         if isinstance(item, Refusal):
             self._refuse(session, item)

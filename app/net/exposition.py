@@ -101,6 +101,11 @@ class Exposition(Collector):
             ("greenroom_wal_bytes", "Size of the write-ahead log (SQLite).", load.wal_bytes),
             ("greenroom_database_bytes", "Size of the database (SQLite).", load.database_bytes),
             ("greenroom_disk_free_bytes", "Free on the data's disk.", load.disk_free_bytes),
+            (
+                "greenroom_certificate_seconds",
+                "For how long the certificate is good; less than 0 since it has run out.",
+                load.certificate_seconds,
+            ),
             ("process_resident_memory_bytes", "Memory in use.", load.resident_bytes),
             ("process_open_fds", "Open files and connections.", load.open_files),
             ("process_max_fds", "How many there may be.", load.open_files_max),

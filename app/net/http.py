@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
     from app import events
     from app.chat.service import Service
+    from app.net.hosts import KnownHosts
 
 _HEADERS = [("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff")]
 _BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
@@ -61,9 +62,16 @@ log = structlog.get_logger()
 class Http(WSGIServer):
     """Answers the requests of connections that speak HTTP."""
 
-    def __init__(self, service: Service, address: tuple[str, int], metrics_token: str = "") -> None:
+    def __init__(
+        self,
+        service: Service,
+        address: tuple[str, int],
+        hosts: KnownHosts,
+        metrics_token: str = "",
+    ) -> None:
         """Serve what there is at an address, which is told in the environment of requests."""
         self._service = service
+        self._hosts = hosts
         self._metrics_token = metrics_token
         self._measuring = Semaphore()  # it takes some ms: one page between the turns of all others
         self.requests_under_way = 0
@@ -95,6 +103,9 @@ class Http(WSGIServer):
 
     def _answer(self, request: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         method, path = request["REQUEST_METHOD"], request["PATH_INFO"]
+        if refusal := self._hosts.refusal(request):
+            status, text = refusal
+            return _say(request, start_response, status, f"{text}\n".encode())
         if path.startswith(transfer.PREFIX):
             return transfer.answer(self._service.files, request, start_response)
         if path not in ("/healthz", "/metrics"):

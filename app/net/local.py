@@ -51,7 +51,7 @@ class _Listener:
     wire = "ndjson"
     rooms_max = 0
     is_secure = True
-    is_closing = has_hung_up = False
+    is_closing = has_hung_up = is_gone = False
     server = ""
     unread_bytes = 0
     render = staticmethod(render)

@@ -17,7 +17,7 @@ from app.net.listener import listen
 from app.net.pulse import Notifier, Pulse
 from app.net.server import Server, connections_possible
 from app.net.tls import Tls
-from app.settings import SWITCH_INTERVAL_SECONDS, Settings
+from app.settings import SWITCH_INTERVAL_SECONDS, Settings, unknown_settings
 from app.store.database import Database
 from app.store.opening import open_database
 from app.times import now
@@ -40,6 +40,11 @@ def run(settings: Settings) -> None:
     lock = open_database(settings.url, log.info)
     database = Database(settings.url, settings.durability, lock.held)
     service = Service(database, settings, now)
+    service.status.unknown_settings = unknown_settings(os.environ)
+    for name, meant in service.status.unknown_settings.items():
+        log.warning("that is no setting", name=name, meant=meant or None)
+    if tls is not None:
+        service.status.certificate_seconds = tls.seconds_left
     server = Server(listener, service, settings, connections_max, tls)
     control = Control(settings.control_path, service, settings)
     _catch_signals(service.shutdown.is_due, tls)

@@ -10,19 +10,18 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from app.addresses import parse_host
 from app.errors import StartRefused
 from app.settings import SELFSIGNED_DAYS
 from app.store.disk import make_private_folder, open_private, sync
 
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
+_ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 (where one listens, and nobody connects)
 _CLOCK_SKEW = datetime.timedelta(hours=1)  # between this machine and those who look at it
 
 
 def make_certificate(hosts: Iterable[str]) -> tuple[bytes, bytes, str]:
-    """Return a certificate for hosts and its key, in PEM, and the certificate's fingerprint.
-
-    Raises StartRefused when a host can't be one.
-    """
+    """Return a certificate for hosts and its key, in PEM, and the certificate's fingerprint."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Greenroom")])
     now = datetime.datetime.now(datetime.UTC)
@@ -64,12 +63,25 @@ def write_files(contents: dict[Path, bytes], *, is_forced: bool) -> None:
         raise StartRefused(f"can't write {error.filename}: {error.strerror}") from error
 
 
+def parse_hosts(texts: Iterable[str]) -> list[str]:
+    """Return the hosts that a certificate is to be for, as people write them: `a, https://b:8888`.
+
+    Raises StartRefused.
+    """
+    hosts = []
+    for text in (each for texts_of_one in texts for each in texts_of_one.split(",")):
+        try:
+            host = parse_host(text)
+        except ValueError as error:
+            raise StartRefused(f"{text} is neither a name of a host nor an address") from error
+        if host in _ANY_ADDRESS:
+            raise StartRefused(f"{host} is no address that a client uses; name the machine's own")
+        hosts.append(host)
+    return hosts
+
+
 def _general_name(host: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:
-        pass
-    try:
-        return x509.DNSName(host.encode("idna").decode())
-    except UnicodeError as error:
-        raise StartRefused(f"{host} is neither a name of a host nor an address") from error
+        return x509.DNSName(host)

@@ -15,12 +15,13 @@ from gevent.socket import socket
 from app import events, metrics
 from app.errors import StartRefused
 from app.net.connection import Connection
+from app.net.hosts import KnownHosts
 from app.net.http import Http
 from app.net.listener import Listener
 from app.net.protocols import Protocol, look, recognise_now
 from app.net.sockets import TlsSocket, format_address, never_blocking
 from app.net.tls import HTTP, NO_HANDSHAKE
-from app.networks import origin, read_address
+from app.networks import origin, plain_address, read_address
 from app.settings import (
     DRAIN_POLL_SECONDS,
     DRAIN_SECONDS_MAX,
@@ -76,7 +77,8 @@ class Server:
         self._settings = settings
         self._tls = tls
         token = settings.metrics_token.get_secret_value()
-        self._http = Http(service, listener.getsockname()[:2], token)
+        hosts = KnownHosts(settings, tls.names if tls else frozenset)
+        self._http = Http(service, listener.getsockname()[:2], hosts, token)
         self._connections_max = connections_max
         self._connections: set[Connection] = set()
         self._present = 0  # connections, and those of whom it is not known yet what they speak
@@ -109,7 +111,7 @@ class Server:
 
     def _serve(self, client_socket: socket, peer: tuple[str, int]) -> None:
         """Serve one client, or tell it that there is no room. Runs in a greenlet of its own."""
-        address = peer[0]
+        address = plain_address(peer[0])
         if refused := self._refusal(address):
             self._refuse(client_socket, address, refused)
             return

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from gevent import ssl
 
+from app.networks import plain_address
 from app.settings import TLS_RECORD_BYTES_MAX
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 def format_address(address: tuple[Any, ...]) -> str:
     """Return an address of IPv4 or IPv6 as HOST:PORT."""
-    host, port = address[:2]
+    host, port = plain_address(address[0]), address[1]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 

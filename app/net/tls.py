@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, cast
 
 import gevent
 import structlog
+from cryptography import x509
 from gevent import ssl
 
 from app.errors import StartRefused
 from app.net.sockets import TlsSocket
-from app.settings import TLS_HANDSHAKE_SECONDS_MAX
+from app.settings import CERTIFICATE_SECONDS_CONCERN, TLS_HANDSHAKE_SECONDS_MAX
 
 if TYPE_CHECKING:
     from gevent.socket import socket
@@ -37,7 +40,17 @@ class Tls:
         """Load the certificate and its key from files. Raises StartRefused."""
         self._certificate = certificate
         self._key = key or certificate
+        self._names: frozenset[str] = frozenset()
+        self._ends_at: float | None = None  # seconds since 1970; None where it can't be told
         self._context = self._load()
+
+    def names(self) -> frozenset[str]:
+        """Return the hosts that the certificate is for."""
+        return self._names
+
+    def seconds_left(self) -> float | None:
+        """Return for how long the certificate is good; less than 0 since it has run out."""
+        return None if self._ends_at is None else self._ends_at - time.time()
 
     def reload(self) -> None:
         """Load the files anew, for handshakes from now on; when they are bad, keep what is."""
@@ -83,7 +96,30 @@ class Tls:
                 f"{self._certificate} and {self._key} are no certificate and its key, in PEM "
                 f"({error.reason or error})"
             ) from error
+        self._look_at(Path(self._certificate))
         return context
+
+    def _look_at(self, path: Path) -> None:
+        """Learn what the certificate says of itself, and tell when it is not good for long."""
+        try:
+            certificate = x509.load_pem_x509_certificates(path.read_bytes())[0]
+            names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        except (ValueError, x509.ExtensionNotFound):  # OpenSSL takes more than this reads
+            self._names, self._ends_at = frozenset(), None
+            return
+        self._names = frozenset(
+            str(each.value).lower()
+            for each in names.value
+            if isinstance(each, x509.DNSName | x509.IPAddress)
+        )
+        ends, begins = certificate.not_valid_after_utc, certificate.not_valid_before_utc
+        self._ends_at = ends.timestamp()
+        if begins > datetime.now(UTC):
+            log.warning("the certificate is not good yet", path=str(path), at=begins.isoformat())
+        elif ends < datetime.now(UTC):
+            log.warning("the certificate has run out", path=str(path), at=ends.isoformat())
+        elif self._ends_at - time.time() < CERTIFICATE_SECONDS_CONCERN:
+            log.warning("the certificate runs out soon", path=str(path), at=ends.isoformat())
 
     def _refuse_to_ask(self) -> NoReturn:
         raise StartRefused(f"the key {self._key} has a passphrase; store it without one")

@@ -1,12 +1,55 @@
 """Files on the disk: private ones, those that must last, and what lies beside a database."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
+
+from app.errors import StartRefused
+
+_ROOT = 0
+_WRITABLE_BY_OTHERS = 0o022
 
 
 def open_private(path: str, flags: int) -> int:
     """Open a file that only its owner may read, for `open(opener=...)`."""
     return os.open(path, flags, 0o600)
+
+
+def check_settings_file() -> None:
+    """Check that nobody else could have written `.env`, if it is there. Raises StartRefused."""
+    _check_ours(Path(".env"), {_ROOT, os.geteuid()})
+
+
+def check_data_folder(path: Path) -> None:
+    """Check that nobody else can write to the data directory, if it is there.
+
+    Raises StartRefused.
+    """
+    _check_ours(path, servers_users(path))
+
+
+def servers_users(path: Path) -> set[int]:
+    """Return as whom the server of a data directory may run, for who asks it to trust it.
+
+    Root trusts the owner of a directory that it names from the root on: in a folder that it
+    happens to be in, that could be anybody.
+    """
+    users = {_ROOT, os.geteuid()}
+    if os.geteuid() == _ROOT and path.is_absolute():
+        with suppress(OSError):
+            users.add(path.stat().st_uid)
+    return users
+
+
+def _check_ours(path: Path, users: set[int]) -> None:
+    try:
+        found = path.stat()
+    except OSError:  # it is not there, or can't be read, which is told by who wants to
+        return
+    if found.st_uid not in users:
+        raise StartRefused(f"{path} belongs to another user; be that one: sudo -u USER")
+    if found.st_mode & _WRITABLE_BY_OTHERS:
+        raise StartRefused(f"other users may write to {path}; run: chmod go-w {path}")
 
 
 def make_private_folder(path: Path) -> None:

@@ -40,7 +40,9 @@ async def request(
     try:
         async with asyncio.timeout(ANSWER_SECONDS_MAX):
             length = f"Content-Length: {len(body)}\r\n" if body else ""
-            head = f"{method} {url} HTTP/1.1\r\nHost: x\r\n{length}Connection: close\r\n\r\n"
+            head = (
+                f"{method} {url} HTTP/1.1\r\nHost: localhost\r\n{length}Connection: close\r\n\r\n"
+            )
             writer.write(head.encode() + body)
             answered = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             said = re.search(r"(?i)^content-length: (\d+)", answered, re.MULTILINE)

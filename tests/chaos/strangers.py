@@ -129,7 +129,7 @@ async def abandon_uploads(around: Surroundings, random: Random) -> None:
 
 async def _begin_upload(around: Surroundings, url: str, random: Random) -> socket.socket:
     plain = await open_socket(around.port, source(random))
-    head = f"PUT {url} HTTP/1.1\r\nHost: x\r\nContent-Length: {UPLOAD_BYTES}\r\n\r\n"
+    head = f"PUT {url} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {UPLOAD_BYTES}\r\n\r\n"
     data = random.randbytes(random.randrange(UPLOAD_BYTES))
     await asyncio.get_running_loop().sock_sendall(plain, head.encode() + data)
     return plain

@@ -48,7 +48,7 @@ class Acts(Base):
                 self.tell(each, events.Noticed(sentence))
 
     def _status(self, seat: Seat, _command: operations.Status) -> None:
-        self.tell(seat, events.StatusShown([], "", 0, True, None, None))  # type: ignore[arg-type]
+        self.tell(seat, events.StatusShown([], "", 0, True, "", None, None))  # type: ignore[arg-type]
 
     def _sessions(self, seat: Seat, command: operations.Sessions) -> None:
         found = [

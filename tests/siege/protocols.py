@@ -8,9 +8,9 @@ EACH = 20  # connections that speak it, all at once
 CLOSED_SECONDS_MAX = 1.0
 STAY_SECONDS = 5.0
 _GREETINGS = {
-    "a request of HTTP": b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    "a request of HTTP": b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
     "a form of HTTP": b"POST /login HTTP/1.0\r\nContent-Length: 8\r\n\r\nname=bob",
-    "WebDAV": b"PROPFIND / HTTP/1.1\r\nHost: x\r\n\r\n",
+    "WebDAV": b"PROPFIND / HTTP/1.1\r\nHost: localhost\r\n\r\n",
     "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     "a ClientHello, where there is no TLS": client_hello(),
 }

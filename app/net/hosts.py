@@ -1,0 +1,65 @@
+"""By which names the server is known: a page elsewhere must not reach it by a name of its own.
+
+A browser sends the name by which it came (Host). A page of somebody else's can have its own name
+lead to this machine (DNS rebinding) and then read what is for this machine alone; what it can't do
+is to send another name.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Collection, Mapping
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+from app.addresses import parse_host
+
+if TYPE_CHECKING:
+    from app.settings import Settings
+
+_NOT_KNOWN = (
+    "this server is not known by that name; whoever runs it can add it: GREENROOM_WEB_HOSTS"
+)
+_MISSING = "a request names the host that it is for, in Host"
+
+
+class KnownHosts:
+    """The names of a server: its machine's, those of the settings, those of its certificate."""
+
+    def __init__(
+        self, settings: Settings, certified: Callable[[], Collection[str]] = frozenset
+    ) -> None:
+        machine = socket.gethostname().lower()
+        self._names = {"localhost", machine, machine.partition(".")[0], *settings.web_hosts}
+        if settings.public_url:
+            self._names.add(parse_host(settings.public_url))
+        self._certified = certified
+
+    def refusal(self, request: Mapping[str, str]) -> tuple[str, str] | None:
+        """Return the status and the words for a request (WSGI) that is for another host, if it is.
+
+        Without a name only one of HTTP/1.0 for /healthz is served: so ask balancers and monitors.
+        """
+        host = request.get("HTTP_HOST", "")
+        if host:
+            return None if self._knows(host) else ("421 Misdirected Request", _NOT_KNOWN)
+        is_old = request["SERVER_PROTOCOL"] == "HTTP/1.0"
+        if is_old and request["PATH_INFO"] == "/healthz":
+            return None
+        return "400 Bad Request", _MISSING
+
+    def _knows(self, text: str) -> bool:
+        try:
+            host = parse_host(text)
+        except ValueError:
+            return False
+        certified = self._certified()
+        if host in self._names or host in certified:
+            return True
+        if f"*.{host.partition('.')[2]}" in certified:
+            return True
+        try:
+            ip_address(host)
+        except ValueError:
+            return False
+        return True
