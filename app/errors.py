@@ -35,6 +35,7 @@ Code = Literal[
     "disabled",
     "e2ee_required",
     "full",
+    "hidden_command",
     "internal",
     "is_moderator",
     "is_no_moderator",

@@ -158,6 +158,7 @@ RECEIVE_BYTES_MAX = 16_384  # read at once: a record of TLS
 LINES_IN_A_ROW_MAX = 200  # of one read, before everybody else gets a turn: some 10 ms at the worst
 FIRST_BYTES = 16  # of a newcomer that are looked at: the longest method of HTTP, and a blank
 FIRST_BYTES_SECONDS_MAX = 0.250  # until a newcomer who sends none is greeted as a person
+FIRST_BYTES_TLS_SECONDS_MAX = 1.2  # likewise where there is TLS: a lost ClientHello comes after 1 s
 FIRST_BYTES_POLL_SECONDS = 0.010  # between looks, while they could be the beginning of a method
 REPLY_BYTES_MAX = 65_536  # of an answer sent at once; a longer one waits for its reader in between
 KEEPALIVE_PROBE_SECONDS = 15  # between two such questions

@@ -79,6 +79,10 @@ class Client:
         self._has_spoken = True
         self._socket.sendall(data)
 
+    def send_urgent(self, data: bytes) -> None:
+        """Send a byte as urgent data."""
+        self._socket.send(data, socket.MSG_OOB)
+
     def send_some(self, data: bytes) -> int:
         """Send what can be sent without waiting, and return how much that was."""
         self._has_spoken = True

@@ -10,10 +10,12 @@ import gevent
 import pytest
 from gevent import socket as cooperative
 
+from app.net import connection as connection_module
 from app.net.connection import Connection
 from app.net.listener import listen
 from app.net.sockets import never_blocking
 from app.settings import LINES_IN_A_ROW_MAX, REPLAY_BYTES_MAX, Settings
+from app.wire.ndjson import NdjsonWire
 from app.wire.text import TextWire
 from tests.client import Client, wait_until
 from tests.prepared import name_of
@@ -82,6 +84,7 @@ def test_others_get_a_turn() -> None:
     service = SimpleNamespace(
         connect=lambda _: SimpleNamespace(tag=None),
         disconnect=lambda _: None,
+        check_may_ask=lambda *_: None,
         handle=lambda _, command: handled.append(command),
         journal=SimpleNamespace(settle=lambda _: None),
     )
@@ -103,6 +106,43 @@ def test_others_get_a_turn() -> None:
         other.join()
     far.close()
     assert set(seen) >= set(range(LINES_IN_A_ROW_MAX - 1, count, LINES_IN_A_ROW_MAX))
+
+
+LOOSE = {
+    "a subnegotiation": b"\xff\xfa" + b"x" * (1 << 18),
+    "telnet commands": b"\xff\xf1" * (1 << 17),
+    "half a line": b"x" * (1 << 18),
+    "erased": b"x\x08" * (1 << 17),
+    "NUL": b"\0" * (1 << 18),
+    "blank lines": b"\n" * 100,
+    "junk": b"\xfe\n" * 100,
+}
+
+
+# What is no line is counted as well, before anybody is logged in, or it would cost us most.
+@pytest.mark.parametrize("wire", [TextWire, NdjsonWire])
+@pytest.mark.parametrize("flood", LOOSE.values(), ids=LOOSE.keys())
+def test_bytes_that_are_no_line_count(monkeypatch, wire: type, flood: bytes) -> None:
+    near, far = cooperative.socketpair()
+    service = SimpleNamespace(
+        connect=lambda _: SimpleNamespace(tag=None, user=None),
+        disconnect=lambda _: None,
+        check_may_ask=lambda *_: None,
+        journal=SimpleNamespace(settle=lambda _: None),
+    )
+    connection = Connection(
+        never_blocking(near), "127.0.0.1", wire(4096), service, Settings(_env_file=None), False
+    )
+    slowed: list[bool] = []
+    monkeypatch.setattr(connection_module.TokenBucket, "take", lambda *_: slowed.append(True) or 0)
+    sender = gevent.spawn(far.sendall, flood)
+    reader = gevent.spawn(lambda: [None for _ in iter(lambda: far.recv(65536), b"")])
+    ended = gevent.spawn(lambda: (sender.join(), far.shutdown(socket.SHUT_WR)))
+    with gevent.Timeout(10):
+        connection.serve()
+    gevent.joinall([sender, ended, reader])
+    far.close()
+    assert len(slowed) >= min(len(flood) // 4096, 100) * 3 // 4  # what is read with a line is free
 
 
 def _line(number: int) -> str:

@@ -13,7 +13,8 @@ MEMORY_GROWTH_MAX = MEGABYTE
 TOO_LONG = f"Error: a line has at most {LINE_BYTES_MAX} bytes; yours was not used"
 
 IAC, SB, SE = b"\xff", b"\xfa", b"\xf0"
-AYT = b"\xf6"
+AYT, ERASING = b"\xf6", {b"\xf7", b"\xf8"}  # EC and EL take from a word, as they should
+EIGHT_BITS = IAC + b"\xfd\x00"  # IAC DO BINARY, which is asked once of whoever negotiates
 REQUESTS = (b"\xfb", b"\xfc", b"\xfd", b"\xfe")  # WILL, WONT, DO, DONT: an option follows
 FLOODS = {
     "100,000 WILL": (IAC + REQUESTS[0] + b"\x05") * 100_000,
@@ -68,7 +69,7 @@ def test_a_line_of_100_megabytes(server: ServerProcess, pair: tuple[Client, Clie
 def test_every_telnet_command(pair: tuple[Client, Client]) -> None:
     writer, reader = pair
     every_option = bytes(range(0x100))
-    every_other = sorted(set(map(bytes, zip(range(0xFF)))) - {SB, *REQUESTS})
+    every_other = sorted(set(map(bytes, zip(range(0xFF)))) - {SB, *REQUESTS, *ERASING})
     inserts = [IAC + command for command in every_other]
     inserts += [
         b"".join(IAC + request + bytes([option]) for option in every_option) for request in REQUESTS
@@ -83,19 +84,19 @@ def test_every_telnet_command(pair: tuple[Client, Client]) -> None:
     reader.expect_lines(*[f"{writer.name}: before"] * len(inserts), f"{writer.name}: done")
     text, answered = _split_answers(writer.receive_through(b": done\r\n"))
     assert text == f"{writer.name}: before\r\n" * len(inserts) + writer.name
-    assert 0 < answered <= sum(map(len, inserts))
+    assert 0 < answered <= sum(map(len, inserts)) + len(EIGHT_BITS)
 
 
 # Offers are refused in as many bytes, and a refusal is not answered, or two could go on for ever.
 def test_answers_to_telnet_requests(pair: tuple[Client, Client]) -> None:
     writer, _ = pair
     will, wont, do, dont = REQUESTS
-    expected = b""
+    expected = EIGHT_BITS
     for option in (bytes([each]) for each in range(256)):
         writer.send(
             IAC + will + option + IAC + wont + option + IAC + do + option + IAC + dont + option
         )
-        expected += IAC + dont + option
+        expected += IAC + dont + option if option != b"\x00" else b""  # what was asked for
         expected += IAC + wont + option if option != b"\x01" else b""  # our own offer to echo
     assert writer.receive_exactly(len(expected)) == expected
     writer.expect_nothing_more()
@@ -135,6 +136,20 @@ def test_an_endless_subnegotiation(server: ServerProcess, pair: tuple[Client, Cl
     assert grown() < MEMORY_GROWTH_MAX
 
 
+# Telnet's Synch, a Data Mark that comes as urgent data, takes nothing from what is typed after it.
+def test_a_synch_takes_nothing(pair: tuple[Client, Client]) -> None:
+    writer, reader = pair
+    for urgent, plain in ((b"\xf2", b""), (IAC, b"\xf2")):  # either is sent by some telnet
+        if not plain:
+            writer.send(IAC)
+        writer.send_urgent(urgent)
+        writer.send(plain + f"/msg {reader.name} my secret\n".encode())
+        writer.expect_lines(f"[private to {reader.name}] my secret")
+        reader.expect_lines(f"[private] {writer.name}: my secret")
+    writer.catch_up()
+    reader.expect_nothing_more()
+
+
 # A flood of telnet requests is answered in no more bytes than it has, and loses no text.
 @pytest.mark.parametrize("flood", FLOODS.values(), ids=FLOODS.keys())
 def test_a_flood_of_telnet_requests(pair: tuple[Client, Client], flood: bytes) -> None:
@@ -142,5 +157,5 @@ def test_a_flood_of_telnet_requests(pair: tuple[Client, Client], flood: bytes) -
     writer.send(flood + b"next\n")
     text, answered = _split_answers(writer.receive_through(b": next\r\n"))
     assert text == writer.name
-    assert 0 < answered <= len(flood)
+    assert 0 < answered <= len(flood) + len(EIGHT_BITS)
     reader.expect_lines(f"{writer.name}: next")

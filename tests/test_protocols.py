@@ -12,8 +12,8 @@ from gevent import socket as cooperative
 
 from app.net.hosts import KnownHosts
 from app.net.http import Http
-from app.net.protocols import Protocol, recognise
-from app.settings import Settings
+from app.net.protocols import Protocol, look, recognise
+from app.settings import FIRST_BYTES_SECONDS_MAX, FIRST_BYTES_TLS_SECONDS_MAX, Settings
 from tests.client import SilentClient
 from tests.server_process import ServerProcess
 
@@ -54,6 +54,9 @@ def _status(server: ServerProcess) -> tuple[int, bytes]:
         (b"/login bob", Protocol.TEXT),
         (b"\r\n", Protocol.TEXT),
         (b"\xff\xfd\x03", Protocol.TEXT),  # telnet
+        *((bytes([byte, 1]), Protocol.NONE) for byte in range(9)),  # STUN, DNS, SOCKS
+        (b"\t", Protocol.TEXT),
+        (b"\xef\xbb\xbf{", Protocol.TEXT),
     ],
 )
 def test_first_bytes(first_bytes: bytes, protocol: Protocol | None) -> None:
@@ -78,6 +81,21 @@ def test_a_slow_typist(server: ServerProcess, new_name) -> None:
     person.send(name.removeprefix("GE").encode() + b"\nsecret\n")
     person.receive_through(f"Hello, {name}.".encode())
     person.close()
+
+
+# What is binary, and nothing that is spoken here, is closed without a word.
+def test_binary_is_closed(server: ServerProcess) -> None:
+    for byte in range(9):
+        assert _ask(server, bytes([byte]) + b"\x01\0\0") == b""
+
+
+# A newcomer waits longer where there may come a ClientHello that was lost once.
+def test_patience_with_tls() -> None:
+    assert FIRST_BYTES_SECONDS_MAX < 1 < FIRST_BYTES_TLS_SECONDS_MAX
+    near, far = cooperative.socketpair()
+    with closing(near), closing(far):
+        gevent.spawn_later(2 * FIRST_BYTES_SECONDS_MAX, far.sendall, b"\x16")
+        assert look(near, FIRST_BYTES_TLS_SECONDS_MAX) is Protocol.TLS
 
 
 # Lines that come at once, with the end behind them, are all answered: `printf ... | nc -N`.

@@ -46,6 +46,7 @@ _STANDS_FOR = {
 _TELNET = {
     "<IAC WILL ECHO>": b"\xff\xfb\x01",
     "<IAC WONT ECHO>": b"\xff\xfc\x01",
+    "<IAC DO BINARY>": b"\xff\xfd\x00",
     "<IAC NOP>": b"\xff\xf1",
     "<IAC DONT TERMINAL-TYPE>": b"\xff\xfe\x18",
 }

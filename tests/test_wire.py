@@ -15,6 +15,7 @@ from app.shapes import Command
 from app.wire.lines import LineSplitter
 from app.wire.telnet import TelnetFilter
 from app.wire.text import TextWire
+from app.wire.typed_lines import TypedLines, hides_command
 
 IAC, DONT, DO, WONT, WILL, SB, NOP, SE = (
     b"\xff",
@@ -27,6 +28,7 @@ IAC, DONT, DO, WONT, WILL, SB, NOP, SE = (
     b"\xf0",
 )
 AYT, ECHO, NAWS = b"\xf6", b"\x01", b"\x1f"
+EIGHT_BITS = IAC + DO + b"\0"  # what is asked once of whoever negotiates
 HIDE, SHOW = IAC + WILL + ECHO, IAC + WONT + ECHO + b"\r\n"
 LINE_BYTES_MAX = 24
 
@@ -43,11 +45,12 @@ _TYPED = (
         "hello",
     ),
     *(" 5", "//", "/", " ", "\t", "é👋", "\r", "\n", "\0", "\r\n", "\r\0", "x" * LINE_BYTES_MAX),
+    *("\b", "\x7f", "\x15", "\n\r", "\r\r\n", "\x1b[A", "\u200b", "{"),
 )
 _typed = st.sampled_from([text.encode() for text in _TYPED])
 _telnet = st.sampled_from([IAC, WILL, WONT, DO, DONT, SB, SE, AYT, ECHO, NAWS])
 _streams = st.lists(_typed | _telnet | st.binary(max_size=3), max_size=30).map(b"".join)
-_line_ends = st.text("x\r\n\0", max_size=20).map(str.encode)
+_line_ends = st.text("xé\r\n\0\b\x15", max_size=20).map(str.encode)
 _requests = st.sampled_from([b"x", IAC + AYT, IAC + DO + NAWS, IAC + WILL + NAWS])
 _telnet_streams = st.lists(_telnet | _requests, max_size=20).map(b"".join)
 _cuts = st.lists(st.integers(0, 200), max_size=10)
@@ -66,8 +69,12 @@ def check_pieces(data: bytes, cuts: list[int], read: Callable[[list[bytes]], obj
     assert read([bytes([byte]) for byte in data]) == whole
 
 
-def _lines(pieces: Iterable[bytes], line_bytes_max: int = LINE_BYTES_MAX) -> list[bytes | None]:
-    splitter = LineSplitter(line_bytes_max)
+def _lines(
+    pieces: Iterable[bytes],
+    line_bytes_max: int = LINE_BYTES_MAX,
+    kind: type[LineSplitter | TypedLines] = TypedLines,
+) -> list[bytes | None]:
+    splitter = kind(line_bytes_max)
     return [line for piece in pieces for line in splitter.feed(piece)]
 
 
@@ -98,14 +105,15 @@ def talk(pieces: Iterable[bytes], line_bytes_max: int = LINE_BYTES_MAX) -> tuple
 
 
 def _without_answers(output: bytes) -> bytes:
-    return re.sub(rb"\xff(\xf1|[\xfc\xfe](?!\x01).|\xfe\x01)", b"", output, flags=re.S)
+    return re.sub(rb"\xff(\xf1|\xfd\0|[\xfc\xfe](?!\x01).|\xfe\x01)", b"", output, flags=re.S)
 
 
 # A stream has the same lines however the network cuts it.
 @settings(max_examples=300)
 @given(_line_ends, _cuts, st.integers(1, 4))
 def test_lines_do_not_depend_on_pieces(data: bytes, cuts: list[int], limit: int) -> None:
-    check_pieces(data, cuts, lambda pieces: _lines(pieces, limit))
+    for kind in (LineSplitter, TypedLines):
+        check_pieces(data, cuts, lambda pieces, kind=kind: _lines(pieces, limit, kind))
 
 
 # A stream has the same text and gets the same answers however the network cuts it.
@@ -131,31 +139,144 @@ def test_lines_are_bounded(data: bytes) -> None:
     assert len(splitter._begun) <= LINE_BYTES_MAX + 1
 
 
-# The answers to telnet's commands are never longer than what they answer.
+# The answers to telnet's commands are never longer than what they answer, but for one question.
 @given(_telnet_streams)
 def test_telnet_amplifies_nothing(data: bytes) -> None:
     text, answers = _filtered([data])
-    assert len(text) + len(answers) <= len(data)
+    assert len(text) + len(answers.replace(EIGHT_BITS, b"", 1)) <= len(data)
+    assert answers.count(EIGHT_BITS) <= 1
 
 
-# A line ends in LF, CR LF or CR NUL; a CR elsewhere is part of it.
+# What programs send ends in LF or CR LF; a CR elsewhere is part of it, and so is a NUL.
 @pytest.mark.parametrize(
     ("data", "lines"),
     [
-        (b"a\nb\r\nc\r\0d", [b"a", b"b", b"c"]),
-        (b"\n\r\n\r\0", [b"", b"", b""]),
+        (b"a\nb\r\nc\r\0d\n", [b"a", b"b", b"c\r\0d"]),
+        (b"\n\r\n", [b"", b""]),
         (b"a\rb\n", [b"a\rb"]),
-        (b"a\r\r\nb\r\r\0", [b"a\r", b"b\r"]),
-        (b"a\0b\n", [b"a\0b"]),
+        (b"a\r\r\n", [b"a\r"]),
         (b"12345678\r\n", [b"12345678"]),
         (b"123456789\nab\n", [None, b"ab"]),
-        (b"123456789\r\0ab\n", [None, b"ab"]),
         (b"1234567890", [None]),
         (b"1234567890 and more\nab\n1234567890", [None, b"ab", None]),
     ],
 )
-def test_line_ends(data: bytes, lines: list[bytes | None]) -> None:
-    assert _lines([data], line_bytes_max=8) == lines
+def test_line_ends_of_programs(data: bytes, lines: list[bytes | None]) -> None:
+    assert _lines([data], 8, LineSplitter) == lines
+
+
+RETURNS = [
+    *(b"\r\n", b"\r\0", b"\n", b"\r", b"\n\r", b"\r\r\n", b"\r\r\r\n"),
+    *(b"\r\n\0", b"\r\0\n", b"\n\r\0", b"\n\0\r", b"\0\r\n", b"\0\n\r", b"\r\0\0\n"),
+]
+
+
+# Whatever a terminal sends for Return ends what is typed once, and at once.
+@pytest.mark.parametrize("end", RETURNS, ids=repr)
+def test_return_ends_a_line_once(end: bytes) -> None:
+    typed = [b"one", b"two", b"three"]
+    assert _lines([line + end for line in typed]) == typed
+    assert _lines([b"".join(line + end for line in typed)]) == typed
+    assert _lines([b"one" + end]) == [b"one"]
+    items, output = talk(
+        [b"bob" + end, b"secret" + end, b"/passwd" + end + b"a" + end + b"b" + end]
+    )
+    assert items == [Login("bob", "secret"), Passwd("a", "b")]
+    asked = (b"password: ", b"old password: ", b"new password: ")
+    assert output == b"".join(HIDE + prompt + SHOW for prompt in asked)
+
+
+# Return twice is a line and an empty one, and a NUL elsewhere is nothing at all.
+@pytest.mark.parametrize("end", [b"\r\n", b"\r\0", b"\n"], ids=repr)
+def test_empty_lines(end: bytes) -> None:
+    assert _lines([b"a" + end + end + b"\0b\0c" + end]) == [b"a", b"", b"bc"]
+
+
+# What the keys erase is gone: the character before it whole, or the line; never of another line.
+@pytest.mark.parametrize(
+    ("typed", "left"),
+    [
+        (b"helo\x08lo", b"hello"),
+        (b"helo\x7flo", b"hello"),
+        (b"\x08\x08a", b"a"),
+        (b"ab\x08\x08\x08c", b"c"),
+        (b"abc\x08\x7f\x08xyz", b"xyz"),
+        (b"abcd\x08e\x08\x08f", b"abf"),
+        (b"x" * 9 + b"\x7f" * 9 + b"y", b"y"),
+        ("tschö日\x08\x08oe".encode(), b"tschoe"),
+        (b"a\xe6\x97\x08b", b"ab"),  # half a character
+        ("é\xff".encode("latin-1") + b"\x08\x08\xff", b"\xff"),
+        (b"wrong\x15right", b"right"),
+        (b"a\x15\x15\x08b", b"b"),
+        (b"", b""),
+    ],
+)
+@pytest.mark.parametrize("ways", ["keys", "telnet"])
+def test_erasing(typed: bytes, left: bytes, ways: str) -> None:
+    if ways == "telnet":
+        if IAC in typed:
+            return
+        typed = typed.replace(b"\x7f", IAC + b"\xf7").replace(b"\x15", IAC + b"\xf8")
+        typed = _filtered([typed])[0]
+    if b"\xff" in left:
+        assert _lines([b"before\n" + typed + b"\n"], 99)[1].endswith(left)
+        return
+    assert _lines([b"before\n" + typed + b"\n"], 99) == [b"before", left]
+    items, _ = talk([b"bob\n" + typed + b"\n"], 99)
+    assert items == [Login("bob", left.decode())]
+
+
+HIDDEN = [
+    *("\x1b[A", "\x1bOA", "\x1b[1;5C", "\x1b[200~", "\x1b[[A", "\x1b", "\x1b[", "\x1bb", "\x9bA"),
+    *("\x1b]0;title\x07", "\x1b[A\x1b[B", "\x04", "\x01", "\v", "\f", "\x85", "\ufeff"),
+    *("\u200b", "\u200d", "\u2060", "\xad", "\u200e", "\u202e", "\u2028", "\u3164"),
+    *("\ufe0f", "\u034f", "\xa0", "\u3000", " \u200b", "\u200b ", "\t\x1b[A\t"),
+]
+
+
+# What would be a command, but for what nobody sees in front of it, is never said: nor is it a name.
+@pytest.mark.parametrize("before", HIDDEN, ids=ascii)
+@pytest.mark.parametrize("login", [b"", b"/login bob x\n"])
+def test_a_hidden_command_is_refused(before: str, login: bytes) -> None:
+    items, output = talk([login + f"{before}/msg bob my secret\n".encode()], 99)
+    assert items[-1][0] == "hidden_command"
+    assert len(items) == 1 + bool(login)
+    assert HIDE not in output
+
+
+# What begins with something to be seen, or with plain blanks, is said as it was typed.
+@pytest.mark.parametrize(
+    "text", [" /x", "\t/x", "x\x1b[A/x", "ü/x", "日/", "\U0001f600/x", "\x1b[Ax/y"]
+)
+def test_what_is_no_command_is_said(text: str) -> None:
+    assert not hides_command(text)
+    assert talk([b"/login bob x\n" + text.encode() + b"\n"], 99)[0][1:] == [Say(text)]
+
+
+# What comes in place of a name and can be none is told what this is; no password is asked for.
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ('{"id": 1, "op": "login", "name": "bob", "password": "secret"}', "other_protocol"),
+        ('\ufeff{"id": 1}', "other_protocol"),
+        ('[{"id": 1}]', "other_protocol"),
+        ("PROXY TCP4 192.0.2.1 192.0.2.2 1 2", "other_protocol"),
+        ("SSH-2.0-OpenSSH_9.2", "other_protocol"),
+        ("NICK x", "other_protocol"),
+        ("CAP LS", "other_protocol"),
+        ("GET / HTTP/1.1", "other_protocol"),
+        ("EHLO example.org", "bad_name"),
+        ("two words", "bad_name"),
+        ("<xml/>", "bad_name"),
+        ("x" * 40, "bad_name"),
+    ],
+)
+def test_what_can_be_no_name(line: str, code: str) -> None:
+    items, output = talk([f"{line}\nsecret\n".encode()], 99)
+    assert items[0][0] == code
+    assert "this is Greenroom" in items[0][1]
+    assert HIDE not in output.partition(b"secret")[0] or code == "bad_name"
+    assert talk([f"{line}\n".encode()], 99)[1] == b""
 
 
 # Telnet's commands are taken out of the text; offers are declined, and nothing else is answered.
@@ -166,10 +287,15 @@ def test_line_ends(data: bytes, lines: list[bytes | None]) -> None:
         (b"a" + IAC + IAC + b"b", b"a\xffb", b""),
         (b"a" + IAC + NOP + b"b", b"ab", b""),
         (b"a" + IAC + AYT + b"b", b"ab", IAC + NOP),
-        (b"a" + IAC + WILL + NAWS + b"b", b"ab", IAC + DONT + NAWS),
-        (b"a" + IAC + DO + NAWS + b"b", b"ab", IAC + WONT + NAWS),
-        (b"a" + IAC + DO + ECHO + b"b", b"ab", b""),  # what we offered
-        (b"a" + IAC + DONT + ECHO + IAC + WONT + NAWS + b"b", b"ab", b""),
+        (b"a" + IAC + WILL + NAWS + b"b", b"ab", EIGHT_BITS + IAC + DONT + NAWS),
+        (b"a" + IAC + DO + NAWS + b"b", b"ab", EIGHT_BITS + IAC + WONT + NAWS),
+        (b"a" + IAC + DO + ECHO + b"b", b"ab", EIGHT_BITS),  # what we offered
+        (b"a" + IAC + DO + ECHO + IAC + WILL + b"\0b", b"ab", EIGHT_BITS),  # what we asked for
+        (b"a" + IAC + WILL + b"\0b", b"ab", EIGHT_BITS),
+        (b"a" + IAC + DO + b"\0b", b"ab", EIGHT_BITS + IAC + WONT + b"\0"),
+        (b"a" + (IAC + WONT + b"\0") * 2 + b"b", b"ab", EIGHT_BITS),
+        (b"a" + IAC + DONT + ECHO + IAC + WONT + NAWS + b"b", b"ab", EIGHT_BITS),
+        (b"a" + IAC + b"\xf7b" + IAC + b"\xf8c", b"a\x7fb\x15c", b""),  # as keys do
         (b"a" + IAC + SB + NAWS + b"\0\x50\0\x18" + IAC + SE + b"b", b"ab", b""),
         (
             b"a" + IAC + SB + b"x" + IAC + IAC + b"y" + IAC + NOP + b"z" + IAC + SE + b"b",

@@ -67,6 +67,7 @@ class Connection:
         "_is_lost",
         "_is_reading",
         "_login_timer",
+        "_loose_bytes",
         "_outbox",
         "_outbox_bytes",
         "_outbox_bytes_max",
@@ -112,6 +113,7 @@ class Connection:
         self._has_hung_up = False  # as far as anybody has asked
         self._is_lost = False  # the peer is gone
         self._is_reading = False  # the reading greenlet waits for input
+        self._loose_bytes = 0  # that came since the last line, and are not paid for yet
         rate, burst = settings.message_rate
         self._bucket = TokenBucket(rate, burst, time.monotonic()) if rate else None
         self._writable: Any = None  # a watcher, while _write_outbox runs
@@ -179,6 +181,7 @@ class Connection:
         check = partial(self._service.check_may_ask, session)
         data = self._receive_at_once()
         while data or (data := self._receive()):
+            number = 0
             for number, item in enumerate(self._wire.feed(data, check), 1):
                 self._slow_down(is_blank=item is None)
                 if number % LINES_IN_A_ROW_MAX == 0:
@@ -190,6 +193,7 @@ class Connection:
                 if self.is_closing:
                     return
             self._send_output()
+            self._pay_for(0 if number else len(data))
             data = b""  # is not kept while the client is silent
         self._service.journal.settle(session)  # `printf ... | nc -N` hears all its answers
 
@@ -229,6 +233,17 @@ class Connection:
             seconds = self._bucket.take(time.monotonic())
             if seconds and not (is_blank and self.has_hung_up):
                 gevent.sleep(seconds)
+
+    def _pay_for(self, loose_bytes: int) -> None:
+        """Count bytes that came without a line: as many as a line may have are as dear as one.
+
+        They may belong to one that has not ended, or to none: telnet's commands, the rest of what
+        is too long. Switches, if they are many.
+        """
+        self._loose_bytes = self._loose_bytes + loose_bytes if loose_bytes else 0
+        while self._loose_bytes >= self._wire.line_bytes_max and not self.is_closing:
+            self._loose_bytes -= self._wire.line_bytes_max
+            self._slow_down(is_blank=True)
 
     def _do(self, session: Session, item: Command | Refusal) -> None:
         """Carry out a command, or tell what is wrong with a line. Switches."""

@@ -43,6 +43,8 @@ def listen(address: str, keepalive_seconds: int) -> socket:
         listener = socket(family, kind, protocol)
         listener.setsockopt(native.SOL_SOCKET, native.SO_REUSEADDR, 1)
         listener.setsockopt(native.IPPROTO_TCP, native.TCP_NODELAY, 1)
+        # What telnet sends as urgent (RFC 854, Synch) stays where it stood, or it would be cut out.
+        listener.setsockopt(native.SOL_SOCKET, native.SO_OOBINLINE, 1)
         _notice_who_is_gone(listener, keepalive_seconds)
         listener.bind(where)
         listener.listen(ACCEPT_BACKLOG)

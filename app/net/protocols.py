@@ -1,7 +1,8 @@
 """What a client speaks, told by the first bytes that it sends; they are left to be read.
 
 A person at telnet sends nothing until they have seen something, so who is silent for a quarter of a
-second is greeted as a person. Everybody else begins with something that no person begins with.
+second is greeted as a person; where there is TLS, for as long as it takes to send a lost segment
+again. Everybody else begins with something that no person begins with.
 """
 
 import time
@@ -16,6 +17,7 @@ from app.settings import FIRST_BYTES, FIRST_BYTES_POLL_SECONDS, FIRST_BYTES_SECO
 _METHODS = (b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"TRACE", b"CONNECT")
 _HTTP2_PREFACE = b"PRI"  # of a client that speaks nothing older: it is answered in HTTP/1.1
 _HTTP_WORDS = (*_METHODS, _HTTP2_PREFACE)
+_BINARY = bytes(range(0x09))  # begins STUN, DNS, SOCKS, databases; and nothing that a person types
 _TLS_HANDSHAKE = b"\x16"  # the type of the record in which a ClientHello comes
 
 
@@ -26,6 +28,7 @@ class Protocol(Enum):
     NDJSON = auto()
     TLS = auto()
     HTTP = auto()
+    NONE = auto()  # it is binary, and nothing that is spoken here
 
 
 def recognise(first_bytes: bytes) -> Protocol | None:
@@ -34,19 +37,21 @@ def recognise(first_bytes: bytes) -> Protocol | None:
         return Protocol.NDJSON
     if first_bytes.startswith(_TLS_HANDSHAKE):
         return Protocol.TLS
+    if first_bytes and first_bytes[0] in _BINARY:
+        return Protocol.NONE
     word, blank, _ = first_bytes.partition(b" ")
     if blank:
         return Protocol.HTTP if word in _HTTP_WORDS else Protocol.TEXT
     return None if any(each.startswith(word) for each in _HTTP_WORDS) else Protocol.TEXT
 
 
-def look(client_socket: socket) -> Protocol:
-    """Return what a newcomer speaks; text when it says nothing for long. Switches.
+def look(client_socket: socket, seconds: float = FIRST_BYTES_SECONDS_MAX) -> Protocol:
+    """Return what a newcomer speaks; text when it says nothing for so long. Switches.
 
     The socket comes back with a timeout of its own, which is to be set anew.
     """
-    deadline = time.monotonic() + FIRST_BYTES_SECONDS_MAX
-    first_bytes = _peek(client_socket, FIRST_BYTES_SECONDS_MAX)
+    deadline = time.monotonic() + seconds
+    first_bytes = _peek(client_socket, seconds)
     if not first_bytes:
         first_bytes = _peek(client_socket, 0)  # a busy hub looks at its clock first
     protocol = recognise(first_bytes) if first_bytes else Protocol.TEXT

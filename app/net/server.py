@@ -25,6 +25,8 @@ from app.networks import origin, plain_address, read_address
 from app.settings import (
     DRAIN_POLL_SECONDS,
     DRAIN_SECONDS_MAX,
+    FIRST_BYTES_SECONDS_MAX,
+    FIRST_BYTES_TLS_SECONDS_MAX,
     RECEIVE_BYTES_MAX,
     REFUSED_WITH_PATIENCE_MAX,
     RESERVED_DESCRIPTORS,
@@ -182,17 +184,24 @@ class Server:
             client_socket.recv(RECEIVE_BYTES_MAX)  # closed with input unread, that could be lost
 
     def _hear(self, client_socket: socket, address: str) -> tuple[socket, Protocol] | None:
-        """Return what a newcomer speaks, and the socket for it; None if TLS failed. Switches."""
-        protocol = look(client_socket)
-        if protocol is not Protocol.TLS or self._tls is None:
+        """Return what a newcomer speaks, and the socket for it; None if it is nothing. Switches."""
+        patience = FIRST_BYTES_TLS_SECONDS_MAX if self._tls else FIRST_BYTES_SECONDS_MAX
+        protocol = look(client_socket, patience)
+        if protocol is Protocol.TLS and self._tls is not None:
+            try:
+                client_socket = self._tls.shake_hands(client_socket)
+            except OSError as error:
+                log.info("TLS handshake failed", address=address, reason=str(error))
+                return None
+            is_http = client_socket.selected_alpn_protocol() == HTTP
+            protocol = Protocol.HTTP if is_http else look(client_socket)
+        if protocol is not Protocol.NONE:
             return client_socket, protocol
-        try:
-            secure_socket = self._tls.shake_hands(client_socket)
-        except OSError as error:
-            log.info("TLS handshake failed", address=address, reason=str(error))
-            return None
-        is_http = secure_socket.selected_alpn_protocol() == HTTP
-        return secure_socket, Protocol.HTTP if is_http else look(secure_socket)
+        metrics.REFUSALS.labels("other_protocol").inc()
+        with suppress(OSError):
+            client_socket.recv(RECEIVE_BYTES_MAX)  # closed with input unread, it looks like a fault
+        client_socket.close()
+        return None
 
     def _let_in(self, client_socket: socket, address: str) -> None:
         """Find out what a client speaks, and serve it until it is gone. Switches."""

@@ -46,6 +46,11 @@ class NdjsonWire:
             is_blank = line is not None and not line.strip()
             yield None if is_blank else self._read(line, check)
 
+    @property
+    def line_bytes_max(self) -> int:
+        """How long a line may be."""
+        return self._lines.line_bytes_max
+
     def take_output(self) -> bytes:
         """Return what is to be sent besides answers: nothing."""
         return b""

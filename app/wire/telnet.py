@@ -1,18 +1,58 @@
 """The telnet filter: takes commands out of what a client sends (RFC 854, 855, 857).
 
-Pure: the same bytes in any pieces give the same text. It agrees to nothing but our own offer to
-echo, which is how a client is asked not to show a password. An answer is never longer than what it
-answers, and nothing is kept of a subnegotiation, however long.
+Pure: the same bytes in any pieces give the same text. It offers to echo, which asks a client not to
+show a password, and agrees to nothing else. It asks for one thing: whoever negotiates at all is
+asked once for all eight bits (RFC 856), without which some telnets strip the eighth. It never
+offers them itself: that would change what ends a line. An answer is never longer than what it
+answers, but for that one question, and nothing is kept of a subnegotiation, however long.
+
+Nothing here takes a step of Python for each byte or command, since anybody can send them without
+end: a regular expression finds the commands, and tables say what each means and how it is answered.
 """
 
-IAC, DONT, DO, WONT, WILL, SB, AYT, NOP, SE = 255, 254, 253, 252, 251, 250, 246, 241, 240
-ECHO = 1
+import re
+from itertools import compress, count, repeat
+
+IAC, DONT, DO, WONT, WILL, SB, EL, EC, AYT, NOP, SE = (
+    *(255, 254, 253, 252, 251, 250, 248, 247, 246, 241, 240),
+)
+BINARY, ECHO = 0, 1
 
 HIDE_INPUT = bytes((IAC, WILL, ECHO))
 SHOW_INPUT = bytes((IAC, WONT, ECHO))
+_ASK_EIGHT_BITS = bytes((IAC, DO, BINARY))
+_SUBNEGOTIATION = bytes((IAC, SB))
 
-_REFUSALS = {DO: WONT, WILL: DONT}
-_TEXT, _COMMAND, _OPTION, _SUBNEGOTIATION, _SUBNEGOTIATION_COMMAND = range(5)
+# In a subnegotiation IAC IAC is data; any other command but SE is out of place, and passed over.
+_INSIDE = rb"[^\xff]*+(?:\xff[^\xf0][^\xff]*+)*+"
+_COMMAND = re.compile(
+    rb"(\xff(?:[^\xfa-\xfe]|[\xfb-\xfe].|\xfa" + _INSIDE + rb"\xff\xf0|\xfa.*))", re.DOTALL
+)
+_BEGUN = re.compile(_SUBNEGOTIATION + _INSIDE)
+
+_OPTIONS = range(0x100)
+_NEGOTIATIONS = frozenset(
+    bytes((IAC, verb, option)) for verb in (DO, DONT, WILL, WONT) for option in _OPTIONS
+)
+# Our own offer, and what we have asked for, are answers: answered, two could go on for ever.
+_ANSWERS = {
+    **{
+        bytes((IAC, DO, option)): bytes((IAC, WONT, option))
+        for option in _OPTIONS
+        if option != ECHO
+    },
+    **{
+        bytes((IAC, WILL, option)): bytes((IAC, DONT, option))
+        for option in _OPTIONS
+        if option != BINARY
+    },
+    bytes((IAC, AYT)): bytes((IAC, NOP)),  # "are you there?": yes, in as many bytes
+}
+_TEXT = {
+    bytes((IAC, IAC)): bytes((IAC,)),
+    bytes((IAC, EC)): b"\x7f",  # erase a character: as the key does
+    bytes((IAC, EL)): b"\x15",  # erase the line: as Ctrl-U does
+}
 
 
 class TelnetFilter:
@@ -20,43 +60,35 @@ class TelnetFilter:
 
     def __init__(self) -> None:
         self.answers = bytearray()
-        self._state = _TEXT
-        self._request = 0  # DO, DONT, WILL or WONT, while its option has not come
+        self._begun = b""  # of a command that has not come whole: three bytes at most
+        self._has_asked = False  # for eight bits
 
     def feed(self, data: bytes) -> bytes:
         """Return the text in `data`."""
-        if self._state == _TEXT and IAC not in data:
+        if not self._begun and IAC not in data:
             return data
-        text = bytearray()
-        for byte in data:
-            if self._state == _TEXT and byte != IAC:
-                text.append(byte)
-            else:
-                self._step(byte, text)
-        return bytes(text)
+        *pieces, rest = _COMMAND.split(self._begun + data)
+        commands = pieces[1::2]
+        self._answer(commands)
+        pieces[1::2] = map(_TEXT.get, commands, repeat(b""))
+        rest, iac, after = rest.partition(b"\xff")
+        self._begun = iac + after if iac else _subnegotiation_begun(commands)
+        return b"".join(pieces) + rest
 
-    def _step(self, byte: int, text: bytearray) -> None:
-        if self._state == _TEXT:
-            self._state = _COMMAND
-        elif self._state == _COMMAND:
-            self._command(byte, text)
-        elif self._state == _OPTION:
-            self._state = _TEXT
-            if self._request in _REFUSALS and (self._request, byte) != (DO, ECHO):
-                self.answers += bytes((IAC, _REFUSALS[self._request], byte))
-        elif self._state == _SUBNEGOTIATION:
-            if byte == IAC:
-                self._state = _SUBNEGOTIATION_COMMAND
-        else:  # IAC IAC is data; any other command but SE is out of place, and passed over
-            self._state = _TEXT if byte == SE else _SUBNEGOTIATION
+    def _answer(self, commands: list[bytes]) -> None:
+        answers = list(map(_ANSWERS.get, commands, repeat(b"")))
+        if not self._has_asked:
+            negotiates = map(_NEGOTIATIONS.__contains__, commands)
+            for first in compress(count(), negotiates):
+                answers.insert(first, _ASK_EIGHT_BITS)
+                self._has_asked = True
+                break
+        self.answers += b"".join(answers)
 
-    def _command(self, byte: int, text: bytearray) -> None:
-        self._state = _TEXT
-        if byte == IAC:
-            text.append(IAC)
-        elif byte in (DO, DONT, WILL, WONT):
-            self._state, self._request = _OPTION, byte
-        elif byte == SB:
-            self._state = _SUBNEGOTIATION
-        elif byte == AYT:  # "are you there?": yes, in no more bytes than were asked with
-            self.answers += bytes((IAC, NOP))
+
+def _subnegotiation_begun(commands: list[bytes]) -> bytes:
+    """Return what to remember of a subnegotiation whose end has not come: where in it we are."""
+    if not commands or not (begun := _BEGUN.match(commands[-1])):
+        return b""
+    left = commands[-1][begun.end() :]
+    return b"" if left == b"\xff\xf0" else _SUBNEGOTIATION + left

@@ -12,19 +12,27 @@ from dataclasses import replace
 
 from app import events
 from app.commands import History, Login, Passwd, Register, Say, Upload
-from app.errors import BadLine, Refusal
+from app.errors import BadLine, BadNameError, Refusal
 from app.events import Event
+from app.names import parse_name
 from app.shapes import Check, Command, let_all
 from app.wire.base64_lines import Base64Lines
-from app.wire.lines import LineSplitter
 from app.wire.telnet import HIDE_INPUT, SHOW_INPUT, TelnetFilter
 from app.wire.text_commands import find_command, parse_arguments
 from app.wire.text_events import greeting, render
+from app.wire.typed_lines import TypedLines, hides_command
 
 Answer = Command | Refusal | None  # None: the line asks for nothing, or for another line
 
 _TLS_RECORD = b"\x16"  # begins a ClientHello, and nothing that a person types
-_HTTP_REQUEST = re.compile(r"[A-Z]+ \S+ HTTP/[0-9.]+")
+# How programs begin that speak something else, and could go on with what is taken for a password.
+_PROTOCOLS = {
+    "HTTP": re.compile(r"[A-Z]+ \S+ HTTP/[0-9.]+"),
+    "NDJSON": re.compile(r"\ufeff?(?:\[ ?)?\{.*"),
+    "SSH": re.compile(r"SSH-[0-9].*"),
+    "PROXY": re.compile(r"PROXY .*"),
+    "IRC": re.compile(r"(?:CAP|NICK|USER|PASS|AUTHENTICATE) .*"),
+}
 
 
 class TextWire:
@@ -37,8 +45,8 @@ class TextWire:
 
     def __init__(self, line_bytes_max: int) -> None:
         self._telnet = TelnetFilter()
-        self._lines = LineSplitter(line_bytes_max)
-        self._line_bytes_max = line_bytes_max
+        self._lines = TypedLines(line_bytes_max)
+        self.line_bytes_max = line_bytes_max
         self._has_begun = False
         self._is_logged_in = False
         self._may_ask_password = True  # nobody is to type one that could be overheard
@@ -109,7 +117,7 @@ class TextWire:
             self._output += SHOW_INPUT + b"\r\n"
         if line is None:
             return BadLine(
-                f"a line has at most {self._line_bytes_max} bytes; yours was not used",
+                f"a line has at most {self.line_bytes_max} bytes; yours was not used",
                 code="line_too_long",
             )
         try:
@@ -125,14 +133,21 @@ class TextWire:
         self._says_name = False
         if text.startswith("/") and not text.startswith("//"):
             return self._command(text, check)
+        if not "!" <= text[:1] <= "~" and hides_command(text):
+            raise BadLine(
+                "something that can't be seen stands before that slash, so nobody was shown it; "
+                "type it anew",
+                code="hidden_command",
+            )
         if self._is_logged_in:
             return Say(text.removeprefix("/")) if text.strip() else None
         name = text.strip()
-        if _HTTP_REQUEST.fullmatch(name):
-            return _other_protocol("HTTP")
         if not name:
             self._output += b"login: "
             return None
+        if protocol := _protocol(name):
+            return _other_protocol(protocol)
+        _check_can_be_name(name)
         return self._ask_password(lambda password: Login(name, password))
 
     def _command(self, text: str, check: Check) -> Answer:
@@ -147,7 +162,7 @@ class TextWire:
         command = parse_arguments(kind, rest)
         self._says_name = isinstance(command, Register) and _could_be_a_name(command.password)
         if isinstance(command, Upload) and self._is_logged_in:
-            self._file = Base64Lines(command, self._line_bytes_max)
+            self._file = Base64Lines(command, self.line_bytes_max)
             self._output += b"Lines of base64, please, and then a line with a dot alone.\r\n"
             return None
         return command
@@ -185,10 +200,27 @@ def _could_be_a_name(password: str) -> bool:
     return letters.isalpha() and not letters.islower()
 
 
+def _protocol(line: str) -> str | None:
+    """Return what a line is spoken in that comes in place of a name, if it is known."""
+    return next((name for name, line_of in _PROTOCOLS.items() if line_of.fullmatch(line)), None)
+
+
+def _check_can_be_name(text: str) -> None:
+    """Refuse what nobody can be called: what comes next is no password. Raises BadLine."""
+    try:
+        parse_name(text)
+    except BadNameError as error:
+        raise BadLine(
+            f"this is Greenroom, a chat server, and {error}: type your name, or /register NAME",
+            code="bad_name",
+        ) from error
+
+
 def _other_protocol(name: str) -> Refusal:
     """Send away who speaks something else, too late: what follows would be taken for passwords."""
     return BadLine(
-        f"this connection is text; {name} begins with the first byte, where it is spoken at all",
+        "this is Greenroom, a chat server, and this connection is text; "
+        f"{name} begins with the first byte, where it is spoken at all",
         code="other_protocol",
         is_final=True,
     )

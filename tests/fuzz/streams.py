@@ -222,7 +222,7 @@ def check_uploads(data: bytes, cuts: Sequence[int]) -> None:
         assert (
             b"\0" in data
             or b"\xff" in data
-            or b"\r" in data
+            or set(b"\r\b\x7f\x15") & set(data)
             or not text.isascii()
             or (b"." in text or first.data == base64.b64decode(plain, validate=True))
         )
