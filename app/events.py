@@ -48,6 +48,7 @@ from app.room_events import (
     Unmuted,
 )
 from app.shapes import Enc, Level
+from app.sizes import format_count
 from app.times import Milliseconds
 
 __all__ = [
@@ -195,10 +196,22 @@ class PrivatelySent(Answer):
 
 @dataclass(slots=True)
 class MailShown(Event):
-    """Private messages that came while the user was not here, oldest first."""
+    """The newest private messages that came while the user was not here, oldest first.
+
+    Before them came so many `older` ones, which are kept, and not shown here.
+    """
 
     messages: Sequence[PrivateMessage]
     now: Milliseconds
+    older: int = 0
+
+    @property
+    def notice(self) -> str:
+        """What is said of the older ones; nothing when there are none."""
+        if not self.older:
+            return ""
+        are = "is" if self.older == 1 else "are"
+        return f"{format_count(self.older, 'older private message')} {are} kept, and not shown."
 
 
 @dataclass(slots=True)

@@ -78,9 +78,18 @@ def test_a_full_mailbox(new_device, alice: Device, bob: Device) -> None:
     for number in range((DEVICE_MAILBOX_ITEMS_MAX - share) // 100):
         assert own.send(str(number), *[(alice, "x")] * 100) == []
     assert new_device().send("1", (alice, "x")) == own.send("more", (alice, "x")) == [full]
-    alice.program.call("td.ack", upto=alice.fetch(limit=1)[0]["n"])
+    alice.program.call("td.ack", upto=1 << 40)
     assert bob.send("more", (alice, "x"), (bob, "y")) == []
     assert bob.bodies() == ["y", "y"]
+
+
+# However much a handful of others leave there, a stranger still finds room for theirs.
+def test_a_mailbox_that_others_fill(new_device, alice: Device) -> None:
+    for _ in range(5):
+        greedy = new_device()
+        for number in range(3):
+            greedy.send(str(number), *[(alice, "x")] * 100)
+    assert new_device().send("1", *[(alice, "x")] * 50) == []
 
 
 # So many bytes go into a request, and come in an answer; then there is said to be more.

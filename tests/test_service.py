@@ -5,6 +5,7 @@ Each test holds one request where it waits, and lets another one overtake it.
 
 import functools
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import gevent
@@ -15,7 +16,7 @@ from app import commands, events, operations
 from app.chat.rooms import Rooms
 from app.chat.service import Service
 from app.chat.session import Session
-from app.errors import LoginRefused, NotPossible
+from app.errors import LoginRefused, NotPossible, Unavailable
 from app.settings import Settings
 from app.shapes import Command, Level
 from app.store import accounts
@@ -330,3 +331,63 @@ def test_as_many_rooms_as_are_listed(house: House) -> None:
     assert bob.client.shown[-1].has_more is False
     house.do(bob, commands.Join("three"), commands.Rooms(count=2))
     assert bob.client.shown[-1].has_more is True
+
+
+def _refused(house: House, session: Session, command: Command) -> str:
+    with pytest.raises(Unavailable) as refused:
+        house.do(session, command)
+    return refused.value.code
+
+
+# Whoever comes back is shown the newest of what they were sent, and told how many are older. Those
+# of whom they ignore are neither shown nor counted, and take no other's place.
+def test_the_newest_letters(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.chat.private.MAILBOX_SHOWN_MAX", 3)
+    alice, bob, mallory = (house.register(name) for name in ("alice", "bob", "mallory"))
+    house.do(bob, commands.Ignore("mallory"))
+    house.service.disconnect(bob)
+    house.do(alice, *(commands.Tell("bob", body) for body in ALL_LETTERS))
+    house.do(mallory, *(commands.Tell("bob", f"spam {number}") for number in range(7)))
+    bob = house.log_in("bob")
+    assert _mail(bob) == ALL_LETTERS[-3:]
+    shown = [each.notice for each in bob.client.shown if isinstance(each, events.MailShown)]
+    assert "".join(shown) == "2 older private messages are kept, and not shown."
+    house.service.disconnect(bob)
+    assert _mail(house.log_in("bob")) == []
+
+
+# Nobody leaves more with somebody who is away than their share; others still can. When it was read
+# they can again, and who is here takes any number.
+def test_a_full_mailbox(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.chat.private.MAILBOX_OF_ONE_MAX", 4)
+    alice, bob, carol = (house.register(name) for name in ("alice", "bob", "carol"))
+    house.do(alice, *[commands.Tell("bob", "you are here")] * 7)
+    house.service.disconnect(bob)
+    house.do(alice, *[commands.Tell("bob", "soup?")] * 2)
+    house.service._private._unread.clear()  # as of somebody whose mail nobody counted lately
+    house.do(alice, *[commands.Tell("bob", "soup?")] * 2)
+    for _ in range(2):
+        assert _refused(house, alice, commands.Tell("bob", "soup!")) == "mailbox_full"
+    house.do(carol, commands.Tell("bob", "tea?"))
+    bob = house.log_in("bob")
+    assert _mail(bob) == ["soup?"] * 4 + ["tea?"]
+    house.do(alice, *[commands.Tell("bob", "you are here")] * 7)
+    house.service.disconnect(bob)
+    house.do(alice, commands.Tell("bob", "soup?"))
+
+
+# The more others leave, the less one may; and what is purged does not count.
+def test_the_share_of_a_mailbox(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.chat.private.MAILBOX_MAX", 44)
+    people = [house.register(name) for name in ("alice", "carol", "dora")]
+    house.service.disconnect(house.register("bob"))
+    left = []
+    for each in people:
+        left.append(0)
+        with suppress(Unavailable):
+            for left[-1] in range(10):
+                house.do(each, commands.Tell("bob", "soup?"))
+    assert left == [4, 3, 3]
+    operator = house.service.connect_operator(FakeClient())
+    house.do(operator, operations.Purge(user="alice"))
+    house.do(people[0], *[commands.Tell("bob", "sorry")] * 3)

@@ -4,10 +4,14 @@ A private message is shown to every session of its recipient when it is released
 waits in the database for the next login. Up to which message a user has been shown theirs is stored
 right after it was shown, and after all that came before it was: a crash, or a connection that ends,
 in between shows a message twice rather than never.
+
+What waits for somebody is bounded, of each sender and of all: the fuller a mailbox is, the less one
+sender may leave there. Nothing that is stored is ever removed for that.
 """
 
 from __future__ import annotations
 
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from heapq import nsmallest
 from typing import TYPE_CHECKING
@@ -16,11 +20,19 @@ from app import commands, events
 from app.chat.accounts import Accounts
 from app.chat.journal import Journal, SaidEntry
 from app.chat.messages import check_content
-from app.errors import NotPossible
+from app.errors import NotPossible, Unavailable
 from app.names import harmless
-from app.settings import IGNORED_A_USER_MAX, MAILBOX_PAGE
+from app.settings import (
+    IGNORED_A_USER_MAX,
+    MAILBOX_MAX,
+    MAILBOX_OF_ONE_MAX,
+    MAILBOX_PAGE,
+    MAILBOX_SHOWN_MAX,
+    MAILBOXES_COUNTED_MAX,
+)
 from app.store import accounts as accounts_store
 from app.store import messages as store
+from app.store.device_mail import share
 from app.store.messages import NewMessage
 
 if TYPE_CHECKING:
@@ -63,11 +75,14 @@ class Private:
         self._journal = journal
         self._clock = clock
         self._accounts = accounts
+        self._unread: OrderedDict[int, Counter[int]] = OrderedDict()  # by recipient: by sender
+        self._removals = 0  # that there were when that was counted
 
     def tell(self, session: Session, command: commands.Tell) -> None:
         """Send a private message. Switches. Raises Refusal."""
         check_content(command)
         recipient = self._accounts.find(command.user)
+        self._check_mailbox(session.speaker, recipient.id, recipient.name)
         self._journal.wait_for_room()
         user, now, txn = session.speaker, self._clock(), command.txn or None
         session.check_may_speak(now)
@@ -82,12 +97,39 @@ class Private:
         message = NewMessage(None, recipient.id, user.id, False, body, now, txn, device_id)
         self._journal.append(_SaidPrivately(session, self, said, message))
 
+    def _check_mailbox(self, sender: User, recipient_id: int, name: str) -> None:
+        """Raise Unavailable when the sender's share of it is full. Switches, if it has to count.
+
+        A sender has as many on their way as they have sessions: by so many it may be exceeded.
+        """
+        here = self._accounts.user_here(recipient_id)
+        if here is not None and not here.has_mail:
+            return
+        if self._removals != self._journal.removals:
+            self._unread.clear()
+            self._removals = self._journal.removals
+        counts = self._unread.get(recipient_id)
+        if counts is None:
+            seen_id = self._journal.seen_id(recipient_id)
+            counts = Counter(self._database.read(_unread_reader(recipient_id, seen_id)))
+            self._unread[recipient_id] = counts
+            if len(self._unread) > MAILBOXES_COUNTED_MAX:
+                self._unread.popitem(last=False)
+        most = share(MAILBOX_MAX - counts.total(), MAILBOX_OF_ONE_MAX)
+        if counts[sender.id] >= most:
+            raise Unavailable(
+                f"{name} has too much to read already; write again when they have read it",
+                code="mailbox_full",
+            )
+
     def release(self, entry: _SaidPrivately, delivery: Delivery) -> None:
         """Show a stored message to its recipient, if they are here, and to its sender."""
         said, sender, recipient_id = entry.said, entry.sender, entry.message.recipient_id
         recipient = self._accounts.user_here(recipient_id) if recipient_id else None
         if recipient is not None and entry.is_new:
             self._show(recipient, said, delivery)
+        if recipient_id is not None and entry.is_new and recipient_id in self._unread:
+            self._unread[recipient_id][sender.speaker.id] += 1
         if isinstance(said, events.PrivatelySaidEncrypted):
             if entry.is_new and recipient is not sender.user:
                 _show_own_devices(sender.speaker, said, delivery)
@@ -119,15 +161,18 @@ class Private:
         user.has_mail = True
         # What is released from here on, this session is shown as it happens.
         shown_id, up_to_id = self._journal.seen_id(user.id), self._journal.newest_id
+        first_id, older = self._database.read(_newest_reader(user.id, shown_id, up_to_id))
+        shown_id = max(shown_id, first_id - 1)
         while messages := self._database.read(_mail_reader(user.id, shown_id, up_to_id)):
             heard = [said for said in messages if said.user not in user.ignored]
-            session.client.show_at_leisure(events.MailShown(heard, self._clock()))
+            session.client.show_at_leisure(events.MailShown(heard, self._clock(), older))
             session.client.wait_until_read()
             if session.client.is_closing:
                 return  # and whoever comes next is shown it
-            shown_id = messages[-1].id
+            shown_id, older = messages[-1].id, 0
             self._journal.note_seen(user.id, shown_id)
         user.has_mail = False
+        self._unread.pop(user.id, None)
         if user.shown_early_id:
             self._journal.note_seen(user.id, user.shown_early_id)
 
@@ -199,5 +244,23 @@ def _mail_reader(
     def work(connection: Connection) -> list[events.PrivateMessage]:
         after_id = max(shown_id, accounts_store.seen_id(connection, user_id))
         return store.mail(connection, user_id, after_id, up_to_id, MAILBOX_PAGE)
+
+    return work
+
+
+def _newest_reader(
+    user_id: int, shown_id: int, up_to_id: int
+) -> Callable[[Connection], tuple[int, int]]:
+    def work(connection: Connection) -> tuple[int, int]:
+        after_id = max(shown_id, accounts_store.seen_id(connection, user_id))
+        return store.newest_mail(connection, user_id, after_id, up_to_id, MAILBOX_SHOWN_MAX)
+
+    return work
+
+
+def _unread_reader(user_id: int, seen_id: int) -> Callable[[Connection], dict[int, int]]:
+    def work(connection: Connection) -> dict[int, int]:
+        after_id = max(seen_id, accounts_store.seen_id(connection, user_id))
+        return store.unread(connection, user_id, after_id)
 
     return work

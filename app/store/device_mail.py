@@ -51,15 +51,25 @@ def put(
         recipient = item.recipient_id
         counts[recipient] += 1
         counts_of_user[recipient] += recipient not in own
-        is_full = counts[recipient] > DEVICE_MAILBOX_ITEMS_MAX
-        if is_full or counts_of_user[recipient] > DEVICE_MAILBOX_ITEMS_OF_ONE_MAX:
+        free = DEVICE_MAILBOX_ITEMS_MAX - counts[recipient]
+        if free < 0 or counts_of_user[recipient] > share(free, DEVICE_MAILBOX_ITEMS_OF_ONE_MAX):
             full.add(item.place)
+            counts[recipient] -= 1
+            counts_of_user[recipient] -= recipient not in own
         else:
             row = {"sender_id": sender_id, "txn": txn, "sent_at": now}
             rows.append({**row, **item._asdict()})
     if rows:
         connection.execute(insert(ToDevice).values(rows))
     return {row["recipient_id"] for row in rows}, full
+
+
+def share(free: int, most: int) -> int:
+    """Return how much one may have of a mailbox where so much is free: the fuller, the less.
+
+    So those who fill it leave some to everybody else, and whoever has most is refused first.
+    """
+    return min(most, free // 10)
 
 
 def _of_same_user(connection: Connection, device_id: int) -> set[int]:

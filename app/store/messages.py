@@ -32,7 +32,7 @@ from sqlalchemy.orm import aliased
 from app import events
 from app.settings import ID_MAX, REPLAY_BYTES_MAX
 from app.shapes import Enc
-from app.store.models import Message, Restoration, Room, SpentTxn, User
+from app.store.models import Ignored, Message, Restoration, Room, SpentTxn, User
 
 AnyMessage = TypeVar("AnyMessage", events.Message, events.PrivateMessage)
 
@@ -283,6 +283,36 @@ def mail(
     }
     with connection.execute(_MAIL, bounds) as rows:
         return list(_up_to(REPLAY_BYTES_MAX, map(_privately_said, rows)))
+
+
+def unread(connection: Connection, recipient_id: int, after_id: int) -> dict[int, int]:
+    """Return how many private messages after that one there are to a user, by sender."""
+    query = select(Message.user_id, func.count()).where(
+        Message.recipient_id == recipient_id, Message.id > after_id
+    )
+    return dict(connection.execute(query.group_by(Message.user_id)).all())
+
+
+def newest_mail(
+    connection: Connection, recipient_id: int, after_id: int, up_to_id: int, count: int
+) -> tuple[int, int]:
+    """Return where the newest `count` private messages of those ids begin, and how many are older.
+
+    Those of whom the user ignores are not counted.
+    """
+    ignored = select(Ignored.ignored_id).where(Ignored.user_id == recipient_id)
+    ids = select(Message.id).where(
+        Message.recipient_id == recipient_id,
+        Message.id > after_id,
+        Message.id <= up_to_id,
+        Message.user_id.not_in(ignored),
+    )
+    last = ids.order_by(Message.id.desc()).offset(count - 1).limit(1)
+    first_id = connection.execute(last).scalar()
+    if first_id is None:
+        return after_id + 1, 0
+    older = select(func.count()).select_from(ids.where(Message.id < first_id).subquery())
+    return first_id, connection.execute(older).scalar_one()
 
 
 def _privately_said(row: Any) -> events.PrivateMessage:

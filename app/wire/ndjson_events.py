@@ -70,7 +70,8 @@ def render(event: Event) -> bytes:
     if isinstance(event, events.SentOut):
         return render(event.fact)
     if isinstance(event, events.MailShown):
-        return b"".join(_event(said, _MARK) for said in event.messages)
+        notice = _event(events.Noticed(event.notice)) if event.notice else b""
+        return notice + b"".join(_event(said, _MARK) for said in event.messages)
     return _event(event)
 
 

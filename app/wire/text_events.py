@@ -134,6 +134,8 @@ def _privately_sent(event: events.PrivatelySent) -> Iterable[str]:
 
 
 def _mail(event: events.MailShown) -> Iterable[str]:
+    if event.notice:
+        yield event.notice
     for said in event.messages:
         yield f"[{minute_since(said.at, event.now)}] {_privately_said(said)}"
 
