@@ -308,6 +308,7 @@ def _cut(text: str, bytes_max: int) -> str:
     return text.encode()[:bytes_max].decode(errors="ignore")
 
 
+@lru_cache(maxsize=0x400)  # one text has few kinds of them, often thousands of times
 def _stand_in(character: str) -> str:
     """Return what is shown of a character that can't be printed: itself, another, or nothing."""
     if character == "\t" or character in _JOINERS:

@@ -18,7 +18,7 @@ from app.chat.tokens import Tokens
 from app.errors import BadNameError, Forbidden, LoginRefused, NotPossible, Refusal
 from app.names import Name, parse_name, parse_new_name
 from app.networks import origin
-from app.settings import LOGIN_FAILURES_MAX, Settings
+from app.settings import LOGIN_FAILURES_MAX, NAME_CHARS_MAX, Settings
 from app.store import accounts as store
 from app.store import tokens as tokens_store
 from app.store.accounts import Account, NameTakenError
@@ -79,7 +79,7 @@ class Accounts:
             name = None
         account = name and self._database.read(lambda connection: store.find(connection, name))
         if not account:
-            raise NotPossible(f"there is no user {name_text}", code="no_such_user")
+            raise NotPossible(f"there is no user {name_text[:NAME_CHARS_MAX]}", code="no_such_user")
         return account
 
     def register(self, session: Session, command: commands.Register) -> None:

@@ -16,7 +16,9 @@ from typing import Protocol
 from app.settings import HTTP_HEAD_BYTES_MAX, HTTP_HEADERS_MAX
 
 _REQUEST_LINE = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+ [!-~]+ HTTP/1\.[01]\r\n")
-_HEADER = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\0-\x08\x0a-\x1f\x7f]*)\r\n")
+_HEADER = re.compile(
+    rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*((?:[^\0-\x20\x7f][^\0-\x08\x0a-\x1f\x7f]*)?)\r\n"
+)
 _LENGTH = re.compile(r"[0-9]{1,19}")
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})\r\n")
 _CHUNK_LINE_BYTES_MAX = 17
