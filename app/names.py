@@ -125,6 +125,7 @@ RESERVED |= {
     *(
         "accounts",
         "all",
+        "copied",
         "curl",
         "current",
         "error",
