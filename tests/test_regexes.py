@@ -29,7 +29,8 @@ class _Regex(NamedTuple):
 def _pattern(node: ast.expr) -> str:
     """Return a pattern as it is written; what is put in when it runs is one character, a 9."""
     parts = node.values if isinstance(node, ast.JoinedStr) else [node]
-    return "".join(str(part.value) if isinstance(part, ast.Constant) else "9" for part in parts)
+    known = [part.value if isinstance(part, ast.Constant) else "9" for part in parts]
+    return "".join(each.decode("latin-1") if isinstance(each, bytes) else each for each in known)
 
 
 def _is_searched(call: ast.Call, names: dict[ast.AST, str], text: str) -> bool:

@@ -38,7 +38,7 @@ _SECTIONS = {
 
 # What stands on a command line, ps shows to everybody.
 _SECRET = ("metrics_token",)
-_HAS_PASSWORD = re.compile(r"://[^/?#@]*:[^/?#]*@|password=", re.IGNORECASE)
+_HAS_PASSWORD = re.compile(r"://[^/?#@:]*:[^/?#]*@|password=", re.IGNORECASE)
 
 
 class _Group(click.Group):
