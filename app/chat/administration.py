@@ -56,6 +56,7 @@ class Administration:
         text = harmless(command.text).strip()
         if not text:
             raise BadLine("say what is to be announced", code="bad_arguments")
+        session.check_may_speak(self._clock())
         self._acts.write(session, "announce", reason=text)
         session.client.show(events.Done("It was said to everybody."))
         tell_everybody(self._sessions, f"Announcement: {text}")

@@ -10,7 +10,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, NamedTuple
 
 from app import device_commands, device_events
-from app.chat.devices import addresses_of, check_rate, too_many
+from app.chat.devices import addresses_of, check_rate, too_many, user_key
 from app.chat.limits import Throttle
 from app.chat.session import no_device
 from app.errors import Code, TooLarge
@@ -56,7 +56,9 @@ class DeviceMail:
         sender, letters = session.device_or_refuse, command.msgs
         _check_size(letters)
         check_rate(self._sends, session)
-        addresses, now = addresses_of(letters), self._clock()
+        addresses, now, own = addresses_of(letters), self._clock(), user_key(session.speaker.name)
+        if any(key != own for key, _ in addresses):
+            session.check_may_speak(now)
 
         def work(connection: Connection) -> _Sent | None:
             if not devices_store.is_active(connection, sender.id):

@@ -237,13 +237,14 @@ class Files:
         name, user = "" if e2ee else parse_file_name(command.name), session.speaker
         self._transfers.check_count(user.id)
         recipient = self._accounts.find(command.user) if command.user else None
-        session.check_may_speak(self._clock())
         room_id = None
         if recipient is None:
             room = session.room_or_refuse(command.room)
-            room.check_may_speak(user, self._clock())
+            session.check_may_speak(self._clock(), room)
             _check_takes(room, e2ee=e2ee)
             room_id = room.id
+        else:
+            session.check_may_speak(self._clock())
         return UploadTicket(
             user=user, room_id=room_id, name=name, e2ee=e2ee, recipient=recipient, size=size
         )

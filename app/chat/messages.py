@@ -84,8 +84,7 @@ class Messages:
     ) -> None:
         room = self._wait_for_turn(session, command)
         user, now = session.speaker, self._clock()
-        session.check_may_speak(now)
-        room.check_may_speak(user, now)
+        session.check_may_speak(now, room)
         room.check_takes_plaintext()
         body = harmless(command.body)
         said = events.Said(room.name, user.name, body, now, is_action)
@@ -109,8 +108,7 @@ class Messages:
         check_content(command)
         room, device = self._wait_for_turn(session, command), session.device_or_refuse
         user, now, enc, roster = session.speaker, self._clock(), command.enc, room.roster
-        session.check_may_speak(now)
-        room.check_may_speak(user, now)
+        session.check_may_speak(now, room)
         if enc is None or command.if_rev is None:
             raise BadLine("enc and if_rev go together in a room", code="bad_arguments")
         if roster is None:

@@ -179,7 +179,7 @@ class Moderation:
             return
         with self._deciding(session, command.room) as room:
             user = session.speaker
-            session.check_may_speak(self._clock())
+            session.check_may_speak(self._clock(), room)
             if not room.role_of(user.id, is_admin=user.is_admin):
                 raise Forbidden(
                     f"only its moderators may set the topic of {room.name}", code="not_allowed"
@@ -266,7 +266,12 @@ class Moderation:
         del room.sanctions[kind][target.id]
 
     def _write(self, case: _Case, action: str, reason: str, change: Change | None = None) -> None:
-        """Commit a decision and its record together. Switches. Raises NotStored."""
+        """Commit a decision and its record together. Switches. Raises Refusal.
+
+        Who is muted decides as ever, but gives no reason.
+        """
+        if reason:
+            case.session.check_may_speak(case.now, case.room)
         self._acts.write(
             case.session,
             action,

@@ -179,6 +179,8 @@ class Private:
     def away(self, session: Session, command: commands.Away) -> None:
         """Say that the user is away, or back again."""
         user = session.speaker
+        if command.why:
+            session.check_may_speak(self._clock())
         if user.away is not None and not command.why:
             user.away = None
             session.client.show(events.Done("Welcome back."))

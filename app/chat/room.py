@@ -92,6 +92,10 @@ class Room:
         if mute is not None:
             raise Forbidden(f"you are muted in {self.name}{mute.terms}", code="muted")
 
+    def away_of(self, user: User, now: int) -> str | None:
+        """Return why a user is away; no word of it when they are muted here. None: they are not."""
+        return user.away and ("" if self.sanction("mute", user.id, now) else user.away)
+
     @property
     def is_encrypted(self) -> bool:
         """Whether nothing may be said in the clear."""

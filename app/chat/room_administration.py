@@ -114,6 +114,7 @@ class RoomAdministration:
         name = parse_new_name(command.name)
         with self._deciding(command.room) as room, self._naming, self._rooms.opening(name):
             old = room.name
+            session.check_may_speak(self._clock(), room)  # all there are shown the new name
             if room.is_encrypted:
                 raise NotPossible(
                     f"{old} is encrypted and keeps its name: by it its members' clients know it",
@@ -134,6 +135,8 @@ class RoomAdministration:
         """Let a room be gone at once; what is left of it is removed later."""
         reason = harmless(command.reason)
         with self._deciding(command.room) as room, self._naming:
+            if reason:
+                session.check_may_speak(self._clock(), room)
 
             def change(connection: Connection) -> None:
                 store.give_up(connection, room.id, self._clock())

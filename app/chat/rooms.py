@@ -78,7 +78,7 @@ class Rooms:
             raise NotPossible(f"you are in {shown} already", code="already_there")
         if not moves and len(session.rooms) >= session.client.rooms_max:
             raise NotPossible("you are in too many rooms; leave one first", code="too_many_rooms")
-        room = self.open(name, user)
+        room = self.open(name, session)
         with self.holding(room):
             room.check_may_enter(user, self._clock())
             self._recall(room)
@@ -223,8 +223,13 @@ class Rooms:
         with self.holding(self.room_of(session, command.room)) as room:
             behind = (user for user in room.present if user.name.casefold() > after)
             found = nsmallest(count + 1, behind, key=lambda user: user.name.casefold())
+            now = self._clock()
             people = [
-                records.Person(user.name, room.role_of(user.id, is_admin=user.is_admin), user.away)
+                records.Person(
+                    user.name,
+                    room.role_of(user.id, is_admin=user.is_admin),
+                    room.away_of(user, now),
+                )
                 for user in found[:count]
             ]
         session.client.show_at_leisure(events.PeopleListed(room.name, people, len(found) > count))
@@ -316,10 +321,10 @@ class Rooms:
         with self._opening.setdefault(name.key, RLock()):
             yield
 
-    def open(self, name: Name, maker: User | None) -> Room:
+    def open(self, name: Name, maker: Session | None) -> Room:
         """Return the live room of that name. Switches when it has to be loaded or made.
 
-        Raises NotPossible when there is none, and nobody to make it.
+        Raises NotPossible when there is none, and nobody to make it; Forbidden when they may not.
         """
         room = self._live.get(name.key)
         if room is not None:
@@ -379,19 +384,21 @@ class Rooms:
                 room.recent.replace([*found, *later])
                 room.recent.rename(room.name)  # it may have another one since that was read
 
-    def _create(self, name: Name, maker: User | None) -> Room:
+    def _create(self, name: Name, maker: Session | None) -> Room:
         if maker is None:
             raise NotPossible(f"there is no room {name.shown}", code="no_such_room")
         check_new(name)
-        owned_max = 0 if maker.is_admin else self._owned_max
+        maker.check_may_speak(self._clock())  # everybody is shown its name
+        user = maker.speaker
+        owned_max = 0 if user.is_admin else self._owned_max
 
         def work(connection: Connection) -> store.StoredRoom:
-            if owned_max and store.owns_as_many(connection, maker.id, owned_max):
+            if owned_max and store.owns_as_many(connection, user.id, owned_max):
                 raise Forbidden(
                     f"you own {owned_max} rooms, as many as anybody may; join one that there is",
                     code="too_many_owned",
                 )
-            return store.create(connection, name, maker.id, self._clock())
+            return store.create(connection, name, user.id, self._clock())
 
         try:
             stored = self._database.write(work)

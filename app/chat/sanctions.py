@@ -110,6 +110,8 @@ class Sanctions:
             for user_id in _user_ids(case.target, sessions):
                 self._tickets.revoke_uploads(user_id)
             for each in sessions:
+                if each.speaker.away:
+                    each.speaker.away = ""  # that they are away is shown, but not what they say
                 each.client.show(events.Noticed(f"You are muted on this server{mute.terms}."))
             self._tell(
                 session, f"{case.target.name} is muted on this server {how_long(command.seconds)}."
@@ -257,7 +259,9 @@ class Sanctions:
         return len(sessions)
 
     def _write(self, case: _Case, action: str, reason: str, change: Change | None = None) -> None:
-        """Commit an act and its record together. Switches. Raises NotStored."""
+        """Commit an act and its record together. Switches. Raises Refusal."""
+        if reason:
+            case.session.check_may_speak(case.now)
         self._acts.write(case.session, action, case.target.name, change, reason=reason)
 
     @staticmethod

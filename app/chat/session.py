@@ -198,11 +198,17 @@ class Session:
         if not self.speaker.is_admin:
             raise Forbidden("only admins may do that", code="not_allowed")
 
-    def check_may_speak(self, now: int) -> None:
-        """Raise Refusal when nothing it says may be shown to anybody, in whatever room."""
+    def check_may_speak(self, now: int, room: Room | None = None) -> None:
+        """Raise Refusal when no text of it may be shown to anybody, or to nobody in that room.
+
+        It goes before whatever makes others read what its user typed: messages, and reasons, topics
+        and names no less.
+        """
         self.check_is_here()
         if self.mute is not None and not self.mute.is_over(now):
             raise Forbidden(f"you are muted on this server{self.mute.terms}", code="muted")
+        if room is not None:
+            room.check_may_speak(self.speaker, now)
 
     def room_or_refuse(self, name: str = "") -> Room:
         """Return the room of that name that the session is in, or its only one. Raises Refusal."""

@@ -127,6 +127,8 @@ class Model(Moderation, Files, Devices, Encrypted, Acts):
         name = name_of(command.room)
         if any(room.name.key == name.key for room in seat.rooms):
             raise Refused("already_there")
+        if name.key not in self.rooms:
+            self.check_may_speak(seat)
         room = self.rooms.get(name.key) or self.make_room(name, seat.me)
         self.check_may_enter(room, seat.me)
         self.admit(room, seat.me)
@@ -165,7 +167,10 @@ class Model(Moderation, Files, Devices, Encrypted, Acts):
 
     def _who(self, seat: Seat, command: commands.Who) -> None:
         room = self.room_of(seat, command.room)
-        people = [records.Person(each.shown, room.role(each), each.away) for each in room.people]
+        people = [
+            records.Person(each.shown, room.role(each), room.away_of(each, self.now))
+            for each in room.people
+        ]
         self.tell(seat, events.PeopleListed(room.shown, people))
 
     def _rooms(self, seat: Seat, _command: commands.Rooms) -> None:
@@ -247,6 +252,8 @@ class Model(Moderation, Files, Devices, Encrypted, Acts):
         self.tell(seat, events.PrivatelySent(message.id, recipient.shown, body, away))
 
     def _away(self, seat: Seat, command: commands.Away) -> None:
+        if command.why:
+            self.check_may_speak(seat)
         is_back = seat.me.away is not None and not command.why
         seat.me.away = None if is_back else harmless(command.why)
         self.done(seat)
@@ -275,7 +282,7 @@ class Model(Moderation, Files, Devices, Encrypted, Acts):
         if command.text is None:
             self.tell(seat, events.TopicShown(room.shown, room.topic))
             return
-        self.check_may_speak(seat)
+        self.check_may_speak(seat, room)
         if not room.role(seat.account):
             raise Refused("not_allowed")
         room.topic = "" if command.text == "-" else harmless(command.text).strip()

@@ -39,6 +39,7 @@ class Acts(Base):
         text = harmless(command.text).strip()
         if not text:
             raise Refused("bad_arguments")
+        self.check_may_speak(seat)
         self.done(seat)
         self._notice(f"Announcement: {text}")
 
@@ -121,6 +122,10 @@ class Acts(Base):
             if ticket.owner in owners and is_meant(ticket):
                 del self.tickets[path]
 
+    def _check_reason(self, seat: Seat, command: Command) -> None:
+        if command.reason:
+            self.check_may_speak(seat)
+
     def _send_away(self, seat: Seat, seats: list[Seat], last_words: Event) -> None:
         """End seats, say that it is done, and show so where they were."""
         ended = self.end(seats, last_words)
@@ -133,6 +138,7 @@ class Acts(Base):
         seats = self._seats_of(target)
         if not seats:
             raise Refused("not_here")
+        self._check_reason(seat, command)
         self._revoke(target)
         self._send_away(seat, seats, events.Refused("kicked", ""))
 
@@ -140,6 +146,7 @@ class Acts(Base):
         self, seat: Seat, target: Target, kind: ServerSanctions, command: Command
     ) -> records.ServerSanction:
         check_reason(command.seconds, command.reason)
+        self._check_reason(seat, command)
         until = None if command.seconds is None else self.now + command.seconds * 1000
         is_account = isinstance(target, Account)
         made = records.ServerSanction(
@@ -156,6 +163,8 @@ class Acts(Base):
         target = self._target(seat, command.target)
         self._put(seat, target, self.server_bans, command)
         self._revoke(target)
+        if isinstance(target, Account):
+            self.end_rights(target)
         self._send_away(seat, self._seats_of(target), events.Refused("banned", ""))
 
     def _servermute(self, seat: Seat, command: operations.ServerMute) -> None:
@@ -164,6 +173,7 @@ class Acts(Base):
         self._revoke(target, lambda ticket: ticket.file is None)
         for each in self._seats_of(target):
             if each.account:
+                each.account.away = each.account.away and ""
                 self.tell(each, events.Noticed(f"You are muted on this server{made.terms}."))
         self.done(seat)
 
@@ -202,6 +212,7 @@ class Acts(Base):
     def _disable(self, seat: Seat, command: operations.UserDisable) -> None:
         account = self._account(seat, command.user)
         account.is_disabled = True
+        self.end_rights(account)
         self._send_away(seat, list(account.seats), events.Refused("disabled", ""))
 
     def _enable(self, seat: Seat, command: operations.UserEnable) -> None:
@@ -260,6 +271,7 @@ class Acts(Base):
 
     def _roomrename(self, seat: Seat, command: operations.RoomRename) -> None:
         name, room = name_of(command.name), self.any_room(command.room)
+        self.check_may_speak(seat, room)
         if room.roster is not None:
             raise Refused("already_e2ee")
         self._check_is_free(name, [each.name for each in self.rooms.values() if each is not room])
@@ -272,6 +284,8 @@ class Acts(Base):
 
     def _roomdelete(self, seat: Seat, command: operations.RoomDelete) -> None:
         room = self.any_room(command.room)
+        if command.reason:
+            self.check_may_speak(seat, room)
         self.show(room, events.Deleted(room.shown, seat.name, harmless(command.reason)))
         for each in list(room.seats):
             self.drop(each, room)

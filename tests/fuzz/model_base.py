@@ -143,10 +143,17 @@ class Base:
             raise Refused("name_taken")
 
     def set_password(self, account: Account, password: str) -> None:
-        """Let an account have another password, and no token."""
+        """Let an account have another password, and nothing that the old one was good for."""
         account.password = password
+        self.end_rights(account)
+
+    def end_rights(self, account: Account) -> None:
+        """Take all from an account that it was given to be used later."""
         account.tokens.clear()
         self.forget_tokens(account)
+        for path, ticket in list(self.tickets.items()):
+            if ticket.owner is account:
+                del self.tickets[path]
 
     def forget_tokens(self, account: Account) -> None:
         """Let those tokens log nobody in that are not an account's any more."""
@@ -198,7 +205,9 @@ class Base:
 
     def check_may_speak(self, seat: Seat, room: Room | None = None) -> None:
         """Raise Refused when a seat is muted, on the server or in the room."""
-        if self.server_mutes.longest(seat.account, self._address_of(seat), self.now):
+        if seat.is_operator:
+            return
+        if self.server_mutes.longest(seat.account, seat.address, self.now):
             raise Refused("muted")
         if room is not None and in_force(room.mutes, seat.me, self.now):
             raise Refused("muted")
@@ -226,10 +235,6 @@ class Base:
         assert room.roster is not None
         room.roster.rev += 1
         self.show(room, events.RosterChanged(room.shown, account.shown, room.roster.rev))
-
-    @staticmethod
-    def _address_of(seat: Seat) -> str | None:
-        return None if seat.is_operator else seat.address
 
     def store(self, message: Message, txn: str) -> bool:
         """Give a message its id; say whether it is new, or was said before."""

@@ -173,6 +173,8 @@ class Devices(Base):
 
     def _td_send(self, seat: Seat, command: device_commands.DeviceSend) -> None:
         sender, failed, reached = self.device_of(seat), [], dict[Device, None]()
+        if any(self._address(said)[0] != seat.me.name.key for said in command.msgs):
+            self.check_may_speak(seat)
         for place, said in enumerate(command.msgs):
             recipient = self._device_at(said)
             if recipient is None:

@@ -41,24 +41,31 @@ class Moderation(Base):
         room, target = self._case(seat, command)
         if target not in room.people and not room.has_member(target):
             raise Refused("not_here")
-        reason = harmless(command.reason)
+        reason = self._reason(seat, room, command)
         self._send_out(room, target, events.Kicked(room.shown, target.shown, seat.name, reason))
 
-    def _sanction(self, seat: Seat, target: Account, command: Command) -> Sanction:
+    def _reason(self, seat: Seat, room: Room, command: Command) -> str:
+        """Return why, as it is shown. Raises Refused."""
+        if command.reason:
+            self.check_may_speak(seat, room)
+        return harmless(command.reason)
+
+    def _sanction(self, seat: Seat, room: Room, target: Account, command: Command) -> Sanction:
         check_reason(command.seconds, command.reason)
+        reason = self._reason(seat, room, command)
         until = None if command.seconds is None else self.now + command.seconds * 1000
-        return records.Sanction(target.shown, seat.name, harmless(command.reason), until)
+        return records.Sanction(target.shown, seat.name, reason, until)
 
     def _ban(self, seat: Seat, command: commands.Ban) -> None:
         room, target = self._case(seat, command)
-        made = room.bans[target] = self._sanction(seat, target, command)
+        made = room.bans[target] = self._sanction(seat, room, target, command)
         room.moderators.discard(target)
         fact = events.Banned(room.shown, target.shown, seat.name, command.seconds, made.reason)
         self._send_out(room, target, fact)
 
     def _mute(self, seat: Seat, command: commands.Mute) -> None:
         room, target = self._case(seat, command)
-        made = room.mutes[target] = self._sanction(seat, target, command)
+        made = room.mutes[target] = self._sanction(seat, room, target, command)
         self.show(
             room, events.Muted(room.shown, target.shown, seat.name, command.seconds, made.reason)
         )

@@ -200,6 +200,10 @@ class Room:
             return "owner"
         return "moderator" if account in self.moderators else ""
 
+    def away_of(self, account: Account, now: int) -> str | None:
+        """Return why somebody is away, as it is shown here."""
+        return account.away and ("" if in_force(self.mutes, account, now) else account.away)
+
     def said(self, message: Message) -> events.Message:
         """Return how a message is shown."""
         author, body, at = message.author.shown, message.body, message.at
