@@ -68,6 +68,7 @@ PAGE_ITEMS_MAX = 500  # items of a page of a list: some 3 ms, and even as JSON s
 REASON_CHARS_MAX = 200  # of a reason, a topic, an away note: a line or two of a screen
 SPAN_SECONDS_MAX = 10 * 365 * 86_400  # the longest timed ban; longer ones are for good
 PASSWORD_BYTES_MAX = 1_024  # far over any passphrase, far under what would cost the hasher time
+LOGIN_SECONDS_IN_ALL_MAX = 300  # to log in, however often a line comes: a slow typist has enough
 LOGIN_FAILURES_MAX = 3  # on one connection, before it is closed
 THROTTLED_KEYS_MAX: Kept = 50_000  # addresses, names, accounts, of each throttle: some 15 MB
 SANCTIONS_A_ROOM_MAX: Kept = 1_000  # bans in force, and as many mutes: some 400 KB each in memory
@@ -312,7 +313,9 @@ class Settings(BaseSettings):
     outbox_bytes_max: Kept = Field(
         1 << 20, ge=4096, description="what one slow reader may leave unread before it is cut"
     )
-    login_seconds_max: float = Field(60, gt=0, description="time to log in")
+    login_seconds_max: float = Field(
+        60, gt=0, description="of silence before login; five minutes in all"
+    )
     keepalive_seconds: int = Field(
         60, ge=1, le=32_767, description="of silence, until the kernel asks if a client is there"
     )

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.chat import limits
-from app.chat.limits import Throttle, TokenBucket
+from app.chat.limits import LoginTime, Throttle, TokenBucket
 
 NOW = 1000.0
 
@@ -35,6 +35,25 @@ def test_silence_saves_a_burst() -> None:
         bucket.take(NOW)
     waits = [bucket.take(NOW + 3600) for _ in range(4)]
     assert waits == pytest.approx([0, 0, 0, 0.1])
+
+
+# Time to log in counts from the last line, but not for ever.
+def test_time_to_log_in() -> None:
+    login = LoginTime(silence_seconds=60, seconds=300, now=NOW)
+    assert login.left_seconds(NOW) == 60
+    assert login.left_seconds(NOW + 60) == 0
+    for minute in range(5):
+        login.note_line(NOW + minute * 59)
+        assert login.left_seconds(NOW + minute * 59) == 60
+    login.note_line(NOW + 295)
+    assert login.left_seconds(NOW + 295) == 5
+    login.note_line(NOW + 300)
+    assert login.left_seconds(NOW + 300) == 0
+
+
+# Who lets people be silent for longer lets them take as long in all.
+def test_longer_silence() -> None:
+    assert LoginTime(silence_seconds=600, seconds=300, now=NOW).left_seconds(NOW + 599) == 1
 
 
 # To ask how long to wait costs nothing.

@@ -41,6 +41,25 @@ class TokenBucket:
         return seconds
 
 
+class LoginTime:
+    """How long a client may take to log in: so long without a line, and so long in all."""
+
+    __slots__ = ("_ends_at", "_line_at", "_silence_seconds")
+
+    def __init__(self, silence_seconds: float, seconds: float, now: float) -> None:
+        self._silence_seconds = silence_seconds
+        self._line_at = now
+        self._ends_at = now + max(seconds, silence_seconds)
+
+    def note_line(self, now: float) -> None:
+        """Count silence from now on."""
+        self._line_at = now
+
+    def left_seconds(self, now: float) -> float:
+        """Return for how long it may say nothing; 0 or less: it took too long."""
+        return min(self._line_at + self._silence_seconds, self._ends_at) - now
+
+
 class Throttle:
     """Counts acts by key (an address, a name) and says when they are too many.
 

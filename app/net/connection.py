@@ -24,7 +24,7 @@ from gevent.event import Event as Signal
 from gevent.socket import cancel_wait, wait
 
 from app import events, metrics
-from app.chat.limits import TokenBucket
+from app.chat.limits import LoginTime, TokenBucket
 from app.errors import Refusal
 from app.events import Event
 from app.net.sockets import TlsSocket, format_address
@@ -32,6 +32,7 @@ from app.settings import (
     DISCARD_SECONDS_MAX,
     LAST_WORDS_SECONDS_MAX,
     LINES_IN_A_ROW_MAX,
+    LOGIN_SECONDS_IN_ALL_MAX,
     RECEIVE_BYTES_MAX,
     REPLY_BYTES_MAX,
     TURN_SECONDS,
@@ -66,6 +67,7 @@ class Connection:
         "_has_hung_up",
         "_is_lost",
         "_is_reading",
+        "_login_time",
         "_login_timer",
         "_loose_bytes",
         "_outbox",
@@ -119,7 +121,9 @@ class Connection:
         self._writable: Any = None  # a watcher, while _write_outbox runs
         loop = get_hub().loop
         self._readable = loop.io(client_socket.fileno(), 1)
-        self._login_timer = loop.timer(settings.login_seconds_max)
+        silence_seconds = settings.login_seconds_max
+        self._login_time = LoginTime(silence_seconds, LOGIN_SECONDS_IN_ALL_MAX, time.monotonic())
+        self._login_timer = loop.timer(silence_seconds)
 
     @property
     def server(self) -> str:
@@ -155,7 +159,7 @@ class Connection:
 
     def serve(self) -> None:
         """Serve a client until it leaves or is cut. Switches."""
-        self._login_timer.start(self._cut_late_login)
+        self._login_timer.start(self._cut_if_late)
         self._serve(self._service.connect(self))
 
     def serve_operator(self) -> None:
@@ -183,6 +187,7 @@ class Connection:
         while data or (data := self._receive()):
             number = 0
             for number, item in enumerate(self._wire.feed(data, check), 1):
+                self._login_time.note_line(time.monotonic())
                 self._slow_down(is_blank=item is None)
                 if number % LINES_IN_A_ROW_MAX == 0:
                     gevent.sleep(TURN_SECONDS)  # thousands of lines may have come in one read
@@ -400,8 +405,20 @@ class Connection:
         self._queue(begun + b"\n" + self._wire.show_last(refused))
         self._end()
 
-    def _cut_late_login(self) -> None:
-        self.close(events.Refused("login_timeout", "you took too long to log in; connect again"))
+    def _cut_if_late(self) -> None:
+        """End a connection on which nobody logs in; while it waits for us it is not silent."""
+        now = time.monotonic()
+        if not self._is_reading:
+            self._login_time.note_line(now)
+        left_seconds = self._login_time.left_seconds(now)
+        if left_seconds <= 0:
+            self.close(
+                events.Refused("login_timeout", "you took too long to log in; connect again")
+            )
+            return
+        self._login_timer.close()
+        self._login_timer = get_hub().loop.timer(left_seconds)
+        self._login_timer.start(self._cut_if_late)
 
     def _lose(self) -> None:
         """The peer is gone: nothing more can be sent, and nothing will come."""
