@@ -46,6 +46,7 @@ Read it in this order:
         tickets.py  transfers.py                    the right to do so; the bytes
         messages.py  private.py  moderation.py      what is said; who may say it no more
         accounts.py  tokens.py  passwords.py  turns.py  limits.py    who they are; how often
+        own_account.py  deletion.py                 what users do about their own; its end
         purging.py  retention.py                    what is removed, now or in time
         devices.py  device_keys.py  device_mail.py  what clients that encrypt leave for others
         status.py  concerns.py                      how the server is; what is wrong
@@ -61,6 +62,7 @@ Read it in this order:
                                                     the queries
         devices.py  device_keys.py  device_mail.py  likewise, of clients that encrypt
         purging.py  retention.py  vacuum.py         removing, in small pieces
+        deletion.py                                 all that goes with an account
         exporting.py  backup.py                     taking it elsewhere, and back
         disk.py  lock.py  held.py                   files; one server at a time on a database
         opening.py  migration.py                    opening the database at start

@@ -16,6 +16,7 @@ from app.shapes import (
     Command,
     Count,
     Enc,
+    End,
     FileId,
     FilePath,
     FileSize,
@@ -353,11 +354,29 @@ class Passwd(Command):
 
 
 @command
+class Unregister(Command):
+    """Delete your account, for good: nobody is given your name, and what you said stays."""
+
+    word = "unregister"
+    password: Secret
+
+
+@command
 class Tokens(Command):
     """Show what logs in as you without your password; with its number, revoke one."""
 
     word = "tokens"
     revoke: Annotated[int | None, Count("N", ID_MAX)] = None
+
+
+@command
+class Sessions(Command):
+    """Show your sessions, or everybody's (admins); with its number, end one of yours."""
+
+    word = "sessions"
+    suits_operator = True
+    end: Annotated[int | None, End("end N", ID_MAX)] = None
+    after: Annotated[int, Count("AFTER", ID_MAX)] = 0
 
 
 @command

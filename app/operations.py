@@ -8,12 +8,11 @@ here: whoever needs all of it imports it from here. Admins may type them in the 
 from typing import Annotated
 
 from app import commands, device_commands
-from app.settings import ID_MAX, LISTED_MAX, REASON_CHARS_MAX
+from app.settings import LISTED_MAX, REASON_CHARS_MAX
 from app.shapes import COMMANDS as COMMANDS
 from app.shapes import (
     AfterName,
     Command,
-    Count,
     Level,
     MessageId,
     OneLine,
@@ -188,6 +187,16 @@ class UserAdmin(Command):
 
 
 @command
+class UserDelete(Command):
+    """Delete an account, for good: nobody is given its name, and what it said stays."""
+
+    word = "userdelete"
+    op = "user.delete"
+    least = Level.OPERATOR
+    user: UserName
+
+
+@command
 class RoomList(Command):
     """Show all rooms with their owners, in the alphabet's order, those after a name (admins)."""
 
@@ -240,15 +249,6 @@ class RoomOwner(Command):
     least = Level.ADMIN
     room: RoomName
     user: UserName
-
-
-@command
-class Sessions(Command):
-    """Show everybody who is connected, those after a number (admins)."""
-
-    word = "sessions"
-    least = Level.ADMIN
-    after: Annotated[int, Count("AFTER", ID_MAX)] = 0
 
 
 @command

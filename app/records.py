@@ -10,17 +10,21 @@ from app.times import Milliseconds, minute
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Somebody who can log in, unless the account is disabled."""
+    """Somebody who can log in, unless the account is disabled, as a deleted one is for good."""
 
     name: str
     is_admin: bool
     is_disabled: bool
     made_at: Milliseconds
+    is_deleted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class RoomRecord:
-    """A room as it is kept, and how many are in it; `retention_days` is None by default."""
+    """A room as it is kept, and how many are in it; `retention_days` is None by default.
+
+    It has no `owner` when that account was deleted, and no moderator was there to have it.
+    """
 
     name: str
     owner: str
@@ -33,7 +37,10 @@ class RoomRecord:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """Somebody who is connected; `user` is None before login. Numbers rise, and are not reused."""
+    """Somebody who is connected; `user` is None before login. Numbers rise, and are not reused.
+
+    `is_this` is the one that asked.
+    """
 
     number: int
     user: str | None
@@ -42,6 +49,7 @@ class Connection:
     rooms: Sequence[str]
     unread_bytes: int
     connected_at: Milliseconds
+    is_this: bool = False
 
 
 @dataclass(frozen=True, slots=True)

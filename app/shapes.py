@@ -66,6 +66,11 @@ class Count(Shape):
 
 
 @dataclass(frozen=True, slots=True)
+class End(Count):
+    """Read `end` and a whole number; any other word leaves the field out."""
+
+
+@dataclass(frozen=True, slots=True)
 class Span(Shape):
     """Read a time span like 30m, in seconds; any other word leaves the field out."""
 

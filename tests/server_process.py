@@ -195,6 +195,16 @@ class ServerProcess:
         """Connect to the control socket, as manage.py does."""
         return self.program(control_path=self.folder / "var" / "control.sock")
 
+    def operate(self, op: str, **fields: object) -> dict[str, object]:
+        """Ask for something as the operator, and return the answer."""
+        with closing(self.control()) as operator:
+            return operator.call(op, **fields)
+
+    def refuse(self, op: str, **fields: object) -> str:
+        """Ask for something as the operator, and return the code with which it is refused."""
+        with closing(self.control()) as operator:
+            return operator.refused(op, **fields)
+
     def hang_up(self) -> None:
         """Let all its clients go."""
         for client in self._clients:

@@ -197,6 +197,7 @@ SAMPLES: list[Event] = [
     events.Deleted("garden", "alice", "too quiet"),
     events.AccountsListed([], has_more=False),
     events.AccountsListed([records.Account("carol", False, True, AT)], has_more=False),
+    events.AccountsListed([records.Account("bob", False, True, AT, True)], has_more=False),
     events.RoomRecordsListed([], has_more=False),
     events.RoomRecordsListed([_RECORD], has_more=False),
     events.SessionsListed([], has_more=False),

@@ -14,17 +14,24 @@ from tests.transfers import ask_url, begin_get, begin_put, begun_files, request,
 SERVER_SETTINGS = {"DURABILITY": "normal"}
 
 
+def _passwd(server: ServerProcess, name: str) -> None:
+    """Change a password as its user does, who goes on in the session that asked."""
+    own = server.program().log_in(name)
+    own.call("passwd", old="secret", new="other")
+    assert [each["is_this"] for each in own.call("sessions")["sessions"]] == [True]
+
+
 class _Ending(NamedTuple):
     """An act that ends what an account may, and what its sessions are told."""
 
     act: Callable[[ServerProcess, str], object]
     code: str
-    undo: Callable[[ServerProcess, str], object]
+    undo: Callable[[ServerProcess, str], object] | None
 
 
 def _operator(op: str, **fields: object) -> Callable[[ServerProcess, str], object]:
     field = "target" if op.startswith("server.") else "user"
-    return lambda server, name: server.control().call(op, **{field: name}, **fields)
+    return lambda server, name: server.operate(op, **{field: name}, **fields)
 
 
 ENDINGS = {
@@ -38,6 +45,10 @@ ENDINGS = {
         "login_required",
         _operator("user.password", password="secret"),
     ),
+    "own new password": _Ending(
+        _passwd, "login_required", _operator("user.password", password="secret")
+    ),
+    "deleted": _Ending(_operator("user.delete"), "deleted", None),
 }
 every_ending = pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS)
 
@@ -72,6 +83,8 @@ def test_all_that_was_in_hand(
         assert request(server, method, url, b"" if method == "PUT" else None).status == 404
     assert server.program().refused("login", token=token) == "login_refused"
 
+    if ending.undo is None:
+        return
     ending.undo(server, bob.name)
     assert server.program().refused("login", token=token) == "login_refused"
     assert request(server, "GET", fetch).status == 404
@@ -101,9 +114,8 @@ def test_what_a_kick_and_a_banned_network_leave(server: ServerProcess, new_name,
     there = "127.0.0.9"
     bob = server.program(source=there)
     token = bob.call("register", name=new_name("bob"), password="secret", remember="x")["token"]
-    operator = server.control()
-    operator.call(op, target=there)
+    server.operate(op, target=there)
     bob.receive_end()
     assert server.program().call("login", token=token)["ok"]
     if op == "server.ban":
-        operator.call("server.unban", target=there)
+        server.operate("server.unban", target=there)

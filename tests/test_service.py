@@ -280,6 +280,18 @@ def test_a_token_that_ends_while_it_logs_in(house: House, monkeypatch: pytest.Mo
         house.come(commands.Login(token=token))
 
 
+# A password that is changed while its account waits to be deleted keeps it.
+def test_a_password_that_is_changed_before_a_deletion(
+    house: House, while_verifying: Callable[..., None]
+) -> None:
+    bob = house.register("bob")
+    thief = house.log_in("bob")
+    while_verifying(lambda: house.do(bob, commands.Passwd("secret", "better")))
+    with pytest.raises((LoginRefused, NotPossible)):
+        house.do(thief, commands.Unregister("secret"))
+    house.come(commands.Login("bob", "better"))
+
+
 # Of two who change one password at once, one does; the other is told that theirs is wrong by now.
 def test_a_password_is_changed_once(house: House, while_verifying: Callable[..., None]) -> None:
     bob = house.register("bob")

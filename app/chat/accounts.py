@@ -71,13 +71,17 @@ class Accounts:
         """Return the user when any session of theirs is logged in."""
         return self._here.get(user_id)
 
-    def find(self, name_text: str) -> Account:
-        """Return the account of that name, in any spelling. Switches. Raises NotPossible."""
+    def find(self, name_text: str, *, ever: bool = False) -> Account:
+        """Return the account of that name, in any spelling; with `ever`, one that was deleted, too.
+
+        Switches. Raises NotPossible.
+        """
         try:
             name = parse_name(name_text)
         except BadNameError:
             name = None
-        account = name and self._database.read(lambda connection: store.find(connection, name))
+        look = store.find_ever if ever else store.find
+        account = name and self._database.read(lambda connection: look(connection, name))
         if not account:
             raise NotPossible(f"there is no user {name_text[:NAME_CHARS_MAX]}", code="no_such_user")
         return account
@@ -163,20 +167,27 @@ class Accounts:
         return account, ignored
 
     def change_password(self, session: Session, command: commands.Passwd) -> None:
-        """Change the password of whoever knows it, and end all tokens. Switches. Raises Refusal."""
-        user = session.speaker
-        keys = [f"address {origin(session.client.address)}", f"name {parse_name(user.name).key}"]
+        """Store another password for who knows theirs, and no token. Switches. Raises Refusal."""
+        account = self.confirmed(session, command.old)
+        password_hash = self._hasher.hash(session.client, command.new)
+        session.check_is_here()  # still: that took its time
+        if not self._replace_hash(account, password_hash, revokes_tokens=True):
+            raise self._failure(session, _own_keys(session), _WRONG)
+
+    def confirmed(self, session: Session, password: str) -> Account:
+        """Return the account of a session whose user typed their password again. Switches.
+
+        Raises Refusal.
+        """
+        keys = _own_keys(session)
         self._check_throttle(keys)
-        account = self.find(user.name)
-        is_right, _ = self._hasher.verify(
-            session.client, command.old, lambda: account.password_hash
-        )
+        account = self.find(session.speaker.name)
+        is_right, _ = self._hasher.verify(session.client, password, lambda: account.password_hash)
         self._check_throttle(keys)  # again: many may have guessed at once
-        if not is_right or not self._replace_hash(
-            account, self._hasher.hash(session.client, command.new), revokes_tokens=True
-        ):
+        if not is_right:
             raise self._failure(session, keys, _WRONG)
-        session.client.show(events.Done("Your password is changed."))
+        session.check_is_here()
+        return account
 
     def detach(self, session: Session) -> None:
         """Forget a session that ended; once more does nothing."""
@@ -339,6 +350,14 @@ def name_taken(name: Name) -> NotPossible:
         f"the name {name.shown}, or one that looks the same, is taken; choose another",
         code="name_taken",
     )
+
+
+def _own_keys(session: Session) -> list[str]:
+    """Return by what it is counted how often a user's own password was wrong."""
+    return [
+        f"address {origin(session.client.address)}",
+        f"name {parse_name(session.speaker.name).key}",
+    ]
 
 
 def _changed_meanwhile() -> LoginRefused:

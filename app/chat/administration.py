@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence, Set
 from heapq import nsmallest
 from typing import TYPE_CHECKING
 
-from app import events, operations, records
+from app import commands, events, operations, records
 from app.chat.accounts import name_taken
 from app.chat.passwords import Hasher
 from app.errors import BadLine, Forbidden, NotPossible
@@ -120,11 +120,16 @@ class Administration:
         self._change(session, account, "enable", is_disabled=False)
         session.client.show(events.Done(f"{account.name} can log in again."))
 
-    def list_sessions(self, session: Session, command: operations.Sessions) -> None:
-        """Show a page of those who are connected: never so much that it could not be read."""
-        behind = (each for each in self._sessions if each.number > command.after)
+    def list_sessions(self, session: Session, command: commands.Sessions) -> None:
+        """Show a page of the user's sessions, or to admins of everybody's.
+
+        Never so much that it could not be read.
+        """
+        user = session.speaker
+        sessions = self._sessions if user.is_admin else user.sessions
+        behind = (each for each in sessions if each.number > command.after)
         found = nsmallest(PAGE_ITEMS_MAX + 1, behind, key=lambda each: each.number)
-        shown = list(_up_to_a_page(found))
+        shown = list(_up_to_a_page(found, session))
         has_more = len(shown) < len(found)
         session.client.show_at_leisure(events.SessionsListed(shown, has_more))
 
@@ -165,7 +170,7 @@ def tell_everybody(sessions: Set[Session], sentence: str) -> None:
             each.client.show(notice)
 
 
-def _up_to_a_page(sessions: Sequence[Session]) -> Iterator[records.Connection]:
+def _up_to_a_page(sessions: Sequence[Session], asking: Session) -> Iterator[records.Connection]:
     size_bytes = 0
     for each in sessions[:PAGE_ITEMS_MAX]:
         rooms = sorted(room.name for room in each.rooms.values())
@@ -178,6 +183,7 @@ def _up_to_a_page(sessions: Sequence[Session]) -> Iterator[records.Connection]:
             rooms,
             each.client.unread_bytes,
             each.client.connected_at,
+            each is asking,
         )
         if size_bytes > REPLAY_BYTES_MAX:
             return

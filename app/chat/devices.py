@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from app.chat.session import Clock, Session
     from app.device_commands import Target
     from app.events import Event
+    from app.store.accounts import Account
     from app.store.database import Database
     from app.store.devices import Address, DeviceRow
 
@@ -140,6 +141,11 @@ class Devices:
             if each.device is not None and each.device.id in revoked:
                 each.device = None
         self._tell_changed(user.id, manifest.user)
+
+    def note_deletion(self, account: Account) -> None:
+        """Tell those who know the devices of an account that it has none any more. Switches."""
+        self._revocations += 1
+        self._tell_changed(account.id, parse_name(account.name).key)
 
     def tell(self, device: DeviceRow, event: Event) -> None:
         """Tell something to the sessions of a device. Never switches."""

@@ -81,6 +81,11 @@ class InForce:
         self._kinds[kind].forget_expired(now)
         self._kinds[kind].put(target.key, sanction)
 
+    def forget(self, user_id: int) -> None:
+        """Let nothing on a user be in force any more."""
+        for each in self._kinds.values():
+            each.by_key.pop(user_id, None)
+
     def remove(self, kind: SanctionKind, target: Target) -> None:
         """Let a ban or a mute be in force no more."""
         self._kinds[kind].remove(target.key)

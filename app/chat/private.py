@@ -215,7 +215,7 @@ class Private:
 
     def unignore(self, session: Session, command: commands.Unignore) -> None:
         """Let the user hear somebody again. Switches. Raises NotPossible."""
-        user, other = session.speaker, self._accounts.find(command.user)
+        user, other = session.speaker, self._accounts.find(command.user, ever=True)
         if other.name not in user.ignored:
             raise NotPossible(f"you do not ignore {other.name}", code="not_ignored")
         self._database.write(

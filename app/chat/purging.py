@@ -201,7 +201,7 @@ class Purging:
             raise BadLine(
                 "say whose messages, of which room, or the id of one message", code="bad_arguments"
             )
-        user = self._accounts.find(command.user) if command.user else None
+        user = self._accounts.find(command.user, ever=True) if command.user else None
         room = self._rooms.find(command.room) if command.room else None
         seconds = command.seconds
         since_at = self._clock() - seconds * 1000 if seconds else 0

@@ -101,10 +101,7 @@ class RoomAdministration:
                 lambda connection: store.set_owner(connection, room.id, owner.id),
                 room=room.name,
             )
-            room.owner_id = owner.id
-            room.moderator_ids.discard(owner.id)
-            for sanctions in room.sanctions.values():
-                sanctions.pop(owner.id, None)
+            room.set_owner(owner.id)
             fact = events.OwnerSet(room.name, owner.name, session.speaker.name)
             self._journal.append(Shown(session, room, fact))
         self._done(session, f"{room.name} is a room of {owner.name} now.")

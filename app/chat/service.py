@@ -12,6 +12,7 @@ from app import commands, device_commands, events, metrics, operations
 from app.chat.accounts import Accounts
 from app.chat.acts import Acts
 from app.chat.administration import Administration
+from app.chat.deletion import Deletion
 from app.chat.device_keys import DeviceKeys
 from app.chat.device_mail import DeviceMail
 from app.chat.devices import Devices
@@ -22,6 +23,7 @@ from app.chat.in_force import InForce
 from app.chat.journal import Journal, Write
 from app.chat.messages import Messages
 from app.chat.moderation import Moderation
+from app.chat.own_account import OwnAccount
 from app.chat.passwords import Hasher
 from app.chat.private import Private
 from app.chat.purging import Purging
@@ -77,14 +79,7 @@ class Service:
         )
         self._transfers = Transfers(database, self.journal, clock, settings)
         self.files = Files(
-            database,
-            self.journal,
-            clock,
-            acts,
-            self._transfers,
-            tickets,
-            self.accounts,
-            self.rooms,
+            database, self.journal, clock, acts, self._transfers, tickets, self.accounts, self.rooms
         )
         present = Present(self.sessions, self.visitors)
         endings = Endings(self.accounts, tickets, self.end)
@@ -94,10 +89,23 @@ class Service:
         self._administration = Administration(
             database, clock, acts, self._hasher, self.accounts, self.sessions, endings
         )
+        self._own_account = OwnAccount(self.accounts, self._administration, endings, self.end)
         self._room_administration = RoomAdministration(
             database, self.journal, clock, acts, self.accounts, self.rooms, tickets
         )
         self._devices = Devices(database, clock, self.accounts, self.sessions)
+        self._deletion = Deletion(
+            acts,
+            self.journal,
+            clock,
+            self.accounts,
+            self.rooms,
+            rosters,
+            in_force,
+            self._devices,
+            endings,
+            self.end,
+        )
         self._device_keys = DeviceKeys(database, clock, self._devices)
         self._device_mail = DeviceMail(database, clock, self._devices)
         self.shutdown = Shutdown(acts, self.sessions)
@@ -108,13 +116,7 @@ class Service:
             database, self.journal, clock, acts, self.rooms, self._transfers, settings
         )
         self.status = Status(
-            database,
-            self.journal,
-            self._hasher,
-            self.accounts,
-            self.rooms,
-            self.sessions,
-            settings,
+            database, self.journal, self._hasher, self.accounts, self.rooms, self.sessions, settings
         )
         self._handlers = self._handlers_by_command()
         self._journal_greenlet = gevent.spawn(self.journal.run)
@@ -159,13 +161,16 @@ class Service:
             commands.Upload: files.upload,
             commands.Download: files.download,
             commands.Unshare: files.unshare,
-            commands.Passwd: self.accounts.change_password,
+            commands.Passwd: self._own_account.change_password,
+            commands.Sessions: self._own_account.sessions,
+            commands.Unregister: self._deletion.delete_own,
             commands.Tokens: self._tokens.list_or_revoke,
             operations.Announce: administration.announce,
             operations.UserList: administration.list_accounts,
             operations.UserCreate: administration.create,
             operations.UserPassword: administration.set_password,
             operations.UserAdmin: administration.set_admin,
+            operations.UserDelete: self._deletion.delete,
             operations.UserDisable: administration.disable,
             operations.UserEnable: administration.enable,
             operations.ServerKick: sanctions.kick,
@@ -179,7 +184,6 @@ class Service:
             operations.RoomDelete: room_administration.delete,
             operations.RoomRename: room_administration.rename,
             operations.RoomOwner: room_administration.set_owner,
-            operations.Sessions: administration.list_sessions,
             operations.Shutdown: self.shutdown.plan,
             operations.Purge: self._purging.purge,
             operations.Retention: self._retention.show_or_set,

@@ -19,7 +19,8 @@ _password_option = click.option(
 
 
 def _marks(row: Row) -> str:
-    return ", ".join(mark for mark in ("admin", "disabled") if row[f"is_{mark}"])
+    marks = ("admin", "deleted" if row["is_deleted"] else "disabled")
+    return ", ".join(mark for mark in marks if row[f"is_{mark}"])
 
 
 _COLUMNS: Columns = {
@@ -80,6 +81,16 @@ def disable(name: str) -> None:
 def enable(name: str) -> None:
     """Let a disabled account log in again."""
     do("user.enable", user=name)
+
+
+@users.command(epilog="Example: manage.py users delete bob")
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask whether that is meant.")
+def delete(name: str, yes: bool) -> None:
+    """Delete an account, for good: its name is never given again, and what it said stays."""
+    if sys.stdin.isatty() and not yes:
+        click.confirm(f"Delete {name} for good?", abort=True)
+    do("user.delete", user=name)
 
 
 @users.command(epilog="Example: manage.py users admin alice --revoke")

@@ -58,7 +58,7 @@ def _count(user: str | None, room: str | None, seconds: int | None, message: int
     from app.times import now
 
     with reading() as engine, engine.begin() as connection:
-        account = accounts.find(connection, parse_name(user)) if user else None
+        account = accounts.find_ever(connection, parse_name(user)) if user else None
         place = retention.find(connection, parse_name(room).key) if room else None
         if (user and not account) or (room and not place):
             return 0

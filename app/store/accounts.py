@@ -27,7 +27,8 @@ class NameTakenError(Exception):
 
 _COLUMNS = (User.id, User.name, User.password_hash, User.is_admin, User.is_disabled)
 # What each login asks, put together once: that takes longer than to run it.
-_FIND = select(*_COLUMNS).where(User.key == bindparam("key"))
+_FIND_EVER = select(*_COLUMNS).where(User.key == bindparam("key"))
+_FIND = _FIND_EVER.where(User.deleted_at.is_(None))
 _SEEN_ID = select(User.private_seen_id).where(User.id == bindparam("user_id"))
 _IGNORED_NAMES = (
     select(User.name)
@@ -39,6 +40,12 @@ _IGNORED_NAMES = (
 def find(connection: Connection, name: Name) -> Account | None:
     """Return the account of that name, in any spelling."""
     row = connection.execute(_FIND, {"key": name.key}).first()
+    return Account(*row) if row else None
+
+
+def find_ever(connection: Connection, name: Name) -> Account | None:
+    """Return the account of that name, though it may be deleted: what it said is there still."""
+    row = connection.execute(_FIND_EVER, {"key": name.key}).first()
     return Account(*row) if row else None
 
 
@@ -96,7 +103,8 @@ def seen_id(connection: Connection, user_id: int) -> int:
 
 def page(connection: Connection, after_key: str, count: int) -> Sequence[records.Account]:
     """Return the first accounts behind that name, by name."""
-    columns = (User.name, User.is_admin, User.is_disabled, User.created_at)
+    is_deleted = User.deleted_at.is_not(None)
+    columns = (User.name, User.is_admin, User.is_disabled, User.created_at, is_deleted)
     query = select(*columns).where(User.key > after_key).order_by(User.key).limit(count)
     return [records.Account(*row) for row in connection.execute(query)]
 

@@ -237,6 +237,15 @@ def _approve_and_revoke(
     return revoked
 
 
+def revoke_all(connection: Connection, user_id: int, now: int) -> None:
+    """Revoke all devices of a user, and forget the lists of them."""
+    ids = connection.scalars(select(Device.id).where(Device.user_id == user_id)).all()
+    connection.execute(update(Device).where(Device.id.in_(ids)).values(revoked_at=now))
+    _empty(connection, ids)
+    connection.execute(delete(Manifest).where(Manifest.user_id == user_id))
+    _note_change(connection, user_id)
+
+
 def _note_change(connection: Connection, user_id: int) -> None:
     """Remember whose list changed, and forget the oldest change when they are too many."""
     result = connection.execute(insert(DeviceChange).values(user_id=user_id))

@@ -17,7 +17,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA_REVISION = "0008"  # the newest migration; a test compares it with migrations/
+SCHEMA_REVISION = "0009"  # the newest migration; a test compares it with migrations/
 
 # SQLite counts row ids only in a column declared INTEGER; they are 64 bits wide all the same.
 _Identifier = BigInteger().with_variant(Integer, "sqlite")
@@ -53,6 +53,7 @@ class User(Base):
     """An account. What of its private messages it was shown ends at `private_seen_id`.
 
     `file_count` and `file_bytes` are kept sums of its rows of `files`: see store/files.py.
+    One with `deleted_at` is gone, and its name is never given again.
     """
 
     __tablename__ = "users"
@@ -68,6 +69,7 @@ class User(Base):
     created_at: Mapped[Milliseconds]
     file_count: Mapped[int] = mapped_column(Integer, server_default="0")
     file_bytes: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    deleted_at: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class Token(Base):

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple, TypeVar, cast
 
-from sqlalchemy import Connection, Select, delete, func, insert, literal, or_, select, update
+from sqlalchemy import Connection, Select, case, delete, func, insert, literal, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import aliased
 
@@ -101,7 +101,7 @@ def page(connection: Connection, after_key: str, count: int) -> Sequence[tuple[s
     query = (
         select(
             Room.name,
-            User.name,
+            case((User.deleted_at.is_(None), User.name), else_=""),
             literal(0),
             Room.topic,
             Room.created_at,

@@ -162,6 +162,8 @@ class Terminal:
             self.screen.leave()
         elif line.strip().lower() == "/passwd":
             self.asking.ask(["old password", "new password"], self._change_password)
+        elif line.strip().lower() == "/unregister":
+            self.asking.ask(["password"], self._unregister)
         elif not (self._secrecy and self._ask_first(self._secrecy, line)):
             self.queue(line)
 
@@ -191,6 +193,10 @@ class Terminal:
     async def _change_password(self, old: str, new: str) -> None:
         answer = await self._call("passwd", old=old, new=new)
         self.model.tell(phrases.answer_lines("passwd", answer), source="server")
+
+    async def _unregister(self, password: str) -> None:
+        answer = await self._call("unregister", password=password)
+        self.model.tell(phrases.answer_lines("unregister", answer), source="server")
 
     async def _carry_out(self) -> None:
         while True:

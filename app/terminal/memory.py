@@ -15,7 +15,7 @@ from prompt_toolkit.history import FileHistory
 from app.terminal.typed import WORDS, is_command
 
 _LINES_MAX = 1_000  # of what was typed, that are kept for the next run
-_SECRET_WORDS = ("passwd", "login", "register")
+_SECRET_WORDS = ("passwd", "login", "register", "unregister")
 _PRIVATE_WORDS = ("msg", "device")  # what is for one person, and a code that is for one's own eyes
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from app import events
-from app.commands import History, Login, Passwd, Register, Say, Upload
+from app.commands import History, Login, Passwd, Register, Say, Unregister, Upload
 from app.errors import BadLine, BadNameError, Refusal
 from app.events import Event
 from app.names import parse_name
@@ -157,6 +157,8 @@ class TextWire:
         arguments = rest.split(maxsplit=1)
         if kind is Passwd and not arguments:
             return self._ask("old password: ", self._ask_new_password)
+        if kind is Unregister and not arguments and self._is_logged_in:
+            return self._ask("password: ", Unregister)
         if kind in (Login, Register) and len(arguments) == 1:
             return self._ask_password(lambda password: kind(arguments[0], password))
         command = parse_arguments(kind, rest)

@@ -8,7 +8,7 @@ from typing import NamedTuple, get_type_hints
 from app.errors import BadLine
 from app.operations import COMMANDS
 from app.settings import FILE_PATH_CHARS_MAX
-from app.shapes import Addressee, Command, Count, Level, Path, Rest, Shape, Span
+from app.shapes import Addressee, Command, Count, End, Level, Path, Rest, Shape, Span
 from app.times import parse_span
 
 _NUMBER = re.compile(r"[0-9]{1,9}")
@@ -98,13 +98,17 @@ def _read(shape: Shape, text: str) -> tuple[str | int | None, str]:
             return parse_span(word), left
         except ValueError as error:
             raise BadLine(str(error), code="bad_arguments") from error
-    if isinstance(shape, Count):
-        if not _NUMBER.fullmatch(word) or not 1 <= int(word) <= shape.most:
-            raise BadLine(
-                f"{shape.name} is a whole number from 1 to {shape.most}", code="bad_arguments"
-            )
-        return int(word), left
-    return word, left
+    if isinstance(shape, End):
+        number = (*left.split(maxsplit=1), "", "")
+        return (_number(shape, number[0]), number[1]) if word == "end" else (None, text)
+    return (_number(shape, word) if isinstance(shape, Count) else word), left
+
+
+def _number(shape: Count, word: str) -> int:
+    if not _NUMBER.fullmatch(word) or not 1 <= int(word) <= shape.most:
+        name = shape.name.removeprefix("end ")
+        raise BadLine(f"{name} is a whole number from 1 to {shape.most}", code="bad_arguments")
+    return int(word)
 
 
 def _too_long(shape: Shape, chars_max: int) -> BadLine:

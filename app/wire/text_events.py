@@ -269,9 +269,8 @@ def _file_printed(event: events.FilePrinted) -> Iterable[str]:
 
 def _accounts(event: events.AccountsListed) -> Iterable[str]:
     for account in event.accounts:
-        what = (", admin" if account.is_admin else "") + (
-            ", disabled" if account.is_disabled else ""
-        )
+        gone = ", deleted" if account.is_deleted else ", disabled"
+        what = (", admin" if account.is_admin else "") + (gone if account.is_disabled else "")
         yield f"  {account.name}{what}, made {minute(account.made_at)} UTC"
     if event.has_more:
         yield f"There are more: /users {event.accounts[-1].name}"
@@ -285,7 +284,8 @@ def _room_records(event: events.RoomRecordsListed) -> Iterable[str]:
         topic = f": {room.topic}" if room.topic else ""
         made = f"made {minute(room.made_at)} UTC"
         e2ee = ", encrypted" if room.e2ee else ""
-        yield f"  {room.name} ({room.users}), of {room.owner}, {made}{kept}{e2ee}{topic}"
+        owner = room.owner or "nobody"
+        yield f"  {room.name} ({room.users}), of {owner}, {made}{kept}{e2ee}{topic}"
     if event.has_more:
         yield f"There are more: /roomlist {event.rooms[-1].name}"
     elif not event.rooms:
@@ -297,7 +297,9 @@ def _sessions(event: events.SessionsListed) -> Iterable[str]:
         where = f", in {', '.join(each.rooms)}" if each.rooms else ""
         unread = f", {format_size(each.unread_bytes)} unread" if each.unread_bytes else ""
         who = f"{each.user or 'nobody yet'} from {each.address}, {each.wire}"
-        yield f"  {each.number}: {who}, since {minute(each.connected_at)} UTC{where}{unread}"
+        since = f"since {minute(each.connected_at)} UTC"
+        this = ", this one" if each.is_this else ""
+        yield f"  {each.number}: {who}, {since}{where}{unread}{this}"
     if event.has_more:
         yield f"There are more: /sessions {event.sessions[-1].number}"
     elif not event.sessions:

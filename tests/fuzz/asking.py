@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from app import commands, device_commands, operations
 from app.device_commands import Letter, OfferedKey, Target
-from app.shapes import Addressee, Command, Enc, Level, Span
+from app.shapes import Addressee, Command, Enc, End, Level, Span
 from app.wire.text_commands import _ARGUMENTS
 from tests.fuzz import devices
 from tests.fuzz.devices import BAD_SIGNATURE, Kit
@@ -220,6 +220,7 @@ ASKED: dict[type[Command], st.SearchStrategy[Command]] = _of_kit | {
         commands.Download: {"file": _small},
         commands.Unshare: {"file": _small},
         commands.Passwd: {"old": st.sampled_from(_PASSWORDS), "new": _password},
+        commands.Unregister: {"password": st.sampled_from(_PASSWORDS)},
         commands.Tokens: {"revoke": st.none() | _small},
         commands.Ping: {},
         commands.Encrypt: {"room": _in_room},
@@ -248,12 +249,13 @@ ASKED: dict[type[Command], st.SearchStrategy[Command]] = _of_kit | {
         },
         operations.UserPassword: {"user": _user, "password": _password},
         operations.UserAdmin: {"user": _user, "is_admin": st.booleans()},
+        operations.UserDelete: {"user": _user},
         operations.RoomList: {"after": st.sampled_from(["", "den", "x y"])},
         operations.RoomCreate: {"room": _room, "owner": _user, "e2ee": st.booleans()},
         operations.RoomDelete: {"room": _room, "reason": _reason},
         operations.RoomRename: {"room": _room, "name": _room},
         operations.RoomOwner: {"room": _room, "user": _user},
-        operations.Sessions: {"after": st.integers(0, 6)},
+        commands.Sessions: {"after": st.integers(0, 6), "end": st.none() | _small},
         operations.Shutdown: {
             "seconds": st.none() | st.sampled_from([3_600, 86_400]),
             "reason": _reason,
@@ -345,6 +347,9 @@ def as_json(command: Command) -> bytes:
     return json.dumps(request, default=lambda each: each.model_dump()).encode() + b"\n"
 
 
+_BEFORE = {Addressee: "to ", End: "end "}
+
+
 def as_typed(command: Command) -> tuple[bytes, Command]:
     """Return a command as a person types it, and what of it can be typed at all."""
     kind, words, kept = type(command), [f"/{command.word}"], {}
@@ -354,7 +359,7 @@ def as_typed(command: Command) -> tuple[bytes, Command]:
         return f"{escaped}{command.body}\n".encode(), typed
     for argument in _ARGUMENTS[kind]:
         value = getattr(command, argument.field)
-        if value is None and isinstance(argument.shape, Span):
+        if value is None and isinstance(argument.shape, End | Span):
             continue
         if value in (None, "") or (value == _LIKE_A_SPAN and hasattr(command, "seconds")):
             break  # what stands behind it would be taken for it
@@ -362,7 +367,7 @@ def as_typed(command: Command) -> tuple[bytes, Command]:
         if isinstance(argument.shape, Span):
             words.append(f"{value}s")
         else:
-            words.append(f"to {value}" if isinstance(argument.shape, Addressee) else str(value))
+            words.append(f"{_BEFORE.get(type(argument.shape), '')}{value}")
     line, tail = " ".join(words), b""
     if isinstance(command, commands.Upload):
         kept["data"] = command.data

@@ -99,7 +99,11 @@ class Model(Moderation, Files, Devices, Encrypted, Acts):
         if seat.me.password != command.old:
             raise Refused("login_refused")
         self.set_password(seat.me, command.new)
+        others = [each for each in seat.me.seats if each is not seat]
+        self.end(others, events.Refused("login_required", ""))
         self.done(seat)
+        for each in others:
+            self._close(each)
 
     def _tokens(self, seat: Seat, command: commands.Tokens) -> None:
         me = seat.me
@@ -271,7 +275,7 @@ class Model(Moderation, Files, Devices, Encrypted, Acts):
         self.done(seat)
 
     def _unignore(self, seat: Seat, command: commands.Unignore) -> None:
-        other = self.find(command.user)
+        other = self.find(command.user, ever=True)
         if other.shown not in seat.me.ignored:
             raise Refused("not_ignored")
         seat.me.ignored.discard(other.shown)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from app import events, operations, records
+from app import commands, events, operations, records
 from app.errors import GreenroomError
 from app.events import Event
 from app.names import harmless
 from app.networks import parse_network
-from app.shapes import Command
+from app.shapes import Command, Level
 from app.times import span_in_words
 from tests.fuzz.model_base import Base
 from tests.fuzz.state import (
@@ -17,6 +17,7 @@ from tests.fuzz.state import (
     File,
     Message,
     Refused,
+    Room,
     Roster,
     Seat,
     ServerSanctions,
@@ -51,7 +52,13 @@ class Acts(Base):
     def _status(self, seat: Seat, _command: operations.Status) -> None:
         self.tell(seat, events.StatusShown([], "", 0, True, "", None, None))  # type: ignore[arg-type]
 
-    def _sessions(self, seat: Seat, command: operations.Sessions) -> None:
+    def _sessions(self, seat: Seat, command: commands.Sessions) -> None:
+        mine = [] if seat.is_operator else list(seat.me.seats)
+        ended = [each for each in mine if each.number == command.end]
+        if command.end is not None and not ended:
+            raise Refused("no_such_session")
+        self.end(ended, events.Refused("session_ended", ""))
+        shown = self.seats if seat.level >= Level.ADMIN else mine
         found = [
             records.Connection(
                 each.number,
@@ -61,11 +68,15 @@ class Acts(Base):
                 sorted(room.shown for room in each.rooms),
                 0,
                 each.connected_at,
+                each is seat,
             )
-            for each in self.seats
-            if each.number > command.after
+            for each in shown
+            if each.number > command.after and each not in ended
         ]
-        self.tell(seat, events.SessionsListed(found, has_more=False))
+        if seat not in ended:
+            self.tell(seat, events.SessionsListed(found, has_more=False))
+        for each in ended:
+            self._close(each)
 
     def _shutdown(self, seat: Seat, command: operations.Shutdown) -> None:
         if command.cancel:
@@ -235,10 +246,59 @@ class Acts(Base):
         self._account(seat, command.user).is_admin = command.is_admin
         self.done(seat)
 
+    def _userdelete(self, seat: Seat, command: operations.UserDelete) -> None:
+        account = self.find(command.user)
+        ended = self.end(list(account.seats), events.Refused("deleted", ""))
+        self.done(seat)
+        self.end_devices(account)
+        for each in ended:
+            self._close(each)
+        self._leave_behind(seat, account)
+
+    def _unregister(self, seat: Seat, command: commands.Unregister) -> None:
+        account = seat.me
+        if account.password != command.password:
+            raise Refused("login_refused")
+        others = [each for each in account.seats if each is not seat]
+        self.end(others, events.Refused("deleted", ""))
+        self.done(seat)
+        seat.is_closed = True
+        self.end_devices(account)
+        for each in others:
+            self._close(each)
+        self._leave_behind(seat, account)
+        self._close(seat)
+
+    def _leave_behind(self, seat: Seat, account: Account) -> None:
+        """Take an account out of all that it was in; its rooms are a moderator's from now on."""
+        self.end_rights(account)
+        account.is_deleted, account.is_disabled, account.is_admin = True, True, False
+        account.ignored.clear()
+        for sanctions in (self.server_bans, self.server_mutes):
+            sanctions.by_key.pop(account, None)
+        for room in sorted(self.rooms.values(), key=lambda each: each.name.key):
+            room.moderators.discard(account)
+            room.bans.pop(account, None)
+            room.mutes.pop(account, None)
+            self.end_membership(room, account)
+            heir = min(room.moderators, key=lambda each: each.id, default=None)
+            if room.owner is account and heir is not None:
+                self._make_owner(room, heir)
+                self.show(room, events.OwnerSet(room.shown, heir.shown, seat.name))
+
+    @staticmethod
+    def _make_owner(room: Room, owner: Account) -> None:
+        room.owner = owner
+        room.moderators.discard(owner)
+        for sanctions in (room.bans, room.mutes):
+            sanctions.pop(owner, None)
+
     def _users(self, seat: Seat, command: operations.UserList) -> None:
         after = name_of(command.after).key if command.after else ""
         found = [
-            records.Account(each.shown, each.is_admin, each.is_disabled, each.made_at)
+            records.Account(
+                each.shown, each.is_admin, each.is_disabled, each.made_at, each.is_deleted
+            )
             for key, each in sorted(self.accounts.items())
             if key > after
         ]
@@ -262,10 +322,7 @@ class Acts(Base):
         owner, room = self.find(command.user), self.any_room(command.room)
         if room.owner is owner:
             raise Refused("is_owner")
-        room.owner = owner
-        room.moderators.discard(owner)
-        for sanctions in (room.bans, room.mutes):
-            sanctions.pop(owner, None)
+        self._make_owner(room, owner)
         self.show(room, events.OwnerSet(room.shown, owner.shown, seat.name))
         self.done(seat)
 
@@ -316,7 +373,7 @@ class Acts(Base):
         names = command.user or command.room
         if (command.message is None) == (not names) or (command.seconds and not names):
             raise Refused("bad_arguments")
-        user = self.find(command.user) if command.user else None
+        user = self.find(command.user, ever=True) if command.user else None
         room = self.any_room(command.room) if command.room else None
         since = self.now - command.seconds * 1000 if command.seconds else 0
 
@@ -349,5 +406,5 @@ class Acts(Base):
             account.mail[:] = [
                 said
                 for said in account.mail
-                if not is_meant(Message(said.id, self.find(said.user), "", said.at))
+                if not is_meant(Message(said.id, self.find(said.user, ever=True), "", said.at))
             ]

@@ -109,16 +109,17 @@ class Base:
 
     # Accounts.
 
-    def find_or_none(self, text: str) -> Account | None:
-        """Return the account of a name, in any spelling."""
+    def find_or_none(self, text: str, *, ever: bool = False) -> Account | None:
+        """Return the account of a name, in any spelling; with `ever`, though it was deleted."""
         try:
-            return self.accounts.get(name_of(text).key)
+            account = self.accounts.get(name_of(text).key)
         except Refused:
             return None
+        return None if account is not None and account.is_deleted and not ever else account
 
-    def find(self, text: str) -> Account:
+    def find(self, text: str, *, ever: bool = False) -> Account:
         """Return the account of a name. Raises Refused."""
-        account = self.find_or_none(text)
+        account = self.find_or_none(text, ever=ever)
         if account is None:
             raise Refused("no_such_user")
         return account

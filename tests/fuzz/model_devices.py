@@ -12,7 +12,7 @@ from app.settings import ONE_TIME_KEYS_LOW
 from app.signed import Signed
 from tests.fuzz.devices import BAD_SIGNATURE, owner_of
 from tests.fuzz.model_base import Base
-from tests.fuzz.state import Device, Letter, Refused, Seat, name_of
+from tests.fuzz.state import Account, Device, Letter, Refused, Seat, name_of
 
 
 class Devices(Base):
@@ -63,6 +63,16 @@ class Devices(Base):
         for each in self.seats:
             if me.name.key in each.watched or (each.account is me and each.device):
                 self.tell(each, device_events.DevicesChanged([me.name.key]))
+
+    def end_devices(self, account: Account) -> None:
+        """Revoke all devices of an account, and tell those who know them."""
+        for device in account.devices.values():
+            self._revoke_device(device)
+        account.manifest = None
+        self.device_changes.append(account.name.key)
+        for each in self.seats:
+            if account.name.key in each.watched and not each.is_closed:
+                self.tell(each, device_events.DevicesChanged([account.name.key]))
 
     def _revoke_device(self, device: Device) -> None:
         device.is_revoked = True

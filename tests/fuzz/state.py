@@ -52,6 +52,7 @@ class Account:
     made_at: int
     is_admin: bool = False
     is_disabled: bool = False
+    is_deleted: bool = False
     away: str | None = None
     ignored: set[str] = field(default_factory=set)
     tokens: list[Token] = field(default_factory=list)
@@ -292,7 +293,8 @@ def is_in(address: str, network: str) -> bool:
 
 def room_record(room: Room) -> records.RoomRecord:
     """Return what admins are shown of a room."""
-    shown, owner, people = room.shown, room.owner.shown, len(room.people)
+    shown, people = room.shown, len(room.people)
+    owner = "" if room.owner.is_deleted else room.owner.shown
     is_encrypted = room.roster is not None
     return records.RoomRecord(
         shown, owner, people, room.topic, room.made_at, room.days, is_encrypted

@@ -1,0 +1,109 @@
+"""Deleting accounts, by the operator, or by their owners, who type their password again.
+
+It is for good, and the name is never given again. What was said and shared stays under the name,
+unless it is purged. A room of theirs is handed to a moderator; one without has no owner, and admins
+see to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from app import commands, events, operations
+from app.chat.entries import Shown
+from app.errors import LoginRefused
+from app.store import accounts as accounts_store
+from app.store import deletion as store
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from app.chat.accounts import Accounts
+    from app.chat.acts import Acts
+    from app.chat.devices import Devices
+    from app.chat.endings import End, Endings
+    from app.chat.in_force import InForce
+    from app.chat.journal import Journal
+    from app.chat.room import Room
+    from app.chat.rooms import Rooms
+    from app.chat.rosters import Rosters
+    from app.chat.session import Clock, Session
+    from app.store.accounts import Account
+    from app.store.deletion import Heir
+
+
+class Deletion:
+    """Deletes accounts. All of it switches, and raises Refusal."""
+
+    def __init__(
+        self,
+        acts: Acts,
+        journal: Journal,
+        clock: Clock,
+        accounts: Accounts,
+        rooms: Rooms,
+        rosters: Rosters,
+        in_force: InForce,
+        devices: Devices,
+        endings: Endings,
+        end: End,
+    ) -> None:
+        """End the session that asked with `end`, which never switches."""
+        self._acts = acts
+        self._journal = journal
+        self._clock = clock
+        self._accounts = accounts
+        self._rooms = rooms
+        self._rosters = rosters
+        self._in_force = in_force
+        self._devices = devices
+        self._endings = endings
+        self._end = end
+
+    def delete(self, session: Session, command: operations.UserDelete) -> None:
+        """Delete an account, as the operator."""
+        account = self._accounts.find(command.user)
+        self._delete(session, account)
+        session.client.show(events.Done(f"{account.name} is deleted."))
+        self._devices.note_deletion(account)
+
+    def delete_own(self, session: Session, command: commands.Unregister) -> None:
+        """Delete the account of whoever asks, and knows its password."""
+        account = self._accounts.confirmed(session, command.password)
+        self._delete(session, account)
+        self._end(session, events.Done(f"{account.name} is deleted. Goodbye."))
+        self._devices.note_deletion(account)
+
+    def _delete(self, session: Session, account: Account) -> None:
+        """Write that an account is deleted, and end all that it was, in one atomic stretch."""
+        heirs: dict[int, Heir] = {}
+
+        def change(connection: Connection) -> None:
+            is_as_it_was = accounts_store.has_hash(connection, account.id, account.password_hash)
+            if not is_as_it_was and not session.is_operator:
+                raise LoginRefused("the account was changed meanwhile; log in again")
+            heirs.update(store.delete_account(connection, account.id, self._clock()))
+
+        with self._rooms.loading_none() as rooms:
+            session.check_is_here()  # still: it had to wait
+            self._acts.write(session, "delete user", account.name, change, by_role=True)
+            self._in_force.forget(account.id)
+            last_words = events.Refused("deleted", "your account was deleted")
+            self._endings.end(account.id, last_words, spared=session)
+            for room in sorted(rooms, key=lambda room: room.key):
+                self._leave_behind(session, room, account, heirs)
+
+    def _leave_behind(
+        self, session: Session, room: Room, account: Account, heirs: Mapping[int, Heir]
+    ) -> None:
+        """Take an account out of what a live room knows; its heir is shown to be the owner."""
+        room.moderator_ids.discard(account.id)
+        for sanctions in room.sanctions.values():
+            sanctions.pop(account.id, None)
+        self._rosters.note_removal(session, room, account.id, account.name)
+        heir = heirs.get(room.id)
+        if heir is not None:
+            room.set_owner(heir.id)
+            fact = events.OwnerSet(room.name, heir.name, session.speaker.name)
+            self._journal.append(Shown(session, room, fact))
