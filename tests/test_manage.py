@@ -157,7 +157,10 @@ def test_audit(run: Run, new_name) -> None:
     for line, action in zip(shown, ("create", "disable", "enable"), strict=True):
         assert re.fullmatch(rf"{when}\t\(operator\)\t{action}\t{name}\t\t", line)
     assert run("audit", "--count", "1").stdout.splitlines() == shown[-1:]
-    assert run("audit", "--user", "nobody").stdout == ""
+    for kind in ("user", "room"):
+        nobody = new_name("nobody")
+        sentence = f"there is no {kind} {nobody}, and no record of one"
+        _refuses(run("audit", f"--{kind}", nobody), sentence)
     _refuses(run("audit", "--room", "no/room"), "a name has letters, digits, _, - and . only")
     assert run("audit", "--count", "0").exit_code == 2
 

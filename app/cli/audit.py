@@ -1,9 +1,18 @@
 """manage.py audit: what was done, and by whom."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import click
 
 from app.cli.asking import reading
 from app.cli.tables import Columns, json_option, minute_of, print_rows
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from app.names import Name
 
 _COLUMNS: Columns = {
     "when (UTC)": lambda row: minute_of(row["at"]),
@@ -13,6 +22,16 @@ _COLUMNS: Columns = {
     "where": lambda row: row["room"],
     "why": lambda row: row["reason"],
 }
+
+
+def _check_known(connection: Connection, user: Name | None, room: Name | None) -> None:
+    """Raise click's error for a user or a room that never was, which may be mistyped."""
+    from app.store import accounts, rooms
+
+    if user is not None and accounts.find_ever(connection, user) is None:
+        raise click.ClickException(f"there is no user {user.shown}, and no record of one")
+    if room is not None and rooms.find(connection, room) is None:
+        raise click.ClickException(f"there is no room {room.shown}, and no record of one")
 
 
 @click.command(epilog="Example: manage.py audit --room lobby --count 20")
@@ -29,6 +48,8 @@ def audit(user: str, room: str, count: int, as_json: bool) -> None:
     about_user, about_room = (parse_name(name) if name else None for name in (user, room))
     with reading() as engine, engine.begin() as connection:
         acts = store.list_newest(connection, count, user=about_user, room=about_room)
+        if not acts:
+            _check_known(connection, about_user, about_room)
     rows = ({"at": instant(act.done_at), **act._asdict()} for act in acts)
     shown = ({key: row[key] for key in row if key != "done_at"} for row in rows)
     print_rows(shown, _COLUMNS, as_json=as_json)
