@@ -34,7 +34,11 @@ OF_THE_SERVER = {
     *("sentence", "url", "server", "sha256", "tag", "address", "wire"),
     *("role", "version", "token", "sig", "Concern.name", "FilePrinted.data"),
     *("UploadOffered.name", "UploadOffered.path", "Token.label", "HelpShown.command"),
-    *("Minute.refusals", "Signed.payload"),  # a payload is keys, and has a form
+    *(
+        "Load.database_fate",
+        "Minute.refusals",
+        "Signed.payload",
+    ),  # a payload is keys, and has a form
 }
 # Where text of others is shown, and what brings it there: see ATTEMPTS.
 SINKS = {
