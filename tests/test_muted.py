@@ -32,13 +32,9 @@ NAMES = {
 # What the server words or counts, or only whoever typed it is shown.
 OF_THE_SERVER = {
     *("sentence", "url", "server", "sha256", "tag", "address", "wire"),
-    *("role", "version", "token", "sig", "Concern.name", "FilePrinted.data"),
+    *("role", "version", "token", "sig", "Concern", "FilePrinted.data"),
     *("UploadOffered.name", "UploadOffered.path", "Token.label", "HelpShown.command"),
-    *(
-        "Load.database_fate",
-        "Minute.refusals",
-        "Signed.payload",
-    ),  # a payload is keys, and has a form
+    *("Load", "Minute", "StatusShown", "Signed.payload"),  # a payload is keys, and has a form
 }
 # Where text of others is shown, and what brings it there: see ATTEMPTS.
 SINKS = {
@@ -144,7 +140,7 @@ def test_every_place_is_known() -> None:
         for place in _texts(kind, kind.__name__, seen)
     }
     known = NAMES | OF_THE_SERVER
-    met = {each: known & {each, each.partition(".")[2]} for each in found}
+    met = {each: known & {each, *each.split(".")} for each in found}
     assert {each for each in found if not met[each]} == SINKS.keys()
     assert set().union(*met.values()) == known
     assert set(SINKS.values()) <= _attempts("a", "b", "c", _Nobody()).keys()
