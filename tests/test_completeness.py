@@ -51,6 +51,7 @@ NOT_IN_A_CONVERSATION = {
     "too many of you are here; try again later": "tests/test_attacks_descriptors.py",
     "somebody is fetching from this address; try again in a minute": "tests/test_attacks_files.py",
     "not stored: the database's file is gone; tell the operator": "tests/test_lost_database.py",
+    "/dev/null is no empty file": "tests/test_lost_database.py",
     "the server can't copy to /x: full": "only a disk that fails while it copies",
     "this database is PostgreSQL's; back it up with: pg_dump -Fc DATABASE": (
         "manage.py says so before it asks a server"

@@ -103,6 +103,7 @@ def test_a_file_that_is_gone(
     alice.expect_line("Error: not stored: the database's file is gone; tell the operator")
     status = server.control().call("status")
     assert (status["is_storing"], status["concerns"][0]["name"]) == (False, "database_lost")
+    assert server.control().refused("backup", path="/dev/null") == "not_stored"
     saved = tmp_path / "saved.db"
     copied = run_here(server.folder, "backup", str(saved))
     assert copied.exit_code == 0, copied.output

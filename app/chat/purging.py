@@ -192,7 +192,7 @@ class Purging:
         """Copy the database, as it is open here, to an empty file. Switches. Raises NotStored."""
         path = Path(command.path)
         self._database.read(lambda connection: backup.copy_out(connection, path))
-        session.client.show(events.Done(f"Copied the database to {command.path}."))
+        session.client.show(events.Done(f"Gave a copy of the database to {command.path}."))
 
     def _purge_of(self, session: Session, command: operations.Purge) -> _Purge:
         """Return what a command is about. Raises Refusal when that is not clear, or is nothing."""
