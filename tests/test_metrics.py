@@ -57,9 +57,9 @@ def _families(server: ServerProcess) -> dict[str, tuple[str, str]]:
 def test_requests_in_a_row(server: ServerProcess, new_name) -> None:
     chatter, requests = server.program().register(new_name("chatter")), 300
     with socket.create_connection(("127.0.0.1", server.port), timeout=WAIT_SECONDS_MAX) as scraper:
-        scraper.sendall(b"HEAD /metrics HTTP/1.1\nHost: localhost\n\n")
+        scraper.sendall(b"HEAD /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert scraper.recv(65536).startswith(b"HTTP/1.1 200 OK")
-        scraper.sendall(b"HEAD /metrics HTTP/1.1\nHost: localhost\n\n" * requests)
+        scraper.sendall(b"HEAD /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n" * requests)
         chatter.call("ping")
         scraper.shutdown(socket.SHUT_WR)
         scraper.setblocking(False)
