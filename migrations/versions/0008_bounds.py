@@ -18,7 +18,7 @@ def upgrade() -> None:
         " file_bytes = (SELECT coalesce(sum(size), 0) FROM files WHERE files.user_id = users.id)"
     )
     op.create_index("ix_rooms_owner_id", "rooms", ["owner_id"])
-    op.create_index("ix_audit_actor", "audit", ["actor", "id"])
+    op.create_index("ix_audit_actor_id", "audit", ["actor", "id"])
     op.create_index(
         "ix_server_sanctions_until_at",
         "server_sanctions",
@@ -30,7 +30,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_index("ix_server_sanctions_until_at", "server_sanctions")
-    op.drop_index("ix_audit_actor", "audit")
+    op.drop_index("ix_audit_actor_id", "audit")
     op.drop_index("ix_rooms_owner_id", "rooms")
     op.drop_column("users", "file_bytes")
     op.drop_column("users", "file_count")
