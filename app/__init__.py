@@ -99,6 +99,7 @@ Read it in this order:
         screen.py  pane.py  appearance.py  status.py  completion.py    how it looks
         files.py  transfers.py  filenames.py        files, sent and fetched
         asking.py       passphrases and passwords, asked for until they are right
+        outgoing.py     what was typed and waits for its turn, through the end of the program
         keys.py  encrypting.py  trust.py  sealedfiles.py  secrecy.py    what is encrypted
         application.py  all of it together
     cli/            manage.py's commands

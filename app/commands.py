@@ -73,6 +73,7 @@ class Join(Command):
     word = "join"
     room: RoomName
     since: MessageId = None  # replay all that came after this one
+    create: bool = True  # false: a room that is not there is refused, and not made
 
 
 @command

@@ -20,7 +20,7 @@ from app.terminal.appearance import rows_of
 from app.terminal.application import Terminal
 from app.terminal.encrypting import Encryption
 from app.terminal.keys import Keys
-from app.terminal.memory import InputHistory
+from app.terminal.memory import InputHistory, Keeping
 from app.terminal.transfers import Server as Address
 from tests.client import WAIT_SECONDS_MAX
 from tests.encryption.fakes import CHEAP, Server
@@ -93,7 +93,10 @@ class FakeClient:
         except ServerRefused as refusal:
             raise CallRefused(refusal.code, str(refusal)) from refusal
 
-    def _join(self, room: str) -> dict:
+    def _help(self) -> dict:
+        return {}
+
+    def _join(self, room: str, **_: bool) -> dict:
         there = self.server.rooms[room]
         return {"room": room, "topic": "", "users": there["members"], "e2ee": there["e2ee"]}
 
@@ -103,11 +106,11 @@ class FakeClient:
     def _who(self, room: str) -> dict:
         return {"room": room, "people": []}
 
-    def _say(self, room: str, body: str) -> dict:
+    def _say(self, room: str, body: str, **_: str) -> dict:
         self.clear.append(body)
         return {"message_id": 1}
 
-    def _msg(self, user: str, body: str) -> dict:
+    def _msg(self, user: str, body: str, **_: str) -> dict:
         self.clear.append(body)
         return {"message_id": 1, "recipient": user, "body": body, "away": None}
 
@@ -155,6 +158,7 @@ class Person:
             address,
             self.history,
             self.downloads,
+            Keeping.of(folder, "server:1", name),
             encryption=self.encryption,
             input=pipe,
             output=DummyOutput(),

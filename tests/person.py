@@ -53,9 +53,8 @@ class Person:
         self.type(f"{text}\r")
 
     def register(self) -> "Person":
-        """Answer the questions that a newcomer is asked, up to the screen; returns itself."""
-        self.answer("Password:", "secret")
-        self.answer("registered?", "y")
+        """Answer what `chat --register` asks, up to the screen; returns itself."""
+        self.answer("A new password:", "secret")
         self.answer("again:", "secret")
         self.until_row("Hello")
         return self

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -431,6 +432,25 @@ def test_what_cannot_be_right_is_told() -> None:
         pass
     with pytest.raises(ValueError, match="a name and a password"):
         Client("127.0.0.1:8888")
+
+
+# What a server answers behind an outage took as long as it took then.
+def test_an_outage_is_no_delay(
+    start_server: Callable[..., ServerProcess], new_name: NewName, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = start_server()
+    clock = [0.0]
+    monkeypatch.setattr("app.client.client.time", SimpleNamespace(monotonic=lambda: clock[0]))
+    with (
+        open_client(server, new_name("alice"), backoff=Backoff(**HASTE)) as client,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        with server.held():
+            asked = threads.submit(client.ping)
+            wait_until(lambda: client._current._asked, "it is asked")
+            clock[0] = 3600.0
+            client._current.cut("gone")
+        assert asked.result() == 0
 
 
 # To a server that wants TLS nothing is said without: it hears no name and no password.

@@ -65,7 +65,7 @@ def tap(server: ServerProcess) -> Iterator[_Tap]:
 def people(server: ServerProcess, tap: _Tap) -> Iterator[list[Person]]:
     """Alice, bob and carol, who have just registered."""
     wire = SimpleNamespace(port=tap.server_address[1], folder=server.folder)
-    people = [Person(wire, "--name", name) for name in ("alice", "bob", "carol")]
+    people = [Person(wire, "--register", "--name", name) for name in ("alice", "bob", "carol")]
     for person in people:
         person.register()
     yield people

@@ -1,6 +1,7 @@
 """`manage.py chat` as a person has it: in a real terminal, against a real server."""
 
 import re
+import ssl
 import stat
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from app.cli.main import chat, main
-from app.client import CallRefused, Client
+from app.client import CallRefused, Client, ConnectionLost
 from app.terminal.login import log_in
 from app.terminal.memory import Tokens, state_folder
 from app.terminal.transfers import Server
@@ -59,9 +60,8 @@ def bob(server: ServerProcess) -> Iterator[Client]:
 # is inside TLS; a certificate that is not to be checked is so at one's own risk.
 def test_a_first_and_a_second_visit(sit_down, certificate: Path) -> None:
     first = sit_down("--remember", "--tls-ca", str(certificate), NO_COLOR="1")
-    first.answer("Name:", "carol")
-    first.answer("Password:", "correct horse")
-    first.answer("registered?", "y")
+    first.answer("Name:", "/register carol")
+    first.answer("A new password:", "correct horse")
     first.answer("again:", "correct horse")
     first.until_row("Hello, carol.")
     first.type("/join den\r")
@@ -73,19 +73,19 @@ def test_a_first_and_a_second_visit(sit_down, certificate: Path) -> None:
     tokens = first.state / "tokens"
     assert stat.S_IMODE(tokens.stat().st_mode) == 0o600
     assert stat.S_IMODE(first.state.stat().st_mode) == 0o700
-    second = sit_down("--tls-insecure")
-    second.until_row("Hello, carol.")
-    second.type("/join den\r")
-    second.until_row("carol: nice here")
+    second = sit_down("--tls-ca", str(certificate))
+    second.until_row("carol: nice here")  # in the room of the last time
     assert _COLOUR.search(second.output)
-    assert "Warning: the server's certificate is not checked." in second.output
     assert second.leave() == 0
+    third = sit_down("--tls-insecure")
+    third.answer("Warning: the server's certificate is not checked.", "")
+    third.answer("Name:", "carol")  # no token goes to a server that may be another
     assert not any(b"horse" in path.read_bytes() for path in first.state.iterdir())
 
 
 # While fifty messages a second arrive, a half-typed line stands whole; so it does at another size.
 def test_a_flood_and_a_new_size(bob: Client, sit_down) -> None:
-    person = sit_down("--name", "dave").register()
+    person = sit_down("--register", "--name", "dave").register()
     person.type("/join lobby\r")
     person.until_row("[1:lobby]")
     person.type("héllo 火锅")
@@ -113,7 +113,7 @@ def test_a_flood_and_a_new_size(bob: Client, sit_down) -> None:
 def test_files(bob: Client, sit_down, tmp_path: Path) -> None:
     path, folder = tmp_path / "my report.pdf", tmp_path / "downloads"
     path.write_bytes(b"data" * 50_000)
-    person = sit_down("--name", "finn", "--downloads", str(folder)).register()
+    person = sit_down("--register", "--name", "finn", "--downloads", str(folder)).register()
     person.type("/join lobby\r")
     person.until_row("[1:lobby]")
     person.type(f"/send {path}\r")
@@ -131,7 +131,7 @@ def test_files(bob: Client, sit_down, tmp_path: Path) -> None:
 
 # When the server dies and is back, so is everybody, and nothing is missing; or one goes home.
 def test_the_server_dies(server: ServerProcess, sit_down, bob: Client) -> None:
-    person = sit_down("--name", "erin").register()
+    person = sit_down("--register", "--name", "erin").register()
     person.type("/join lobby\r")
     person.until_row("[1:lobby]")
     server.kill()
@@ -144,9 +144,20 @@ def test_the_server_dies(server: ServerProcess, sit_down, bob: Client) -> None:
     person.until_row("erin: yes")
     server.kill()
     person.until_row("reconnecting...")
-    person.type("nobody hears this\r")
-    assert person.leave() == 0  # at once, whatever is still waiting
+    person.type("who hears this?\r/quit\r")
+    person.until_row("/quit again leaves now: 1 line will be said")
+    assert person.leave() == 0
     server.start()
+    again = sit_down("--name", "erin")
+    again.answer("Password:", "secret")
+    again.until_row("erin: who hears this?")
+    again.end()
+    third = sit_down("--name", "erin")
+    third.answer("Password:", "secret")
+    third.until_row("[1:lobby]")
+    with server.database() as database:
+        query = "SELECT count(*) FROM messages WHERE body = 'who hears this?'"
+        assert database.execute(query).fetchone() == (1,)
 
 
 @pytest.fixture
@@ -174,11 +185,11 @@ def come_in(server: ServerProcess, tmp_path: Path) -> Callable[..., tuple[Result
     ("answers", "end"),
     [
         (["bob", "secret"], "in as bob"),
-        (["bob", "wr0ng", "n", "bob", "secret"], "in as bob"),
-        (["Fred", "pw", "y", "pw"], "in as Fred"),
-        (["gina", "pw", "y", "typo", "gina", "pw", "y", "pw"], "in as gina"),
-        (["bob", "a", "n", "bob", "b", "n", "bob", "c"], CallRefused),
-        (["bob", "a", "y", "a"], CallRefused),  # the name is taken
+        (["bob", "wr0ng", "bob", "secret"], "in as bob"),
+        (["/register Fred", "pw", "pw"], "in as Fred"),
+        (["gina", "pw", "/register", "/register gina", "pw", "typo", "pw", "pw"], "in as gina"),
+        (["bob", "a", "bob", "b", "bob", "c"], CallRefused),
+        (["/register bob", "a", "a", "bob", "secret"], "in as bob"),  # the name is taken
     ],
 )
 def test_the_door(bob: Client, come_in, answers: list[str], end: str | type) -> None:
@@ -194,11 +205,33 @@ def test_the_door(bob: Client, come_in, answers: list[str], end: str | type) -> 
 # A token that the server knows no more is forgotten, and the password asked for.
 def test_an_outdated_token(bob: Client, come_in) -> None:
     result, token = come_in("bob", "secret", token=("bob", "nonsense"))
-    assert result.output.startswith("The saved token is of no use any more")
+    assert result.output.startswith("The saved token is of no use any longer")
     assert result.output.endswith("in as bob\n")
     assert token[1] != "nonsense"
     result, _ = come_in()
     assert result.output == "in as bob\n"
+
+
+# A token is for a line that is as safe as the one it came by.
+def test_tokens_stay_safe(tmp_path: Path) -> None:
+    tokens = Tokens(tmp_path / "tokens")
+    tokens.keep("chat:1", "bob", "t0ken", safety=1)
+    assert [bool(tokens.find("chat:1", safety=safety)) for safety in range(3)] == [
+        False,
+        True,
+        True,
+    ]
+
+
+# Where no server is, or none that speaks TLS, nobody is asked for a password.
+@pytest.mark.parametrize(
+    ("is_there", "why"), [(False, "no server listens there"), (True, "nobody who speaks TLS")]
+)
+def test_nobody_is_asked_in_vain(start_server, tmp_path: Path, is_there: bool, why: str) -> None:
+    port = start_server(TLS_CERT="").port if is_there else 1
+    server = Server(f"127.0.0.1:{port}", ssl.create_default_context())
+    with pytest.raises(ConnectionLost, match=why):
+        log_in(server, Tokens(tmp_path / "tokens"))
 
 
 # A token is forgotten when that is wished.
@@ -241,7 +274,10 @@ def test_the_documentation_is_complete() -> None:
     ("arguments", "sentence"),
     [
         ([], "chat is for people at a terminal"),
+        (["--plain", "192.0.2.1:8888"], "chat is for people at a terminal"),
         (["nowhere"], "not an address"),
+        (["192.0.2.1:8888"], "192.0.2.1:8888 is another machine"),
+        (["no.such.host.invalid:8888"], "is another machine"),
         (["--tls-ca", __file__], "holds no certificates"),
     ],
 )

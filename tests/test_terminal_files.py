@@ -13,7 +13,7 @@ from typing import ClassVar
 import pytest
 
 from app.terminal.filenames import NAME_BYTES_MAX, reserve, safe_name
-from app.terminal.files import Files
+from app.terminal.files import Files, what_to_send
 from app.terminal.memory import InputHistory, Tokens
 from app.terminal.transfers import Server, TransferFailed, download, upload
 
@@ -51,6 +51,23 @@ PIECE = 64 << 10
 )
 def test_safe_names(name: str, safe: str) -> None:
     assert safe_name(name) == safe
+
+
+# A path is taken as shells and file managers write it.
+def test_paths_as_they_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    path = tmp_path / "my report (1)'s.pdf"
+    path.touch()
+    (tmp_path / "to bob").touch()
+    escaped = str(path).translate({ord(c): f"\\{c}" for c in " ()'"})
+    for text in (str(path), f'"{path}"', escaped, path.as_uri(), f"~/{path.name}", f" {path} "):
+        assert what_to_send(text, "den") == (path, {"room": "den"}), text
+        assert what_to_send(f"{text} to bob", "den") == (path, {"user": "bob"}), text
+    assert what_to_send(f"{tmp_path}/to bob", "den") == (tmp_path / "to bob", {"room": "den"})
+    with pytest.raises(TransferFailed, match="is a folder; pack it first: tar czf"):
+        what_to_send(str(tmp_path), "den")
+    with pytest.raises(TransferFailed, match="there is no file"):
+        what_to_send("'half a quote", "den")
 
 
 # A name that is taken, even by a link that leads nowhere, is left as it is, and the next is used.

@@ -11,7 +11,7 @@ from app.terminal.arrivals import cleaned, milliseconds
 from app.terminal.model import LINES_MAX, Line, Model, Room
 from app.terminal.pane import scroll, visible_rows
 from app.terminal.status import place, title, weather
-from app.terminal.typed import CanNotDo, Request, help_lines, read_request
+from app.terminal.typed import WORDS, CanNotDo, Request, help_lines, read_request
 from tests.test_attacks_terminal import ATTACKS
 
 AT = "2026-11-22T14:02:11.123Z"
@@ -52,9 +52,36 @@ def test_unread(model: Model) -> None:
     model.apply(said("one"))
     model.apply(said("two"))
     model.apply(said("here", room="dev"))
-    assert shown(place(model)) == " 0:home 1:lobby(2) [2:dev] "
+    assert shown(place(model, 80)) == " 0:home 1:lobby(2) [2:dev] "
     model.show_number(1)
-    assert shown(place(model)) == " 0:home [1:lobby] 2:dev "
+    assert shown(place(model, 80)) == " 0:home [1:lobby] 2:dev "
+    model.apply(said("mine", room="dev", user="alice"))  # from another session of theirs
+    assert shown(place(model, 80)) == " 0:home [1:lobby] 2:dev "
+
+
+# However many rooms there are, the bar shows the one that is looked at, and at either end how many
+# of the others have something unread; a key goes to the next of them.
+def test_many_rooms(model: Model) -> None:
+    for number in range(3, 15):
+        model.enter(entered(f"cellar{number}"))
+    model.apply(said("one", room="cellar4"))
+    model.apply(said("two", room="cellar14"))
+    for number in range(len(model.rooms)):
+        model.show_number(number)
+        bar = shown(place(model, 60))
+        assert f"[{number}:" in bar
+        assert len(bar) <= 60
+    model.show_number(8)
+    model.apply(said("alice, come", room="cellar3"))
+    model.apply(said("alice, come", room="cellar14"))
+    bar = shown(place(model, 60))
+    assert bar.startswith(" <(1!) ")
+    assert bar.endswith(" (1!)> ")
+    seen = []
+    for _ in range(3):
+        model.show_unread()
+        seen.append(model.current.name)
+    assert seen == ["cellar14", "cellar3", "cellar3"]
 
 
 # What was removed for good is not on the screen either: of that author, and of those ids.
@@ -79,7 +106,7 @@ def test_mentions(model: Model) -> None:
         assert not model.apply(said(body)), body
     assert not model.apply(said("alice says", user="alice"))
     assert not model.apply(said("alice, before", is_replayed=True))
-    assert shown(place(model)) == " 0:home 1:lobby(7!) [2:dev] "
+    assert shown(place(model, 80)) == " 0:home 1:lobby(6!) [2:dev] "
     lobby = model.find("LOBBY")
     assert [line.is_mention for line in lobby.lines] == [True] * 3 + [False] * 4 + [True]
 
@@ -208,7 +235,7 @@ def test_a_hostile_server_is_harmless(model: Model, attack: str) -> None:
     model.apply({"event": "notice", "sentence": attack})
     model.tell(phrases.answer_lines("who", {"sentence": attack}), "error")
     rows = [shown(row) for row in visible_rows(room, 200, 50)]
-    everything = [*rows, *room.people, shown(title(model)), shown(place(model))]
+    everything = [*rows, *room.people, shown(title(model)), shown(place(model, 80))]
     assert len(rows) == 4
     assert all(text.isprintable() for text in everything), everything
 
@@ -301,7 +328,12 @@ def test_what_is_typed_wrong(line: str, room: str, sentence: str) -> None:
 
 # Help knows all that can be typed, and nothing else.
 def test_help() -> None:
-    assert len(help_lines("")) > 25
+    lines = list(help_lines(""))
+    assert len(lines) <= 22
+    assert all(f"/{word}" in " ".join(lines) for word in WORDS)
+    users = " ".join(help_lines("", {"say", "join", "kick"}))
+    assert "/kick USER" in users
+    assert "/serverban" not in users
     assert help_lines("/get")[0].startswith("/get NUMBER [from USER]: Fetch a file")
     assert help_lines("kick")[0].startswith("/kick USER [REASON]: ")
     with pytest.raises(CanNotDo):

@@ -17,9 +17,9 @@ from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import ColorDepth
 from prompt_toolkit.output.vt100 import Vt100_Output
 
-from app.client import CallRefused
+from app.client import CallRefused, ConnectionLost
 from app.terminal.application import Terminal
-from app.terminal.memory import InputHistory
+from app.terminal.memory import InputHistory, Keeping
 from app.terminal.transfers import Server
 from tests.client import WAIT_SECONDS_MAX
 
@@ -37,6 +37,7 @@ class ScriptedClient:
     def __init__(self) -> None:
         self.asked: list[tuple[str, dict]] = []
         self.answers: dict[str, object] = {"rooms": {"rooms": [{"name": "lobby"}, {"name": "lab"}]}}
+        self.is_closed = False
         self.may_say = threading.Event()
         self.may_say.set()
         self._events: queue.Queue = queue.Queue()
@@ -45,6 +46,7 @@ class ScriptedClient:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.is_closed = True
         self.may_say.set()
         self._events.put(None)
 
@@ -61,6 +63,8 @@ class ScriptedClient:
     def call(self, op: str, **fields: str) -> dict:
         if op == "say":
             self.may_say.wait(WAIT_SECONDS_MAX)
+            if self.is_closed:
+                raise ConnectionLost("closed")
             self.happen(said(fields["body"], room=fields["room"], user=self.user))
         self.asked.append((op, fields))
         answer = self.answers.get(op, {})
@@ -104,7 +108,14 @@ class Stage:
         output.default_color_depth = depth
         server = Server("127.0.0.1:1")
         self.terminal = Terminal(
-            self.client, server, self.history, folder, has_bell=has_bell, input=pipe, output=output
+            self.client,
+            server,
+            self.history,
+            folder,
+            Keeping.of(folder, server.address, "alice"),
+            has_bell=has_bell,
+            input=pipe,
+            output=output,
         )
         self.app = self.terminal.screen.application
 
@@ -259,7 +270,7 @@ def test_a_line_goes_where_it_was_typed(play) -> None:
         stage.type("to lab\r", "to lab too\r", ALT_1)
         await stage.until(lambda: "[1:lobby]" in stage.status and "2 waiting" in stage.status)
         stage.client.may_say.set()
-        await stage.until(lambda: "2:lab(2)" in stage.status)
+        await stage.until(lambda: "waiting" not in stage.status)
         says = [fields for op, fields in stage.client.asked if op == "say"]
         assert [each["room"] for each in says] == ["lab", "lab"]
 
@@ -277,6 +288,103 @@ def test_pasting_several_lines(play) -> None:
         assert stage.pane[-3:] == ["alice: one", "alice: two", "alice: three"]
 
     play(scene)
+
+
+# What is pasted is text, whatever it begins with; in a command it has one line, and so has an
+# answer that is not shown.
+def test_what_is_pasted_is_no_command(play) -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.join("lobby")
+        stage.type("\x1b[200~one\n/leave\n/quit\x1b[201~", "\r")
+        await stage.until(lambda: "alice: /quit" in stage.pane)
+        assert stage.pane[-3:] == ["alice: one", "alice: /leave", "alice: /quit"]
+        stage.type("/topic ", "\x1b[200~a\nb\n\x1b[201~", "\r")
+        await stage.until(lambda: ("topic", {"room": "lobby", "text": "a b"}) in stage.client.asked)
+
+    play(scene)
+
+
+# A long paste is asked about; Ctrl-C gives it up, and Return again says it.
+def test_a_long_paste_is_asked_about(play) -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.join("lobby")
+        lines = "\n".join(f"line {number}" for number in range(30))
+        for confirmed, key in ((False, CTRL_C), (True, "\r")):
+            stage.type(f"\x1b[200~{lines}\x1b[201~", "\r")
+            await stage.until(lambda: any("That is 30 lines." in row for row in stage.pane))
+            assert not any(op == "say" for op, _ in stage.client.asked)
+            stage.type(key)
+            await stage.until(lambda: stage.typed == ">")
+            if confirmed:
+                await stage.until(lambda: "alice: line 29" in stage.pane)
+
+    play(scene)
+
+
+# A line that is too long for the server comes back to be shortened.
+def test_a_line_that_is_too_long_comes_back(play) -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.join("lobby")
+        stage.client.answers["say"] = CallRefused("line_too_long", "a line has at most 10 bytes")
+        stage.type("much too long\r")
+        await stage.until(lambda: stage.typed == "> much too long")
+
+    play(scene)
+
+
+# Ctrl-Z is for the shell.
+def test_to_the_shell(play, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene(stage: Stage) -> None:
+        times: list[bool] = []
+        monkeypatch.setattr(stage.app, "suspend_to_background", lambda: times.append(True))
+        stage.type("half\x1a", " a line")
+        await stage.until(lambda: stage.typed == "> half a line")
+        assert times == [True]
+
+    play(scene)
+
+
+# While the server does not answer: commands overtake lines, help comes at once, what waits can be
+# dropped, and who leaves is told what of it is kept. It is said at the next start, with the same
+# txn, in the rooms of the last time.
+def test_what_waits(play) -> None:
+    async def first(stage: Stage) -> None:
+        await stage.join("lobby")
+        stage.client.may_say.clear()
+        stage.type("one\r", "two\r")
+        await stage.until(lambda: "2 waiting" in stage.status)
+        stage.client.happen({"event": "reconnecting", "reason": "gone"})
+        await stage.until(lambda: "reconnecting" in stage.status)
+        stage.type("/msg bob three\r", "/who\r")
+        await stage.until(lambda: "4 waiting" in stage.status)
+        stage.type("/help\r")
+        await stage.until(lambda: any("/servermute" in row for row in stage.pane))
+        stage.type("/quit\r")
+        told = "2 lines will be said at the next start, and 1 line will be lost."
+        await stage.until(lambda: told in " ".join(" ".join(stage.pane).split()))
+        stage.type("/quit\r")
+
+    async def second(stage: Stage) -> None:
+        await stage.until(lambda: "alice: two" in stage.pane)
+        asked = [(op, fields) for op, fields in stage.client.asked if op in ("join", "say")]
+        assert asked[0] == ("join", {"room": "lobby", "create": False})
+        assert [fields["body"] for op, fields in asked[1:]] == ["one", "two"]
+        assert all(fields["txn"] for op, fields in asked[1:])
+        stage.client.may_say.clear()
+        stage.type("three\r", "four\r", "five\r")
+        await stage.until(lambda: "3 waiting" in stage.status)
+        stage.type("/drop\r")
+        await stage.until(lambda: any("2 lines forgotten." in row for row in stage.pane))
+        stage.client.may_say.set()
+        await stage.until(lambda: "alice: three" in stage.pane)
+
+    async def third(stage: Stage) -> None:
+        await stage.until(lambda: "[1:lobby]" in stage.status)
+        assert not [op for op, _ in stage.client.asked if op == "say"]
+
+    play(first)
+    play(second)
+    play(third)
 
 
 # A password that is asked for is neither shown nor remembered.
@@ -312,7 +420,7 @@ def test_a_wrong_password(play) -> None:
             stage.type("0ldsecret\r", "n3wsecret\r")
             await stage.until(lambda known=known: len(stage.client.asked) == known + 1)
         await stage.until(lambda: "what you type is said again" in " ".join(stage.pane))
-        assert {op for op, _ in stage.client.asked} == {"rooms", "join", "passwd"}
+        assert {op for op, _ in stage.client.asked} == {"rooms", "help", "join", "passwd"}
 
     assert "secret" not in play(scene).bytes
 

@@ -69,7 +69,7 @@ class Rooms:
         return len(self._live)
 
     def join(self, session: Session, command: commands.Join) -> None:
-        """Enter a room, which is made if there is none. Switches. Raises Refusal."""
+        """Enter a room, which is made if there is none and it may be. Switches. Raises Refusal."""
         session.client.wait_until_read()  # or what a hundred rooms replay is too much to be unread
         user, moves = session.speaker, session.client.rooms_max == 1
         name = parse_name(command.room)
@@ -78,7 +78,7 @@ class Rooms:
             raise NotPossible(f"you are in {shown} already", code="already_there")
         if not moves and len(session.rooms) >= session.client.rooms_max:
             raise NotPossible("you are in too many rooms; leave one first", code="too_many_rooms")
-        room = self.open(name, session)
+        room = self.open(name, session if command.create else None)
         with self.holding(room):
             room.check_may_enter(user, self._clock())
             self._recall(room)

@@ -147,6 +147,8 @@ def runserver(address: str | None, **flags: str | bool | None) -> None:
 @click.option("--forget", is_flag=True, help="Forget the token for this server, and end.")
 @click.option("--bell/--no-bell", default=True, help="Ring when somebody calls you by name.")
 @click.option("--downloads", type=_FOLDER, help="Where /get puts files: ~/Downloads/greenroom.")
+@click.option("--register", is_flag=True, help="Make an account: you are new there.")
+@click.option("--plain", is_flag=True, help="Speak without TLS to another machine.")
 @click.option("--tls", is_flag=True, help="Speak TLS, and check the server's certificate.")
 @click.option("--tls-ca", type=_FILE, help="Certificates to check it by: a PEM file.")
 @click.option("--tls-insecure", is_flag=True, help="Speak TLS, and check nothing.")
@@ -155,6 +157,8 @@ def chat(
     name: str,
     remember: bool,
     forget: bool,
+    register: bool,
+    plain: bool,
     bell: bool,
     downloads: Path | None,
     tls: bool,
@@ -172,6 +176,8 @@ def chat(
         address,
         name=name,
         may_remember=remember,
+        is_new=register,
+        is_plain=plain,
         has_bell=bell,
         downloads=downloads,
         tls=terminal.tls_context(tls_ca, is_checked=not tls_insecure) if is_secure else None,

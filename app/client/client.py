@@ -345,7 +345,7 @@ class Client:
             rooms = self._rooms.shown()
         for room, since in rooms:
             try:
-                connection.exchange("join", room=room, since=since)
+                connection.exchange("join", room=room, since=since, create=False)
             except CallRefused as refusal:
                 if refusal.code in _PASSING:
                     raise

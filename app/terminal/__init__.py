@@ -6,6 +6,7 @@ application.py   brings all together: the one loop that touches the model, the t
 model.py         rooms, who is in them, what was said and is not read; pure
 phrases.py       JSON to sentences, made harmless: the text wire's own; pure
 typed.py         what was typed, as a request: the text wire's table of commands; pure
+outgoing.py      what was typed and waits for its turn, through the end of the program
 appearance.py    colours, times, lines broken into rows; pure
 pane.py  status.py  completion.py  screen.py    what stands where, and the keys
 files.py  transfers.py  filenames.py            /send and /get

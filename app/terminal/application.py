@@ -21,11 +21,14 @@ from app.client import CallRefused, Client, ConnectionLost
 from app.client.incoming import is_same_name
 from app.errors import BadLine
 from app.settings import PAGE_ITEMS_MAX
+from app.sizes import format_count
 from app.terminal import phrases, trust
 from app.terminal.arrivals import Json, event_of, page_of
 from app.terminal.asking import Asking
 from app.terminal.files import Files
+from app.terminal.memory import Keeping
 from app.terminal.model import Model, Room
+from app.terminal.outgoing import Outgoing, Typed
 from app.terminal.screen import Screen
 from app.terminal.transfers import Server, TransferFailed
 from app.terminal.typed import CanNotDo, Request, ServerSays, help_lines, read_request
@@ -37,6 +40,8 @@ if TYPE_CHECKING:
 PING_SECONDS = 15  # between two looks at the latency
 HISTORY_PAGE_MESSAGES = 200  # fetched when somebody pages up to the top
 _REFUSALS = (BadLine, CanNotDo, CallRefused, TransferFailed, OSError)  # ConnectionLost among them
+_FEW = 3  # that may wait before a command: somebody types fast
+_TOO_LONG = {"line_too_long", "too_long"}
 _COME_BACK = {"say", "me"}  # as events, which show that they are stored
 _NO_LIBRARY = "what is encrypted needs a library: .venv/bin/pip install vodozemac"
 
@@ -52,6 +57,7 @@ class Terminal:
         server: Server,
         history: History,
         downloads: Path,
+        keeping: Keeping,
         *,
         has_bell: bool = True,
         encryption: Encryption | None = None,
@@ -69,13 +75,16 @@ class Terminal:
         self._files = Files(self._call, server, downloads, self._show_progress)
         self._encryption = encryption
         self._secrecy = _secrecy(self, encryption, self._files) if encryption else None
-        self._typed: asyncio.Queue[tuple[str | Request, Room]] = asyncio.Queue()
+        self._kept_rooms = keeping.rooms
+        self._outgoing = Outgoing(keeping.lines, self._note_waiting)
+        self._is_back = False  # in the rooms of the last time
+        self._is_leaving = False  # as soon as all is said
+        self._ops: set[str] | None = None  # that the user may ask for, once that is known
         self._fetching_past: set[str] = set()
         self._own: dict[str, _Answerer] = {
             "join": self._join,
             "leave": self._leave,
             "history": self._history,
-            "help": self._help,
             "ping": self._ping,
             "send": self._send,
             "get": self._get,
@@ -95,15 +104,48 @@ class Terminal:
             with self._client:
                 await self.screen.application.run_async(pre_run=self._begin)
         finally:
+            self._keep_rooms()
             self._files.close()
             if self._encryption:
                 self._encryption.close()
 
     def _begin(self) -> None:
-        for task in (self._follow, self._carry_out, self._measure, self._learn_rooms):
+        for task in (self._follow, self._carry_out, self._measure, self._learn, self._come_back):
             self.beside(task())
+
+    async def _come_back(self) -> None:
+        """Enter the rooms of the last time, and say what was not said then."""
+        shown, *names = [str(name) for name in self._kept_rooms.items()] or [""]
+        for name in names:
+            with self.telling():
+                await self._meet(await self.enter(name, create=False), may_ask=False)
+        self.model.show(self.model.find(shown) or self.model.current)
+        self._is_back = True
+        self._keep_rooms()
         if self._secrecy:
-            self.beside(self._secrecy.heed({"event": "connected"}))
+            await self._secrecy.heed({"event": "connected"})
+        self._say_again()
+        self.screen.refresh()
+
+    def _say_again(self) -> None:
+        count = 0
+        for name, line, txn in list(self._outgoing.left()):
+            room = self.model.find(name)
+            if room:
+                self._outgoing.put_back(room, line, txn)
+                count += 1
+            else:
+                self._outgoing.forget_left(name, line, txn)
+                self.model.tell([f"Error: not said in {name}, where you are not: {line}"], "error")
+        if count:
+            lines = format_count(count, "line")
+            self.model.tell([f"{lines} from before now said; /drop forgets those that wait."])
+
+    def _keep_rooms(self) -> None:
+        """Write down in which rooms the user is, to be there again at the next start."""
+        if self._is_back:
+            names = [room.name for room in self.model.rooms[1:]]
+            self._kept_rooms.replace([self.model.current.name, *names])
 
     def beside(self, task: Coroutine[Any, Any, None]) -> None:
         """Do something beside all else, until the user leaves."""
@@ -144,9 +186,11 @@ class Terminal:
                 self.screen.refresh()
             await asyncio.sleep(PING_SECONDS)
 
-    async def _learn_rooms(self) -> None:
+    async def _learn(self) -> None:
         with suppress(CallRefused, ConnectionLost):
             self.model.learn_rooms(await self._call("rooms"))
+            ops = (await self._call("help")).get("ops")
+            self._ops = {str(op) for op in ops} if isinstance(ops, dict) else None
 
     async def _meet_again(self) -> None:
         """Ask who is there: some may have come or gone while the connection was lost."""
@@ -158,14 +202,35 @@ class Terminal:
     # What the user types.
 
     def _submit(self, line: str) -> None:
-        if line.strip().lower() == "/quit":
-            self.screen.leave()
-        elif line.strip().lower() == "/passwd":
+        word, _, rest = line.strip().lower().partition(" ")
+        if word == "/quit":
+            self._quit()
+        elif word == "/help":
+            with self.telling():
+                self.model.tell(help_lines(rest.strip(), self._ops))
+        elif word == "/drop":
+            dropped = format_count(self._outgoing.drop(), "line")
+            self.model.tell([f"{dropped} forgotten."])
+        elif word == "/passwd" and not rest:
             self.asking.ask(["old password", "new password"], self._change_password)
         elif line.strip().lower() == "/unregister":
             self.asking.ask(["password"], self._unregister)
         elif not (self._secrecy and self._ask_first(self._secrecy, line)):
             self.queue(line)
+
+    def _quit(self) -> None:
+        """Leave when all is said; when that can't be, say so first."""
+        unsaid = self._outgoing.unsaid
+        if self._is_leaving or not unsaid:
+            self.screen.leave()
+            return
+        self._is_leaving = True
+        kept = sum(typed.is_kept for typed in unsaid)
+        parts = [f"{format_count(kept, 'line')} will be said at the next start"] if kept else []
+        parts += [f"{format_count(len(unsaid) - kept, 'line')} will be lost"] * (kept < len(unsaid))
+        self.model.tell(
+            [f"Leaving when all is said. /quit again leaves now: {', and '.join(parts)}."]
+        )
 
     def _ask_first(self, secrecy: Secrecy, line: str) -> bool:
         """Ask for the passphrase that a command needs. Returns whether there was one to ask for."""
@@ -187,8 +252,9 @@ class Terminal:
 
     def queue(self, asked: str | Request) -> None:
         """Carry it out when it is its turn, in the room where it was typed."""
-        self.model.waiting += 1
-        self._typed.put_nowait((asked, self.model.current))
+        self._is_leaving = False
+        is_stuck = not self.model.is_connected or self.model.waiting > _FEW
+        self._outgoing.put(asked, self.model.current, is_stuck=is_stuck)
 
     async def _change_password(self, old: str, new: str) -> None:
         answer = await self._call("passwd", old=old, new=new)
@@ -200,11 +266,37 @@ class Terminal:
 
     async def _carry_out(self) -> None:
         while True:
-            asked, room = await self._typed.get()
+            typed = await self._outgoing.next()
+            is_answered = False
             with self.telling():
-                request = read_request(asked, room.name) if isinstance(asked, str) else asked
-                await self._own.get(request.op, self._ask)(request, room)
-            self.model.waiting -= 1
+                try:
+                    await self._do(typed)
+                    is_answered = True
+                except ConnectionLost:
+                    raise
+                except _REFUSALS:
+                    is_answered = True
+                    raise
+            self._outgoing.done(is_answered=is_answered)
+            if self._is_leaving and not self._outgoing.unsaid:
+                self.screen.leave()
+
+    async def _do(self, typed: Typed) -> None:
+        """Carry out what was typed. Raises what it is refused with; a line too long comes back."""
+        asked, room = typed.asked, typed.room
+        request = read_request(asked, room.name) if isinstance(asked, str) else asked
+        if typed.txn:
+            request.fields["txn"] = typed.txn
+        try:
+            await self._own.get(request.op, self._ask)(request, room)
+        except CallRefused as refusal:
+            if isinstance(asked, str) and refusal.code in _TOO_LONG:
+                self.screen.give_back(asked)
+            raise
+
+    def _note_waiting(self, count: int) -> None:
+        self.model.waiting = count
+        self.screen.refresh()
 
     @contextmanager
     def telling(self) -> Iterator[None]:
@@ -233,19 +325,22 @@ class Terminal:
         known = self.model.find(request.fields["room"])
         if known:
             self.model.show(known)
-            return
-        room = await self.enter(request.fields["room"])
+        room = known or await self.enter(request.fields["room"])
+        self._keep_rooms()
+        await self._meet(room, may_ask=True)
+
+    async def _meet(self, room: Room, *, may_ask: bool) -> None:
         if self._secrecy:
-            await self._secrecy.meet(room, may_ask=True)
+            await self._secrecy.meet(room, may_ask=may_ask)
         elif room.is_encrypted:
             self.model.tell([f"{room.name} is encrypted; {_NO_LIBRARY}"], "notice")
 
-    async def enter(self, name: str) -> Room:
-        """Enter a room that the user is not in. Raises CallRefused, ConnectionLost."""
+    async def enter(self, name: str, *, create: bool = True) -> Room:
+        """Enter a room that the user is not in, made if need be. Raises as `_call`."""
         if self._encryption:
             self._encryption.expect_replay(name)
         with self.model.joining():
-            answer = await self._call("join", room=name)
+            answer = await self._call("join", room=name, **({} if create else {"create": False}))
             if not is_same_name(name, str(answer.get("room"))):
                 raise CanNotDo(f"asked for {name}, the server led into another room: not entered")
             return self.model.enter(answer)
@@ -285,6 +380,7 @@ class Terminal:
     async def _leave(self, request: Request, room: Room) -> None:
         answer = await self._call("leave", **request.fields)
         self.model.leave(room)
+        self._keep_rooms()
         self.model.tell(phrases.answer_lines("leave", answer), source="server")
 
     async def _history(self, request: Request, room: Room) -> None:
@@ -297,9 +393,6 @@ class Terminal:
     async def _ping(self, request: Request, room: Room) -> None:
         seconds = self.model.latency_seconds = await asyncio.to_thread(self._client.ping)
         self.model.tell([f"The server answered in {seconds * 1000:.0f} ms."])
-
-    async def _help(self, request: Request, room: Room) -> None:
-        self.model.tell(help_lines(request.fields.get("command", "")))
 
     async def _send(self, request: Request, room: Room) -> None:
         sealed = await self._secrecy.sending(request, room) if self._secrecy else None

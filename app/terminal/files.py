@@ -2,9 +2,11 @@
 
 import asyncio
 import re
+import shlex
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from app.terminal.arrivals import Json, cleaned
 from app.terminal.transfers import Progress, Server, TransferFailed, download, upload
@@ -93,19 +95,41 @@ def what_to_send(text: str, room: str) -> tuple[Path, dict[str, str]]:
 
     Raises TransferFailed.
     """
-    path, user = _path_and_user(text)
+    path, user = path_and_user(text)
     if not user and not room:
         raise TransferFailed("join a room first, or say to whom: /send PATH to USER")
+    if path.is_dir():
+        name = shlex.quote(path.name)
+        raise TransferFailed(f"{path} is a folder; pack it first: tar czf {name}.tar.gz {name}")
     if not path.is_file():
         raise TransferFailed(f"there is no file {path}")
     return path, {"user": user} if user else {"room": room}
 
 
-def _path_and_user(text: str) -> tuple[Path, str]:
-    """Read `PATH [to USER]`; a file that has the whole as its name is meant first."""
-    whole = Path(text).expanduser()
-    match = None if whole.is_file() else _TO_USER.fullmatch(text)
-    return (Path(match[1]).expanduser(), match[2]) if match else (whole, "")
+def path_and_user(text: str) -> tuple[Path, str]:
+    """Read `PATH [to USER]`, as it is typed, dropped or pasted: quoted, escaped, or file://.
+
+    A file that has the whole as its name is meant first.
+    """
+    if Path(text).expanduser().is_file():
+        return Path(text).expanduser(), ""
+    match = _TO_USER.fullmatch(text)
+    path, user = (match[1], match[2]) if match else (text, "")
+    if not Path(path).expanduser().is_file():
+        path = _unquoted(path)
+    return Path(path).expanduser(), user
+
+
+def _unquoted(path: str) -> str:
+    """Return the path that a shell or a file manager writes so."""
+    path = path.strip()
+    if path.startswith("file://"):
+        return unquote(urlsplit(path).path)
+    try:
+        words = shlex.split(path)
+    except ValueError:  # a quote or a backslash that is left open
+        return path
+    return words[0] if len(words) == 1 else path
 
 
 def url_of(offer: Any) -> str:

@@ -1,26 +1,45 @@
-"""Who is it? Asks for a name and a password before there is a screen, or takes a saved token."""
+"""Who is it? Asks for a name and a password before there is a screen, or takes a saved token.
 
+The server is asked first whether it is there, and how one may log in: who can't needs to type
+nothing. Whoever is new says so; a name with a wrong password is nobody new.
+"""
+
+import ipaddress
 import socket
 from functools import partial
 
 import click
 
-from app.client import CallRefused, Client
+from app.addresses import parse_address
+from app.client import CallRefused, Client, greeting
 from app.terminal.arrivals import cleaned
 from app.terminal.memory import Tokens
 from app.terminal.transfers import Server
 
 _ATTEMPTS_MAX = 3
 _REFUSED = "login_refused"
-_OUTDATED = "The saved token is of no use any more; log in with your password."
+_OUTDATED = "The saved token is of no use any longer; log in with your password."
+_NEW_WORD = "/register"
+_HOW_NEW = f"New here? Answer with: {_NEW_WORD} NAME"
+_CLOSED = "Accounts are made by the operator here."
 
 
-def log_in(server: Server, tokens: Tokens, name: str = "", *, may_remember: bool = False) -> Client:
+def log_in(
+    server: Server,
+    tokens: Tokens,
+    name: str = "",
+    *,
+    may_remember: bool = False,
+    is_new: bool = False,
+) -> Client:
     """Log in, asking for what is not known.
 
     Raises CallRefused, ConnectionLost; click.Abort when the user gives up.
     """
-    saved = tokens.find(server.address, name)
+    how = greeting(server.address, server.tls)
+    if how.get("needs_tls") is True:
+        raise CallRefused("tls_required", "logging in needs TLS here; add --tls")
+    saved = None if is_new else tokens.find(server.address, name, safety=server.safety)
     if saved:
         try:
             return Client(server.address, name=saved[0], token=saved[1], tls=server.tls)
@@ -29,27 +48,60 @@ def log_in(server: Server, tokens: Tokens, name: str = "", *, may_remember: bool
                 raise
             tokens.forget(server.address)
             click.echo(_OUTDATED)
-    client = _ask(server, name, f"terminal on {socket.gethostname()}" if may_remember else "")
+    label = f"terminal on {socket.gethostname()}" if may_remember else ""
+    is_open = how.get("is_registration_open") is not False
+    client = _ask(server, label, name, is_new=is_new, is_open=is_open)
     if may_remember and client.token:
-        tokens.keep(server.address, client.user, client.token)
+        tokens.keep(server.address, client.user, client.token, safety=server.safety)
     return client
 
 
-def _ask(server: Server, given_name: str, label: str) -> Client:
+def is_this_machine(server: Server) -> bool:
+    """Whether what is said to a server stays on this machine, as far as its name says."""
+    host, port = parse_address(server.address)
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError:
+        return False
+    addresses = {str(where[4][0]).partition("%")[0] for where in found}
+    return all(ipaddress.ip_address(address).is_loopback for address in addresses)
+
+
+def _ask(server: Server, label: str, name: str, *, is_new: bool, is_open: bool) -> Client:
     client = partial(Client, server.address, remember=label, tls=server.tls)
     attempt = 0
     while True:
         attempt += 1
-        name = given_name or click.prompt("Name")
-        password = click.prompt("Password", hide_input=True)
+        if not name:
+            name, is_new = _ask_name(is_open=is_open)
         try:
-            return client(name=name, password=password)
+            password = _ask_password(is_new=is_new)
+            return client(name=name, password=password, register=is_new)
         except CallRefused as refusal:
             if refusal.code != _REFUSED or attempt == _ATTEMPTS_MAX:
                 raise
-            click.echo(f"The server says: {cleaned(str(refusal))}.")
-        if click.confirm(f"Are you new here, and shall {name} be registered?"):
-            again = click.prompt("The password again", hide_input=True)
-            if again == password:
-                return client(name=name, password=password, register=True)
-            click.echo("That is not the same password.")
+            taken = f"{name} has another password: choose another name, or log in"
+            click.echo(f"The server says: {taken if is_new else cleaned(str(refusal))}.")
+            name = ""
+
+
+def _ask_name(*, is_open: bool) -> tuple[str, bool]:
+    """Ask for a name. Returns it, and whether an account is to be made for it."""
+    click.echo(_HOW_NEW if is_open else _CLOSED)
+    while True:
+        first, *rest = click.prompt("Name").split(maxsplit=1)
+        if first != _NEW_WORD:
+            return " ".join([first, *rest]), False
+        if rest and is_open:
+            return rest[0], True
+        click.echo(_HOW_NEW if is_open else _CLOSED)
+
+
+def _ask_password(*, is_new: bool) -> str:
+    if not is_new:
+        return str(click.prompt("Password", hide_input=True))
+    while True:
+        password = click.prompt("A new password", hide_input=True)
+        if click.prompt("The password again", hide_input=True) == password:
+            return str(password)
+        click.echo("Those were two different passwords.")

@@ -15,8 +15,8 @@ from app.client import CallRefused, Client
 from app.process import forbid_dumps
 from app.terminal.application import Terminal
 from app.terminal.arrivals import cleaned
-from app.terminal.login import log_in
-from app.terminal.memory import InputHistory, Tokens, state_folder
+from app.terminal.login import is_this_machine, log_in
+from app.terminal.memory import InputHistory, Keeping, Tokens, state_folder
 from app.terminal.transfers import Server
 from app.terminal.typed import CanNotDo
 
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from app.terminal.encrypting import Encryption
 
 _PASSPHRASE = "Passphrase of your keys (empty: without what is encrypted)"  # noqa: S105
+_PLAIN = (
+    "{} is another machine, and without TLS anybody on the way reads your password: add --tls,"
+    " or --plain if that may be"
+)
 _TLS_UNCHECKED = (
     "Warning: the server's certificate is not checked. Whoever sits between you and the server"
     " can read your password and all that is said."
@@ -35,6 +39,8 @@ def run(
     *,
     name: str = "",
     may_remember: bool = False,
+    is_new: bool = False,
+    is_plain: bool = False,
     has_bell: bool = True,
     downloads: Path | None = None,
     tls: ssl.SSLContext | None = None,
@@ -42,17 +48,22 @@ def run(
     """Log in and chat until the user leaves. Raises click.ClickException, of one line."""
     forbid_dumps()  # before there is a password, a passphrase or a key
     server = _server(address, tls)
+    if not (tls or is_plain or is_this_machine(server)):
+        raise click.ClickException(_PLAIN.format(address))
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise click.ClickException("chat is for people at a terminal; programs speak JSON")
     try:
         folder = state_folder()
-        client = log_in(server, Tokens(folder / "tokens"), name, may_remember=may_remember)
+        client = log_in(
+            server, Tokens(folder / "tokens"), name, may_remember=may_remember, is_new=is_new
+        )
         history = InputHistory(folder / "history")
         terminal = Terminal(
             client,
             server,
             history,
             downloads or Path.home() / "Downloads" / "greenroom",
+            Keeping.of(folder, server.address, client.user),
             has_bell=has_bell,
             encryption=_encryption(client, folder / "keys", server),
         )

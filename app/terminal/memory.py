@@ -1,14 +1,15 @@
-"""What the client remembers between its runs: what was typed, and tokens that log in again.
+"""What the client remembers between its runs: what was typed, rooms, and tokens that log in again.
 
-Both are files of the user alone, in a folder of theirs. No password is ever written: a line that
+All are files of the user alone, in a folder of theirs. No password is ever written: a line that
 may hold one is not remembered.
 """
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Any, NamedTuple, Self
 
 from prompt_toolkit.history import FileHistory
 
@@ -78,29 +79,81 @@ class Tokens:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def find(self, address: str, name: str = "") -> tuple[str, str] | None:
-        """Return the name and the token for a server; None when there are none, or for another."""
-        entry = self._read().get(address)
-        return (entry[0], entry[1]) if entry and name in ("", entry[0]) else None
+    def find(self, address: str, name: str = "", *, safety: int = 0) -> tuple[str, str] | None:
+        """Return the name and the token for a server; None when there are none, or for another.
 
-    def keep(self, address: str, name: str, token: str) -> None:
-        """Remember a token."""
-        _write_private(self._path, json.dumps({**self._read(), address: [name, token]}))
+        `safety` is that of the line: a token is for one that is as safe as where it came from.
+        """
+        entry = _read(self._path).get(address)
+        if not isinstance(entry, list) or len(entry) < 2 or name not in ("", entry[0]):
+            return None
+        needed = entry[2] if len(entry) > 2 and isinstance(entry[2], int) else 0
+        return (entry[0], entry[1]) if needed <= safety else None
+
+    def keep(self, address: str, name: str, token: str, *, safety: int = 0) -> None:
+        """Remember a token, and how safe the line was that it came by."""
+        entry = [name, token, safety]
+        _write_private(self._path, json.dumps({**_read(self._path), address: entry}))
 
     def forget(self, address: str) -> bool:
         """Forget the token for a server. Returns whether there was one."""
-        entries = self._read()
+        entries = _read(self._path)
         was_there = entries.pop(address, None) is not None
         if was_there:
             _write_private(self._path, json.dumps(entries))
         return was_there
 
-    def _read(self) -> dict[str, list[str]]:
-        try:
-            entries = json.loads(self._path.read_text())
-        except (FileNotFoundError, ValueError):
-            return {}
-        return entries if isinstance(entries, dict) else {}
+
+class Kept:
+    """A list that outlives the program, of one user at one server, in a file for all of them.
+
+    Each change is on the disk when it returns; another run that changes its own does no harm.
+    """
+
+    def __init__(self, path: Path, address: str, user: str) -> None:
+        self._path = path
+        self._key = f"{user}@{address}"
+
+    def items(self) -> list[Any]:
+        """Return what is in it."""
+        items = _read(self._path).get(self._key)
+        return items if isinstance(items, list) else []
+
+    def replace(self, items: Sequence[Any]) -> None:
+        """Let it hold these."""
+        entries = {**_read(self._path), self._key: list(items)}
+        _write_private(self._path, json.dumps(entries))
+
+    def add(self, item: Any) -> None:
+        """Put an item at the end."""
+        self.replace([*self.items(), item])
+
+    def remove(self, item: Any) -> None:
+        """Take an item out, if it is there."""
+        items = self.items()
+        if item in items:
+            items.remove(item)
+            self.replace(items)
+
+
+class Keeping(NamedTuple):
+    """What a user at a server finds again: the room looked at, then all; and what is unsaid."""
+
+    rooms: Kept
+    lines: Kept
+
+    @classmethod
+    def of(cls, folder: Path, address: str, user: str) -> Self:
+        """Return what a folder keeps for a user at a server."""
+        return cls(Kept(folder / "rooms", address, user), Kept(folder / "unsaid", address, user))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        entries = json.loads(path.read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return entries if isinstance(entries, dict) else {}
 
 
 def _write_private(path: Path, text: str) -> None:

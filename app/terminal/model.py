@@ -272,6 +272,14 @@ class Model:
         index = self.rooms.index(self.current)
         self.show(self.rooms[(index + step) % len(self.rooms)])
 
+    def show_unread(self) -> None:
+        """Look at the next room with something unread: one where the user was called, first."""
+        place = self.rooms.index(self.current)
+        behind = [*self.rooms[place + 1 :], *self.rooms[:place]]
+        unread = [room for room in behind if room.unread]
+        if unread:
+            self.show(next((room for room in unread if room.is_mentioned), unread[0]))
+
     def names(self) -> Iterator[str]:
         """Yield those who may be meant: in this room first."""
         yield from sorted(self.current.people, key=str.casefold)
@@ -287,7 +295,7 @@ class Model:
         if event.get("is_replayed"):
             return False
         is_for_me = line.is_mention and line.user != self.me
-        if room is not self.current:
+        if room is not self.current and line.user != self.me:
             room.unread += 1
             room.is_mentioned |= is_for_me
         return is_for_me

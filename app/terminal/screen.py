@@ -30,6 +30,7 @@ from prompt_toolkit.layout import (
 )
 from prompt_toolkit.layout.processors import BeforeInput, PasswordProcessor
 from prompt_toolkit.output import Output
+from prompt_toolkit.utils import get_cwidth
 
 from app.terminal.appearance import STYLE
 from app.terminal.completion import ChatCompleter
@@ -40,6 +41,8 @@ from app.terminal.status import place, title, user, weather
 _REDRAW_SECONDS_MIN = 0.05  # between two drawings: a busy room costs a sixth of a core at 200x50
 _TYPED_ROWS_MAX = 5  # of a long line, or of several that were pasted
 _MENU_ROWS_MAX = 8
+_PASTED_LINES_MAX = 20  # said without being asked about
+_MANY = "That is {} lines. Return again says them, each by itself; Ctrl-C gives them up."
 
 
 class Screen:
@@ -63,6 +66,7 @@ class Screen:
         self._answers: list[str] = []
         self._then: Callable[..., None] = lambda: None
         self._is_held = False  # what is typed is neither a line nor an answer
+        self._asked_about = ""  # a long paste, of which Return is asked for twice
         self._typed = Buffer(
             history=history,
             completer=ChatCompleter(model),
@@ -131,13 +135,18 @@ class Screen:
             [
                 _bar("class:title", lambda: title(self._model), lambda: user(self._model)),
                 Window(self._pane, always_hide_cursor=True),
-                _bar("class:status", lambda: place(self._model), lambda: weather(self._model)),
+                _bar("class:status", self._place, lambda: weather(self._model)),
                 ConditionalContainer(self._input_window(self._typed), ~is_asking),
                 ConditionalContainer(self._hidden_window(), is_asking),
             ]
         )
         menu = CompletionsMenu(max_height=_MENU_ROWS_MAX, scroll_offset=1)
         return FloatContainer(body, [Float(menu, xcursor=True, ycursor=True)])
+
+    def _place(self) -> StyleAndTextTuples:
+        columns = self.application.output.get_size().columns
+        weather_columns = sum(get_cwidth(text) for _, text, *_ in weather(self._model))
+        return place(self._model, columns - weather_columns)
 
     def _input_window(self, buffer: Buffer) -> Window:
         control = BufferControl(buffer, input_processors=[BeforeInput("> ", "class:prompt")])
@@ -150,11 +159,34 @@ class Screen:
         return Window(control, height=1)
 
     def _accept(self, buffer: Buffer) -> bool:
-        for line in buffer.text.splitlines():
-            if line.strip():
-                self._submit(line)
+        lines = [line for line in buffer.text.splitlines() if line.strip()]
+        is_pasted = "\n" in buffer.text
+        if len(lines) > _PASTED_LINES_MAX and buffer.text != self._asked_about:
+            self._asked_about = buffer.text
+            self._model.tell([_MANY.format(len(lines))])
+            return True
+        self._asked_about = ""
+        for line in lines:
+            # What is pasted is text, whatever it begins with; two slashes say one.
+            self._submit(f"/{line}" if is_pasted and line.startswith("/") else line)
         self._pane.go_to_end()
         return False  # the line is empty again
+
+    def _paste(self, data: str) -> None:
+        """Take in what was pasted: a command, and a hidden answer, have one line."""
+        text = data.replace("\r\n", "\n").replace("\r", "\n")
+        if self._questions:
+            self._hidden.insert_text(text.partition("\n")[0])
+        elif self._typed.text.startswith("/"):
+            self._typed.insert_text(" ".join(text.split("\n")).strip())
+        else:
+            self._typed.insert_text(text)
+
+    def give_back(self, line: str) -> None:
+        """Put a line that was refused back to be typed, unless another one is by now."""
+        if not self._typed.text:
+            self._typed.text = line
+            self._typed.cursor_position = len(line)
 
     def _accept_hidden(self, buffer: Buffer) -> bool:
         if self._is_held:
@@ -178,6 +210,9 @@ class Screen:
         on("escape", "end", do=pane.go_to_end)
         on("c-n", do=lambda: model.show_next(1), when=~has_completions)
         on("c-p", do=lambda: model.show_next(-1), when=~has_completions)
+        on("escape", "a", do=model.show_unread)
+        on("c-z", do=lambda: self.application.suspend_to_background())
+        keys.add("<bracketed-paste>")(lambda event: self._paste(event.data))
         on("c-c", do=self._clear)
         on("c-d", do=self._delete_or_leave)
         for number in range(10):

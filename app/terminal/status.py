@@ -1,8 +1,12 @@
 """The two bars of the screen: where one is, and how things stand. Pure."""
 
 from prompt_toolkit.formatted_text import StyleAndTextTuples
+from prompt_toolkit.utils import get_cwidth
 
 from app.terminal.model import Model, Room
+
+_MENTION = "class:status.mention"
+_EDGE_COLUMNS = 7  # of `<(12!) `
 
 
 def title(model: Model) -> StyleAndTextTuples:
@@ -18,17 +22,23 @@ def user(model: Model) -> StyleAndTextTuples:
     return [("", f" {model.me} ")]
 
 
-def place(model: Model) -> StyleAndTextTuples:
-    """Return the rooms, each with its number and how much in it is unread."""
-    pieces: StyleAndTextTuples = [("", " ")]
-    for number, room in enumerate(model.rooms):
-        text = f"{number}:{room.name or 'home'}{_unread(room)}"
-        is_called = room.is_mentioned
-        style = "class:status.mention" if is_called else ""
-        pieces.append((style, f"[{text}] " if room is model.current else f"{text} "))
-    if model.current.newer:
-        pieces.append(("class:status.mention", f"v {model.current.newer} below "))
-    return pieces
+def place(model: Model, columns: int) -> StyleAndTextTuples:
+    """Return the rooms, each with its number and how much in it is unread.
+
+    Where not all fit into so many columns, those beside the current one are shown, and at either
+    end how many of the others have something unread.
+    """
+    below = f"v {model.current.newer} below " if model.current.newer else ""
+    labels = [_label(model, number) for number in range(len(model.rooms))]
+    first, end = _fitting(
+        [get_cwidth(label) for label in labels],
+        model.rooms.index(model.current),
+        columns - len(below) - 1,
+    )
+    pieces: StyleAndTextTuples = [("", " "), *_edge("<{} ", model.rooms[:first])]
+    for room, label in zip(model.rooms[first:end], labels[first:end], strict=True):
+        pieces.append((_MENTION if room.is_mentioned else "", label))
+    return [*pieces, *_edge("{}> ", model.rooms[end:]), (_MENTION, below)]
 
 
 def weather(model: Model) -> StyleAndTextTuples:
@@ -42,6 +52,37 @@ def weather(model: Model) -> StyleAndTextTuples:
         _latency(model),
     ]
     return [("", "  ".join(filter(None, parts)) + " ")]
+
+
+def _label(model: Model, number: int) -> str:
+    room = model.rooms[number]
+    text = f"{number}:{room.name or 'home'}{_unread(room)}"
+    return f"[{text}] " if room is model.current else f"{text} "
+
+
+def _fitting(widths: list[int], place: int, columns: int) -> tuple[int, int]:
+    """Return from where to where there is space: around a place, as even as it goes."""
+    if sum(widths) <= columns:
+        return 0, len(widths)
+    first, end, used = place, place + 1, widths[place] + 2 * _EDGE_COLUMNS
+    while True:
+        sides = [(end - place, end, 0, 1), (place - first, first - 1, 1, 0)]
+        for _, number, left, right in sorted(sides):
+            if 0 <= number < len(widths) and used + widths[number] <= columns:
+                first, end, used = first - left, end + right, used + widths[number]
+                break
+        else:
+            return first, end
+
+
+def _edge(form: str, hidden: list[Room]) -> StyleAndTextTuples:
+    """Return what stands for rooms that are not shown: how many of them have something unread."""
+    if not hidden:
+        return []
+    count = sum(room.unread > 0 for room in hidden)
+    is_called = any(room.is_mentioned for room in hidden)
+    text = f"({count}{'!' if is_called else ''})" if count else ""
+    return [(_MENTION if is_called else "", form.format(text))]
 
 
 def _unread(room: Room) -> str:

@@ -33,6 +33,13 @@ class Server(NamedTuple):
     address: str
     tls: ssl.SSLContext | None = None
 
+    @property
+    def safety(self) -> int:
+        """Whom a token may be told: 0 whoever listens, 1 whoever answers with TLS, 2 the server."""
+        if self.tls is None:
+            return 0
+        return 1 if self.tls.verify_mode is ssl.CERT_NONE else 2
+
     def connection(self) -> http.client.HTTPConnection:
         """Return a connection that is not open yet."""
         host, port = parse_address(self.address)

@@ -1,7 +1,7 @@
 """What a person types, as a request: the commands of the text wire, by the same table. Pure."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import MISSING, fields
 from typing import Any, NamedTuple
 
@@ -9,6 +9,7 @@ from app.operations import COMMANDS
 from app.settings import ID_MAX
 from app.shapes import InRoom, Level
 from app.wire.text_commands import find_command, parse_arguments, summary, usage
+from app.wire.text_help import by_subject
 
 # What this client does itself, from typing to done: how it is typed, and what it does.
 OWN: Mapping[str, tuple[str, str]] = {
@@ -17,6 +18,7 @@ OWN: Mapping[str, tuple[str, str]] = {
         "/get NUMBER [from USER]",
         "Fetch a file into the folder for downloads; from USER, when several have that number.",
     ),
+    "drop": ("/drop", "Forget the lines that wait to be said."),
     "unlock": ("/unlock", "Open your keys, which encrypted rooms need, or make them."),
     "encrypt": ("/encrypt", "Make the room encrypted from end to end; it can't be undone."),
     "members": (
@@ -36,6 +38,7 @@ OWN: Mapping[str, tuple[str, str]] = {
 _ARGUMENTS: Mapping[str, re.Pattern[str]] = {
     "send": re.compile(r"(?P<path>.+)"),
     "get": re.compile(r"(?P<file>[0-9]{1,19})(?: +from +(?P<user>\S+))?"),
+    "drop": re.compile(""),
     "unlock": re.compile(""),
     "encrypt": re.compile(""),
     "members": re.compile(r"(?:(?P<act>accept) +(?P<users>\S.*))?"),
@@ -86,6 +89,11 @@ class Request(NamedTuple):
     fields: dict[str, Any]
 
 
+def is_talk(text: str) -> bool:
+    """Whether a line says something, to a room or to one user."""
+    return not is_command(text) or text.split(" ", 1)[0].lower() in ("/say", "/me", "/msg")
+
+
 def is_command(text: str) -> bool:
     """Whether a line is a command; two slashes say one."""
     return text.startswith("/") and not text.startswith("//")
@@ -134,17 +142,23 @@ def _own(word: str, rest: str, room: str) -> Request:
     return Request(word, given)
 
 
-def help_lines(word: str) -> list[str]:
-    """Return what the commands do, or one of them. Raises CanNotDo."""
+def help_lines(word: str, ops: Collection[str] | None = None) -> Iterable[str]:
+    """Return what one may type, of these ops of the server's; or what a command does.
+
+    Raises CanNotDo.
+    """
     word = word.removeprefix("/").lower()
-    if word and word not in WORDS:
+    if not word:
+        return by_subject({each: _usage(each) for each in WORDS if _may_ask(each, ops)})
+    if word not in WORDS:
         raise CanNotDo(_UNKNOWN.format(word))
-    return [_help(each) for each in ([word] if word else WORDS)]
+    what = OWN[word][1] if word in OWN else _OTHERWISE_HERE.get(word) or summary(COMMANDS[word])
+    return [f"{_usage(word)}: {what}"]
 
 
-def _help(word: str) -> str:
-    if word in OWN:
-        how, what = OWN[word]
-    else:
-        how, what = usage(COMMANDS[word]), _OTHERWISE_HERE.get(word) or summary(COMMANDS[word])
-    return f"{how}: {what}"
+def _usage(word: str) -> str:
+    return OWN[word][0] if word in OWN else usage(COMMANDS[word])
+
+
+def _may_ask(word: str, ops: Collection[str] | None) -> bool:
+    return word in OWN or ops is None or COMMANDS[word].op in ops

@@ -8,7 +8,7 @@ from app.shapes import Level
 from app.wire.text_commands import find_command, summary, usage
 
 SECTIONS: Mapping[str, tuple[str, ...]] = {
-    "Talk": ("say", "me", "msg", "away", "ignore", "unignore"),
+    "Talk": ("say", "me", "msg", "drop", "away", "ignore", "unignore"),
     "Rooms": ("join", "leave", "rooms", "who", "history", "topic", "roster", "members"),
     "Files": ("send", "get", "files", "upload", "download", "unshare"),
     "You": ("passwd", "tokens", "sessions", "register", "login", "ping", "help", "quit"),
@@ -17,7 +17,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Owners": ("promote", "demote", "encrypt"),
 }
 _OTHERS = "Admins"  # what stands in no section, and those of lower levels may not ask for
-_COLUMNS = 78
+_COLUMNS = 70  # what is left beside the time in manage.py chat
 _FIRST = "/help COMMAND says more of one. What stands in brackets may be left out."
 
 
