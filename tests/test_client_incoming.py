@@ -3,11 +3,13 @@
 import json
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from app.client import CallRefused, Client, ConnectionLost
 from app.client.incoming import OWN_EVENTS, is_answer, is_event
+from tests.test_client_library import open_client
 
 JOINED = {"room": "den", "last_id": 3, "is_complete": True}
 PAGE = {"room": "den", "messages": [], "last_id": 3, "has_more": False}
@@ -128,3 +130,23 @@ def test_a_login_as_somebody_else() -> None:
         with pytest.raises((CallRefused, ConnectionLost)) as refusal:
             Client(f"127.0.0.1:{listener.getsockname()[1]}", name="bob", password="secret")
         assert getattr(refusal.value, "code", "") == "bad_answer"
+
+
+# To a server that wants TLS nothing is said without: it hears no name and no password.
+def test_no_password_goes_where_tls_is_needed() -> None:
+    heard: list[bytes] = []
+
+    def answer(listener: socket.socket) -> None:
+        peer, _ = listener.accept()
+        with peer:
+            heard.append(peer.recv(65536))
+            peer.sendall(b'{"id":1,"ok":true,"sentence":"Pong.","needs_tls":true}\n')
+            heard.append(peer.recv(65536))
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor() as threads:
+        asked = threads.submit(answer, listener)
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        with pytest.raises(CallRefused, match="TLS"), open_client(address, "alice"):
+            pass
+        asked.result()
+    assert heard == [b'{"id": 1, "op": "ping"}\n', b""]

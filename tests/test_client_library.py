@@ -453,26 +453,6 @@ def test_an_outage_is_no_delay(
         assert asked.result() == 0
 
 
-# To a server that wants TLS nothing is said without: it hears no name and no password.
-def test_no_password_goes_where_tls_is_needed() -> None:
-    heard: list[bytes] = []
-
-    def answer(listener: socket.socket) -> None:
-        peer, _ = listener.accept()
-        with peer:
-            heard.append(peer.recv(65536))
-            peer.sendall(b'{"id":1,"ok":true,"sentence":"Pong.","needs_tls":true}\n')
-            heard.append(peer.recv(65536))
-
-    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor() as threads:
-        asked = threads.submit(answer, listener)
-        address = f"127.0.0.1:{listener.getsockname()[1]}"
-        with pytest.raises(CallRefused, match="TLS"), open_client(address, "alice"):
-            pass
-        asked.result()
-    assert heard == [b'{"id": 1, "op": "ping"}\n', b""]
-
-
 # Inside TLS it is the same, also while four threads speak and one reads; a certificate that the
 # program does not trust is told.
 def test_a_client_inside_tls(

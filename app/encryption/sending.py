@@ -16,7 +16,6 @@ from app.encryption.outbox import new_txn, request
 from app.encryption.payloads import Address, Content, Envelope
 from app.encryption.postbox import Letter
 from app.encryption.refusals import EncryptionRefusal, NotApproved, Revoked
-from app.settings import MEMBERS_A_ROOM_MAX
 
 if TYPE_CHECKING:
     from app.encryption.directory import Directory
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
 
 # Refusals that pass: what was said before a restart is kept for the next one.
 PASSING = {"wait", "busy", "full", "shutting_down", "not_stored", "internal", "rate_limited"}
+_MEMBERS_MAX = 1_000  # of a room, as servers bound them: each costs a key
 _ATTEMPTS_MAX = 10  # while members come and go, or a server says so without end
 
 
@@ -310,5 +310,5 @@ def _addresses(devices: object) -> set[str]:
 
 def _goes_on(page: Json, first: Json, members: object) -> bool:
     """Whether there is another page of a roster: never more than a room may have."""
-    is_list = isinstance(members, list) and 0 < len(members) <= MEMBERS_A_ROOM_MAX
+    is_list = isinstance(members, list) and 0 < len(members) <= _MEMBERS_MAX
     return is_list and page.get("has_more") is True and page.get("rev") == first.get("rev")
