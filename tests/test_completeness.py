@@ -50,6 +50,7 @@ NOT_IN_A_CONVERSATION = {
     "the server is busy; try again in a minute": "tests/test_attacks_logins.py",
     "too many of you are here; try again later": "tests/test_attacks_descriptors.py",
     "somebody is fetching from this address; try again in a minute": "tests/test_attacks_files.py",
+    "bob has too much to read already; write again when they have read it": "tests/test_service.py",
     "not stored: the database's file is gone; tell the operator": "tests/test_lost_database.py",
     "/dev/null is no empty file": "tests/test_lost_database.py",
     "the server can't copy to /x: full": "only a disk that fails while it copies",
