@@ -83,7 +83,7 @@ def test_others_get_a_turn() -> None:
     near, far = cooperative.socketpair()
     count, handled, seen = 5 * LINES_IN_A_ROW_MAX, [], []
     service = SimpleNamespace(
-        connect=lambda _: SimpleNamespace(tag=None),
+        connect=lambda _: SimpleNamespace(tag=None, is_operator=False),
         disconnect=lambda _: None,
         check_may_ask=lambda *_: None,
         handle=lambda _, command: handled.append(command),
@@ -126,7 +126,7 @@ LOOSE = {
 def test_bytes_that_are_no_line_count(monkeypatch, wire: type, flood: bytes) -> None:
     near, far = cooperative.socketpair()
     service = SimpleNamespace(
-        connect=lambda _: SimpleNamespace(tag=None, user=None),
+        connect=lambda _: SimpleNamespace(tag=None, is_operator=False),
         disconnect=lambda _: None,
         check_may_ask=lambda *_: None,
         journal=SimpleNamespace(settle=lambda _: None),

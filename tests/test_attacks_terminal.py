@@ -32,6 +32,9 @@ ATTACKS = {
     "overwrite the line": "\rSERVER: you are banned",
     "nothing": "\x00",
 }
+# These are keys where people type: they erase, end the line, or mean nothing. Programs send them.
+KEYS = ("rub out", "overwrite the line", "nothing")
+TYPED = {name: attack for name, attack in ATTACKS.items() if name not in KEYS}
 
 
 class Stage(NamedTuple):
@@ -78,16 +81,32 @@ def test_an_attack_would_do_harm(attack: str) -> None:
         assert_shows_plain_lines(f"first\r\nmallory: {_loaded(attack)}\r\nlast\r\n".encode())
 
 
+# What programs say is text to people as well, also what nobody can type.
+def test_what_programs_say_is_text(server: ServerProcess, stage: Stage) -> None:
+    stage.meet("programs")
+    program = server.program().register("automaton")
+    program.join("programs")
+    said = [_loaded(attack) for attack in ATTACKS.values() if "\r" not in attack]  # it is refused
+    for text in said:
+        program.call("say", room="programs", body=text)
+        program.call("msg", user="reader", body=text)
+    seen = stage.reader.catch_up()
+    assert _count(seen, "automaton: before") == len(said)
+    assert _count(seen, "[private] automaton: before") == len(said)
+    stage.assert_screens_are_whole()
+    program.close()
+
+
 # What is said, done or told privately is text to those who see it.
 def test_live_messages_are_text(stage: Stage) -> None:
-    stage.meet("messages")
-    for attack in ATTACKS.values():
+    stage.meet("talk")
+    for attack in TYPED.values():
         said = _loaded(attack)
         stage.mallory.type(said, f"/me {said}", f"/msg reader {said}")
     stage.mallory.catch_up()
     seen = stage.reader.catch_up()
     for beginning in ("mallory: before", "* mallory before", "[private] mallory: before"):
-        assert _count(seen, beginning) == len(ATTACKS)
+        assert _count(seen, beginning) == len(TYPED)
     stage.assert_screens_are_whole()
 
 
@@ -97,14 +116,14 @@ def test_kept_messages_are_text(server: ServerProcess, stage: Stage) -> None:
     absent = server.connect().register("absent")
     absent.type("/quit")
     absent.expect_end()
-    for attack in ATTACKS.values():
+    for attack in TYPED.values():
         stage.mallory.type(_loaded(attack), f"/msg absent {_loaded(attack)}")
     stage.mallory.catch_up()
     returned = server.connect().log_in("absent").join("kept")
-    returned.type(f"/history {len(ATTACKS)}")
+    returned.type(f"/history {len(TYPED)}")
     lines = [line.partition("] ")[2] for line in returned.catch_up()]
-    assert _count(lines, "mallory: before") == 2 * len(ATTACKS)  # replayed, and asked for
-    assert returned.everything.count(b"] [private] mallory: before") == len(ATTACKS)
+    assert _count(lines, "mallory: before") == 2 * len(TYPED)  # replayed, and asked for
+    assert returned.everything.count(b"] [private] mallory: before") == len(TYPED)
     assert_shows_plain_lines(bytes(returned.everything))
     returned.close()
     stage.assert_screens_are_whole()
@@ -113,7 +132,7 @@ def test_kept_messages_are_text(server: ServerProcess, stage: Stage) -> None:
 # A topic is text to those who are there when it is set, who ask for it, enter, or list the rooms.
 def test_topics_are_text(stage: Stage) -> None:
     stage.meet("topics")
-    for attack in ATTACKS.values():
+    for attack in TYPED.values():
         stage.mallory.type(f"/topic {_loaded(attack)}")
         stage.mallory.catch_up()
         stage.reader.type("/topic", "/rooms", "/leave", "/join topics")
@@ -131,7 +150,7 @@ def test_topics_are_text(stage: Stage) -> None:
 # The reason of a kick, a ban or a mute is text to the room, to whom it hits, and in the list.
 def test_reasons_are_text(stage: Stage) -> None:
     stage.meet("reasons")
-    for attack in ATTACKS.values():
+    for attack in TYPED.values():
         reason = _loaded(attack)
         stage.mallory.type(f"/mute victim 1h {reason}")
         stage.mallory.catch_up()
@@ -161,7 +180,7 @@ def test_reasons_are_text(stage: Stage) -> None:
 # Why somebody is away is text to those who ask who is there, or write to them.
 def test_away_notes_are_text(stage: Stage) -> None:
     stage.meet("notes")
-    for attack in ATTACKS.values():
+    for attack in TYPED.values():
         stage.mallory.type(f"/away {_loaded(attack)}")
         stage.mallory.catch_up()
         stage.reader.type("/who", "/msg mallory hello?")
@@ -177,7 +196,7 @@ def test_refusals_are_text(server: ServerProcess, stage: Stage) -> None:
     stage.meet("refusals")
     newcomer = server.connect()
     newcomer.expect("login: ")
-    for attack in ATTACKS.values():
+    for attack in TYPED.values():
         word = _loaded(attack)
         newcomer.type(f"/{word}", f"/help {word}", f"/register {word} secret")
         stage.reader.type(f"/{word}", f"/help {word}", f"/join {word}", f"/msg {word} hi")
@@ -193,7 +212,7 @@ def test_refusals_are_text(server: ServerProcess, stage: Stage) -> None:
 # The log is read in a terminal too: nothing that was typed stands in it as it was typed.
 def test_the_log_is_text(server: ServerProcess, stage: Stage) -> None:
     stage.meet("logged")
-    for attack in ATTACKS.values():
+    for attack in TYPED.values():
         guesser = server.connect()
         guesser.type(f"/login {_loaded(attack)} {_loaded(attack)}")
         guesser.catch_up()

@@ -246,8 +246,8 @@ class Connection:
         is too long. Switches, if they are many.
         """
         self._loose_bytes = self._loose_bytes + loose_bytes if loose_bytes else 0
-        while self._loose_bytes >= self._wire.line_bytes_max and not self.is_closing:
-            self._loose_bytes -= self._wire.line_bytes_max
+        while self._loose_bytes >= self._wire.free_bytes_max and not self.is_closing:
+            self._loose_bytes -= self._wire.free_bytes_max
             self._slow_down(is_blank=True)
 
     def _do(self, session: Session, item: Command | Refusal) -> None:

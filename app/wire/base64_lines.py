@@ -11,6 +11,7 @@ from app.errors import BadLine, TooLarge
 from app.settings import FILE_IN_LINES_BYTES_MAX
 
 _TEXT_BYTES_MAX = (FILE_IN_LINES_BYTES_MAX + 2) // 3 * 4
+TYPED_BYTES_MAX = 2 * _TEXT_BYTES_MAX  # with the ends of its lines, which may be short
 _END = b"."
 
 

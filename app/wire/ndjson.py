@@ -47,8 +47,8 @@ class NdjsonWire:
             yield None if is_blank else self._read(line, check)
 
     @property
-    def line_bytes_max(self) -> int:
-        """How long a line may be."""
+    def free_bytes_max(self) -> int:
+        """How many bytes may come without a line that counts: as many as one may have."""
         return self._lines.line_bytes_max
 
     def take_output(self) -> bytes:

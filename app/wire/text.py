@@ -16,7 +16,7 @@ from app.errors import BadLine, BadNameError, Refusal
 from app.events import Event
 from app.names import parse_name
 from app.shapes import Check, Command, let_all
-from app.wire.base64_lines import Base64Lines
+from app.wire.base64_lines import TYPED_BYTES_MAX, Base64Lines
 from app.wire.telnet import HIDE_INPUT, SHOW_INPUT, TelnetFilter
 from app.wire.text_commands import find_command, parse_arguments
 from app.wire.text_events import greeting, render
@@ -46,7 +46,7 @@ class TextWire:
     def __init__(self, line_bytes_max: int) -> None:
         self._telnet = TelnetFilter()
         self._lines = TypedLines(line_bytes_max)
-        self.line_bytes_max = line_bytes_max
+        self._line_bytes_max = line_bytes_max
         self._has_begun = False
         self._is_logged_in = False
         self._may_ask_password = True  # nobody is to type one that could be overheard
@@ -80,6 +80,11 @@ class TextWire:
         if isinstance(answer, Command):
             self._history_before_id = None
         return answer
+
+    @property
+    def free_bytes_max(self) -> int:
+        """How many bytes may come without a line that counts: one line's, or a typed file's."""
+        return self._line_bytes_max if self._file is None else TYPED_BYTES_MAX
 
     def take_output(self) -> bytes:
         """Return what is to be sent now: answers of the telnet filter, and prompts."""
@@ -117,7 +122,7 @@ class TextWire:
             self._output += SHOW_INPUT + b"\r\n"
         if line is None:
             return BadLine(
-                f"a line has at most {self.line_bytes_max} bytes; yours was not used",
+                f"a line has at most {self._line_bytes_max} bytes; yours was not used",
                 code="line_too_long",
             )
         try:
@@ -164,7 +169,7 @@ class TextWire:
         command = parse_arguments(kind, rest)
         self._says_name = isinstance(command, Register) and _could_be_a_name(command.password)
         if isinstance(command, Upload) and self._is_logged_in:
-            self._file = Base64Lines(command, self.line_bytes_max)
+            self._file = Base64Lines(command, self._line_bytes_max)
             self._output += b"Lines of base64, please, and then a line with a dot alone.\r\n"
             return None
         return command

@@ -49,7 +49,6 @@ class TypedLines:
 
     def __init__(self, line_bytes_max: int) -> None:
         """Refuse lines over so many bytes, their ends not counted."""
-        self.line_bytes_max = line_bytes_max
         self._lines = LineSplitter(line_bytes_max)
         self._open_end = b""  # of the line before: what comes next may belong to it
         self._may_erase = False  # a key that erases has come
