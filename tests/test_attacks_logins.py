@@ -7,7 +7,7 @@ import pytest
 
 from app.chat import passwords
 from app.operations import COMMANDS
-from app.shapes import Addressee, Command, Count, Level, Path, Rest, Shape, Span, Word
+from app.shapes import Addressee, Command, Count, End, Level, Path, Rest, Shape, Span, Word
 from tests.client import Client
 from tests.fakes import FakeClient
 from tests.server_process import ServerProcess
@@ -189,7 +189,7 @@ def test_too_many_logins_at_once(start_server) -> None:
 
 def _typed(kind: type[Command], name: str) -> str:
     """Return a command as it might be typed, with every argument; names in it are `name`."""
-    samples = {Word: name, Rest: "text", Count: "5", Span: "30m"}
+    samples = {Word: name, Rest: "text", Count: "5", Span: "30m", End: "end 5"}
     samples |= {Path: "text", Addressee: f"to {name}"}
     hints = get_type_hints(kind, include_extras=True)
     metadata = (getattr(hints[field.name], "__metadata__", ()) for field in fields(kind))

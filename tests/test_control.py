@@ -307,8 +307,9 @@ def test_pages_of_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
     for number, session in enumerate(sessions):
         session.number = number
         session.rooms = {"lobby": fake_room()}
-    shown = list(administration._up_to_a_page(sessions))
+    shown = list(administration._up_to_a_page(sessions, sessions[0]))
     assert [each.number for each in shown] == [0, 1, 2]
+    assert [each.is_this for each in shown] == [True, False, False]
 
 
 # A planned shutdown comes when it was planned for, with everybody told; it is as clean as any.

@@ -25,6 +25,7 @@ ANY_FIELDS = {  # what a request of each kind needs; the others need nothing
     "new": "x",
     "owner": "bob",
     "password": "x",
+    "path": "x",
     "payload": "{}",
     "sig": "x",
     "otk": [],

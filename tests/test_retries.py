@@ -7,11 +7,12 @@ from shutil import copy
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, insert, text
 
 from app.store import messages as store
 from app.store.database import writing_engine
 from app.store.messages import NewMessage
+from app.store.models import User
 
 USERS = 2
 
@@ -25,8 +26,9 @@ def connection(
     with writing_engine(f"sqlite:///{path}").begin() as connection:
         for number in range(1, USERS + 1):
             connection.execute(
-                text("INSERT INTO users VALUES (:id, :name, :name, :name, '', FALSE, FALSE, 0, 0)"),
-                {"id": number, "name": f"user{number}"},
+                insert(User),
+                dict.fromkeys(("name", "key", "skeleton"), f"user{number}")
+                | {"id": number, "password_hash": "", "created_at": 0},
             )
         connection.execute(
             text("INSERT INTO rooms VALUES (1, 'r', 'r', 'r', '', 1, 0, 0, 0, NULL, 0)")

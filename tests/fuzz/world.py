@@ -82,7 +82,7 @@ class Terminal:
         self.rooms_max = self._wire.rooms_max
         self.is_secure = True
         self.server = "http://127.0.0.1:8888"
-        self.is_closing = self.has_hung_up = False
+        self.is_closing = self.has_hung_up = self.is_gone = False
         self.connected_at = now
         self.unread_bytes = 0
         self.shown: list[Event] = []
