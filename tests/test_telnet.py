@@ -1,6 +1,8 @@
 """The real telnet and nc programs, as people use them."""
 
+import os
 import shutil
+from collections.abc import Callable, Iterator
 
 import pexpect
 import pytest
@@ -11,6 +13,86 @@ needs_telnet = pytest.mark.skipif(
 needs_nc = pytest.mark.skipif(
     shutil.which("nc") is None, reason="left out: no nc here (Debian: netcat-openbsd)"
 )
+
+# Terminals that people have, how each is started, and what Debian calls it.
+TERMINALS = {
+    "telnet": (["telnet", "127.0.0.1"], "inetutils-telnet"),
+    "plink": (["plink", "-telnet", "127.0.0.1", "-P"], "putty-tools"),
+    "busybox": (["busybox", "telnet", "127.0.0.1"], "busybox"),
+}
+WORDS = ("Ü", "日本語", "“hello”", "мир", "مرحبا")
+
+
+@pytest.fixture(params=TERMINALS)
+def dial(request, server, tmp_path) -> Iterator[Callable[[], pexpect.spawn]]:
+    """Return what starts a terminal that people have, through a pseudo-terminal."""
+    command, package = TERMINALS[request.param]
+    if shutil.which(command[0]) is None:
+        pytest.skip(f"left out: no {command[0]} here (Debian: {package})")
+    given = os.environ | {"LC_ALL": "C.UTF-8", "HOME": str(tmp_path), "TERM": "xterm"}
+    started: list[pexpect.spawn] = []
+
+    def start() -> pexpect.spawn:
+        started.append(
+            pexpect.spawn(
+                command[0],
+                [*command[1:], str(server.port)],
+                env=given,
+                encoding="utf-8",
+                timeout=20,
+            )
+        )
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.close(force=True)
+
+
+# Whatever people type arrives as they typed it, as a password and in a room, and is shown to them.
+def test_real_terminals_type_every_script(dial, server, new_name) -> None:
+    name, room = new_name("typist"), new_name("room")
+    reader = server.connect().register(new_name("reader")).join(room)
+    password = "-".join(WORDS)
+    for first in (f"/register {name}", name):
+        terminal = dial()
+        terminal.expect("login: ")
+        terminal.sendline(first)
+        terminal.expect("password: ")
+        terminal.sendline(password)
+        terminal.expect(f"Hello, {name}.")
+        terminal.sendline(f"/join {room}")
+        terminal.expect("Current users: ")
+        reader.expect_lines(f"{name} has joined the room.")
+        for word in WORDS:
+            terminal.sendline(word)
+            terminal.expect(f"{name}: {word}")
+            reader.expect_lines(f"{name}: {word}")
+        terminal.sendline("/quit")
+        terminal.expect("Goodbye.")
+        reader.expect_lines(f"{name} has disconnected.")
+    server.connect().log_in(name, password).close()
+
+
+# After telnet's Synch the next line is what was typed.
+@needs_telnet
+def test_real_telnet_sends_synch(server, new_name) -> None:
+    name = new_name("synch")
+    bob = server.connect().register(new_name("bob"))
+    telnet = pexpect.spawn("telnet", ["127.0.0.1", str(server.port)], encoding="utf-8", timeout=20)
+    telnet.expect("login: ")
+    telnet.sendline(f"/register {name}")
+    telnet.expect("password: ")
+    telnet.sendline("secret")
+    telnet.expect(f"Hello, {name}.")
+    for _ in range(2):
+        telnet.sendcontrol("]")
+        telnet.expect("telnet> ")
+        telnet.sendline("send synch")
+        telnet.sendline(f"/msg {bob.name} my secret")
+        telnet.expect(f"private to {bob.name}] my secret")
+        bob.expect_lines(f"[private] {name}: my secret")
+    telnet.close(force=True)
 
 
 # Telnet does not show the password while it is typed, and shows what is typed after it.
