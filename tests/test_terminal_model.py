@@ -305,6 +305,9 @@ def test_what_is_typed_becomes_a_request(line: str, request_: Request) -> None:
     assert read_request(line, "dev") == request_
 
 
+_HIDDEN = "something that can't be seen stands before that slash; type it again"
+
+
 # What can't be carried out is refused before anybody is asked, in one line that says what to do.
 @pytest.mark.parametrize(
     ("line", "room", "sentence"),
@@ -312,6 +315,8 @@ def test_what_is_typed_becomes_a_request(line: str, request_: Request) -> None:
         ("hello", "", "join a room first: /join ROOM"),
         ("/topic", "", "join a room first: /join ROOM"),
         ("/nonsense", "dev", "unknown command /nonsense. Try /help."),
+        ("\u200b/msg bob psst", "dev", _HIDDEN),
+        (" \ufeff/leave", "", _HIDDEN),
         ("/login bob secret", "dev", "unknown command /login. Try /help."),
         ("/upload a.txt", "dev", "unknown command /upload. Try /help."),
         ("/kick", "dev", "usage: /kick USER [REASON]"),

@@ -10,6 +10,7 @@ from app.settings import ID_MAX
 from app.shapes import InRoom, Level
 from app.wire.text_commands import find_command, parse_arguments, summary, usage
 from app.wire.text_help import by_subject
+from app.wire.typed_lines import hides_command
 
 # What this client does itself, from typing to done: how it is typed, and what it does.
 OWN: Mapping[str, tuple[str, str]] = {
@@ -101,6 +102,8 @@ def is_command(text: str) -> bool:
 
 def read_request(text: str, room: str) -> Request:
     """Read a line that was typed in a room, or in none. Raises CanNotDo, BadLine."""
+    if hides_command(text):
+        raise CanNotDo("something that can't be seen stands before that slash; type it again")
     if not is_command(text):
         if not room:
             raise CanNotDo(_NO_ROOM)
