@@ -7,6 +7,7 @@ import asyncio
 import threading
 
 import pytest
+from prompt_toolkit.utils import get_cwidth
 
 from app.client import CallRefused
 from tests.client import WAIT_SECONDS_MAX
@@ -44,6 +45,32 @@ def test_a_flood_does_not_tear_the_typed_line(play) -> None:
         stage.type(" enough\r")
         await stage.until(lambda: stage.client.asked[-1][0] == "say")
         assert stage.client.asked[-1][1]["body"] == "héllo 火锅 enough"
+
+    play(scene)
+
+
+# Where terminals disagree on the place of a cell, no single one is drawn: the row is erased, and
+# drawn whole, with no mark twice; then the cursor is put where it was.
+@pytest.mark.parametrize(
+    "text",
+    ["مرحبا بالعالم", "مُحَمَّدٌ", "ﻻ ﷺ", "שָׁלוֹם", "می‌خواهم کتاب", "สวัสดี", "नमस्ते", "👩👧 🇩🇪", "e\u0301"],
+)
+def test_rows_that_terminals_draw_in_other_cells_are_drawn_whole(play, text: str) -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.join("lobby")
+        stage.client.happen(said(f"one {text}"))
+        await stage.until(lambda: "one" in stage.bytes)
+        stage.bytes = ""
+        stage.client.happen(said(f"two {text}"))
+        await stage.until(lambda: "two" in stage.bytes)
+        rows = [row for row in stage.bytes.split("\x1b[K") if f"two {text}\x1b" in row]
+        assert rows
+        assert "bob" in rows[0]
+        stage.client.happen(said("plain"))
+        await stage.until(lambda: stage.rows[-3] == "14:02 bob: plain")
+        stage.type(text)
+        await stage.until(lambda: text in stage.bytes.rpartition(">")[2])
+        await stage.until(lambda: stage.screen.cursor.x == get_cwidth(f"> {text}"))
 
     play(scene)
 

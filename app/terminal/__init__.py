@@ -9,6 +9,7 @@ typed.py         what was typed, as a request: the text wire's table of commands
 outgoing.py      what was typed and waits for its turn, through the end of the program
 appearance.py    colours, times, lines broken into rows; pure
 pane.py  status.py  completion.py  screen.py    what stands where, and the keys
+drawing.py       rows that are drawn whole, since terminals disagree on their cells
 files.py  transfers.py  filenames.py            /send and /get
 memory.py  login.py                             what is kept between runs; who it is
 keys.py  encrypting.py                          keys on this disk; the thread that uses them

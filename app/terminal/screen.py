@@ -20,7 +20,6 @@ from prompt_toolkit.layout import (
     ConditionalContainer,
     Dimension,
     Float,
-    FloatContainer,
     FormattedTextControl,
     HSplit,
     Layout,
@@ -34,6 +33,7 @@ from prompt_toolkit.utils import get_cwidth
 
 from app.terminal.appearance import STYLE
 from app.terminal.completion import ChatCompleter
+from app.terminal.drawing import WholeRows, put_cursor
 from app.terminal.model import Model, Room
 from app.terminal.pane import Pane
 from app.terminal.status import place, title, user, weather
@@ -81,6 +81,7 @@ class Screen:
             key_bindings=self._keys(),
             style=STYLE,
             full_screen=True,
+            after_render=put_cursor,
             enable_page_navigation_bindings=False,
             min_redraw_interval=_REDRAW_SECONDS_MIN,
             input=input,
@@ -129,7 +130,7 @@ class Screen:
             self._hidden.reset()
             self.application.layout.focus(self._typed)
 
-    def _container(self) -> FloatContainer:
+    def _container(self) -> WholeRows:
         is_asking = Condition(lambda: bool(self._questions))
         body = HSplit(
             [
@@ -141,7 +142,7 @@ class Screen:
             ]
         )
         menu = CompletionsMenu(max_height=_MENU_ROWS_MAX, scroll_offset=1)
-        return FloatContainer(body, [Float(menu, xcursor=True, ycursor=True)])
+        return WholeRows(body, [Float(menu, xcursor=True, ycursor=True)])
 
     def _place(self) -> StyleAndTextTuples:
         columns = self.application.output.get_size().columns
