@@ -11,20 +11,24 @@ for damage before it has its name. Going back to one leaves no trace of two hist
   6. No key of a device is handed out twice, and no mail of one has an earlier number: the keys are
      gone, which clients bring anew, and who asks whose devices changed asks for everybody anew.
   7. No revision of a room's roster is used twice: clients may remember those since the copy.
-  8. It has what a Greenroom makes, and nothing that would act by itself: no trigger, no view.
+  8. Its tables and indexes are, to the word, those that the migrations make. There is nothing else:
+     a trigger, a generated column or ON CONFLICT IGNORE could lose what is written later.
 """
 
 import os
+import re
 import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import closing
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
 from sqlalchemy import Connection
 
 from app.errors import NotStored, StartRefused
+from app.names import harmless
 from app.settings import (
     BACKUP_PAGES_AT_ONCE,
     DATABASE_BUSY_SECONDS_MAX,
@@ -40,10 +44,16 @@ from app.store.database import Url, is_sqlite, sqlite_path
 from app.store.disk import log_path, open_private, size_bytes, sync
 from app.store.held import refuse_other_name
 from app.store.lock import DatabaseLock
-from app.store.models import SCHEMA_REVISION, Base
+from app.store.models import SCHEMA_REVISION
 from app.store.opening import revision_of
 
 Progress = Callable[[int, int], None]  # so much of so much is done
+Schema = set[tuple[str, str, object, object]]  # see _schema
+
+# Texts and names in quotes, words, and other characters. In ASCII, for to SQLite no other character
+# is a blank: `NOT NULL` with a no-break space would be the name of a type.
+_WORD = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\w+|[^\w\s]""", re.ASCII)
+_EDGES = {"(": 0, ",": 1, ")": 0}  # how deep in brackets these part columns and constraints
 
 _IDS_SKIPPED = {
     "messages": MESSAGE_IDS_SKIPPED,
@@ -110,14 +120,15 @@ def restore(
     path, lock = sqlite_path(url), DatabaseLock(url, is_to_go=True)
     new_path = path.with_name(f"{path.name}.restoring")
     try:
-        _remove(new_path)
-        open(new_path, "xb", opener=open_private).close()
         revision = _check(backup_path)
+        _make_empty(new_path)
+        _migrate(new_path, revision)
+        made = _schema(new_path)
+        _make_empty(new_path)
         _copy(backup_path, new_path, progress)
-        _check_is_passive(new_path, backup_path)
+        _check_schema(new_path, backup_path, made)  # first: a trigger would act in a migration
         if revision != SCHEMA_REVISION:
-            _migrate(new_path)
-        _check_is_whole(new_path, backup_path)
+            _migrate(new_path, SCHEMA_REVISION)
         restored = _adapt(new_path, backup_path, now, keeps_tokens=keeps_tokens)
         kept = _put_in_place(new_path, path)
         lock.mark_ready()
@@ -172,38 +183,68 @@ def _check(path: Path) -> str:
     return revision
 
 
-def _check_is_passive(path: Path, backup_path: Path) -> None:
-    """Check that nothing in a copy acts by itself, and could change what is written later.
+def _make_empty(path: Path) -> None:
+    _remove(path)
+    open(path, "xb", opener=open_private).close()
 
-    Raises StartRefused.
+
+def _schema(path: Path) -> Schema:
+    """Return all that a database is made of: type, name, table and statement of each."""
+    query = (
+        "SELECT type, name, tbl_name, sql FROM sqlite_master"
+        " WHERE NOT (type = 'table' AND name IN ('sqlite_stat1', 'sqlite_stat4'))"  # of ANALYZE
+    )
+    with closing(sqlite3.connect(path)) as connection:
+        rows = connection.execute(query).fetchall()
+        (encoding,) = connection.execute("PRAGMA encoding").fetchone()
+    schema: Schema = {("encoding", encoding, None, None)}
+    for kind, name, table, statement in rows:
+        parts = _parts(statement, table) if statement else None  # what UNIQUE makes has none
+        schema.add((str(kind), str(name), table, parts))
+    return schema
+
+
+def _parts(statement: str, table: str) -> tuple[str, ...]:
+    """Split a CREATE where the order says nothing: the columns and constraints of a table.
+
+    They stand in another order where a column was added later, or a table was made anew. Case and
+    blanks outside of quotes say nothing either, nor do quotes around the table's own name.
     """
-    query = "SELECT type FROM sqlite_master WHERE type NOT IN ('table', 'index')"
-    with closing(sqlite3.connect(path)) as connection:
-        found = connection.execute(query).fetchone()
-    if found is not None:
+    parts, depth = [""], 0
+    for word in _WORD.findall(statement):
+        depth -= word == ")"
+        if depth == _EDGES.get(word):
+            parts.append("")
+        elif word[0] in "'\"":
+            parts[-1] += (table if word == f'"{table}"' else word) + " "
+        else:
+            parts[-1] += word.lower() + " "
+        depth += word == "("
+    is_table = parts[0].startswith("create table")
+    return (parts[0], *(sorted(parts[1:]) if is_table else parts[1:]))
+
+
+def _check_schema(path: Path, backup_path: Path, made: Schema) -> None:
+    """Check that a copy is as the migrations make it, of its revision. Raises StartRefused."""
+    there = _schema(path)
+    if there == made:
+        return
+    kind, name, *_ = max(there - made or made - there, key=itemgetter(0, 1))
+    if there - made:
+        kind = f"an {kind}" if kind in ("index", "encoding") else f"a {kind}"
         raise StartRefused(
-            f"{backup_path} has a {found[0]}, which no Greenroom makes; take another backup"
+            f"{backup_path} has {kind} {harmless(name)} that no Greenroom makes; "
+            "take another backup"
         )
+    raise StartRefused(
+        f"{backup_path} lacks the {kind} {name}, which each Greenroom makes; take another backup"
+    )
 
 
-def _check_is_whole(path: Path, backup_path: Path) -> None:
-    """Check that a copy has every table and column. Raises StartRefused."""
-    with closing(sqlite3.connect(path)) as connection:
-        for table in Base.metadata.sorted_tables:
-            query = "SELECT name FROM pragma_table_info(?)"
-            there = {name for (name,) in connection.execute(query, (table.name,))}
-            missing = sorted(set(table.columns.keys()) - there)
-            if missing:
-                raise StartRefused(
-                    f"{backup_path} lacks {table.name}.{missing[0]}, which each Greenroom makes; "
-                    "take another backup"
-                )
-
-
-def _migrate(path: Path) -> None:
+def _migrate(path: Path, revision: str) -> None:
     from app.store.migration import migrate
 
-    migrate(path)
+    migrate(path, revision)
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")
 

@@ -25,14 +25,14 @@ def is_known_revision(revision: str) -> bool:
     return revision in {script.revision for script in scripts.walk_revisions()}
 
 
-def migrate(url: Url) -> None:
-    """Bring the schema to this version, in one transaction. Blocks. Raises StartRefused."""
+def migrate(url: Url, revision: str = "head") -> None:
+    """Bring the schema to a revision, in one transaction. Blocks. Raises StartRefused."""
     engine = migrating_engine(url)
     try:
         with engine.begin() as connection:
             config = _config()
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            command.upgrade(config, revision)
     except SQLAlchemyError as error:
         raise StartRefused(f"the database can't be migrated: {first_line(error)}") from error
     finally:
