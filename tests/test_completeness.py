@@ -59,6 +59,9 @@ NOT_IN_A_CONVERSATION = {
     ),
     "not stored: the server is shutting down": "tests/test_journal.py",
     "you are not in lobby any more": "tests/test_service.py",
+    "something that can't be seen stands before that slash, so nobody was shown it; type it anew": (
+        "tests/test_wire.py"
+    ),
     "the account was changed meanwhile; log in again": "tests/test_service.py",
     "you left over 4096 bytes unread; come back and read on": "tests/test_attacks_connections.py",
     "you are in too many rooms; leave one first": "tests/test_ndjson.py",
