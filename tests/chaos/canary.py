@@ -130,7 +130,9 @@ def _run(port: int, token: str) -> None:
             print(json.dumps(ping), flush=True)
             if ping.seconds >= ANSWER_SECONDS_MAX:
                 raise ConnectionResetError
-        except OSError:  # the server is not there now, or does not do what it is asked
+        except (OSError, ValueError):
+            # The server is not there now, or does not do what it is asked; or we said it too late
+            # for want of a core, and were greeted as a person is.
             if line is not None:
                 line.close()
             line = None

@@ -16,5 +16,7 @@ descriptors.py   no descriptors
 protocols.py     what is not spoken here
 locks.py         a database that another process holds
 patterns.py      what means something to searches and databases elsewhere
+worst.py         ten who are nobody, and send what takes longest; a log that nobody reads
+crowds.py        users who do what each may, all at once; a database that is full of rows
 life.py          the scenes as tests, for `make mutants`: too long for `make test`
 """

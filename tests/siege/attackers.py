@@ -20,6 +20,7 @@ CONNECT_SECONDS_MAX = 10
 ADDRESSES = 20
 READ_BYTES = 1 << 18
 HEARD_BYTES_MAX = 400  # of what each heard last
+PIECES_A_SECOND = 10  # of each that presses: as many lines as a session may say
 PACE_SECONDS = 0.002  # by which a pace may be ahead: to sleep for less takes longer
 
 Thing = TypeVar("Thing")
@@ -62,10 +63,11 @@ class _Peer:
         if not data:
             self.end = End(time.monotonic() - self.began, self.heard)
 
-    def send(self, data: bytes) -> None:
-        """Send, if that still makes sense."""
+    def send(self, data: bytes) -> int:
+        """Send, if that still makes sense; return how many bytes went."""
         with suppress(OSError):
-            self.socket.send(data)
+            return self.socket.send(data)
+        return 0
 
 
 def open_socket(port: int, source: str) -> socket.socket:
@@ -205,6 +207,31 @@ def crowd_in(port: int, count: int, seconds: float) -> list[bytes]:
     for peer in peers:
         peer.socket.close()
     return [peer.heard for peer in peers]
+
+
+def press(
+    port: int, openings: Sequence[bytes], scripts: Sequence[Sequence[bytes]], seconds: float
+) -> int:
+    """Send each opening once, then the pieces of its script in turn, ten a second, and read.
+
+    A connection that is closed is opened again. Returns how many bytes were sent.
+    """
+    began, sent, addresses = time.monotonic(), 0, sources(8)
+    with selectors.DefaultSelector() as selector:
+        peers = [_come(selector, port, next(addresses), words) for words in openings]
+        for tick in itertools.count():
+            for number, script in enumerate(scripts):
+                if peers[number].end:
+                    words = openings[number]
+                    peers[number] = _come(selector, port, next(addresses), words)
+                sent += peers[number].send(script[tick % len(script)])
+            while (rest := began + (tick + 1) / PIECES_A_SECOND - time.monotonic()) > 0:
+                _read(selector, rest)
+            if time.monotonic() - began > seconds:
+                break
+        for peer in peers:
+            peer.socket.close()
+    return sent
 
 
 def line(op: str, **fields: object) -> bytes:

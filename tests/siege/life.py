@@ -15,6 +15,7 @@ SEED = 7
 SHORTER = {
     "silent": {"silence.COMING_AND_GOING": 5_000},
     "reset": {"resets.USERS_OF_ROUNDS": [200, 200]},
+    "worst": {"worst.SECONDS": 0.7},
     "locked": {"locks.HELD_SECONDS": 8.0, "locks.ANSWERED_SECONDS_MAX": 8.0},
 }
 

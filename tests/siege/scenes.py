@@ -1,6 +1,7 @@
 """The list of scenes, in the order in which they are played."""
 
 from tests.siege import (
+    crowds,
     descriptors,
     locks,
     logins,
@@ -9,6 +10,7 @@ from tests.siege import (
     resets,
     silence,
     stalls,
+    worst,
 )
 
 SCENES = [
@@ -21,4 +23,7 @@ SCENES = [
     protocols.SCENE,
     locks.SCENE,
     patterns.SCENE,
+    worst.SCENE,
+    worst.LOG_SCENE,
+    crowds.SCENE,
 ]

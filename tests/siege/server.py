@@ -2,6 +2,7 @@
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from app.chat import passwords
@@ -17,6 +18,7 @@ _AS_SHIPPED = (
     "CONNECTIONS_PER_IP_MAX",
     "REGISTRATIONS_PER_IP_PER_HOUR",
 )
+PIPE_BYTES = 4_096  # written at once, or not at all
 _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
 
@@ -27,22 +29,42 @@ def _as_shipped() -> dict[str, object]:
     return {**shipped, "MESSAGE_RATE": f"{rate}/{burst}"}
 
 
+def _unread_pipe(path: Path) -> Path:
+    """Make a pipe that is full, and that nobody reads until this process ends."""
+    os.mkfifo(path)
+    pipe = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(pipe, b"x" * PIPE_BYTES)
+    return path
+
+
 class SiegeServer(ChaosServer):
     """Its settings are those that it is shipped with, but for what a scene is about."""
 
     passwords = passwords._context
 
-    def __init__(self, folder: Path, *, has_tls: bool, **options: object) -> None:
+    def __init__(
+        self, folder: Path, *, has_tls: bool, has_unread_log: bool = False, **options: object
+    ) -> None:
         tls = {} if has_tls else {"TLS_CERT": "", "TLS_KEY": ""}
         given = {**_as_shipped(), **tls, **options}
         super().__init__(folder, prepared_by=name_of(watch_hub), **given)
         self.command = []
         self.data.mkdir(mode=0o700)
+        if has_unread_log:
+            self._error_path = _unread_pipe(folder / "pipe")
+            (folder / "server.log").touch()
 
     def rss_bytes(self) -> int:
         """Return what it holds in memory now."""
         fields = Path(f"/proc/{self.pid}/statm").read_text().split()
         return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def hub_seconds(self) -> float:
+        """Return for how long its first thread has had a core: the one that serves everybody."""
+        path = Path(f"/proc/{self.pid}/task/{self.pid}/schedstat")
+        return int(path.read_text().split()[0]) / 1e9
 
     def cpu_seconds(self) -> float:
         """Return for how long it has had a core, all its threads together."""

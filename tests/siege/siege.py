@@ -2,18 +2,22 @@
 
 import asyncio
 import multiprocessing
+import sqlite3
 import ssl
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from itertools import pairwise
+from math import inf
 from pathlib import Path
 from random import Random
 from typing import NamedTuple, TypeVar
 
-from tests.chaos.canary import Canary
+from tests.chaos.canary import Canary, Ping
 from tests.chaos.hub import ANSWER_SECONDS_MAX, PINGS_A_SECOND_MIN, Block, HubJudge
+from tests.chaos.report import p99
 from tests.chaos.server import PASSWORD, token_of, until
 from tests.chaos.watched import BLOCKING_SECONDS_MAX, BLOCKS
 from tests.findings import describe
@@ -28,6 +32,8 @@ HONEST_ADDRESS = "127.9.9.9"
 ATTACKERS = 2  # processes
 FIRST_PING_SECONDS_MAX = 30.0  # until the canary is there, and has logged in
 SILENCE_SECONDS_MAX = 2.0  # between two pings: nothing is known of the hub meanwhile
+COUNTED_SECONDS = 0.3  # for the last answer to be told
+NO_ANSWER = Ping(inf, inf, 0.0)
 LATE_PERCENT_MAX = 20.0  # of its answers; with more the machine was too busy to measure on
 
 Result = TypeVar("Result")
@@ -42,7 +48,9 @@ class Scene(NamedTuple):
     people: Sequence[str] = ()
     settings: Mapping[str, object] = {}
     has_tls: bool = False
+    has_unread_log: bool = False
     open_files_max: int = 0
+    furnish: Callable[[sqlite3.Connection], None] | None = None  # what else is in its database
     blocked_seconds_max: float = BLOCKING_SECONDS_MAX
     answer_seconds_max: float = ANSWER_SECONDS_MAX  # for the canary
     silence_seconds_max: float = SILENCE_SECONDS_MAX  # of the canary
@@ -66,6 +74,7 @@ class Siege:
         self.server = SiegeServer(
             folder,
             has_tls=scene.has_tls,
+            has_unread_log=scene.has_unread_log,
             open_files_max=scene.open_files_max,
             **scene.settings,
         )
@@ -103,10 +112,27 @@ class Siege:
             newcomer.close()
         return "ok" if answer["ok"] else answer["error"]
 
+    @contextmanager
+    def prompt_canary(self, what: str) -> Iterator[None]:
+        """Want all but a hundredth of the canary's answers, meanwhile, in time."""
+        began = time.monotonic()
+        yield
+        time.sleep(COUNTED_SECONDS)
+        took = [ping for ping in list(self._canary.pings) if ping.at >= began] or [NO_ANSWER]
+        seen = p99([ping.seconds for ping in took])
+        told = f"p99 of {len(took)} answers, {what} ({seen:.3f} s with waits for a core)"
+        worst = p99([ping.blocked_seconds for ping in took])
+        self.findings.at_most(told, worst, ANSWER_SECONDS_MAX, "s")
+
     def play(self) -> None:
         """Do all of it. Raises whatever goes wrong; the server is gone in any case."""
         try:
             self.server.furnish([CANARY, HONEST, *self.scene.people])
+            if self.scene.furnish:
+                with self.server.database() as database:
+                    database.execute("BEGIN")
+                    self.scene.furnish(database)
+                    database.execute("COMMIT")
             self.server.start()
             self._hub.excuse(0.0, time.monotonic())  # before, it was not there for anybody
             asyncio.run(self._act_and_watch())
