@@ -59,6 +59,8 @@ NOT_IN_A_CONVERSATION = {
     ),
     "not stored: the server is shutting down": "tests/test_journal.py",
     "you are not in lobby any more": "tests/test_service.py",
+    "this is Greenroom, a chat server, and a name has letters, digits, _, - and . only"
+    ": type your name, or /register NAME": "tests/test_wire.py",
     "something that can't be seen stands before that slash, so nobody was shown it; type it anew": (
         "tests/test_wire.py"
     ),
