@@ -20,15 +20,16 @@ TALK_ROOM, FULL_ROOM, SHELF = ROOM_NAMES = "pub", "full", "shelf"
 NEW_ROOMS = ["b1", "b2", "b3"]
 SECONDS = 3.0
 BANNED, ROOMS, SERVER_BANS, IGNORED = 50_000, 8_000, 9_000, 500
-LONG_ROOMS, LONG_MESSAGES = 100, 100
+LONG_ROOMS, LONG_MESSAGES = 200, 100  # 310 MB, if all of it were kept
 LONG_BODY = "\U0001f600" + "x" * 3_900
 FILES = 20_000
 LETTERS = 10_000
 LISTERS, JOINERS = 20, 20
 OFFERS_AT_ONCE, OFFER_SECONDS = 5, 5.0
-MEMORY_MB_MAX = 128.0  # of rooms that are remembered 64 MiB; what is under way to those who join
+MEMORY_MB_MAX = 192.0  # 64 MiB of it remembered; the rest is on its way to those who enter
 LETTERS_MB_MAX = 0.6
 ANSWERED_SECONDS_MAX = 0.5
+SHARED_SECONDS_MAX = 1.0  # with a login, a join, an offer and the upload, one after the other
 
 
 def furnish(database: sqlite3.Connection) -> None:
@@ -118,7 +119,7 @@ def ignore(siege: Siege) -> None:
 
 
 def join_long_rooms(siege: Siege) -> None:
-    """Enter 100 rooms that are full of long messages, each of them with one emoji."""
+    """Enter 200 rooms that are full of long messages, each of them with one emoji."""
     grown = siege.server.watch_memory()
     scripts = [
         [attackers.line("join", room=f"r{n % LONG_ROOMS}") for n in range(each, each + 30)]
@@ -187,7 +188,9 @@ def list_files(siege: Siege) -> None:
     siege.findings.at_most(
         "the longest of some joins, among lists of files", took, ANSWERED_SECONDS_MAX, "s"
     )
-    siege.findings.at_most("an upload, among lists of files", shared, ANSWERED_SECONDS_MAX, "s")
+    siege.findings.at_most(
+        "a login and an upload, among lists of files", shared, SHARED_SECONDS_MAX, "s"
+    )
     newcomer.close()
 
 
