@@ -2,13 +2,17 @@
 
 import os
 import shutil
+import sqlite3
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from app.store.database import Database
+from app.store.lock import DatabaseLock
 from tests.client import wait_until
 from tests.server_process import ServerProcess
 
@@ -150,3 +154,19 @@ def test_a_file_that_comes_back(talking: tuple[ServerProcess, Path]) -> None:
     server.kill()
     server.start()
     server.connect().log_in("alice").join("lobby").expect("alice: kept\r\n")
+
+
+# A file that was restored is not taken for one that somebody overwrote, before the first write.
+def test_a_restored_file_is_sound(tmp_path: Path, new_database: Path) -> None:
+    path = tmp_path / "greenroom.db"
+    shutil.copy(new_database, path)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")  # as `restore` leaves it
+    url = f"sqlite:///{path}"
+    lock = DatabaseLock(url)
+    try:
+        database = Database(url, "normal", lock.held)
+        assert database.look_at_files().fate.what == ""
+        database.close()
+    finally:
+        lock.release()

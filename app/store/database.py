@@ -205,6 +205,7 @@ class Database:
         self._readers = ThreadPool(READER_THREADS)
         self._looker = ThreadPool(1)  # a disk that hangs costs no reader
         if self._path is not None:
+            self._writing.connect().close()  # a restored file has no log yet: see HeldFile.fate
             self._open_readers()
         self._writing_since: float | None = None  # the writer's thread writes it down
         self._asked: deque[_Asked] = deque()
