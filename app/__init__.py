@@ -97,6 +97,7 @@ Read it in this order:
         arrivals.py     what the server tells, at the door
         typed.py  phrases.py  model.py              what is typed and told; what is known
         screen.py  pane.py  appearance.py  status.py  completion.py    how it looks
+        drawing.py      rows that are drawn whole
         files.py  transfers.py  filenames.py        files, sent and fetched
         asking.py       passphrases and passwords, asked for until they are right
         outgoing.py     what was typed and waits for its turn, through the end of the program
