@@ -400,6 +400,7 @@ def test_attempts_can_be_bounded(start_server: Callable[..., ServerProcess]) -> 
     [
         (b"HTTP/1.1 400 Bad Request\r\n\r\n", "no Greenroom"),
         (b"[]\n", "no Greenroom"),
+        (b"[" * 60_000 + b"\n", "no Greenroom"),
         (b'{"id": null, "ok": false, "error": "full", "message": "full, sorry"}\n', "full, sorry"),
         (b"", "hung up"),
         (None, "silent"),

@@ -88,6 +88,7 @@ def test_encrypting(server: ServerProcess, new_program, new_name) -> None:
         "e2ee": True,
         "e2ee_from": before,
         "members": members,
+        "has_more": False,
     }
     assert bob.catch_up()[-2:] == [
         {"event": "encrypted", "room": room, "user": alice.name},

@@ -202,7 +202,7 @@ class Connection:
     def _take(self, line: bytes) -> None:
         try:
             said = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             said = None
         if not isinstance(said, dict):
             raise self.cut("what answers there is no Greenroom")

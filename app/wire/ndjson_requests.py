@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
+from itertools import accumulate
 from typing import Annotated, Any, Literal, NoReturn, get_type_hints
 
 from annotated_types import Ge, Le, MaxLen
@@ -25,6 +26,10 @@ RequestId = (
 _STRICT = ConfigDict(strict=True, extra="forbid")
 _DIGITS_MAX = len(str(-ID_MAX))  # more are no id, and slow to read
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_NESTED_MAX = 32  # what requests need many times over; Python's own bound differs by its version
+_ESCAPED = re.compile(rb"\\.", re.DOTALL)
+_OTHERS = bytes(set(range(256)) - set(b"[]{}"))
+_STEPS = bytes.maketrans(b"[{]}", b"\1\1\xff\xff")  # as signed numbers: in, in, out, out
 _CHARS_SHOWN = 40  # of what is no op, or no field, in the refusal
 _request_id: TypeAdapter[int | str | None] = TypeAdapter(RequestId, config=ConfigDict(strict=True))
 
@@ -54,13 +59,12 @@ def parse_object(line: bytes) -> dict[str, Any]:
     """Read a line as a JSON object. Raises BadLine when it is none (RFC 8259), or ambiguous."""
     try:
         text = line.decode()  # strictly: json.loads would guess at UTF-16 and let surrogates pass
+        _check_depth(line)
         value = _decoder.decode(text)
         if _SURROGATE.search(text):
             _check_pairs(value)
     except UnicodeDecodeError as error:
         raise BadLine("that line is not UTF-8, and was not used", code="not_utf8") from error
-    except RecursionError as error:
-        raise BadLine("that line is nested too deeply", code="bad_json") from error
     except ValueError as error:
         raise BadLine(f"that line is no JSON: {error}", code="bad_json") from error
     if not isinstance(value, dict):
@@ -111,6 +115,16 @@ def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(made) < len(pairs):
         raise ValueError("a key occurs twice")
     return made
+
+
+def _check_depth(line: bytes) -> None:
+    """Raise BadLine when more brackets are open at once than any request has."""
+    if line.count(b"[") + line.count(b"{") <= _NESTED_MAX:
+        return
+    outside_strings = b"".join(_ESCAPED.sub(b"", line).split(b'"')[::2])
+    steps = memoryview(outside_strings.translate(_STEPS, _OTHERS)).cast("b")
+    if max(accumulate(steps), default=0) > _NESTED_MAX:
+        raise BadLine("that line is nested too deeply", code="bad_json")
 
 
 def _integer(text: str) -> int:
