@@ -174,9 +174,10 @@ def test_tokens_end(start_server, run_here) -> None:
     assert bot.call("tokens")["tokens"] == []
     token = new_token("other")
     run_here(server.folder, "users", "disable", "bot")
-    assert code(token) == "disabled"
+    assert code(token) == "login_refused"
     run_here(server.folder, "users", "enable", "bot")
-    assert server.program().call("login", token=token)["user"] == "bot"
+    assert code(token) == "login_refused"  # enabling brings back no token
+    token = new_token("other")
     run_here(server.folder, "users", "passwd", "bot", stdin="third\n")
     assert code(token) == "login_refused"
 

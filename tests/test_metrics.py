@@ -10,9 +10,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from prometheus_client import CONTENT_TYPE_LATEST
 from prometheus_client.parser import text_string_to_metric_families
 
+from app.cli import main
 from app.net.exposition import may_read
 from tests.client import WAIT_SECONDS_MAX, wait_until
 from tests.server_process import ROOT, ServerProcess
@@ -22,6 +24,16 @@ TOKEN = "s3cret-tökén".encode().decode("latin-1")  # as http.client sends byte
 DASHBOARD = json.loads((ROOT / "docs" / "grafana-dashboard.json").read_text())
 PAGE = (ROOT / "docs" / "metrics.md").read_text()
 _SUFFIXES = re.compile(r"_(bucket|sum|count)$")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A certificate of the module's server, so that there are all metrics."""
+    folder = tmp_path_factory.mktemp("tls")
+    result = CliRunner().invoke(main, ["selfsigned", "--directory", str(folder)])
+    assert result.exit_code == 0, result.output
+    SERVER_SETTINGS["TLS_CERT"] = str(folder / "tls-cert.pem")
+    SERVER_SETTINGS["TLS_KEY"] = str(folder / "tls-key.pem")
 
 
 def _ask(server: ServerProcess, **headers: str) -> tuple[int, http.client.HTTPMessage, str]:

@@ -19,7 +19,7 @@ import os
 import re
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from operator import itemgetter
 from pathlib import Path
@@ -52,7 +52,7 @@ Schema = set[tuple[str, str, object, object]]  # see _schema
 
 # Texts and names in quotes, words, and other characters. In ASCII, for to SQLite no other character
 # is a blank: `NOT NULL` with a no-break space would be the name of a type.
-_WORD = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\w+|[^\w\s]""", re.ASCII)
+_WORD = re.compile(r"""\s*+('[^']*+'?|"[^"]*+"?|\w+|[^\w\s])""", re.ASCII)
 _EDGES = {"(": 0, ",": 1, ")": 0}  # how deep in brackets these part columns and constraints
 
 _IDS_SKIPPED = {
@@ -211,7 +211,7 @@ def _parts(statement: str, table: str) -> tuple[str, ...]:
     blanks outside of quotes say nothing either, nor do quotes around the table's own name.
     """
     parts, depth = [""], 0
-    for word in _WORD.findall(statement):
+    for word in _words(statement):
         depth -= word == ")"
         if depth == _EDGES.get(word):
             parts.append("")
@@ -222,6 +222,13 @@ def _parts(statement: str, table: str) -> tuple[str, ...]:
         depth += word == "("
     is_table = parts[0].startswith("create table")
     return (parts[0], *(sorted(parts[1:]) if is_table else parts[1:]))
+
+
+def _words(statement: str) -> Iterator[str]:
+    match = _WORD.match(statement)
+    while match:
+        yield match[1]
+        match = _WORD.match(statement, match.end())
 
 
 def _check_schema(path: Path, backup_path: Path, made: Schema) -> None:

@@ -118,7 +118,7 @@ class Confidant(ProgramMember):
                 raise Refused(refusal.code) from refusal
             except EncryptionRefusal as refusal:
                 raise Refused(f"{refusal.code}: {refusal}") from refusal
-        self._events += list(self.unread.values())
+        self._events += [{**each, "is_replayed": True} for each in self.unread.values()]
         self._circle.arrived.add(self.name)
         self._woken.set()
 
