@@ -100,10 +100,10 @@ class FakeClient:
         there = self.server.rooms[room]
         return {"room": room, "topic": "", "users": there["members"], "e2ee": there["e2ee"]}
 
-    def _rooms(self) -> dict:
+    def _rooms(self, **_: object) -> dict:
         return {"rooms": [], "has_more": False}
 
-    def _who(self, room: str) -> dict:
+    def _who(self, room: str, **_: int) -> dict:
         return {"room": room, "people": []}
 
     def _say(self, room: str, body: str, **_: str) -> dict:
