@@ -101,7 +101,7 @@ def test_too_many_operators(server: ServerProcess) -> None:
     refusal = json.loads(server.control().receive_end())
     assert refusal == {"id": None, "ok": False, "error": "full", "message": TOO_MANY_OPERATORS}
     here.type("hello")
-    here.expect_lines("there: hello")
+    here.expect_lines("present: hello")
     for operator in operators:
         operator.expect_nothing_more()
 
