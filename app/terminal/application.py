@@ -267,15 +267,12 @@ class Terminal:
     async def _carry_out(self) -> None:
         while True:
             typed = await self._outgoing.next()
-            is_answered = False
+            is_answered = True
             with self.telling():
                 try:
                     await self._do(typed)
-                    is_answered = True
                 except ConnectionLost:
-                    raise
-                except _REFUSALS:
-                    is_answered = True
+                    is_answered = False
                     raise
             self._outgoing.done(is_answered=is_answered)
             if self._is_leaving and not self._outgoing.unsaid:
