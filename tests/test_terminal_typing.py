@@ -2,9 +2,10 @@
 
 import pytest
 
-from app.client import CallRefused
+from app.client import CallRefused, ConnectionLost
 from tests.terminal_stage import (  # noqa: F401 (a fixture)
     CTRL_C,
+    ScriptedClient,
     Stage,
     play_fixture,
     said,
@@ -118,4 +119,33 @@ def test_what_waits(play) -> None:
 
     play(first)
     play(second)
+    play(third)
+
+
+# A start that gets nowhere forgets neither the rooms of the last time nor what was not said there.
+def test_a_start_that_gets_nowhere(play, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def first(stage: Stage) -> None:
+        await stage.join("lobby")
+        stage.client.may_say.clear()
+        stage.type("one\r")
+        await stage.until(lambda: stage.terminal.model.waiting == 1)
+        stage.type("/quit\r", "/quit\r")
+
+    async def second(stage: Stage) -> None:
+        await stage.until(lambda: stage.typed == ">")
+
+    async def third(stage: Stage) -> None:
+        await stage.until(lambda: "alice: one" in stage.pane)
+
+    play(first)
+    with monkeypatch.context() as patched:
+        call = ScriptedClient.call
+
+        def lost(client: ScriptedClient, op: str, **fields: str) -> dict:
+            if op == "join":
+                raise ConnectionLost("gone")
+            return call(client, op, **fields)
+
+        patched.setattr(ScriptedClient, "call", lost)
+        play(second)
     play(third)

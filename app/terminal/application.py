@@ -118,7 +118,10 @@ class Terminal:
         shown, *names = [str(name) for name in self._kept_rooms.items()] or [""]
         for name in names:
             with self.telling():
-                await self._meet(await self.enter(name, create=False), may_ask=False)
+                try:
+                    await self._meet(await self.enter(name, create=False), may_ask=False)
+                except ConnectionLost:  # it has ended: what is kept stays for the next start
+                    return
         self.model.show(self.model.find(shown) or self.model.current)
         self._is_back = True
         self._keep_rooms()
