@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests import forked
-from tests.client import Client
+from tests.client import Client, wait_until
 from tests.forked import Forked, Origin
 from tests.prepared import PREPARED_BY
 from tests.program import Program
@@ -145,6 +145,10 @@ class ServerProcess:
     @property
     def log(self) -> str:
         return self.log_path.read_text()
+
+    def expect_logged(self, text: str, times: int = 1) -> None:
+        """Wait until the log says it that often: records are written behind the answers."""
+        wait_until(lambda: self.log.count(text) >= times, f"the log says {text!r}")
 
     @property
     def pid(self) -> int:

@@ -18,6 +18,7 @@ from types import SimpleNamespace
 import pytest
 
 from app.client import Backoff, CallRefused, Client, ConnectionLost
+from app.client.connection import Connection
 from tests.client import WAIT_SECONDS_MAX, wait_until
 from tests.cuts import HASTE, cutting, say_through_cuts
 from tests.server_process import ROOT, ServerProcess
@@ -409,7 +410,7 @@ def test_attempts_can_be_bounded(start_server: Callable[..., ServerProcess]) -> 
 def test_what_is_no_server_is_told(
     answer: bytes | None, told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.client.connection.SILENCE_SECONDS", 0.1)
+    monkeypatch.setitem(Connection.__init__.__kwdefaults__, "silence_seconds", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor() as threads:
         address = f"127.0.0.1:{listener.getsockname()[1]}"
         if answer is not None:

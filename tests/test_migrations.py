@@ -204,8 +204,8 @@ def test_an_older_database(start_server, later_version, monkeypatch) -> None:
     monkeypatch.setattr(server_process, "ROOT", later_version("UPDATE users SET portrait = 'x'"))
     server.start()
     (copy,) = folder.glob(f"greenroom.db.{SCHEMA_REVISION}.*Z")
-    assert f"copied the database to {copy}" in server.log
-    assert "to revision later" in server.log
+    server.expect_logged(f"copied the database to {copy}")
+    server.expect_logged("to revision later")
     alice = server.connect().log_in("alice").join("lobby")
     alice.expect_line(r"\[\d\d:\d\d\] alice: hello")
     assert server.stop() == 0

@@ -268,7 +268,7 @@ def test_postgresql_goes_and_comes(
     for lost in ("lost", "/topic lost", f"/msg {bob.name} lost", "/join lost"):
         alice.type(lost)
         alice.expect_line(NOT_STORED.format("it is out of reach"))
-    assert str(postgres.folder) in server.log
+    server.expect_logged(str(postgres.folder))
     postgres.start()
     other = DatabaseLock(url)
     engine = writing_engine(url)

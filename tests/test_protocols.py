@@ -151,6 +151,7 @@ def test_http_in_pieces(server: ServerProcess) -> None:
 def test_bad_requests(server: ServerProcess, request_bytes: bytes) -> None:
     before = server.log
     assert _ask(server, request_bytes).startswith(b"HTTP/1.1 400 ")
+    server.expect_logged("bad http request", before.count("bad http request") + 1)
     record = server.log.removeprefix(before)
     assert (record.count("\n"), record.count("bad http request")) == (1, 1)
     assert "s3cret" not in record

@@ -325,7 +325,6 @@ def test_files_with_one_number(server, tmp_path) -> None:
         async with sat_down(server, tmp_path, "alice", "bob", "carol") as (alice, bob, carol):
             for person in (alice, bob, carol):
                 await person.enter()
-            await _in_lobby(alice)
             alice.terminal._secrecy._files.get = note
             alice.client.call = partial(_without_file_8, alice.client.call)
             for person, name in ((bob, "first"), (carol, "other"), (bob, "second")):
@@ -335,7 +334,8 @@ def test_files_with_one_number(server, tmp_path) -> None:
                 await person.encryption.drive(
                     lambda device, at, about=reference: device.say_file("den", about, at)
                 )
-                await alice.until(lambda: alice.client.seat.events.are_taken_in)
+                await alice.sees(f"shares {name} ")
+            await _in_lobby(alice)
             alice.type("/get 7")
             told = "several files of the number 7; type: /get 7 from bob or /get 7 from carol"
             await alice.sees(told)
