@@ -65,6 +65,7 @@ NOT_IN_A_CONVERSATION = {
         "tests/test_wire.py"
     ),
     "the account was changed meanwhile; log in again": "tests/test_service.py",
+    "you were muted on this server meanwhile": "tests/test_lost_rights.py",
     "you left over 4096 bytes unread; come back and read on": "tests/test_attacks_connections.py",
     "you are in too many rooms; leave one first": "tests/test_ndjson.py",
     "PostgreSQL does that by itself; to have it done now, run: psql -c 'VACUUM'": (

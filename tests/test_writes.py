@@ -51,7 +51,7 @@ def _transactions() -> float:
 
 
 @contextmanager
-def _held(database: Database) -> Iterator[None]:
+def held(database: Database) -> Iterator[None]:
     """Let nothing be written meanwhile."""
     is_held, may_go_on = threading.Event(), threading.Event()
 
@@ -78,7 +78,7 @@ def _ask(database: Database, *works: Callable[[Connection], object]) -> list[gev
 def test_writes_share_a_transaction(database: Database, monkeypatch) -> None:
     monkeypatch.setattr("app.store.database.WRITES_SECONDS_MAX", 3600)
     before = _transactions()
-    with _held(database):
+    with held(database):
         asked = _ask(database, *map(_noting, range(MANY)))
     assert [each.get() for each in asked] == _notes(database) == list(range(MANY))
     assert _transactions() - before == 2  # that which held the others, and theirs
@@ -90,7 +90,7 @@ def test_a_shared_transaction_is_bounded(database, monkeypatch, bound: str, most
     monkeypatch.setattr("app.store.database.WRITES_SECONDS_MAX", 3600)
     monkeypatch.setattr(f"app.store.database.WRITES_{bound}", most)
     before = _transactions()
-    with _held(database):
+    with held(database):
         asked = _ask(database, *map(_noting, range(MANY)))
     gevent.joinall(asked)
     assert _notes(database) == list(range(MANY))
@@ -99,7 +99,7 @@ def test_a_shared_transaction_is_bounded(database, monkeypatch, bound: str, most
 
 # Messages do not wait for all that was asked for before.
 def test_messages_go_first(database: Database) -> None:
-    with _held(database):
+    with held(database):
         asked = _ask(database, *map(_noting, range(MANY)))
         message = gevent.spawn(database.write_first, _noting("a message"))
         gevent.sleep(0)
@@ -117,7 +117,7 @@ def test_messages_do_not_wait_for_a_shared_transaction(database: Database, monke
         is_begun.set()
         may_go_on.wait()
 
-    with _held(database):
+    with held(database):
         asked = _ask(database, _noting("first"), note_slowly, _noting("last"))
     while not is_begun.is_set():
         gevent.sleep(0.001)
@@ -137,7 +137,7 @@ def test_each_fails_alone(database: Database, monkeypatch) -> None:
         raise ZeroDivisionError("a bug")
 
     before = _transactions()
-    with _held(database):
+    with held(database):
         works = [_noting("1"), _noting("1"), note_and_fail, _noting("2")]
         one, twice, bug, two = _ask(database, *works)
     gevent.joinall([one, twice, bug, two])
@@ -152,7 +152,7 @@ def test_a_full_disk_fails_all(database: Database, monkeypatch) -> None:
     monkeypatch.setattr("app.store.database.WRITES_SECONDS_MAX", 3600)
     pages = database.write(lambda each: each.exec_driver_sql("PRAGMA page_count").scalar_one())
     full, large = f"PRAGMA max_page_count = {pages}", "x" * 100_000
-    with _held(database):
+    with held(database):
         database_is_full = _ask(database, lambda each: each.exec_driver_sql(full).close())
         asked = _ask(database, _noting("small"), _noting(large), _noting("late"))
     gevent.joinall([*database_is_full, *asked])
@@ -163,7 +163,7 @@ def test_a_full_disk_fails_all(database: Database, monkeypatch) -> None:
 
 # Nothing that was asked for is lost when the server ends.
 def test_closing_waits_for_what_was_asked(tmp_path: Path, database: Database) -> None:
-    with _held(database):
+    with held(database):
         asked = _ask(database, *map(_noting, range(MANY)))
     database.close()
     assert [each.value for each in asked] == list(range(MANY))
@@ -201,7 +201,7 @@ def test_repeated_commands_share_transactions(
         service.handle(session, commands.Join(f"room{number}"))
         service.handle(session, commands.Ignore("villain"))
     before = _transactions()
-    with gevent.Timeout(20), _held(database):
+    with gevent.Timeout(20), held(database):
         asked = [
             gevent.spawn(service.handle, session, kind(number))
             for number, session in enumerate(people)

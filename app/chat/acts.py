@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from app.store import audit
+from app.errors import Forbidden, NotPossible
+from app.store import accounts, audit, sanctions
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from app.store.database import Database
 
 Change = Callable[["Connection"], None]
+Check = Callable[["Connection"], None]  # raises Refusal
 
 
 class Acts:
@@ -36,24 +38,51 @@ class Acts:
         *,
         room: str = "",
         reason: str = "",
-        by_role: bool = False,
+        check: Check | None = None,
+        speaks: bool = False,
     ) -> int:
         """Commit what a session does, and return the id of its record. Switches.
 
-        Only admins may do it; but `by_role` it is for those with a role in the room, who were
-        found to have it in the room's own turn. Raises NotStored, Refusal when it may not be done
-        any more, and what `change` raises; then nothing has happened.
+        Only admins may do it, or those whom `check` lets, if there is one; if it `speaks`, only
+        those who are not muted. It is checked in the transaction: while the act waits for its turn,
+        rights may be taken away. Raises NotStored, Refusal when it may not be done any more, and
+        what `change` raises; then nothing has happened.
         """
-        if not by_role:
+        if check is None:
             session.check_is_admin()  # still: it had to read, or to wait for its turn
         act = audit.Act(self._clock(), session.speaker.name, action, target, room, reason)
+        is_admin = session.speaker.is_admin
 
         def work(connection: Connection) -> int:
+            self.check(connection, session, check, speaks=speaks)
             if change is not None:
                 change(connection)
             record_id = audit.record(connection, act)
-            if by_role and not session.speaker.is_admin:
+            if check is not None and not is_admin:
                 audit.forget_oldest(connection, act.actor)
             return record_id
 
         return self._database.write(work)
+
+    def check(
+        self,
+        connection: Connection,
+        session: Session,
+        check: Check | None = None,
+        *,
+        speaks: bool = False,
+    ) -> None:
+        """Raise Refusal when a session may not act any more, by what is written; see `write`."""
+        if session.is_operator:
+            return
+        user_id = session.speaker.id
+        kinds = sanctions.kinds_on(connection, user_id, self._clock())
+        is_admin = accounts.is_admin(connection, user_id)
+        if is_admin is None or "ban" in kinds:
+            raise NotPossible("you were sent away meanwhile", code="sent_out")
+        if speaks and "mute" in kinds:
+            raise Forbidden("you were muted on this server meanwhile", code="muted")
+        if check is not None:
+            check(connection)
+        elif not is_admin:
+            raise Forbidden("only admins may do that", code="not_allowed")

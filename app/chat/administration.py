@@ -57,7 +57,7 @@ class Administration:
         if not text:
             raise BadLine("say what is to be announced", code="bad_arguments")
         session.check_may_speak(self._clock())
-        self._acts.write(session, "announce", reason=text)
+        self._acts.write(session, "announce", reason=text, speaks=True)
         session.client.show(events.Done("It was said to everybody."))
         tell_everybody(self._sessions, f"Announcement: {text}")
 

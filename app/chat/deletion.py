@@ -79,15 +79,16 @@ class Deletion:
         """Write that an account is deleted, and end all that it was, in one atomic stretch."""
         heirs: dict[int, Heir] = {}
 
-        def change(connection: Connection) -> None:
-            is_as_it_was = accounts_store.has_hash(connection, account.id, account.password_hash)
-            if not is_as_it_was and not session.is_operator:
+        def check(connection: Connection) -> None:
+            if not accounts_store.has_hash(connection, account.id, account.password_hash):
                 raise LoginRefused("the account was changed meanwhile; log in again")
+
+        def change(connection: Connection) -> None:
             heirs.update(store.delete_account(connection, account.id, self._clock()))
 
         with self._rooms.loading_none() as rooms:
             session.check_is_here()  # still: it had to wait
-            self._acts.write(session, "delete user", account.name, change, by_role=True)
+            self._acts.write(session, "delete user", account.name, change, check=check)
             self._in_force.forget(account.id)
             last_words = events.Refused("deleted", "your account was deleted")
             self._endings.end(account.id, last_words, spared=session)

@@ -17,12 +17,14 @@ from app.errors import Forbidden, NotPossible
 from app.names import parse_name
 from app.settings import MEMBERS_A_ROOM_MAX
 from app.store import audit
+from app.store import rooms as rooms_store
 from app.store import rosters as store
 from app.store.rosters import Roster
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from app.chat.acts import Acts, Check
     from app.chat.delivery import Delivery
     from app.chat.journal import Journal
     from app.chat.room import Room
@@ -33,16 +35,18 @@ if TYPE_CHECKING:
 class _Encryption(WrittenEntry):
     """A room becomes encrypted; whoever is in it belongs to it."""
 
-    __slots__ = ("act", "room", "roster")
+    __slots__ = ("act", "check", "room", "roster")
 
-    def __init__(self, session: Session, room: Room, now: int) -> None:
+    def __init__(self, session: Session, room: Room, now: int, check: Check) -> None:
         super().__init__(session)
+        self.check = check
         self.room = room
         self.roster = Roster(0, 1, _those_present(room))
         self.act = audit.Act(now, session.speaker.name, "encrypt", "", room.name, "")
 
     def write(self, connection: Connection) -> None:
         """See WrittenEntry."""
+        self.check(connection)
         self.roster.e2ee_from = store.encrypt(connection, self.room.id, self.roster.members)
         audit.record(connection, self.act)
 
@@ -57,7 +61,8 @@ class _Encryption(WrittenEntry):
 class EncryptedRooms:
     """What is asked about encrypted rooms."""
 
-    def __init__(self, journal: Journal, clock: Clock, rooms: Rooms) -> None:
+    def __init__(self, journal: Journal, clock: Clock, acts: Acts, rooms: Rooms) -> None:
+        self._acts = acts
         self._journal = journal
         self._clock = clock
         self._rooms = rooms
@@ -69,10 +74,7 @@ class EncryptedRooms:
             session.check_is_here()
             session.check_is_in(room)
             user = session.speaker
-            if room.role_of(user.id, is_admin=user.is_admin) not in ("owner", "admin"):
-                raise Forbidden(
-                    f"only its owner and admins may do that in {room.name}", code="not_allowed"
-                )
+            _check_role(room, room.role_of(user.id, is_admin=user.is_admin))
             if room.is_encrypted:
                 raise NotPossible(f"{room.name} is encrypted already", code="already_e2ee")
             self._encrypt(session, room)
@@ -80,7 +82,14 @@ class EncryptedRooms:
     def _encrypt(self, session: Session, room: Room) -> None:
         if len(room.present) > MEMBERS_A_ROOM_MAX:
             raise too_many_members(room)
-        encryption = _Encryption(session, room, self._clock())
+
+        def check_role(connection: Connection) -> None:
+            _check_role(room, rooms_store.role_of(connection, room.id, session.speaker.id))
+
+        def check(connection: Connection) -> None:
+            self._acts.check(connection, session, check_role)
+
+        encryption = _Encryption(session, room, self._clock(), check)
         room.is_being_encrypted = True  # nobody enters, and nothing is said in the clear
         try:
             self._journal.append(encryption)
@@ -114,6 +123,12 @@ class EncryptedRooms:
     def _room_meant(self, session: Session, name: str) -> Room:
         """Return a room, whether the session is in it or not; its only one, if none is named."""
         return self._rooms.open(parse_name(name), None) if name else session.room_or_refuse()
+
+
+def _check_role(room: Room, role: str) -> None:
+    """Raise Forbidden when a role is too low to make a room encrypted."""
+    if role not in ("owner", "admin"):
+        raise Forbidden(f"only its owner and admins may do that in {room.name}", code="not_allowed")
 
 
 def _those_present(room: Room) -> dict[int, str]:

@@ -21,6 +21,7 @@ from app.errors import BadLine, Forbidden, NotPossible, TooLarge
 from app.names import harmless, parse_file_name
 from app.settings import FILE_CHUNK_BYTES, FILE_IN_LINES_BYTES_MAX, ID_MAX
 from app.store import files as store
+from app.store import rooms as rooms_store
 from app.store.files import NewFile, StoredFile
 
 if TYPE_CHECKING:
@@ -163,16 +164,21 @@ class Files:
         self, session: Session, shared: records.SharedFile, room: Room | None
     ) -> None:
         user = session.speaker
-        refusal = Forbidden(
-            f"only {shared.user}, or a moderator, may remove {shared.name}", code="not_allowed"
-        )
+
+        def check(role: str) -> None:
+            if not role:
+                raise Forbidden(
+                    f"only {shared.user}, or a moderator, may remove {shared.name}",
+                    code="not_allowed",
+                )
+
         if room is None:
-            raise refusal  # it is between the two
+            check("")  # it is between the two
+            return
         with self._rooms.deciding(room):
             if session.rooms.get(room.key) is not room:
                 raise _no_such_file(shared.id)
-            if not room.role_of(user.id, is_admin=user.is_admin):
-                raise refusal
+            check(room.role_of(user.id, is_admin=user.is_admin))
             self._acts.write(
                 session,
                 "unshare",
@@ -180,7 +186,7 @@ class Files:
                 lambda connection: store.withdraw(connection, shared.id),
                 room=room.name,
                 reason=shared.name,
-                by_role=True,
+                check=lambda each: check(rooms_store.role_of(each, room.id, user.id)),
             )
 
     def receive(self, token: str, size: int | None, read: Read) -> records.SharedFile:

@@ -31,7 +31,7 @@ from gevent.event import Event as Signal
 
 from app import events, metrics
 from app.chat.delivery import Delivery
-from app.errors import NotStored, Unavailable
+from app.errors import NotStored, Refusal, Unavailable
 from app.settings import (
     BATCH_BYTES_MAX,
     BATCH_ENTRIES_MAX,
@@ -110,10 +110,17 @@ class WrittenEntry(Entry):
 
     def __init__(self, sender: Session) -> None:
         super().__init__(sender)
-        self.refusal: NotStored | None = None
+        self.refusal: Refusal | None = None
+
+    def attempt(self, connection: Connection) -> None:
+        """Write it, or note that it may not be done. The messages before it are stored anyway."""
+        try:
+            self.write(connection)
+        except Refusal as refusal:
+            self.refusal = refusal
 
     def write(self, connection: Connection) -> None:
-        """Write it, in the writer's thread."""
+        """Write it, in the writer's thread. Raises Refusal before anything of it is written."""
         raise NotImplementedError
 
 
@@ -300,7 +307,7 @@ class Journal:
             return batch
         messages = [entry.message for entry in stored if entry.message]
         try:
-            ids = self._commit(messages, seen, written.write if written else None)
+            ids = self._commit(messages, seen, written.attempt if written else None)
         except NotStored as refusal:
             log.warning("messages not stored", count=len(stored), reason=str(refusal))
             self.is_failing = True
@@ -321,7 +328,7 @@ class Journal:
         for user_id, message_id in seen.items():
             if self._seen[user_id] == message_id:
                 del self._seen[user_id]
-        return batch
+        return batch[:-1] if written is not None and written.refusal else batch
 
 
 def _tell_senders(entries: Sequence[Entry], refusal: NotStored) -> None:

@@ -50,13 +50,14 @@ _CALLED = {"moderator": "a moderator", "owner": "the owner", "admin": "an admin"
 
 
 class _Case(NamedTuple):
-    """A decision to be made: where, by whom, about whom, when."""
+    """A decision to be made: where, by whom, about whom, when, and who may make it."""
 
     room: Room
     session: Session
     by: User
     target: Account
     now: int
+    least: str
 
     @property
     def role(self) -> str:
@@ -65,16 +66,23 @@ class _Case(NamedTuple):
             return "operator"
         return self.room.role_of(self.by.id, is_admin=self.by.is_admin)
 
-    def check_rank(self, least: str) -> None:
+    def check_rank(self) -> None:
         """Raise Forbidden when this is not for the one who decides, or not about that target."""
-        by = _RANKS[self.role]
-        if by < _RANKS[least]:
-            whose = "its moderators" if least == "moderator" else "its owner and admins"
+        target = self.room.role_of(self.target.id, is_admin=self.target.is_admin)
+        self._check(self.role, target)
+
+    def check_rank_as_written(self, connection: Connection) -> None:
+        """Do the same by what is written: roles may have changed while the decision waited."""
+        by = store.role_of(connection, self.room.id, self.by.id)
+        self._check(by, store.role_of(connection, self.room.id, self.target.id))
+
+    def _check(self, by: str, target: str) -> None:
+        if _RANKS[by] < _RANKS[self.least]:
+            whose = "its moderators" if self.least == "moderator" else "its owner and admins"
             raise Forbidden(f"only {whose} may do that in {self.room.name}", code="not_allowed")
         if self.target.id == self.by.id:
             raise NotPossible("you can't do that to yourself", code="yourself")
-        target = self.room.role_of(self.target.id, is_admin=self.target.is_admin)
-        if by <= _RANKS[target]:
+        if _RANKS[by] <= _RANKS[target]:
             raise Forbidden(f"{self.target.name} is {_CALLED[target]} here", code="not_allowed")
 
 
@@ -180,10 +188,14 @@ class Moderation:
         with self._deciding(session, command.room) as room:
             user = session.speaker
             session.check_may_speak(self._clock(), room)
-            if not room.role_of(user.id, is_admin=user.is_admin):
-                raise Forbidden(
-                    f"only its moderators may set the topic of {room.name}", code="not_allowed"
-                )
+
+            def check(role: str) -> None:
+                if not role:
+                    raise Forbidden(
+                        f"only its moderators may set the topic of {room.name}", code="not_allowed"
+                    )
+
+            check(room.role_of(user.id, is_admin=user.is_admin))
             topic = "" if command.text == _NO_TOPIC else harmless(command.text).strip()
             self._acts.write(
                 session,
@@ -191,7 +203,8 @@ class Moderation:
                 change=lambda connection: store.set_topic(connection, room.id, topic),
                 room=room.name,
                 reason=topic,
-                by_role=True,
+                check=lambda each: check(store.role_of(each, room.id, user.id)),
+                speaks=True,
             )
             room.topic = topic
             self._journal.append(Shown(session, room, events.TopicSet(room.name, user.name, topic)))
@@ -226,8 +239,8 @@ class Moderation:
         """Hold the room, and check that the session may decide there about that user. Switches."""
         with self._deciding(session, command.room) as room:
             target = self._accounts.find(command.user)
-            case = _Case(room, session, session.speaker, target, self._clock())
-            case.check_rank(least)
+            case = _Case(room, session, session.speaker, target, self._clock(), least)
+            case.check_rank()
             yield case
 
     def _sanction(self, case: _Case, kind: SanctionKind, seconds: int | None, reason: str) -> None:
@@ -279,7 +292,8 @@ class Moderation:
             change,
             room=case.room.name,
             reason=reason,
-            by_role=True,
+            check=case.check_rank_as_written,
+            speaks=bool(reason),
         )
 
     def _show(self, case: _Case, fact: events.RoomEvent) -> None:

@@ -85,10 +85,11 @@ class _Tally:
 class _LastPiece(WrittenEntry):
     """The end of a purge: what is left is removed, and the rooms forget it and are shown so."""
 
-    __slots__ = ("after_id", "fresh", "journal", "now", "purge", "rooms", "tally")
+    __slots__ = ("acts", "after_id", "fresh", "journal", "now", "purge", "rooms", "tally")
 
     def __init__(
         self,
+        acts: Acts,
         journal: Journal,
         rooms: Collection[Room],
         purge: _Purge,
@@ -97,6 +98,7 @@ class _LastPiece(WrittenEntry):
         now: int,
     ) -> None:
         super().__init__(purge.session)
+        self.acts = acts
         self.journal = journal
         self.rooms = rooms
         self.purge = purge
@@ -107,6 +109,7 @@ class _LastPiece(WrittenEntry):
 
     def write(self, connection: Connection) -> None:
         """See WrittenEntry."""
+        self.acts.check(connection, self.sender)
         up_to_id = ID_MAX
         while up_to_id > self.after_id:
             removed, up_to_id = store.remove_some(
@@ -234,6 +237,7 @@ class Purging:
             purge.session.check_is_admin()
 
             def work(connection: Connection, up_to_id: int = up_to_id) -> tuple[list[Removed], int]:
+                self._acts.check(connection, purge.session)
                 removed, rest_id = store.remove_some(
                     connection, purge.target, after_id, up_to_id, now
                 )
@@ -247,7 +251,9 @@ class Purging:
     def _finish(self, purge: _Purge, tally: _Tally, after_id: int) -> None:
         """Remove what is left, in its place among what the journal has. Raises NotStored."""
         with self._rooms.loading_none() as rooms:
-            last = _LastPiece(self._journal, rooms, purge, tally, after_id, self._clock())
+            last = _LastPiece(
+                self._acts, self._journal, rooms, purge, tally, after_id, self._clock()
+            )
             self._journal.append(last)
             self._journal.settle(purge.session)
         if last.refusal is not None:

@@ -122,7 +122,7 @@ class RoomAdministration:
                 store.rename(connection, room.id, name)
 
             try:
-                self._acts.write(session, "rename", name.shown, change, room=old)
+                self._acts.write(session, "rename", name.shown, change, room=old, speaks=True)
             except NameTakenError as error:
                 raise name_taken(name) from error
             self._rooms.rename(session, room, name)
@@ -138,7 +138,10 @@ class RoomAdministration:
             def change(connection: Connection) -> None:
                 store.give_up(connection, room.id, self._clock())
 
-            self._acts.write(session, "delete room", "", change, room=room.name, reason=reason)
+            speaks, where = bool(reason), room.name
+            self._acts.write(
+                session, "delete room", "", change, room=where, reason=reason, speaks=speaks
+            )
             self._tickets.revoke_of_all(room.id)
             self._rooms.close(session, room, reason)
         self._done(session, f"{room.name} is gone, and its name is free.")

@@ -262,7 +262,9 @@ class Sanctions:
         """Commit an act and its record together. Switches. Raises Refusal."""
         if reason:
             case.session.check_may_speak(case.now)
-        self._acts.write(case.session, action, case.target.name, change, reason=reason)
+        self._acts.write(
+            case.session, action, case.target.name, change, reason=reason, speaks=bool(reason)
+        )
 
     @staticmethod
     def _tell(session: Session, sentence: str) -> None:

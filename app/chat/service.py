@@ -69,11 +69,11 @@ class Service:
         self.accounts = Accounts(database, self._hasher, self._tokens, clock, settings, in_force)
         rosters = Rosters(database, self.journal, clock)
         self.rooms = Rooms(database, self.journal, clock, rosters, settings)
-        self._encrypted_rooms = EncryptedRooms(self.journal, clock, self.rooms)
+        acts = Acts(database, clock)
+        self._encrypted_rooms = EncryptedRooms(self.journal, clock, acts, self.rooms)
         self._messages = Messages(database, self.journal, clock)
         self._private = Private(database, self.journal, clock, self.accounts)
         tickets = Tickets(clock)
-        acts = Acts(database, clock)
         self._moderation = Moderation(
             database, acts, self.journal, clock, self.accounts, self.rooms, rosters, tickets
         )

@@ -96,6 +96,12 @@ def may_log_in(connection: Connection, user_id: int, password_hash: str, now: in
     return connection.execute(query).first() is not None
 
 
+def is_admin(connection: Connection, user_id: int) -> bool | None:
+    """Whether an account is an admin's; None if it is disabled, or deleted."""
+    query = select(User.is_admin).where(User.id == user_id, User.is_disabled.is_(False))
+    return connection.execute(query).scalar()
+
+
 def seen_id(connection: Connection, user_id: int) -> int:
     """Return up to which id the user was shown their private messages."""
     return connection.execute(_SEEN_ID, {"user_id": user_id}).scalar_one()

@@ -150,6 +150,19 @@ def set_topic(connection: Connection, room_id: int, topic: str) -> None:
     connection.execute(update(Room).where(Room.id == room_id).values(topic=topic))
 
 
+def role_of(connection: Connection, room_id: int, user_id: int) -> str:
+    """Return "admin", "owner", "moderator" or "": the highest that a user has in a room."""
+    moderates = select(Moderator).where(Moderator.room_id == room_id, Moderator.user_id == user_id)
+    role = case(
+        (User.is_admin, "admin"),
+        (Room.owner_id == User.id, "owner"),
+        (moderates.exists(), "moderator"),
+        else_="",
+    )
+    query = select(role).join(Room, Room.id == room_id).where(User.id == user_id)
+    return connection.execute(query).scalar() or ""
+
+
 def add_moderator(connection: Connection, room_id: int, user_id: int) -> None:
     """Make a moderator."""
     connection.execute(insert(Moderator).values(room_id=room_id, user_id=user_id))

@@ -63,6 +63,12 @@ def in_force(connection: Connection, now: int) -> Sequence[StoredServerSanction]
     return [_stored(*row) for row in rows]
 
 
+def kinds_on(connection: Connection, user_id: int, now: int) -> set[str]:
+    """Return whether a user is banned, or muted: the kinds that are in force."""
+    in_force = or_(Row.until_at.is_(None), Row.until_at > now)
+    return set(connection.scalars(select(Row.kind).where(Row.user_id == user_id, in_force)))
+
+
 def page(
     connection: Connection, after: str, count: int, now: int
 ) -> tuple[Sequence[tuple[SanctionKind, ServerSanction]], bool]:
