@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import re
 import shutil
 import sys
 import time
@@ -76,6 +77,12 @@ def _check_watched(process: ServerProcess) -> None:
         assert not faults, "\n".join(faults)
 
 
+def _check_warnings(process: ServerProcess) -> None:
+    """Check that Python warned of nothing, also where it can't be raised: see forked.STRICT."""
+    log = process.log if process.log_path.exists() else ""  # it may be told to write elsewhere
+    assert not re.search(r"[a-z]Warning: ", log), log
+
+
 @pytest.fixture(scope="module")
 def server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, new_database: Path
@@ -99,6 +106,7 @@ def server(
         _check_watched(process)
         assert process.stop() == 0, process.log
         assert "Traceback" not in process.log, process.log
+        _check_warnings(process)
     finally:
         process.kill()
 
@@ -126,6 +134,7 @@ def start_server(
         process.kill()
     for process in started:
         _check_watched(process)
+        _check_warnings(process)
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from typing import IO
 from tests.prepared import run
 
 ROOT = Path(__file__).parents[1]
+STRICT = {"PYTHONWARNINGS": "error"}  # what a later Python takes back is a fault now
 _REQUEST_BYTES_MAX = 1 << 16  # arguments and environment of a server
 
 
@@ -36,6 +37,7 @@ class Origin:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.forked", str(theirs.fileno())],
                 cwd=ROOT,
+                env=os.environ | STRICT,
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
             )

@@ -17,13 +17,13 @@ from pathlib import Path
 import pytest
 
 from tests import forked
-from tests.client import Client, wait_until
+from tests.client import WAIT_SECONDS_MAX, Client, wait_until
 from tests.forked import Forked, Origin
 from tests.prepared import PREPARED_BY
 from tests.program import Program
 
 ROOT = Path(__file__).parents[1]
-STOP_SECONDS_MAX = 15
+STOP_SECONDS_MAX = WAIT_SECONDS_MAX
 LOG_CHARS_SHOWN = 2_000  # of the end of it, when it did not start
 
 # Tests are faster than people, and come from one address; the ones on limits set their own.
@@ -48,7 +48,7 @@ def environment(folder: Path, **settings: object) -> dict[str, str]:
     """Return the environment of a process that works on a folder's data, with settings."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("GREENROOM_")}
     given = {"DATA_DIR": folder / "var", **_UNLIMITED, **settings}
-    return kept | {f"GREENROOM_{key}": str(value) for key, value in given.items()}
+    return kept | forked.STRICT | {f"GREENROOM_{key}": str(value) for key, value in given.items()}
 
 
 def manage(folder: Path, *arguments: str, stdin: str = "", **settings: object):
@@ -60,7 +60,7 @@ def manage(folder: Path, *arguments: str, stdin: str = "", **settings: object):
         input=stdin,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=WAIT_SECONDS_MAX,
         check=False,
     )
 
@@ -82,7 +82,7 @@ def manage_prepared(folder: Path, prepared_by: str, *arguments: str) -> tuple[in
 class ServerProcess:
     """A server that can be stopped, killed and started again on the same folder and port."""
 
-    start_seconds_max = 20.0  # until it listens
+    start_seconds_max = WAIT_SECONDS_MAX  # until it listens
 
     def __init__(
         self,

@@ -14,7 +14,7 @@ from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from alembic.script import ScriptDirectory
 from click.testing import Result
-from sqlalchemy import create_engine
+from sqlalchemy import NullPool, create_engine
 
 from app.errors import StartRefused
 from app.settings import FILE_IDS_SKIPPED, MESSAGE_IDS_SKIPPED
@@ -204,7 +204,7 @@ def test_a_backup_with_a_past(folder: Path, run_here) -> None:
     _alembic(path, "upgrade", "head")
     _alembic(path, "downgrade", "0001")
     _alembic(path, "upgrade", "head")
-    with create_engine(f"sqlite:///{path}").begin() as connection:
+    with create_engine(f"sqlite:///{path}", poolclass=NullPool).begin() as connection:
         operations = Operations(MigrationContext.configure(connection))
         for table in ("users", "rooms", "members", "server_sanctions"):
             with operations.batch_alter_table(table, recreate="always"):

@@ -1,6 +1,7 @@
 """Whatever goes wrong in a check is a finding, which says where it was and how to see it again."""
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,8 @@ class _Broken:
     def kill(self, stage: str) -> None:
         self.kills += 1
         if self.kills == 2:
-            sqlite3.connect(":memory:").execute(stage)
+            with closing(sqlite3.connect(":memory:")) as connection:
+                connection.execute(stage)
         if self.kills == 4:
             raise AssertionError  # as an assert without a text does where pytest rewrites none
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import alembic.config
 import pytest
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, create_engine, insert, inspect
+from sqlalchemy import Engine, NullPool, create_engine, insert, inspect
 
 from app.store.migration import migrate
 from app.store.models import SCHEMA_REVISION, Base
@@ -49,7 +49,7 @@ _SPECIAL: dict[str, dict[str, object]] = {
 
 
 def _engine(path: Path) -> Engine:
-    return create_engine(f"sqlite:///{path}")
+    return create_engine(f"sqlite:///{path}", poolclass=NullPool)  # it leaves nothing open
 
 
 @pytest.fixture

@@ -23,7 +23,8 @@ def connection(
 ) -> Iterator[Connection]:
     """A transaction on a database with two users and a room."""
     path = copy(new_database, tmp_path_factory.mktemp("store"))
-    with writing_engine(f"sqlite:///{path}").begin() as connection:
+    engine = writing_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
         for number in range(1, USERS + 1):
             connection.execute(
                 insert(User),
@@ -34,6 +35,7 @@ def connection(
             text("INSERT INTO rooms VALUES (1, 'r', 'r', 'r', '', 1, 0, 0, 0, NULL, 0)")
         )
         yield connection
+    engine.dispose()
 
 
 def _message(user_id: int, txn: str | None, body: str = "hello") -> NewMessage:

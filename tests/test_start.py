@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from contextlib import closing
 from importlib.util import find_spec
@@ -18,6 +19,8 @@ import pytest
 from click.testing import Result
 
 from app.store import opening
+from tests.client import WAIT_SECONDS_MAX
+from tests.prepared import name_of
 from tests.server_process import ROOT, ServerProcess, manage
 
 
@@ -171,7 +174,7 @@ def test_how_to_connect(start_server: Callable[..., ServerProcess]) -> None:
     process = start_server().process
     process.send_signal(signal.SIGHUP)  # without a certificate to load anew: its terminal is gone
     assert re.fullmatch(r"\(or: nc 127.0.0.1 \d+\). Ctrl-C stops it.\n", process.stdout.readline())
-    assert process.wait(10) == 0
+    assert process.wait(WAIT_SECONDS_MAX) == 0
 
 
 # A server that does not come to listen, or ends before, is not waited for, and is not left behind.
@@ -185,6 +188,18 @@ def test_a_server_that_does_not_start(tmp_path: Path, program: str, why: str) ->
     with pytest.raises(AssertionError, match=why):
         server.start()
     assert server.process.returncode is not None
+
+
+def warn() -> None:
+    warnings.warn("later it is gone", DeprecationWarning, stacklevel=1)
+
+
+# What a later Python would do otherwise is an error in the servers of tests, also in forked ones.
+@pytest.mark.parametrize("redirected", ["", "2>&2"])
+def test_a_server_that_is_warned(tmp_path: Path, redirected: str) -> None:
+    server = ServerProcess(tmp_path, redirected=redirected, prepared_by=name_of(warn))
+    with pytest.raises(AssertionError, match="DeprecationWarning: later it is gone"):
+        server.start()
 
 
 # At SIGTERM everybody is told, in the midst of a conversation. What was accepted is stored and was
@@ -224,7 +239,7 @@ def test_a_second_signal(start_server: Callable[..., ServerProcess]) -> None:
     server.process.send_signal(signal.SIGTERM)
     assert bob.expect_end() == "The server is shutting down. Goodbye.\r\n"
     server.process.send_signal(signal.SIGINT)
-    assert server.process.wait(10) == 1
+    assert server.process.wait(WAIT_SECONDS_MAX) == 1
 
 
 # Without the dependencies, manage.py says in one line what to do.
