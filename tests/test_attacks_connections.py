@@ -18,7 +18,7 @@ from app.net.sockets import never_blocking
 from app.settings import LINES_IN_A_ROW_MAX, REPLAY_BYTES_MAX, Settings
 from app.wire.ndjson import NdjsonWire
 from app.wire.text import TextWire
-from tests.client import Client, wait_until
+from tests.client import WAIT_SECONDS_MAX, Client, wait_until
 from tests.prepared import name_of
 from tests.server_process import ServerProcess
 
@@ -102,7 +102,7 @@ def test_others_get_a_turn() -> None:
     far.sendall(b"/ping\n" * count)
     far.shutdown(socket.SHUT_WR)
     other = gevent.spawn(take_turns)
-    with gevent.Timeout(5):
+    with gevent.Timeout(WAIT_SECONDS_MAX):
         connection.serve()
         other.join()
     far.close()
@@ -139,7 +139,7 @@ def test_bytes_that_are_no_line_count(monkeypatch, wire: type, flood: bytes) -> 
     sender = gevent.spawn(far.sendall, flood)
     reader = gevent.spawn(lambda: [None for _ in iter(lambda: far.recv(65536), b"")])
     ended = gevent.spawn(lambda: (sender.join(), far.shutdown(socket.SHUT_WR)))
-    with gevent.Timeout(10):
+    with gevent.Timeout(WAIT_SECONDS_MAX):
         connection.serve()
     gevent.joinall([sender, ended, reader])
     far.close()

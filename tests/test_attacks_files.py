@@ -168,7 +168,7 @@ def test_bad_bodies(server: ServerProcess, pair: tuple[Client, Client], head: st
 # Who stalls is cut: a chunk that does not come in its time ends the upload.
 def test_stalled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.net.transfer.FILE_CHUNK_SECONDS_MAX", 0.01)
-    with gevent.Timeout(5), pytest.raises(ConnectionAbortedError):
+    with gevent.Timeout(WAIT_SECONDS_MAX), pytest.raises(ConnectionAbortedError):
         _reader(lambda _: gevent.sleep(60) or b"")(1)
 
 

@@ -26,14 +26,16 @@ from tests.test_client_resume import Longest
 
 NewName = Callable[[str], str]
 
+TEST_SECONDS_MAX = 4 * WAIT_SECONDS_MAX  # with all that it waits for, in turn
+
 
 @contextmanager
 def open_client(server: ServerProcess | str, name: str, **options: object) -> Iterator[Client]:
-    """Connect a client in haste; whoever waits too long for it finds it closed."""
+    """Connect a client in haste; a test that waits for it in vain finds it closed."""
     address = server if isinstance(server, str) else f"127.0.0.1:{server.port}"
     given = {"name": name, "password": "secret", "register": True, "backoff": Backoff(**HASTE)}
     with Client(address, **(given | options)) as client:
-        alarm = threading.Timer(WAIT_SECONDS_MAX, client.close)
+        alarm = threading.Timer(TEST_SECONDS_MAX, client.close)
         alarm.start()
         try:
             yield client

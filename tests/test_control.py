@@ -21,6 +21,7 @@ from app.client.stream import Stream
 from app.errors import StartRefused
 from app.net import control
 from app.settings import Settings
+from tests.client import WAIT_SECONDS_MAX
 from tests.fakes import fake_room, fake_session
 from tests.server_process import ServerProcess, manage
 
@@ -49,7 +50,10 @@ def test_somebody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control, "_user_id_of", lambda _: 12345)
     asked = control.Control(path, None, Settings(data_dir=tmp_path))
     asked.start()
-    with gevent.Timeout(10), closing(gevent_socket.socket(socket.AF_UNIX)) as stranger:
+    with (
+        gevent.Timeout(WAIT_SECONDS_MAX),
+        closing(gevent_socket.socket(socket.AF_UNIX)) as stranger,
+    ):
         stranger.connect(str(path))
         assert stranger.recv(100) == b""
     asked.stop()
@@ -323,7 +327,7 @@ def test_a_planned_shutdown(start_server: Callable[..., ServerProcess], run_here
         "The server is shutting down. Goodbye.",
     )
     alice.close()
-    assert server.process.wait(20) == 0
+    assert server.process.wait(WAIT_SECONDS_MAX) == 0
     shown = run_here(server.folder, "audit").stdout.split("\t", 1)[1]
     assert shown == "(operator)\tshutdown\tin 1 second\t\tnew disk\n"
 

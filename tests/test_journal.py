@@ -13,6 +13,7 @@ from app.chat.session import Session
 from app.errors import NotStored, Unavailable
 from app.events import Done, Joined, Refused, Said
 from app.store.messages import NewMessage
+from tests.client import WAIT_SECONDS_MAX
 from tests.fakes import fake_room, fake_session
 
 Append = Callable[..., None]
@@ -79,7 +80,7 @@ class _Written(WrittenEntry):
 
 @pytest.fixture(autouse=True)
 def _no_test_hangs() -> Iterator[None]:
-    with gevent.Timeout(10):
+    with gevent.Timeout(WAIT_SECONDS_MAX):
         yield
 
 
@@ -254,7 +255,7 @@ def test_sees_that_it_can_store_again(journal, store, say, alice, monkeypatch) -
     store.begun.wait()
     assert journal.is_failing
     store.refusal = None
-    with gevent.Timeout(5):
+    with gevent.Timeout(WAIT_SECONDS_MAX):
         while journal.is_failing:
             gevent.sleep(0.01)
     assert store.batches[:2] == [["lost"], []]
@@ -268,7 +269,7 @@ def test_sees_it_among_what_is_not_stored(journal, store, say, room, alice, monk
     say(alice, "lost")
     journal.settle(alice)
     store.refusal = None
-    with gevent.Timeout(5):
+    with gevent.Timeout(WAIT_SECONDS_MAX):
         while journal.is_failing:
             journal.append(_Talk(alice, room, Joined(room.name, "carol")))
             journal.settle(alice)

@@ -19,6 +19,7 @@ from app.shapes import Command
 from app.store import accounts, audit, rooms, sanctions
 from app.store.sanctions import NewServerSanction
 from app.times import now
+from tests.client import WAIT_SECONDS_MAX
 from tests.fakes import FakeClient
 from tests.test_service import House
 from tests.test_writes import held
@@ -81,7 +82,7 @@ class _People(NamedTuple):
 @pytest.fixture
 def people(tmp_path: Path) -> Iterator[_People]:
     """An admin, an owner, a moderator and others in a den, and who is shut out of it."""
-    with gevent.Timeout(20):
+    with gevent.Timeout(WAIT_SECONDS_MAX):
         house = House(tmp_path)
         names = ("alice", "bob", "fred", "carol", "dave", "erin", "gina")
         admin, owner, moderator, carol, *_ = sessions = [house.register(each) for each in names]

@@ -16,6 +16,7 @@ import pytest
 from click.testing import Result
 
 from app.cli import main
+from tests.client import WAIT_SECONDS_MAX
 from tests.server_process import ROOT, ServerProcess, environment, manage
 
 Run = Callable[..., Result]
@@ -250,7 +251,7 @@ def _terminal(folder: Path, *arguments: str) -> pexpect.spawn:
         env=environment(folder) | {"TERM": "dumb", "COLUMNS": "80"},
         cwd=ROOT,
         encoding="utf-8",
-        timeout=20,
+        timeout=WAIT_SECONDS_MAX,
     )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.client import WAIT_SECONDS_MAX
 from tests.server_process import ROOT, environment
 
 NOT_UTF8 = "b\udcffb"  # as Python has what a shell passes on
@@ -33,7 +34,7 @@ def test_output_that_cant_be_written(
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=WAIT_SECONDS_MAX,
     )
     assert run.stderr == f"Error: can't write to standard output: {why}\n"
     assert run.returncode == 1
@@ -69,6 +70,6 @@ def test_a_password_that_is_not_utf8(tmp_path: Path) -> None:
         input=b"s\xff\n",
         capture_output=True,
         check=False,
-        timeout=60,
+        timeout=WAIT_SECONDS_MAX,
     )
     assert (run.returncode, run.stderr) == (1, b"Error: the password is not UTF-8\n")

@@ -13,6 +13,7 @@ import pytest
 from rich.console import Console
 
 from app.cli import status
+from tests.client import WAIT_SECONDS_MAX
 from tests.server_process import ROOT, ServerProcess, environment
 
 
@@ -108,7 +109,7 @@ def terminal(server: ServerProcess) -> Iterator[Callable[..., pexpect.spawn]]:
                 env=given,
                 cwd=str(ROOT),
                 encoding="utf-8",
-                timeout=10,
+                timeout=WAIT_SECONDS_MAX,
                 dimensions=(60, 120),
             )
         )

@@ -37,7 +37,9 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 def _ask(server: ServerProcess, **headers: str) -> tuple[int, http.client.HTTPMessage, str]:
-    with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)) as connection:
+    with closing(
+        http.client.HTTPConnection("127.0.0.1", server.port, timeout=WAIT_SECONDS_MAX)
+    ) as connection:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         connection.request("GET", "/metrics", headers=named)
         answer = connection.getresponse()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from app.settings import DRAIN_SECONDS_MAX, RESERVED_DESCRIPTORS, Settings
-from tests.client import wait_until
+from tests.client import WAIT_SECONDS_MAX, wait_until
 
 ROOT = Path(__file__).parents[1]
 UNIT = ROOT / "packaging" / "greenroom.service"
@@ -38,7 +38,9 @@ def test_the_unit_is_one(tmp_path: Path) -> None:
     copy = tmp_path / UNIT.name
     copy.write_text(text)
     command = ["systemd-analyze", "verify", "--man=no", copy]
-    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    result = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=WAIT_SECONDS_MAX
+    )
     assert UNIT.name not in result.stderr
     assert result.returncode == 0
 

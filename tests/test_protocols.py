@@ -14,7 +14,7 @@ from app.net.hosts import KnownHosts
 from app.net.http import Http
 from app.net.protocols import Protocol, look, recognise
 from app.settings import FIRST_BYTES_SECONDS_MAX, FIRST_BYTES_TLS_SECONDS_MAX, Settings
-from tests.client import SilentClient
+from tests.client import WAIT_SECONDS_MAX, SilentClient
 from tests.server_process import ServerProcess
 
 BANNER = b"Greenroom: a chat server that remembers.\r\n"
@@ -29,7 +29,9 @@ def _ask(server: ServerProcess, request: bytes) -> bytes:
 
 def _status(server: ServerProcess) -> tuple[int, bytes]:
     """Return what the server says of its health."""
-    with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)) as connection:
+    with closing(
+        http.client.HTTPConnection("127.0.0.1", server.port, timeout=WAIT_SECONDS_MAX)
+    ) as connection:
         connection.request("GET", "/healthz")
         answer = connection.getresponse()
         return answer.status, answer.read()
@@ -109,7 +111,9 @@ def test_lines_at_once(server: ServerProcess, new_name) -> None:
 
 # HTTP is served where chat is; one connection carries several requests.
 def test_http(server: ServerProcess) -> None:
-    with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)) as connection:
+    with closing(
+        http.client.HTTPConnection("127.0.0.1", server.port, timeout=WAIT_SECONDS_MAX)
+    ) as connection:
         for method, path, status, body in [
             ("GET", "/healthz", 200, b"ok\n"),
             ("HEAD", "/healthz", 200, b""),
@@ -187,7 +191,7 @@ def test_half_a_request(monkeypatch: pytest.MonkeyPatch, begun: bytes) -> None:
     monkeypatch.setattr("app.net.http.HTTP_REQUEST_SECONDS_MAX", 0.05)
     near, far = cooperative.socketpair()
     far.sendall(begun)
-    with gevent.Timeout(5):
+    with gevent.Timeout(WAIT_SECONDS_MAX):
         _http().serve(near, "127.0.0.1")
         assert far.makefile("rb").read() in (b"", _bad_request())
     far.close()
@@ -220,7 +224,7 @@ def test_http_without_end(
             turns += 1
 
     other = gevent.spawn(take_turns)
-    with gevent.Timeout(5):
+    with gevent.Timeout(WAIT_SECONDS_MAX):
         _http().serve(near, "127.0.0.1")
     other.kill()
     far.close()

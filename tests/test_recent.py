@@ -17,6 +17,7 @@ from app.settings import Settings
 from app.shapes import Enc
 from app.store.database import Database
 from app.times import now
+from tests.client import WAIT_SECONDS_MAX
 from tests.fakes import FakeClient
 
 LONG = 4_000
@@ -71,7 +72,7 @@ class Chat:
 def chat(tmp_path: Path, new_database: Path, monkeypatch) -> Iterator[Chat]:
     (tmp_path / "greenroom.db").write_bytes(new_database.read_bytes())
     monkeypatch.setattr(module, "RECENT_BYTES_MAX", 1)
-    with gevent.Timeout(20):
+    with gevent.Timeout(WAIT_SECONDS_MAX):
         chat = Chat(tmp_path)
         yield chat
         chat.service.close()

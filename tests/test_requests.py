@@ -201,7 +201,7 @@ def test_a_download_goes_on(
     path.write_bytes(large[:have])
     address = f"http://127.0.0.1:{server.port}{url}"
     curl = ["curl", "-sS", "-f", "--retry", "9", "-C", "-", "-o", path, address]
-    assert subprocess.run(curl, check=False, timeout=60).returncode == 0
+    assert subprocess.run(curl, check=False, timeout=WAIT_SECONDS_MAX).returncode == 0
     assert path.read_bytes() == large
     assert request(server, "GET", url).status == 404
 

@@ -15,6 +15,7 @@ from app.settings import Settings
 from app.shapes import Command
 from app.store.database import Database
 from app.times import now
+from tests.client import WAIT_SECONDS_MAX
 from tests.fakes import FakeClient
 from tests.server_process import ServerProcess
 from tests.transfers import request
@@ -86,7 +87,7 @@ class House:
 
 @pytest.fixture
 def house(tmp_path: Path, new_database: Path) -> Iterator[House]:
-    with gevent.Timeout(10):
+    with gevent.Timeout(WAIT_SECONDS_MAX):
         made = House(tmp_path, new_database)
         yield made
         made.service.close()

@@ -26,6 +26,7 @@ from app.errors import (
 from app.networks import parse_network
 from app.shapes import Command
 from app.store.sanctions import StoredServerSanction
+from tests.client import WAIT_SECONDS_MAX
 from tests.fakes import FakeClient
 from tests.test_service import House
 
@@ -63,7 +64,7 @@ def place(tmp_path: Path, new_database: Path, monkeypatch: pytest.MonkeyPatch) -
     shutil.copy(new_database, tmp_path)
     quick = passwords._context.copy(argon2__memory_cost=64, argon2__time_cost=1)
     monkeypatch.setattr(passwords, "_context", quick)
-    with gevent.Timeout(10):
+    with gevent.Timeout(WAIT_SECONDS_MAX):
         made = Place(tmp_path)
         yield made
         made.service.close()

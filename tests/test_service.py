@@ -23,6 +23,7 @@ from app.store import accounts
 from app.store.database import Database
 from app.store.migration import migrate
 from app.times import now
+from tests.client import WAIT_SECONDS_MAX
 from tests.fakes import FakeClient
 
 
@@ -54,7 +55,7 @@ class House:
 
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[House]:
-    with gevent.Timeout(10):
+    with gevent.Timeout(WAIT_SECONDS_MAX):
         made = House(tmp_path)
         yield made
         made.service.close()

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 import pexpect
 import pytest
 
+from tests.client import WAIT_SECONDS_MAX
+
 needs_telnet = pytest.mark.skipif(
     shutil.which("telnet") is None, reason="left out: no telnet here (Debian: inetutils-telnet)"
 )
@@ -39,7 +41,7 @@ def dial(request, server, tmp_path) -> Iterator[Callable[[], pexpect.spawn]]:
                 [*command[1:], str(server.port)],
                 env=given,
                 encoding="utf-8",
-                timeout=20,
+                timeout=WAIT_SECONDS_MAX,
             )
         )
         return started[-1]
@@ -79,7 +81,9 @@ def test_real_terminals_type_every_script(dial, server, new_name) -> None:
 def test_real_telnet_sends_synch(server, new_name) -> None:
     name = new_name("synch")
     bob = server.connect().register(new_name("bob"))
-    telnet = pexpect.spawn("telnet", ["127.0.0.1", str(server.port)], encoding="utf-8", timeout=20)
+    telnet = pexpect.spawn(
+        "telnet", ["127.0.0.1", str(server.port)], encoding="utf-8", timeout=WAIT_SECONDS_MAX
+    )
     telnet.expect("login: ")
     telnet.sendline(f"/register {name}")
     telnet.expect("password: ")
@@ -98,7 +102,9 @@ def test_real_telnet_sends_synch(server, new_name) -> None:
 # Telnet does not show the password while it is typed, and shows what is typed after it.
 @needs_telnet
 def test_telnet_hides_the_password(server) -> None:
-    telnet = pexpect.spawn("telnet", ["127.0.0.1", str(server.port)], encoding="utf-8", timeout=10)
+    telnet = pexpect.spawn(
+        "telnet", ["127.0.0.1", str(server.port)], encoding="utf-8", timeout=WAIT_SECONDS_MAX
+    )
     screen = []
     telnet.logfile_read = type("Screen", (), {"write": screen.append, "flush": lambda: None})
     telnet.expect("login: ")
@@ -125,7 +131,7 @@ def test_telnet_hides_the_password(server) -> None:
 # With nc not one telnet command appears unless a password is asked for.
 @needs_nc
 def test_nc_sees_no_telnet_commands(server) -> None:
-    nc = pexpect.spawn("nc", ["127.0.0.1", str(server.port)], timeout=10, echo=False)
+    nc = pexpect.spawn("nc", ["127.0.0.1", str(server.port)], timeout=WAIT_SECONDS_MAX, echo=False)
     received = []
     nc.logfile_read = type("Screen", (), {"write": received.append, "flush": lambda: None})
     nc.expect(b"login: ")

@@ -24,7 +24,7 @@ from gevent import socket as cooperative
 from app.cli import main
 from app.errors import StartRefused
 from app.net.tls import Tls
-from tests.client import SilentClient, wait_until
+from tests.client import WAIT_SECONDS_MAX, SilentClient, wait_until
 from tests.server_process import ServerProcess, manage
 from tests.test_attacks_connections import client_hello
 
@@ -150,7 +150,7 @@ def test_http(server: ServerProcess, tls: ssl.SSLContext, alpn: list[str]) -> No
     if alpn:
         tls.set_alpn_protocols(alpn)
     with closing(
-        http.client.HTTPSConnection("localhost", server.port, timeout=10, context=tls)
+        http.client.HTTPSConnection("localhost", server.port, timeout=WAIT_SECONDS_MAX, context=tls)
     ) as connection:
         for _ in range(2):
             connection.request("GET", "/healthz")
@@ -227,7 +227,7 @@ def test_half_a_handshake(folder: Path, monkeypatch, length: int) -> None:
     monkeypatch.setattr("app.net.tls.TLS_HANDSHAKE_SECONDS_MAX", 0.05)
     near, far = cooperative.socketpair()
     far.sendall(client_hello()[:length])
-    with gevent.Timeout(5), pytest.raises(TimeoutError, match="took too long"):
+    with gevent.Timeout(WAIT_SECONDS_MAX), pytest.raises(TimeoutError, match="took too long"):
         Tls(*map(str, _paths(folder).values())).shake_hands(near)
     assert far.recv(100) == b""
     far.close()

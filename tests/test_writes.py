@@ -17,6 +17,7 @@ from app.settings import Settings
 from app.shapes import Command
 from app.store.database import Database
 from app.times import now
+from tests.client import WAIT_SECONDS_MAX
 from tests.fakes import FakeClient
 
 MANY = 50
@@ -28,7 +29,7 @@ def database(tmp_path: Path, new_database: Path) -> Iterator[Database]:
     path.write_bytes(new_database.read_bytes())
     database = Database(f"sqlite:///{path}", "normal")
     database.write(lambda each: each.exec_driver_sql("CREATE TABLE notes (note UNIQUE)"))
-    with gevent.Timeout(20):
+    with gevent.Timeout(WAIT_SECONDS_MAX):
         yield database
     database.close()
 
@@ -201,7 +202,7 @@ def test_repeated_commands_share_transactions(
         service.handle(session, commands.Join(f"room{number}"))
         service.handle(session, commands.Ignore("villain"))
     before = _transactions()
-    with gevent.Timeout(20), held(database):
+    with gevent.Timeout(WAIT_SECONDS_MAX), held(database):
         asked = [
             gevent.spawn(service.handle, session, kind(number))
             for number, session in enumerate(people)

@@ -115,7 +115,11 @@ def run_in_terminal(line: str, folder: Path, exit_code: int = 0) -> str:
     if not shutil.which("curl"):
         return _instead_of_curl(words, folder)
     ran = subprocess.run(
-        ["curl", "-sS", *words[1:]], cwd=folder, capture_output=True, text=True, timeout=20
+        ["curl", "-sS", *words[1:]],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=WAIT_SECONDS_MAX,
     )
     assert ran.returncode == exit_code, ran.stderr
     return ran.stdout
