@@ -100,6 +100,8 @@ class Confidant(ProgramMember):
         """See Member."""
         await super().run()
         self._woken.set()  # so that `keep_up` ends, too
+        async with self._turn:
+            self._close()
 
     async def _arrive(self, program: Program) -> None:
         """Enter the room, and log the device in: it says what is left. Raises OSError, Refused."""
@@ -149,10 +151,14 @@ class Confidant(ProgramMember):
     def _die(self) -> None:
         self.kills += 1
         self._steps_left = None
-        self._store.close()  # as the operating system does
-        self._store = self._device = None
+        self._close()  # as the operating system does
         self._to_say.clear()
         self.program.lines.reset()
+
+    def _close(self) -> None:
+        if self._store is not None:
+            self._store.close()
+        self._store = self._device = None
 
     # Doing something.
 
