@@ -4,6 +4,7 @@ import itertools
 import os
 import re
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -51,7 +52,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Shift the clock of the processes that run tests, and of all that they start."""
+    """Shift the clock of the processes that run tests, and of all that they start.
+
+    Also where they were started in the background, which ignores it, Ctrl-C ends what they start.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     seconds = config.getoption("--monotonic-from")
     if seconds is not None and not hasattr(config, "workerinput"):
         os.environ["TESTS_MONOTONIC_SHIFT"] = str(seconds - time.monotonic())
