@@ -12,6 +12,7 @@ from app.errors import Refusal
 from app.settings import FILES_A_USER_MAX, PAGE_ITEMS_MAX
 from app.store import audit
 from tests.client import wait_until
+from tests.fakes import FakeClient
 from tests.program import Program
 from tests.server_process import ServerProcess, manage
 from tests.test_service import House
@@ -90,15 +91,15 @@ def test_pages_of_files(server: ServerProcess, new_name, in_room: bool) -> None:
     with server.database() as database:
         query = "INSERT INTO files (room_id, recipient_id, user_id, name, size, sha256, made_at)"
         where = (
-            "(SELECT id FROM rooms WHERE key = ?), NULL"
+            "(SELECT id FROM rooms WHERE key = :place), NULL"
             if in_room
-            else ("NULL, (SELECT id FROM users WHERE key = ?)")
+            else "NULL, (SELECT id FROM users WHERE key = :place)"
         )
-        rows = [(room if in_room else bob.name, alice.name, number) for number in range(7)]
+        place = room if in_room else bob.name
         database.executemany(
-            f"{query} SELECT {where}, id, 'a', 0, x'00', 2000000000000 + ?3 FROM users"
-            " WHERE key = ?2",
-            rows,
+            f"{query} SELECT {where}, id, 'a', 0, x'00', 2000000000000 + :number FROM users"
+            " WHERE key = :user",
+            [{"place": place, "user": alice.name, "number": number} for number in range(7)],
         )
     for reader in (alice, bob):
         seen, before, page = [], None, {}
@@ -127,8 +128,8 @@ def crowd(server: ServerProcess, new_name) -> tuple[Program, list[str]]:
     with server.database() as database:
         database.executemany(
             "INSERT INTO users (name, key, skeleton, password_hash, is_admin, is_disabled,"
-            " private_seen_id, created_at) VALUES (?1, ?1, ?1, '', 0, 0, 0, 1)",
-            [(name,) for name in names],
+            " private_seen_id, created_at) VALUES (:name, :name, :name, '', 0, 0, 0, 1)",
+            [{"name": name} for name in names],
         )
     return owner, names
 
@@ -231,6 +232,11 @@ def house(tmp_path: Path) -> Iterator[_House]:
     made.service.close()
 
 
+def _make_admins(house: _House, *names: str) -> None:
+    operator = house.service.connect_operator(FakeClient())
+    house.do(operator, *(operations.UserAdmin(name) for name in names))
+
+
 # Of each kind of row that a user can make there are so many, and the next one is refused.
 @pytest.mark.parametrize(
     ("bound", "op", "code"),
@@ -272,7 +278,7 @@ def test_members_are_bounded(house: _House, monkeypatch) -> None:
 def test_an_admin_s_share(house: _House, monkeypatch) -> None:
     monkeypatch.setattr("app.chat.sanctions.SERVER_SANCTIONS_OF_ONE_MAX", 2)
     admin, other = house.register("ada"), house.register("other")
-    admin.user.is_admin = other.user.is_admin = True
+    _make_admins(house, "ada", "other")
     house.do(admin, operations.ServerBan("203.0.113.1"), operations.ServerBan("203.0.113.2", 60))
     with pytest.raises(Refusal, match="you made 2 of these"):
         house.do(admin, operations.ServerBan("203.0.113.3"))
@@ -305,7 +311,7 @@ def test_many_bans() -> None:
 def test_the_audit_is_bounded(house: _House, monkeypatch) -> None:
     monkeypatch.setattr("app.store.audit.AUDIT_RECORDS_A_USER_MAX", 3)
     owner, admin = house.register("owner"), house.register("ada")
-    admin.user.is_admin = True
+    _make_admins(house, "ada")
     house.do(owner, commands.Join("lobby"))
     house.do(admin, commands.Join("lobby"))
     for number in range(5):
