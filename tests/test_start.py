@@ -18,10 +18,12 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
+from app.settings import FILE_CHUNK_BYTES
 from app.store import opening
-from tests.client import WAIT_SECONDS_MAX
+from tests.client import WAIT_SECONDS_MAX, wait_until
 from tests.prepared import name_of
 from tests.server_process import ROOT, ServerProcess, manage
+from tests.transfers import ask_url, begin_get, begin_put, begun_files, share, status_of
 
 
 def _refusal(run: Result | subprocess.CompletedProcess[str]) -> str:
@@ -225,6 +227,30 @@ def test_sigterm_in_the_midst(start_server: Callable[..., ServerProcess]) -> Non
     carol.type("/leave")
     replayed = carol.expect("You have left lobby.\r\n").splitlines()
     assert [line.partition("] ")[2] for line in replayed] == seen[-1000:]
+
+
+# Files that stop on their way, in or out, keep nobody waiting for longer than the goodbye is shown.
+def test_a_transfer_that_stalls_at_the_end(start_server: Callable[..., ServerProcess]) -> None:
+    server = start_server(prepared_by=name_of(_be_brief))
+    alice = server.connect().register("alice").join("lobby")
+    number = share(server, alice, "large.bin", b"x" * (8 << 20))
+    with (
+        begin_get(server, ask_url(alice, f"/get {number}")) as fetching,
+        begin_put(server, ask_url(alice, "/send a.txt"), FILE_CHUNK_BYTES + 1, b"x") as coming,
+    ):
+        wait_until(lambda: begun_files(server) == 1, "it has begun")
+        assert server.stop_before_its_clients() == 0
+        assert len(fetching.read()) < 8 << 20
+        assert status_of(coming) == 0
+    assert "cut transfers that had no end" in server.log
+    assert "count=2" in server.log
+
+
+def _be_brief() -> None:
+    from app.net import server  # in its process alone
+
+    server.LAST_WORDS_SECONDS_MAX = 0.1
+    server.DRAIN_SECONDS_MAX = 3_600  # that is not what ends it
 
 
 # A second signal ends a server at once that still waits for somebody to read its goodbye.

@@ -91,6 +91,13 @@ class Http(WSGIServer):
         finally:
             self._service.visitors.discard(visitor)
 
+    def cut_all(self) -> None:
+        """Break off what is under way. Never switches."""
+        if self.requests_under_way:
+            log.warning("cut transfers that had no end", count=self.requests_under_way)
+        for visitor in list(self._service.visitors):
+            visitor.cut()
+
     def refuse(self, client_socket: socket, refused: events.Refused) -> None:
         """Say why it is not served, and close; before, what comes is read a while. Switches."""
         _send_last(client_socket, self.refusal(refused))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import resource
 import socket as native
+import time
 from collections import Counter
 from contextlib import suppress
+from math import inf
 from typing import TYPE_CHECKING
 
 import gevent
@@ -27,6 +29,7 @@ from app.settings import (
     DRAIN_SECONDS_MAX,
     FIRST_BYTES_SECONDS_MAX,
     FIRST_BYTES_TLS_SECONDS_MAX,
+    LAST_WORDS_SECONDS_MAX,
     RECEIVE_BYTES_MAX,
     REFUSED_WITH_PATIENCE_MAX,
     RESERVED_DESCRIPTORS,
@@ -100,14 +103,21 @@ class Server:
         return format_address(self._listener.socket.getsockname())
 
     def stop(self) -> None:
-        """Stop accepting, commit and show what was accepted, say goodbye to everyone. Switches."""
+        """Stop accepting, commit and show what was accepted, say goodbye to everyone. Switches.
+
+        Requests over HTTP get as long to end as all others to read the goodbye.
+        """
         self._listener.close()
         with suppress(gevent.Timeout), gevent.Timeout(DRAIN_SECONDS_MAX):
             self._service.journal.finish()
             goodbye = events.Noticed("The server is shutting down. Goodbye.")
             for connection in list(self._connections):
                 connection.close(goodbye)
+            cut_at = time.monotonic() + LAST_WORDS_SECONDS_MAX
             while self._connections or self._http.requests_under_way:
+                if time.monotonic() >= cut_at:
+                    self._http.cut_all()
+                    cut_at = inf
                 gevent.sleep(DRAIN_POLL_SECONDS)
         self._service.close()
 
