@@ -1,5 +1,6 @@
 """Starting and stopping: what is wrong is told in one line and nothing touched; nothing is lost."""
 
+import os
 import re
 import shutil
 import signal
@@ -227,6 +228,54 @@ def test_sigterm_in_the_midst(start_server: Callable[..., ServerProcess]) -> Non
     carol.type("/leave")
     replayed = carol.expect("You have left lobby.\r\n").splitlines()
     assert [line.partition("] ")[2] for line in replayed] == seen[-1000:]
+
+
+# A signal that comes while a server starts ends it in good order, and in words. That a terminal is
+# gone is none to a server that can't have one, or has been told not to mind.
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_during_the_start(tmp_path: Path, number: signal.Signals) -> None:
+    server = ServerProcess(tmp_path, prepared_by=name_of(_start_slowly))
+    server.launch()
+    server.expect_logged("in the middle of the start")
+    assert server.stop_before_its_clients(number) == 0
+    assert server.log.splitlines()[-1] == "stopped before it listened; nobody was here yet"
+    assert "Traceback" not in server.log
+
+
+@pytest.mark.parametrize("where", ["systemd", "nohup"])
+def test_a_hangup_during_the_start(tmp_path: Path, where: str) -> None:
+    under = name_of(_under_systemd if where == "systemd" else _under_nohup)
+    server = ServerProcess(tmp_path, prepared_by=f"{under} {name_of(_start_slowly)}")
+    server.launch()
+    server.expect_logged("in the middle of the start")
+    server.process.send_signal(signal.SIGHUP)
+    (tmp_path / "go on").touch()
+    assert "listens on" in server.process.stdout.readline()
+    server.process.send_signal(signal.SIGHUP)  # nor later
+    assert server.stop() == 0
+
+
+def _start_slowly() -> None:
+    from app.net import main
+
+    open_database = main.open_database
+
+    def open_slowly(url: Path, tell: Callable[..., None]) -> object:
+        go_on = Path(url).parent.parent / "go on"
+        print("in the middle of the start", file=sys.stderr, flush=True)
+        while not go_on.exists():
+            time.sleep(0.01)
+        return open_database(url, tell)
+
+    main.open_database = open_slowly
+
+
+def _under_systemd() -> None:
+    os.environ["NOTIFY_SOCKET"] = "@nobody-listens-there"
+
+
+def _under_nohup() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 # Files that stop on their way, in or out, keep nobody waiting for longer than the goodbye is shown.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,12 @@ from app.cli.data import backup, export, restore
 from app.cli.live import announce, shutdown, who
 from app.cli.moderation import ban, bans, kick, mute, unban, unmute
 from app.cli.rooms import rooms
-from app.cli.standard import check_arguments, open_missing, told_in_words
+from app.cli.standard import (
+    check_arguments,
+    open_missing,
+    stopping_in_words,
+    told_in_words,
+)
 from app.cli.status import status, top
 from app.cli.upkeep import purge, retention, vacuum
 from app.errors import GreenroomError
@@ -134,14 +140,17 @@ def runserver(address: str | None, **flags: str | bool | None) -> None:
     Every flag is a setting, and an environment variable: --data-dir is GREENROOM_DATA_DIR.
     """
     os.umask(0o077)
-    settings = settings_with(listen=address, **flags)
-    from app.net.main import run
+    with stopping_in_words():
+        settings = settings_with(listen=address, **flags)
+        if settings.tls_cert:
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the certificate is loaded anyway
+        from app.net.main import run
 
-    run(settings)
+        run(settings)
 
 
 @main.command(epilog="Example: manage.py chat chat.example.org:8888 --name alice --tls")
-@click.argument("address", default="127.0.0.1:8888", metavar="[[HOST:]PORT]")
+@click.argument("address", default="127.0.0.1:8888", metavar="[HOST][:PORT]")
 @click.option("--name", default="", help="Who you are; without it you are asked.")
 @click.option("--remember", is_flag=True, help="Keep a token: next time, no password is asked.")
 @click.option("--forget", is_flag=True, help="Forget the token for this server, and end.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -40,6 +41,38 @@ def check_arguments(arguments: Sequence[str]) -> None:
         except UnicodeEncodeError:
             shown = argument.encode(errors="backslashreplace").decode()
             raise click.UsageError(f"argument {number} is not UTF-8: {shown}") from None
+
+
+class _Stopped(SystemExit):
+    """A signal came; gevent's hub hands on what is a SystemExit."""
+
+
+@contextmanager
+def stopping_in_words() -> Iterator[None]:
+    """Let a signal end a server in good order, and with a word, that does not handle any yet.
+
+    SIGHUP is none of those under systemd or nohup.
+    """
+    numbers = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
+    before = {number: signal.getsignal(number) for number in numbers}
+    if before[signal.SIGHUP] is signal.SIG_IGN or "NOTIFY_SOCKET" in os.environ:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        numbers.remove(signal.SIGHUP)
+
+    def stop(_number: int, _frame: object) -> None:
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)  # once is enough
+        raise _Stopped
+
+    for number in numbers:
+        signal.signal(number, stop)
+    try:
+        yield
+    except _Stopped:
+        click.echo("stopped before it listened; nobody was here yet", err=True)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

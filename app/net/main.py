@@ -77,7 +77,8 @@ def _catch_signals(is_due: Signal, tls: Tls | None) -> None:
     """Let SIGTERM and SIGINT set what is waited for, and a second one end the process.
 
     SIGHUP loads the certificate anew. Without one it means what it means by itself, the end; but
-    not under systemd, where no terminal can be gone, and `systemctl reload` sends it.
+    not under nohup, nor under systemd, where no terminal can be gone, and `systemctl reload` sends
+    it.
     """
     received = Signal()
 
@@ -93,5 +94,5 @@ def _catch_signals(is_due: Signal, tls: Tls | None) -> None:
         gevent.signal_handler(signal.SIGHUP, tls.reload)
     elif "NOTIFY_SOCKET" in os.environ:
         gevent.signal_handler(signal.SIGHUP, lambda: log.info("nothing to load anew"))
-    else:
+    elif signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         gevent.signal_handler(signal.SIGHUP, stop)
