@@ -3,12 +3,14 @@
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from ipaddress import ip_address
 from pathlib import Path
 
 UNIX_PATH_BYTES_MAX = 100  # of a Unix socket: what kernels take ends between 103 and 107
 _HOST_CHARS_MAX = 253  # of a name (RFC 1035)
+LOOPBACK, PORT = "127.0.0.1", 8888  # where a server listens when nobody says where
+_SERVER = re.compile(r"(?:\[([^\s\[\]/@]+)\]|([^\s\[\]:/@]*))(?::(\d{0,9}))?", re.ASCII)
 _LABEL = re.compile(r"[a-z0-9_-]{1,63}", re.ASCII)
 
 
@@ -20,7 +22,27 @@ def parse_address(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
     if not re.fullmatch(r"\d{1,5}", port, re.ASCII) or int(port) > 65_535:
         raise ValueError(f"not an address: {text!r}; expected [HOST:]PORT, like 127.0.0.1:8888")
-    return host.removeprefix("[").removesuffix("]") or "127.0.0.1", int(port)
+    return host.removeprefix("[").removesuffix("]") or LOOPBACK, int(port)
+
+
+def parse_server(text: str) -> tuple[str, int]:
+    """Split `[HOST][:PORT]`, or a port alone, of a server to reach; what is missing is the default.
+
+    Raises ValueError.
+    """
+    with suppress(ValueError):
+        return str(ip_address(text)), PORT
+    match = _SERVER.fullmatch(text)
+    bracketed, host, port = match.groups() if match else ("", "", "")
+    if host and port is None and re.fullmatch(r"\d{1,9}", host, re.ASCII):
+        host, port = "", host
+    if not (bracketed or host or port):
+        expected = "expected [HOST][:PORT], like chat.example.org:8888"
+        raise ValueError(f"not an address: {text!r}; {expected}")
+    number = int(port) if port else PORT
+    if not 0 < number < 1 << 16:
+        raise ValueError(f"not a port: {port}; it is a number from 1 to 65535")
+    return bracketed or host or LOOPBACK, number
 
 
 def parse_host(text: str) -> str:

@@ -432,7 +432,7 @@ def _answer_one(listener: socket.socket, answer: bytes) -> None:
 
 # What can't be right is told before anything is tried.
 def test_what_cannot_be_right_is_told() -> None:
-    with pytest.raises(ValueError, match="not an address"), open_client("nowhere", "alice"):
+    with pytest.raises(ValueError, match="not an address"), open_client("no where", "alice"):
         pass
     with pytest.raises(ValueError, match="a name and a password"):
         Client("127.0.0.1:8888")

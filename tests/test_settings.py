@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 from pydantic import SecretStr
 
-from app.addresses import parse_address, parse_host
+from app.addresses import parse_address, parse_host, parse_server
 from app.cli import main
 from app.net.sockets import format_address
 from app.networks import origin, plain_address
@@ -384,6 +384,36 @@ def test_plain_addresses(address: str, shown: str) -> None:
 )
 def test_addresses(text: str, address: tuple[str, int]) -> None:
     assert parse_address(text) == address
+
+
+# A server to reach is [HOST][:PORT], or a port alone; without a port it is the default.
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("8889", ("127.0.0.1", 8889)),
+        (":8889", ("127.0.0.1", 8889)),
+        ("chat.example.org", ("chat.example.org", 8888)),
+        ("chat.example.org:", ("chat.example.org", 8888)),
+        ("chat.example.org:8889", ("chat.example.org", 8889)),
+        ("192.0.2.7", ("192.0.2.7", 8888)),
+        ("[::1]", ("::1", 8888)),
+        ("[::1]:", ("::1", 8888)),
+        ("[::1]:8889", ("::1", 8889)),
+        ("::1", ("::1", 8888)),
+        ("fe80::1%eth0", ("fe80::1%eth0", 8888)),
+        ("8" * 5_000, ("8" * 5_000, 8888)),  # a name, though nobody's
+    ],
+)
+def test_servers_to_reach(text: str, address: tuple[str, int]) -> None:
+    assert parse_server(text) == address
+
+
+@pytest.mark.parametrize(
+    "text", ["", ":", "a b", "a/b", "bob@a", "a:b", "a:1:2", "[::1", "::1]:80", "a:-1", "a:65536"]
+)
+def test_no_server_to_reach(text: str) -> None:
+    with pytest.raises(ValueError, match=r"not (an address|a port): "):
+        parse_server(text)
 
 
 # What counts as one where a limit is by address: of IPv6 a /64, for whoever has one has them all.

@@ -275,7 +275,11 @@ def test_the_documentation_is_complete() -> None:
     [
         ([], "chat is for people at a terminal"),
         (["--plain", "192.0.2.1:8888"], "chat is for people at a terminal"),
-        (["nowhere"], "not an address"),
+        (["no where"], "not an address: 'no where'; expected [HOST][:PORT]"),
+        (["http://localhost"], "not an address"),
+        (["localhost:65536"], "not a port: 65536; it is a number from 1 to 65535"),
+        (["localhost:0"], "not a port: 0"),
+        (["99999"], "not a port: 99999"),
         (["192.0.2.1:8888"], "192.0.2.1:8888 is another machine"),
         (["no.such.host.invalid:8888"], "is another machine"),
         (["--tls-ca", __file__], "holds no certificates"),

@@ -65,7 +65,7 @@ class Client:
         on_state: Callable[[Event], None] | None = None,
         backoff: Backoff | None = None,
     ) -> None:
-        """Connect to `[HOST:]PORT` and log in, by token if there is one, else by password.
+        """Connect to `[HOST][:PORT]` and log in, by token if there is one, else by password.
 
         `register`: make the account if there is none of the name. `remember`: a label, under which
         to ask for a `token`. `tls`: True, or a context of your own. `on_state`: called with the

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from app.addresses import parse_address, short_path
+from app.addresses import parse_server, short_path
 
 UNIX = "unix:"  # begins the address of a control socket
 
@@ -36,7 +36,7 @@ _WANTED: dict[type[OSError], int] = {
 
 
 def _connect_tcp(address: str, tls: ssl.SSLContext | None) -> socket.socket:
-    host, port = parse_address(address)
+    host, port = parse_server(address)
     connected = socket.create_connection((host, port), CONNECT_SECONDS_MAX)
     if tls is not None:
         connected = tls.wrap_socket(connected, server_hostname=host)
@@ -61,7 +61,7 @@ class Stream:
     """Bytes to and from a server."""
 
     def __init__(self, address: str, tls: ssl.SSLContext | None) -> None:
-        """Connect to `[HOST:]PORT`, or to `unix:PATH`, a control socket.
+        """Connect to `[HOST][:PORT]`, or to `unix:PATH`, a control socket.
 
         Raises OSError; ValueError for what is no address.
         """

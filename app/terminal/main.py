@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from app.addresses import parse_address
+from app.addresses import parse_server
 from app.client import CallRefused, Client
 from app.process import forbid_dumps
 from app.terminal.application import Terminal
@@ -118,7 +118,7 @@ def _encryption(client: Client, folder: Path, server: Server) -> Encryption | No
 def _server(address: str, tls: ssl.SSLContext | None) -> Server:
     """Return a server, by one name however it is written. Raises click.ClickException."""
     try:
-        host, port = parse_address(address)
+        host, port = parse_server(address)
     except ValueError as error:
         raise click.ClickException(str(error)) from error
     return Server(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", tls)
