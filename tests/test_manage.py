@@ -280,7 +280,7 @@ def test_createuser_interrupted(server: ServerProcess, run_here, new_name) -> No
     terminal = _terminal(server.folder, "createuser", name)
     terminal.expect_exact("Password: ")
     terminal.sendintr()
-    terminal.expect_exact("Aborted!")
+    terminal.expect_exact("Nothing was done.\r\n")
     terminal.expect(pexpect.EOF)
     terminal.close()
     assert terminal.exitstatus == 1
@@ -292,13 +292,19 @@ def test_purge_at_a_terminal(server: ServerProcess, new_name) -> None:
     alice = server.connect().register(new_name("alice")).join(new_name("room"))
     alice.type("one", "two")
     alice.expect_lines(f"{alice.name}: one", f"{alice.name}: two")
-    for answer, told in (("n", "Aborted!"), ("y", "Removed 2 messages and 0 files.")):
+    for answer, told in (
+        ("n\r", "n\r\nNothing was done."),
+        ("\x03", "\r\nNothing was done."),
+        ("\x04", "\r\nNothing was done."),
+        ("y\r", "Removed 2 messages and 0 files."),
+    ):
         terminal = _terminal(server.folder, "purge", "--user", alice.name)
         terminal.expect_exact("Remove 2 messages for good? [y/N]: ")
-        terminal.sendline(answer)
-        terminal.expect_exact(told)
+        terminal.send(answer)
+        terminal.expect_exact(f"{told}\r\n")
         terminal.expect(pexpect.EOF)
         terminal.close()
+        assert terminal.exitstatus == ("y" not in answer)
     alice.expect_lines("(operator) removed 2 messages.")
 
 

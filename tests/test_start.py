@@ -174,7 +174,7 @@ def test_a_database_that_can_not_be(tmp_path, run_here, setting: str, value: str
 
 # The operator is told how to connect; from then on, a signal is heard.
 def test_how_to_connect(start_server: Callable[..., ServerProcess]) -> None:
-    process = start_server().process
+    process = start_server(prepared_by=name_of(_at_a_terminal)).process
     process.send_signal(signal.SIGHUP)  # without a certificate to load anew: its terminal is gone
     assert re.fullmatch(r"\(or: nc 127.0.0.1 \d+\). Ctrl-C stops it.\n", process.stdout.readline())
     assert process.wait(WAIT_SECONDS_MAX) == 0
@@ -234,7 +234,8 @@ def test_sigterm_in_the_midst(start_server: Callable[..., ServerProcess]) -> Non
 # gone is none to a server that can't have one, or has been told not to mind.
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_during_the_start(tmp_path: Path, number: signal.Signals) -> None:
-    server = ServerProcess(tmp_path, prepared_by=name_of(_start_slowly))
+    at_a_terminal = f"{name_of(_at_a_terminal)} {name_of(_start_slowly)}"
+    server = ServerProcess(tmp_path, prepared_by=at_a_terminal)
     server.launch()
     server.expect_logged("in the middle of the start")
     assert server.stop_before_its_clients(number) == 0
@@ -268,6 +269,10 @@ def _start_slowly() -> None:
         return open_database(url, tell)
 
     main.open_database = open_slowly
+
+
+def _at_a_terminal() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # though the tests may be run under nohup
 
 
 def _under_systemd() -> None:

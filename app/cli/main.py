@@ -47,6 +47,19 @@ _SECRET = ("metrics_token",)
 _HAS_PASSWORD = re.compile(r"://[^/?#@:]*:[^/?#]*@|password=", re.IGNORECASE)
 
 
+class _GivenUp(click.ClickException):
+    """Whoever was asked something said no, or pressed Ctrl-C or Ctrl-D."""
+
+    def __init__(self) -> None:
+        super().__init__("nothing was done")
+
+    def show(self, file: Any = None) -> None:
+        answer = self.__cause__
+        if answer is not None and answer.__context__ is not None:
+            click.echo(err=True)  # behind the question, where nothing was typed
+        click.echo("Nothing was done.", file=file, err=True)
+
+
 class _Group(click.Group):
     """Says what was refused in one line, not in a traceback; lists commands by subject."""
 
@@ -82,6 +95,8 @@ class _Group(click.Group):
         try:
             with told_in_words():
                 return super().invoke(context)
+        except click.Abort as answer:
+            raise _GivenUp from answer
         except GreenroomError as error:
             from app.names import harmless
 

@@ -3,11 +3,13 @@
 import os
 import signal
 import sys
+from contextlib import closing
 
 import click
 import gevent
 import structlog
 from gevent.event import Event as Signal
+from gevent.socket import socket
 
 from app import log as logging
 from app.chat.service import Service
@@ -35,7 +37,11 @@ def run(settings: Settings) -> None:
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     # First, so that too few descriptors or a taken port cost the database nothing.
     connections_max = connections_possible(settings.connections_max)
-    listener = listen(settings.listen, settings.keepalive_seconds)
+    with closing(listen(settings.listen, settings.keepalive_seconds)) as listener:
+        _serve(settings, listener, connections_max)
+
+
+def _serve(settings: Settings, listener: socket, connections_max: int) -> None:
     tls = Tls(settings.tls_cert, settings.tls_key) if settings.tls_cert else None
     lock = open_database(settings.url, log.info)
     database = Database(settings.url, settings.durability, lock.held)
