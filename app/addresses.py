@@ -1,4 +1,4 @@
-"""Addresses to listen at and to reach, names of hosts as people write them, Unix sockets."""
+"""Addresses to listen at and to reach, hosts and paths as people write them, Unix sockets."""
 
 import os
 import re
@@ -78,6 +78,15 @@ def _parse_host_name(name: str, text: str) -> str:
         if labels and all(map(_LABEL.fullmatch, labels)) and not labels[-1].isdigit():
             return name
     raise ValueError(f"not a host: {text!r}; expected a name or an address, like chat.example.org")
+
+
+def expand_home(path: str | Path) -> str:
+    """Take `~` for the home folder, as a shell does where it sees it. Raises ValueError."""
+    expanded = os.path.expanduser(path)
+    if expanded.startswith("~"):
+        whose = expanded.split("/")[0]
+        raise ValueError(f"{whose} is nobody's home folder; a folder of that name is ./{whose}")
+    return expanded
 
 
 @contextmanager

@@ -4,7 +4,6 @@ Settings are environment variables with the prefix `GREENROOM_`, or lines of a `
 of the command line wins over both. Bounds that nobody needs to tune are the constants below.
 """
 
-import os
 import re
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -15,7 +14,7 @@ from dotenv import dotenv_values
 from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from app.addresses import parse_address, parse_host
+from app.addresses import expand_home, parse_address, parse_host
 
 VERSION = "0.1.0"  # as in pyproject.toml
 
@@ -261,11 +260,6 @@ def _parse_hosts(value: object) -> tuple[str, ...]:
     return tuple(parse_host(each) for each in str(value).split(",") if each.strip())
 
 
-def _expand_home(value: str | Path) -> str:
-    """Take `~` for the home folder, as a shell does where it sees it."""
-    return os.path.expanduser(value)
-
-
 _PREFIX = "GREENROOM_"
 # What Kubernetes gives every program beside a service that is called greenroom.
 _OF_KUBERNETES = re.compile(r"GREENROOM_(SERVICE_HOST|SERVICE_PORT\w*|PORT|PORT_\d\w*)", re.ASCII)
@@ -278,7 +272,7 @@ class Settings(BaseSettings):
         env_prefix=_PREFIX, env_file=".env", extra="ignore", frozen=True
     )
 
-    data_dir: Annotated[Path, BeforeValidator(_expand_home)] = Field(
+    data_dir: Annotated[Path, BeforeValidator(expand_home)] = Field(
         Path("var"), description="where the database and the control socket live; created 0700"
     )
     database_url: str = Field("", description="SQLAlchemy URL; empty: SQLite in the data directory")
@@ -331,10 +325,10 @@ class Settings(BaseSettings):
     rooms_owned_max: Kept = Field(
         500, ge=0, description="that one user may own, but for admins; 0: no limit"
     )
-    tls_cert: Annotated[str, BeforeValidator(_expand_home)] = Field(
+    tls_cert: Annotated[str, BeforeValidator(expand_home)] = Field(
         "", description="certificate and those that vouch for it, PEM; empty: no TLS"
     )
-    tls_key: Annotated[str, BeforeValidator(_expand_home)] = Field(
+    tls_key: Annotated[str, BeforeValidator(expand_home)] = Field(
         "", description="its key, PEM; empty: it is in the certificate's file"
     )
     require_tls: bool = Field(False, description="refuse logins without TLS, but from this machine")

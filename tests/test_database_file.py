@@ -10,6 +10,7 @@ import pytest
 
 from app.errors import DatabaseInUse, StartRefused
 from app.store.opening import check_readable, open_database
+from tests.databases import make_database
 from tests.server_process import ServerProcess, manage
 
 IN_USE = "is open in another Greenroom; stop that one first"
@@ -166,6 +167,35 @@ def test_a_link_to_nothing(tmp_path: Path, run_here) -> None:
 def test_addresses_of_files_that_are_no_paths(tmp_path: Path, url: str) -> None:
     with pytest.raises(StartRefused, match=r"^GREENROOM_DATABASE_URL: "):
         open_database(url, print)
+
+
+# `~` is the home folder in every path that is given, also where no shell sees it; one that is
+# nobody's is refused. No folder of that name is ever made.
+@pytest.mark.parametrize(
+    ("arguments", "settings", "made"),
+    [
+        (["createuser", "alice", "--password", "x"], {"DATABASE_URL": "sqlite:///~/x.db"}, "x.db"),
+        (["createuser", "alice", "--password", "x"], {"DATA_DIR": "~/var"}, "var/greenroom.db"),
+        (["selfsigned", "--directory=~/tls"], {}, "tls/tls-key.pem"),
+        (["backup", "~/b.db"], {}, "b.db"),
+        (["export", "old", "--output=~/old.txt"], {}, "old.txt"),
+    ],
+)
+def test_the_home_folder(tmp_path, run_here, monkeypatch, arguments, settings, made: str) -> None:
+    home, here = tmp_path / "home", tmp_path / "here"
+    home.mkdir()
+    (here / "var").mkdir(mode=0o700, parents=True)
+    make_database(here / "var" / "greenroom.db")
+    monkeypatch.setenv("HOME", str(home))
+    result = run_here(here, *arguments, **settings)
+    assert result.exit_code == 0, result.stderr
+    assert (home / made).exists()
+
+    nobody = {name: value.replace("~", "~no-such-user") for name, value in settings.items()}
+    refused = run_here(here, *(each.replace("~", "~no-such-user") for each in arguments), **nobody)
+    assert refused.exit_code != 0
+    assert "~no-such-user is nobody's home folder" in refused.stderr
+    assert not list(here.glob("~*"))
 
 
 # Of a restore that was cut off, the second name of the database is taken away again.

@@ -11,12 +11,12 @@ import click
 
 from app.cli.asking import asking, reading, running_server, settings_with
 from app.cli.output import new_file, progress_bar
-from app.cli.spans import SPAN
+from app.cli.spans import SPAN, PathType
 
 if TYPE_CHECKING:
     from app.settings import Settings
 
-_FILE = click.Path(dir_okay=False, path_type=Path)
+_FILE = PathType(dir_okay=False, path_type=Path)
 
 
 @click.command(epilog="Example: manage.py export lobby --since 7d --output lobby.ndjson")

@@ -18,6 +18,7 @@ from app.cli.data import backup, export, restore
 from app.cli.live import announce, shutdown, who
 from app.cli.moderation import ban, bans, kick, mute, unban, unmute
 from app.cli.rooms import rooms
+from app.cli.spans import PathType
 from app.cli.standard import (
     check_arguments,
     open_missing,
@@ -28,8 +29,8 @@ from app.cli.status import status, top
 from app.cli.upkeep import purge, retention, vacuum
 from app.errors import GreenroomError
 
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_FOLDER = click.Path(file_okay=False, path_type=Path)
+_FILE = PathType(exists=True, dir_okay=False, path_type=Path)
+_FOLDER = PathType(file_okay=False, path_type=Path)
 
 
 # What --help shows, in which order: a command that stands in none comes behind them.
@@ -212,9 +213,7 @@ def chat(
 @click.option(
     "--host", "hosts", multiple=True, help="Names or addresses that clients will use: a,b."
 )
-@click.option(
-    "--directory", type=click.Path(path_type=Path), help="Where; else the data directory."
-)
+@click.option("--directory", type=PathType(path_type=Path), help="Where; else the data directory.")
 @click.option("--force", is_flag=True, help="Replace what there is.")
 def selfsigned(hosts: tuple[str, ...], directory: Path | None, force: bool) -> None:
     """Make a certificate that vouches for itself, to try TLS with."""

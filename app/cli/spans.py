@@ -1,6 +1,8 @@
-"""Time spans as arguments: 30m, 2h, 7d."""
+"""Arguments of a kind: time spans (30m, 2h, 7d), and paths."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import click
 
@@ -25,3 +27,19 @@ class _Span(click.ParamType[int]):
 
 
 SPAN = _Span()
+
+
+class PathType(click.Path):
+    """A path. `~` is the home folder also where no shell sees it: --output=~/x."""
+
+    def convert(
+        self, value: Any, parameter: click.Parameter | None, context: click.Context | None
+    ) -> Any:
+        """Return the path. Fails where it is in nobody's home folder."""
+        from app.addresses import expand_home
+
+        try:
+            value = expand_home(value)
+        except ValueError as error:
+            self.fail(str(error), parameter, context)
+        return super().convert(value, parameter, context)

@@ -33,6 +33,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from app import metrics
+from app.addresses import expand_home
 from app.errors import NotStored, StartRefused
 from app.settings import (
     CHECKPOINT_WAIT_MILLISECONDS,
@@ -83,7 +84,10 @@ def given_path(url: Url) -> Path:
         raise StartRefused("GREENROOM_DATABASE_URL: SQLite takes no options; leave out the ?...")
     if not parsed.database or parsed.database.startswith((":memory:", "file:")):
         raise StartRefused("GREENROOM_DATABASE_URL: the database must be a file")
-    return Path(parsed.database).absolute()
+    try:
+        return Path(expand_home(parsed.database)).absolute()
+    except ValueError as error:
+        raise StartRefused(f"GREENROOM_DATABASE_URL: {error}") from error
 
 
 def sqlite_path(url: Url) -> Path:
