@@ -1,11 +1,15 @@
 # Everything a person or CI runs. `make run` and `make test` need python3 (3.11 or newer) and make.
 PYTHON ?= python3
 # `make test PYTHON=python3.13` leaves .venv alone: each version is tried in a folder of its own.
-VENV := .venv$(if $(filter test check,$(MAKECMDGOALS)),$(patsubst %,-%,$(filter-out python3,$(notdir $(PYTHON)))))
+VENV := .venv$(if $(filter test check tests,$(MAKECMDGOALS)),$(patsubst %,-%,$(filter-out python3,$(notdir $(PYTHON)))))
 BIN := $(VENV)/bin
 ARGS ?=
+# What is compiled is kept: the tests start Python many hundred times.
+export PYTHONDONTWRITEBYTECODE :=
+# Run a part of `make test`, and say how long it took.
+timed = @began=$$(date +%s); $(2) && echo "$(1): $$(($$(date +%s) - began)) s"
 
-.PHONY: help run install test check bench canary fuzz chaos siege mutants failpoints power-loss \
+.PHONY: help run install test check tests bench canary fuzz chaos siege mutants failpoints power-loss \
 	encryption-kills lock clean
 
 help: ## Show this
@@ -17,13 +21,14 @@ run: install ## Install what is needed, and run the server on 127.0.0.1:8888
 install: $(VENV)/installed ## Install what the server needs into .venv
 
 test: $(VENV)/installed-dev ## Everything that CI runs: lint, types, tests; PYTHON=python3.13 tries that one
-	@$(MAKE) --no-print-directory check
-	$(BIN)/python -m pytest -n 4 --dist loadfile $(ARGS)
+	@$(MAKE) --no-print-directory --jobs=2 check tests
 
 check: $(VENV)/installed-dev ## Lint and types
-	$(BIN)/ruff check
-	$(BIN)/ruff format --check
-	$(BIN)/mypy
+	$(call timed,lint,$(BIN)/ruff check && $(BIN)/ruff format --check)
+	$(call timed,types,$(BIN)/mypy)
+
+tests: $(VENV)/installed-dev
+	$(call timed,tests,$(BIN)/python -m pytest -n 4 --dist loadfile $(ARGS))
 
 bench: $(VENV)/installed ## Measure the server and the peers that are installed; ARGS=--help
 	$(BIN)/python bench $(ARGS)

@@ -27,7 +27,7 @@ from app.wire.text_commands import summary, usage
 from app.wire.text_events import render
 from tests.figures import BOB_IS_SLOW, LOAD, MINUTE
 from tests.program import check
-from tests.refusals_in_source import RefusalInSource, refusals_in_source
+from tests.source import RefusalInSource, calls, refusals_in_source
 from tests.test_transcripts import FOLDER, pattern_of
 
 ROOT = Path(__file__).parents[1]
@@ -382,9 +382,9 @@ def _said_by_the_server() -> Iterator[str]:
     for event in SAMPLES:
         yield from (line for line in _lines(event) if not line.startswith(" "))
     for path in (ROOT / "app" / "chat").glob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("Done", "Noticed")):
-                told = node.args[0]
+        for called, call in calls(path):
+            if called.endswith(("Done", "Noticed")):
+                told = call.args[0]
                 first = told.values[0] if isinstance(told, ast.JoinedStr) else told
                 yield first.value if isinstance(first, ast.Constant) else ""
     yield from ("login: ", "password: ")

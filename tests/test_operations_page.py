@@ -15,7 +15,7 @@ from app import metrics, settings
 from app.cli.main import main
 from app.errors import Code
 from app.settings import Settings
-from tests.refusals_in_source import APP, pattern_of
+from tests.source import APP, calls, pattern_of
 
 ROOT = APP.parent
 PAGE = (ROOT / "docs" / "operations.md").read_text()
@@ -27,11 +27,10 @@ COMMANDS = re.findall(r"\bmanage\.py ([a-z][^`#|\n]*)", _SAID.sub("", PAGE))
 def _calls(*names: str) -> Iterator[tuple[str, str, str]]:
     """Yield each call of these in the source: its name, its first argument, and where it is."""
     for path in sorted(APP.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
-            name = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
-            if name in names and isinstance(node.args[0], ast.Constant | ast.JoinedStr):
-                place = f"{path.relative_to(APP)}:{node.lineno}"
-                yield name, pattern_of(node.args[0]), place
+        for name, call in calls(path):
+            if name in names and isinstance(call.args[0], ast.Constant | ast.JoinedStr):
+                place = f"{path.relative_to(APP)}:{call.lineno}"
+                yield name, pattern_of(call.args[0]), place
 
 
 def _rows(chapter: str, header: str) -> list[list[str]]:

@@ -12,10 +12,10 @@ from typing import NamedTuple
 import pytest
 
 from tests.regexes import is_linear
+from tests.source import APP, calls, nodes
 
-ROOT = Path(__file__).parents[1]
 _SEARCHING = ("search", "sub", "subn", "split", "findall", "finditer")
-_FUNCTIONS = {"compile", "match", "fullmatch", *_SEARCHING}
+_FUNCTIONS = {f"re.{name}" for name in ("compile", "match", "fullmatch", *_SEARCHING)}
 
 
 class _Regex(NamedTuple):
@@ -33,25 +33,26 @@ def _pattern(node: ast.expr) -> str:
     return "".join(each.decode("latin-1") if isinstance(each, bytes) else each for each in known)
 
 
-def _is_searched(call: ast.Call, names: dict[ast.AST, str], text: str) -> bool:
+def _is_searched(call: ast.Call, path: Path) -> bool:
     """Whether a call searches, or makes a pattern that does under the name that it is given."""
     if call.func.attr != "compile":
         return call.func.attr in _SEARCHING
-    name = re.escape(names[call])
-    return bool(re.search(rf"{name}(\[\w+\])?\.({'|'.join(_SEARCHING)})\(", text))
+    (name,) = (
+        ast.unparse(node.targets[0] if isinstance(node, ast.Assign) else node.target)
+        for node in nodes(path)
+        if isinstance(node, ast.Assign | ast.AnnAssign)
+        and node.lineno <= call.lineno <= node.end_lineno
+    )
+    searched = rf"{re.escape(name)}(\[\w+\])?\.({'|'.join(_SEARCHING)})\("
+    return bool(re.search(searched, path.read_text()))
 
 
 def _regexes() -> Iterator[_Regex]:
-    for path in sorted((ROOT / "app").rglob("*.py")):
-        text, names = path.read_text(), {}
-        for node in ast.walk(ast.parse(text)):
-            if isinstance(node, ast.Assign | ast.AnnAssign):
-                target = node.targets[0] if isinstance(node, ast.Assign) else node.target
-                names |= dict.fromkeys(ast.walk(node), ast.unparse(target))
-            is_call = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
-            if is_call and ast.unparse(node.func.value) == "re" and node.func.attr in _FUNCTIONS:
-                where = f"{path.relative_to(ROOT)}:{node.lineno}"
-                yield _Regex(where, _pattern(node.args[0]), _is_searched(node, names, text))
+    for path in sorted(APP.rglob("*.py")):
+        for called, call in calls(path):
+            if called in _FUNCTIONS:
+                where = f"{path.relative_to(APP.parent)}:{call.lineno}"
+                yield _Regex(where, _pattern(call.args[0]), _is_searched(call, path))
 
 
 REGEXES = list(_regexes())

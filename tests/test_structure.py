@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.source import calls, nodes
+
 ROOT = Path(__file__).parents[1]
 FILE_LINES_MAX = 500
 FUNCTION_LINES_MAX = 70
@@ -83,9 +85,9 @@ def _part(path: Path) -> str:
     return path.relative_to(ROOT / "app").parts[0].removesuffix(".py")
 
 
-def _imports(tree: ast.AST) -> Iterator[tuple[str, int]]:
+def _imports(path: Path) -> Iterator[tuple[str, int]]:
     """Yield each module that is imported, wherever, and the line of it; app itself by its parts."""
-    for node in ast.walk(tree):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             yield from ((alias.name, node.lineno) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module == "app":
@@ -101,7 +103,7 @@ OURS = _python_files("app", "migrations", "tests", "bench")
 # A part of the house knows only those below it: net, then wire and chat, then store.
 @pytest.mark.parametrize("path", APP, ids=_name)
 def test_imports_point_one_way(path: Path) -> None:
-    for module, line in _imports(ast.parse(path.read_text())):
+    for module, line in _imports(path):
         top, _, inner = module.partition(".")
         if top == "app":
             part = inner.partition(".")[0]
@@ -111,7 +113,7 @@ def test_imports_point_one_way(path: Path) -> None:
 # A library is used by the parts that it belongs to, so that the others could do without it.
 @pytest.mark.parametrize("path", APP, ids=_name)
 def test_libraries_stay_in_their_parts(path: Path) -> None:
-    for module, line in _imports(ast.parse(path.read_text())):
+    for module, line in _imports(path):
         top = module.partition(".")[0]
         where = _BELONGS_TO.get(top, {_part(path)})
         assert _part(path) in where, f"{_name(path)}:{line} imports {module}"
@@ -127,7 +129,7 @@ def test_files_are_short(path: Path) -> None:
 @pytest.mark.parametrize("path", OURS, ids=_name)
 def test_functions_are_short(path: Path) -> None:
     is_migration = path.parent.name == "versions"
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(path):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not is_migration:
             lines = node.end_lineno - node.lineno + 1
             assert lines <= FUNCTION_LINES_MAX, f"{_name(path)}:{node.lineno} {node.name}"
@@ -136,7 +138,7 @@ def test_functions_are_short(path: Path) -> None:
 # A file begins with a sentence that says what it does.
 @pytest.mark.parametrize("path", OURS, ids=_name)
 def test_files_say_what_they_do(path: Path) -> None:
-    sentence = (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n\n")[0]
+    sentence = (ast.get_docstring(nodes(path)[0]) or "").partition("\n\n")[0]
     assert len(sentence.split()) >= 3, "no docstring"
     assert sentence.rstrip().endswith((".", ":")), sentence
 
@@ -150,10 +152,8 @@ def test_files_stand_on_the_map() -> None:
 # Nothing that a client sends could ever be run, by an interpreter or by a shell.
 @pytest.mark.parametrize("path", APP, ids=_name)
 def test_nothing_is_evaluated(path: Path) -> None:
-    tree = ast.parse(path.read_text())
-    modules = {module.partition(".")[0] for module, _ in _imports(tree)}
+    modules = {module.partition(".")[0] for module, _ in _imports(path)}
     if path == ROOT / "app" / "process.py":
         modules.discard("ctypes")  # for prctl, with nothing that anybody sent
     assert not modules & _FORBIDDEN_MODULES
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    assert not {ast.unparse(call.func) for call in calls} & _FORBIDDEN_CALLS
+    assert not {called for called, _ in calls(path)} & _FORBIDDEN_CALLS

@@ -1,8 +1,12 @@
-"""Every refusal that the source can raise: its code, and its sentence as a regular expression."""
+"""What the source says: its calls, and each refusal that it can raise, as a regular expression.
+
+A file is parsed once for all tests of a process: each process that runs tests reads all of them.
+"""
 
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,6 +30,24 @@ class RefusalInSource(NamedTuple):
     place: str
 
 
+@cache
+def nodes(path: Path) -> tuple[ast.AST, ...]:
+    """Return each node of a file; the module is the first."""
+    return tuple(ast.walk(ast.parse(path.read_text())))
+
+
+@cache
+def calls(path: Path) -> tuple[tuple[str, ast.Call], ...]:
+    """Return each call in a file, with the dotted name of what is called: "" if it has none."""
+    return tuple((_dotted(node.func), node) for node in nodes(path) if isinstance(node, ast.Call))
+
+
+def _dotted(called: ast.expr) -> str:
+    if isinstance(called, ast.Attribute):
+        return f"{_dotted(called.value)}.{called.attr}"
+    return called.id if isinstance(called, ast.Name) else ""
+
+
 def pattern_of(text: ast.expr | None) -> str:
     """Return what a text in the source can become; `.*` for what it is made of when it runs."""
     if isinstance(text, ast.Constant):
@@ -33,8 +55,8 @@ def pattern_of(text: ast.expr | None) -> str:
     return "".join(map(pattern_of, text.values)) if isinstance(text, ast.JoinedStr) else ".*"
 
 
-def _refusal(call: ast.Call, path: Path) -> RefusalInSource | None:
-    name = call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
+def _refusal(called: str, call: ast.Call, path: Path) -> RefusalInSource | None:
+    name = called.rpartition(".")[2]
     place = f"{path.relative_to(APP)}:{call.lineno}"
     if name in _KINDS and call.args:
         keywords = {keyword.arg: keyword.value for keyword in call.keywords}
@@ -50,7 +72,7 @@ def _refusal(call: ast.Call, path: Path) -> RefusalInSource | None:
 def refusals_in_source() -> Iterator[RefusalInSource]:
     """Yield each place that makes a refusal."""
     for path in sorted(APP.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
-            refusal = _refusal(node, path) if isinstance(node, ast.Call) else None
+        for called, call in calls(path):
+            refusal = _refusal(called, call, path)
             if refusal is not None:
                 yield refusal
