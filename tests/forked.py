@@ -10,6 +10,7 @@ The origin, started with `python -m tests.forked`, has one thread and has begun 
 can be forked. The keeper waits for its server, and tells how it ended.
 """
 
+import gc
 import json
 import os
 import select
@@ -96,6 +97,8 @@ def _run_origin(channel: socket.socket) -> None:
     import app.net.main  # noqa: F401 (what takes long, once for all)
     from app.store import migration  # noqa: F401
 
+    gc.collect()
+    gc.freeze()  # or each server looks through all that was imported, and so gets a copy of it
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for keepers
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the tests
     while True:
@@ -132,4 +135,5 @@ def _keep(request: dict, output: int, error: int, report: int) -> None:
 
 
 if __name__ == "__main__":
-    _run_origin(socket.socket(fileno=int(sys.argv[1])))
+    with socket.socket(fileno=int(sys.argv[1])) as asked:
+        _run_origin(asked)

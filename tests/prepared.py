@@ -11,6 +11,16 @@ from importlib import import_module
 PREPARED_BY = "TESTS_PREPARED_BY"
 
 
+QUICK_HASHES = {"argon2__memory_cost": 8, "argon2__time_cost": 1}  # they are slow on purpose
+
+
+def hash_quickly() -> None:
+    """Let passwords cost nothing: most tests are not about that."""
+    from app.chat import passwords
+
+    passwords._context.update(**QUICK_HASHES)
+
+
 def name_of(function: Callable[[], object]) -> str:
     """Return how the environment names a function."""
     return f"{function.__module__}:{function.__name__}"

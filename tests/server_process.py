@@ -19,7 +19,7 @@ import pytest
 from tests import forked
 from tests.client import WAIT_SECONDS_MAX, Client, wait_until
 from tests.forked import Forked, Origin
-from tests.prepared import PREPARED_BY
+from tests.prepared import PREPARED_BY, hash_quickly, name_of
 from tests.program import Program
 
 ROOT = Path(__file__).parents[1]
@@ -82,6 +82,7 @@ def manage_prepared(folder: Path, prepared_by: str, *arguments: str) -> tuple[in
 class ServerProcess:
     """A server that can be stopped, killed and started again on the same folder and port."""
 
+    hashes_quickly = True  # where it is forked
     start_seconds_max = WAIT_SECONDS_MAX  # until it listens
 
     def __init__(
@@ -140,6 +141,8 @@ class ServerProcess:
                     text=True,
                 )
             else:
+                if self.hashes_quickly:
+                    given[PREPARED_BY] = f"{name_of(hash_quickly)} {self._prepared_by}"
                 self.process = _origin().start(arguments, given, log)
 
     @property

@@ -182,8 +182,9 @@ def test_too_many_logins_at_once(start_server) -> None:
     server = start_server(LOGINS_WAITING_MAX=1)
     server.connect().register("alice", MINE).close()
     clients = [_newcomer(server, source=f"127.0.0.{number}") for number in range(2, 12)]
-    for client in clients:
-        client.type(f"/login alice {MINE}")
+    with server.held():
+        for client in clients:
+            client.type(f"/login alice {MINE}")
     answers = [client.expect_line() for client in clients]
     busy = "Error: the server is busy; try again in a minute"
     hello = "Hello, alice. Enter a room with /join ROOM; /rooms shows them, /help the rest."

@@ -28,6 +28,7 @@ from app.shapes import Command
 from app.store.sanctions import StoredServerSanction
 from tests.client import WAIT_SECONDS_MAX
 from tests.fakes import FakeClient
+from tests.prepared import QUICK_HASHES
 from tests.test_service import House
 
 START = 1_795_356_120_000  # 2026-11-22 14:02 UTC
@@ -62,7 +63,7 @@ class Place(House):
 def place(tmp_path: Path, new_database: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     """A place where passwords are quick to look at."""
     shutil.copy(new_database, tmp_path)
-    quick = passwords._context.copy(argon2__memory_cost=64, argon2__time_cost=1)
+    quick = passwords._context.copy(**QUICK_HASHES)
     monkeypatch.setattr(passwords, "_context", quick)
     with gevent.Timeout(WAIT_SECONDS_MAX):
         made = Place(tmp_path)

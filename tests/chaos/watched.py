@@ -32,13 +32,14 @@ from app import times
 from app.chat import passwords
 from app.cli import main
 from tests.cores import RunQueue, Starved, starved
+from tests.prepared import QUICK_HASHES
 
 BLOCKS = "blocks"  # the file, beside a server's data folder
 BLOCKING_SECONDS_MAX = 0.1  # in which everybody gets a turn
 SAMPLE_SECONDS = 0.02  # between looks at who is having a turn
 
 # Hashes that cost nothing: how people at telnet come back by the hundred is not the question here.
-PASSWORDS = passwords._context.copy(argon2__memory_cost=8, argon2__time_cost=1)
+PASSWORDS = passwords._context.copy(**QUICK_HASHES)
 
 
 class _Moment(NamedTuple):

@@ -18,7 +18,6 @@ from unittest.mock import patch
 
 import gevent
 import structlog
-from passlib.context import CryptContext
 
 from app import events
 from app.chat import passwords
@@ -34,6 +33,7 @@ from app.wire.ndjson import NdjsonWire
 from app.wire.text import TextWire
 from tests.fuzz.fuzzers import MEMORY
 from tests.fuzz.hub import watched
+from tests.prepared import QUICK_HASHES
 
 LINE_BYTES_MAX = 1_024
 WIRES = {"text": TextWire, "ndjson": NdjsonWire}
@@ -41,9 +41,7 @@ _FRAME = re.compile(rb"\x1e([0-9]+)\x1f")  # no text that is shown to anybody ca
 
 _TURNS = 4  # that a greenlet takes which was spawned, and sleeps for no time at all
 
-_CHEAP = CryptContext(
-    ["argon2"], argon2__type="id", argon2__memory_cost=8, argon2__time_cost=1, argon2__parallelism=1
-)
+_CHEAP = passwords._context.copy(**QUICK_HASHES)
 
 Told = Event | tuple[str, bool]
 

@@ -43,6 +43,7 @@ class SiegeServer(ChaosServer):
     """Its settings are those that it is shipped with, but for what a scene is about."""
 
     passwords = passwords._context
+    hashes_quickly = False
 
     def __init__(
         self, folder: Path, *, has_tls: bool, has_unread_log: bool = False, **options: object
