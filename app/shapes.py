@@ -158,7 +158,7 @@ class Level(IntEnum):
     OPERATOR = 3  # whoever runs the server, over the control socket; takes no part in the chat
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Command:
     """A request of one session, for those of `least` level and above.
 
@@ -196,7 +196,7 @@ def let_all(_kind: type[Command]) -> None:
     """Refuse no command; a Check."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class InRoom(Command):
     """A request about a room that the session is in: its only one, when none is named.
 
@@ -211,10 +211,13 @@ Kind = TypeVar("Kind", bound=Command)
 COMMANDS: dict[str, type[Command]] = {}
 
 
-@dataclass_transform(frozen_default=True)
+@dataclass_transform()
 def command(kind: type[Kind]) -> type[Kind]:
-    """Make a class of the table a dataclass, and enter it."""
-    made = dataclass(frozen=True, slots=True)(kind)
+    """Make a class of the table a dataclass, and enter it.
+
+    It is not frozen, as events are not: that would cost each message a twentieth of its time.
+    """
+    made = dataclass(slots=True)(kind)
     if made.op == "":
         made.op = made.word
     COMMANDS[made.word] = made

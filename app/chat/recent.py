@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # What a message takes besides its text: objects, and names that it shares with no other.
 _MESSAGE_BYTES = 512
 _ENCRYPTED_MESSAGE_BYTES = 1_536
+_UNCOUNTED_SHARE_BITS = 10  # a room grows by a thousandth of the bound before it is counted again
 
 
 class Recent:
@@ -34,9 +35,10 @@ class Recent:
         "_after_id",
         "_messages",
         "_shelf",
-        "_size_bytes",
         "_sizes",
+        "_text_bytes",
         "count_max",
+        "counted_bytes",
         "is_given_up",
         "memory_bytes",
     )
@@ -45,13 +47,14 @@ class Recent:
     memory_bytes: int
     _after_id: int  # every message after it is here
     _messages: deque[Message]
-    _sizes: deque[int]  # in memory, of each
-    _size_bytes: int
+    _sizes: deque[tuple[int, int]]  # of each: its text, and in memory
+    _text_bytes: int
 
     def __init__(self, count_max: int, messages: Iterable[Message] = ()) -> None:
         """Keep at most so many of these messages, which are all that the room has, or too many."""
         self.count_max = count_max
         self._shelf: Shelf | None = None
+        self.counted_bytes = 0  # of memory, by the shelf
         self.replace(messages)
 
     def __iter__(self) -> Iterator[Message]:
@@ -64,19 +67,24 @@ class Recent:
 
     def append(self, said: Message) -> None:
         """Keep one more, and let go of the oldest where it is too much."""
+        text_bytes, memory_bytes = said.size_bytes, _memory_bytes(said)
         self._messages.append(said)
-        self._sizes.append(_memory_bytes(said))
-        self._size_bytes += said.size_bytes
-        self.memory_bytes += self._sizes[-1]
+        self._sizes.append((text_bytes, memory_bytes))
+        self._text_bytes += text_bytes
+        self.memory_bytes += memory_bytes
         while len(self._messages) > self.count_max or (
-            self._size_bytes > REPLAY_BYTES_MAX and len(self._messages) > 1
+            self._text_bytes > REPLAY_BYTES_MAX and len(self._messages) > 1
         ):
-            oldest = self._messages.popleft()
-            self._size_bytes -= oldest.size_bytes
-            self.memory_bytes -= self._sizes.popleft()
-            self._after_id = oldest.id
-        if self._shelf is not None:
-            self._shelf.note(self)
+            self._after_id = self._messages.popleft().id
+            text_bytes, memory_bytes = self._sizes.popleft()
+            self._text_bytes -= text_bytes
+            self.memory_bytes -= memory_bytes
+        shelf = self._shelf
+        if shelf is not None and (
+            shelf.last is not self
+            or self.memory_bytes - self.counted_bytes > RECENT_BYTES_MAX >> _UNCOUNTED_SHARE_BITS
+        ):
+            shelf.note(self)
 
     def has_all_since(self, message_id: int) -> bool:
         """Whether every message of the room after that one is here."""
@@ -105,7 +113,7 @@ class Recent:
 
     def _clear(self, after_id: int) -> None:
         self._messages, self._sizes = deque(), deque()
-        self._size_bytes = self.memory_bytes = 0
+        self._text_bytes = self.memory_bytes = 0
         self._after_id = after_id
         self.is_given_up = False
 
@@ -119,25 +127,51 @@ class Recent:
 
 
 class Shelf:
-    """What all live rooms keep together: at most so much memory, and the messages of one room."""
+    """What all live rooms keep together: at most so much memory, and the messages of one room.
+
+    The `last` room that was used may grow a little before it is counted again: many messages in a
+    row are said in one room.
+    """
 
     def __init__(self) -> None:
-        self.memory_bytes = 0
-        self._counted: OrderedDict[Recent, int] = OrderedDict()  # bytes; the last was used last
+        self.last: Recent | None = None
+        self._rooms: OrderedDict[Recent, None] = OrderedDict()  # the last was used last
+        self._counted_bytes = 0
+
+    @property
+    def memory_bytes(self) -> int:
+        """How much memory they take now."""
+        self._count(self.last)
+        return self._counted_bytes
 
     def note(self, recent: Recent) -> None:
         """Count what a room keeps now, and that the room is used; others may have to give up."""
-        self.memory_bytes += recent.memory_bytes - self._counted.get(recent, 0)
-        self._counted[recent] = recent.memory_bytes
-        self._counted.move_to_end(recent)
-        while self.memory_bytes > RECENT_BYTES_MAX and len(self._counted) > 1:
-            oldest, counted_bytes = self._counted.popitem(last=False)
-            self.memory_bytes -= counted_bytes
+        if recent is not self.last:
+            self._count(self.last)
+            self._rooms[recent] = None
+            self._rooms.move_to_end(recent)
+            self.last = recent
+        self._count(recent)
+        while self._counted_bytes > RECENT_BYTES_MAX and len(self._rooms) > 1:
+            oldest, _ = self._rooms.popitem(last=False)
+            self._forget(oldest)
             oldest.give_up()
 
     def remove(self, recent: Recent) -> None:
         """Count a room no more."""
-        self.memory_bytes -= self._counted.pop(recent, 0)
+        self._rooms.pop(recent, None)
+        self._forget(recent)
+
+    def _count(self, recent: Recent | None) -> None:
+        if recent is not None:
+            self._counted_bytes += recent.memory_bytes - recent.counted_bytes
+            recent.counted_bytes = recent.memory_bytes
+
+    def _forget(self, recent: Recent) -> None:
+        self._counted_bytes -= recent.counted_bytes
+        recent.counted_bytes = 0
+        if recent is self.last:
+            self.last = None
 
 
 def _memory_bytes(said: Message) -> int:

@@ -164,7 +164,7 @@ class Session:
         """Who is asking."""
         if self.user is None:
             return Level.ANYBODY
-        if self.is_operator:
+        if self.user is OPERATOR:
             return Level.OPERATOR
         return Level.ADMIN if self.user.is_admin else Level.USER
 
@@ -184,7 +184,7 @@ class Session:
 
     def check_is_here(self) -> None:
         """Raise NotPossible when it was ended meanwhile: of what it asked, nothing happens."""
-        if self.client.is_closing or (self.is_operator and self.client.is_gone):
+        if self.client.is_closing or (self.user is OPERATOR and self.client.is_gone):
             raise NotPossible("you were sent away meanwhile", code="sent_out")
 
     def check_is_in(self, room: Room) -> None:

@@ -187,7 +187,6 @@ class Connection:
         while data or (data := self._receive()):
             number = 0
             for number, item in enumerate(self._wire.feed(data, check), 1):
-                self._login_time.note_line(time.monotonic())
                 self._slow_down(is_blank=item is None)
                 if number % LINES_IN_A_ROW_MAX == 0:
                     gevent.sleep(TURN_SECONDS)  # thousands of lines may have come in one read
@@ -198,6 +197,8 @@ class Connection:
                 if self.is_closing:
                     return
             self._send_output()
+            if number:
+                self._login_time.note_line(time.monotonic())
             self._pay_for(0 if number else len(data))
             data = b""  # is not kept while the client is silent
         self._service.journal.settle(session)  # `printf ... | nc -N` hears all its answers

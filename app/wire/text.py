@@ -135,10 +135,13 @@ class TextWire:
             return refusal
 
     def _typed(self, text: str, check: Check) -> Answer:
+        first = text[:1]
+        if "0" <= first <= "~" and self._is_logged_in:
+            return Say(text)  # nearly all that is said begins so
         self._says_name = False
-        if text.startswith("/") and not text.startswith("//"):
+        if first == "/" and not text.startswith("//"):
             return self._command(text, check)
-        if not "!" <= text[:1] <= "~" and hides_command(text):
+        if not "!" <= first <= "~" and hides_command(text):
             raise BadLine(
                 "something that can't be seen stands before that slash, so nobody was shown it; "
                 "type it anew",
