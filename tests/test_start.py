@@ -295,7 +295,7 @@ def test_a_transfer_that_stalls_at_the_end(start_server: Callable[..., ServerPro
         wait_until(lambda: begun_files(server) == 1, "it has begun")
         assert server.stop_before_its_clients() == 0
         assert len(fetching.read()) < 8 << 20
-        assert status_of(coming) == 0
+        assert status_of(coming) in (0, 503)  # cut, or told that it is not stored
     assert "cut transfers that had no end" in server.log
     assert "count=2" in server.log
 
