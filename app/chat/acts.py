@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from app.errors import Forbidden, NotPossible
+from app.chat.session import only_for_admins, sent_out
+from app.errors import Forbidden
 from app.store import accounts, audit, sanctions
 
 if TYPE_CHECKING:
@@ -79,10 +80,10 @@ class Acts:
         kinds = sanctions.kinds_on(connection, user_id, self._clock())
         is_admin = accounts.is_admin(connection, user_id)
         if is_admin is None or "ban" in kinds:
-            raise NotPossible("you were sent away meanwhile", code="sent_out")
+            raise sent_out()
         if speaks and "mute" in kinds:
             raise Forbidden("you were muted on this server meanwhile", code="muted")
         if check is not None:
             check(connection)
         elif not is_admin:
-            raise Forbidden("only admins may do that", code="not_allowed")
+            raise only_for_admins()

@@ -32,7 +32,7 @@ from app.chat.room_administration import RoomAdministration
 from app.chat.rooms import Rooms
 from app.chat.rosters import Rosters
 from app.chat.sanctions import Present, Sanctions
-from app.chat.session import OPERATOR, Client, Session, Visitor
+from app.chat.session import OPERATOR, Client, Session, Visitor, only_for_admins
 from app.chat.shutdown import Shutdown
 from app.chat.status import Status
 from app.chat.tickets import Tickets
@@ -316,7 +316,7 @@ def _not_for(session: Session, kind: type[Command]) -> Refusal:
         return Forbidden("the operator takes no part in the chat", code="not_allowed")
     if kind.least is Level.OPERATOR:
         return Forbidden("only the operator may do that, with manage.py", code="not_allowed")
-    return Forbidden("only admins may do that", code="not_allowed")
+    return only_for_admins()
 
 
 def _help(session: Session, command: commands.Help) -> None:

@@ -185,7 +185,7 @@ class Session:
     def check_is_here(self) -> None:
         """Raise NotPossible when it was ended meanwhile: of what it asked, nothing happens."""
         if self.client.is_closing or (self.user is OPERATOR and self.client.is_gone):
-            raise NotPossible("you were sent away meanwhile", code="sent_out")
+            raise sent_out()
 
     def check_is_in(self, room: Room) -> None:
         """Raise NotPossible when it is not in that room any more: it had to wait for something."""
@@ -196,7 +196,7 @@ class Session:
         """Raise Refusal when it was ended meanwhile, or its user is no admin any more."""
         self.check_is_here()
         if not self.speaker.is_admin:
-            raise Forbidden("only admins may do that", code="not_allowed")
+            raise only_for_admins()
 
     def check_may_speak(self, now: int, room: Room | None = None) -> None:
         """Raise Refusal when no text of it may be shown to anybody, or to nobody in that room.
@@ -223,6 +223,16 @@ class Session:
         if not self.rooms:
             raise NotPossible("join a room first: /join ROOM", code="no_room")
         raise NotPossible("you are in several rooms; say in which one", code="which_room")
+
+
+def sent_out() -> NotPossible:
+    """Return what a session is told that was ended before what it asked was done."""
+    return NotPossible("you were sent away meanwhile", code="sent_out")
+
+
+def only_for_admins() -> Forbidden:
+    """Return what those are told who are no admins, or no admins any more."""
+    return Forbidden("only admins may do that", code="not_allowed")
 
 
 def no_device() -> NotPossible:

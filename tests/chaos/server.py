@@ -46,7 +46,6 @@ def token_of(name: str) -> str:
 class ChaosServer(ServerProcess):
     """See the top of this file. What can wait is asked in a thread."""
 
-    start_seconds_max = 60.0  # a log of 256 MiB is read before
     passwords = PASSWORDS  # what makes the hashes of the accounts
 
     def __init__(self, folder: Path, **options: object) -> None:
