@@ -1,6 +1,7 @@
 """Times and time spans as people write them. Times are milliseconds UTC, spans whole seconds."""
 
 import time
+import unicodedata
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from app.settings import SPAN_SECONDS_MAX
 DAY_MILLISECONDS = 86_400_000
 _UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 _READ_UNITS = {"w": 7 * 86_400, **_UNITS}  # a span of two weeks is shown as 14d
+_SIGNS = "+-~.\N{MINUS SIGN}\N{EN DASH}\N{EM DASH}\N{PLUS-MINUS SIGN}"
 _SPAN_CHARS_MAX = 40  # a longer one is no span that anybody means, and slow to read
 
 
@@ -72,11 +74,17 @@ def check_reason(seconds: int | None, reason: str) -> None:
     What it is for would last for good, or begin at once.
     """
     word = reason.lstrip()[:_SPAN_CHARS_MAX].partition(" ")[0]
-    if seconds is None and word[:1].isdigit():
+    if seconds is None and _begins_with_number(word):
         raise BadLine(
             f"{word} is no time span: try 30m, 2h30m, 7d or 2w; or begin the reason with a word",
             code="bad_arguments",
         )
+
+
+def _begins_with_number(word: str) -> bool:
+    """Whether it begins with a digit or fraction of any script, or infinity, with a sign or not."""
+    first = word.lstrip(_SIGNS)[:1]
+    return bool(first) and (first == "\N{INFINITY}" or unicodedata.category(first)[0] == "N")
 
 
 def format_span(seconds: int) -> str:

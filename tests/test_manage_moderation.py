@@ -110,12 +110,12 @@ def test_a_room(server: ServerProcess, run_here, new_name) -> None:
     alice.join(room)
 
 
-# A reason with a word that begins with a dash, or like a span, is a reason all the same.
+# A reason with a word that begins with a dash, or that has a span further on, is a reason.
 def test_reasons(run: Run, new_name) -> None:
     name = new_name("bob")
     run("createuser", name, "--password", "secret")
-    run("mute", name, "--", "-5m", "2h")
-    assert _said(run("bans")).endswith("\tfor good\t(operator)\t-5m 2h")
+    run("mute", name, "--", "-caps", "2h")
+    assert _said(run("bans")).endswith("\tfor good\t(operator)\t-caps 2h")
     run("unmute", name)
 
 

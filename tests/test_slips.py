@@ -20,6 +20,12 @@ SLIPS = (
     "\u0663m",
     "\u00b2m",
     "\uff12h",
+    "\u00bdh",
+    "\u221e",
+    "-5m",
+    "+5m",
+    "\u22125m",
+    ".5h",
 )
 HINT = "try 30m, 2h30m, 7d or 2w; or begin the reason with a word"
 GOOD_SPANS = {"2H": "for 2h", "1w": "for 7d", "1h30m": "for 90m", "": "for good"}
@@ -54,7 +60,7 @@ def test_a_slip_of_a_time(server: ServerProcess, run_here, new_name) -> None:
             request = read_request(f"/{kind.word} {bob} {slip} spam", room)
             assert program.refused(request.op, **request.fields) == "bad_arguments"
         for words in (("ban", bob), ("mute", bob), ("ban", bob, "--room", room)):
-            result = run_here(server.folder, *words, slip, "spam")
+            result = run_here(server.folder, *words, "--", slip, "spam")
             assert (result.exit_code, result.stderr) == (1, f"{told}\n")
     result = run_here(server.folder, "shutdown", "5x", "new", "disk")
     assert (result.exit_code, result.stderr.split()[:3]) == (1, ["Error:", "5x", "is"])

@@ -83,6 +83,24 @@ def test_a_first_and_a_second_visit(sit_down, certificate: Path) -> None:
     assert not any(b"horse" in path.read_bytes() for path in first.state.iterdir())
 
 
+# At the start, a passphrase is asked for three times; the chat says what to do if it is lost.
+def test_a_lost_passphrase(server: ServerProcess, new_name, sit_down) -> None:
+    name = new_name("erin")
+    first = sit_down("--register", "--name", name).register()
+    first.type("/unlock\r")
+    for question in ("a new passphrase for your keys", "the same again"):
+        first.until_row(question)
+        first.type("correct horse battery\r")
+    first.until_row("Your keys are made.")
+    assert first.leave() == 0
+    second = sit_down("--name", name)
+    second.answer("Password:", "secret")
+    for _ in range(3):
+        second.answer("Passphrase of your keys", "wrong")
+    second.until_row("/unlock opens them; if the passphrase is lost,")
+    assert second.leave() == 0
+
+
 # While fifty messages a second arrive, a half-typed line stands whole; so it does at another size.
 def test_a_flood_and_a_new_size(bob: Client, sit_down) -> None:
     person = sit_down("--register", "--name", "dave").register()

@@ -362,7 +362,11 @@ def test_a_lost_passphrase(server, tmp_path) -> None:
             ),
         )
         async with sat_down(server, tmp_path, "alice") as (alice,):
-            alice.type("/device begin-anew")
+            await alice.sees("if the passphrase is lost, /device begin-anew makes")
+            alice.type("/unlock")
+            await alice.answers("wrong")
+            await alice.sees("If it is lost: Ctrl-C gives up", "does not open")
+            alice.type("\x03/device begin-anew")
             await alice.answers("another passphrase", "another passphrase")
             await alice.sees("Your old keys are kept in", "You have another identity")
             assert alice.encryption.is_open

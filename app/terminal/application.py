@@ -100,6 +100,8 @@ class Terminal:
         self.model.tell(
             [f"Hello, {self.model.me}. Enter a room with /join ROOM; /rooms shows them."]
         )
+        if self._secrecy:
+            self._secrecy.greet()
         try:
             with self._client:
                 await self.screen.application.run_async(pre_run=self._begin)

@@ -14,7 +14,6 @@ from app.encryption.sealing import COST, Cost
 from app.names import parse_name, parse_password
 from app.terminal.typed import CanNotDo, Mistyped
 
-_LOST = "type /device begin-anew in the chat"
 _EMPTY = "a passphrase is not empty, and has no control characters"
 
 
@@ -44,7 +43,7 @@ class Keys:
             device = Device(self._store, self._user)
             device.remember_encrypted(*self._seen_in(self._put_aside))
         except WrongPassphrase as refusal:
-            raise Mistyped(f"{refusal}; if it is lost, {_LOST}") from refusal
+            raise Mistyped(str(refusal)) from refusal
         except EncryptionRefusal as refusal:
             self.close()
             raise CanNotDo(str(refusal)) from refusal

@@ -15,6 +15,7 @@ from app.client import CallRefused, Client
 from app.process import forbid_dumps
 from app.terminal.application import Terminal
 from app.terminal.arrivals import cleaned
+from app.terminal.asking import TRIES_MAX
 from app.terminal.login import is_this_machine, log_in
 from app.terminal.memory import InputHistory, Keeping, Tokens, state_folder
 from app.terminal.transfers import Server
@@ -104,7 +105,7 @@ def _encryption(client: Client, folder: Path, server: Server) -> Encryption | No
     except ImportError:
         return None
     encryption = Encryption(client, Keys(folder, server.address, client.user))
-    while encryption.has_keys and not encryption.is_open:
+    for _ in range(TRIES_MAX if encryption.has_keys else 0):
         passphrase = click.prompt(_PASSPHRASE, hide_input=True, default="", show_default=False)
         if not passphrase:
             break
@@ -112,6 +113,8 @@ def _encryption(client: Client, folder: Path, server: Server) -> Encryption | No
             encryption.open(passphrase)
         except CanNotDo as refusal:
             click.echo(cleaned(str(refusal)))
+        else:
+            break
     return encryption
 
 

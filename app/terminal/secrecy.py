@@ -35,9 +35,14 @@ WHAT_FOR = (
 )
 _NEW = ["a new passphrase for your keys", "the same again"]
 _OLD = ["the passphrase of your keys"]
+_IF_LOST = "If it is lost: Ctrl-C gives up, then /device begin-anew makes new keys."
 _ANEW = (
     "New keys, for a passphrase that is lost: others are warned and have to type /trust, and what"
     " was said before can't be read with them. Ctrl-C gives up.",
+)
+_CLOSED = (
+    "Your keys are closed. /unlock opens them; if the passphrase is lost, /device begin-anew makes"
+    " new ones."
 )
 _LATER = "What you said goes out when the connection is back."
 _PUSHES = ("td", "keys_changed", "keys_low", "roster")
@@ -61,6 +66,11 @@ class Secrecy:
         self._waiting_told: set[tuple[str, str]] = set()  # rooms, and who is new in them
         self._clear_told: set[str] = set()  # users to whom we write in the clear
         encryption.show = self._show
+
+    def greet(self) -> None:
+        """Say what to do about keys that are closed."""
+        if self._encryption.has_keys and not self._encryption.is_open:
+            self._model.tell([_CLOSED], "notice")
 
     # What the server tells.
 
@@ -135,8 +145,7 @@ class Secrecy:
     def ask_passphrase(self, *then: str | Request) -> None:
         """Ask for what opens the keys, or shall open them; then carry out what was typed."""
         is_new = not self._encryption.has_keys
-        if is_new:
-            self._model.tell([WHAT_FOR], "notice")
+        self._model.tell([WHAT_FOR if is_new else _IF_LOST], "notice")
 
         async def unlock(*answers: str) -> None:
             await self._encryption.unlock(the_same(answers))

@@ -30,7 +30,10 @@ class Refused(Exception):
 
 def check_reason(seconds: int | None, reason: str) -> None:
     """Refuse a reason that may be a mistyped time, where none is given."""
-    if seconds is None and reason[:1].isdigit():
+    word = reason.lstrip("+-~.\u2212\u2013\u2014\u00b1")
+    if seconds is None and (
+        (word[:1].isnumeric() and not word[:1].isalpha()) or word[:1] == "\u221e"
+    ):
         raise Refused("bad_arguments")
 
 
