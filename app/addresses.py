@@ -7,7 +7,10 @@ from contextlib import contextmanager, suppress
 from ipaddress import ip_address
 from pathlib import Path
 
+from app.sizes import parse_whole
+
 UNIX_PATH_BYTES_MAX = 100  # of a Unix socket: what kernels take ends between 103 and 107
+PORT_MAX = 65_535
 _HOST_CHARS_MAX = 253  # of a name (RFC 1035)
 LOOPBACK, PORT = "127.0.0.1", 8888  # where a server listens when nobody says where
 _SERVER = re.compile(r"(?:\[([^\s\[\]/@]+)\]|([^\s\[\]:/@]*))(?::(\d{0,9}))?", re.ASCII)
@@ -20,9 +23,10 @@ def parse_address(text: str) -> tuple[str, int]:
     Raises ValueError.
     """
     host, _, port = text.rpartition(":")
-    if not re.fullmatch(r"\d{1,5}", port, re.ASCII) or int(port) > 65_535:
+    number = parse_whole(port)
+    if number is None or number > PORT_MAX:
         raise ValueError(f"not an address: {text!r}; expected [HOST:]PORT, like 127.0.0.1:8888")
-    return host.removeprefix("[").removesuffix("]") or LOOPBACK, int(port)
+    return host.removeprefix("[").removesuffix("]") or LOOPBACK, number
 
 
 def parse_server(text: str) -> tuple[str, int]:
@@ -34,13 +38,13 @@ def parse_server(text: str) -> tuple[str, int]:
         return str(ip_address(text)), PORT
     match = _SERVER.fullmatch(text)
     bracketed, host, port = match.groups() if match else ("", "", "")
-    if host and port is None and re.fullmatch(r"\d{1,9}", host, re.ASCII):
+    if host and port is None and parse_whole(host) is not None:
         host, port = "", host
     if not (bracketed or host or port):
         expected = "expected [HOST][:PORT], like chat.example.org:8888"
         raise ValueError(f"not an address: {text!r}; {expected}")
-    number = int(port) if port else PORT
-    if not 0 < number < 1 << 16:
+    number = parse_whole(port) if port else PORT
+    if not number or number > PORT_MAX:
         raise ValueError(f"not a port: {port}; it is a number from 1 to 65535")
     return bracketed or host or LOOPBACK, number
 

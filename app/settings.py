@@ -12,9 +12,11 @@ from typing import Annotated, Literal
 
 from dotenv import dotenv_values
 from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.addresses import expand_home, parse_address, parse_host
+from app.sizes import parse_decimal, parse_whole
 
 VERSION = "0.1.0"  # as in pyproject.toml
 
@@ -68,6 +70,8 @@ REASON_CHARS_MAX = 200  # of a reason, a topic, an away note: a line or two of a
 SPAN_SECONDS_MAX = 10 * 365 * 86_400  # the longest timed ban; longer ones are for good
 PASSWORD_BYTES_MAX = 1_024  # far over any passphrase, far under what would cost the hasher time
 LOGIN_SECONDS_IN_ALL_MAX = 300  # to log in, however often a line comes: a slow typist has enough
+MESSAGE_RATE_MIN = 0.1  # a second: with less, nobody would know whether the server still reads
+MESSAGE_RATE_MAX = 1_000_000  # a second, and of a burst: more than any server reads
 LOGIN_FAILURES_MAX = 3  # on one connection, before it is closed
 THROTTLED_KEYS_MAX: Kept = 50_000  # addresses, names, accounts, of each throttle: some 15 MB
 SANCTIONS_A_ROOM_MAX: Kept = 1_000  # bans in force, and as many mutes: some 400 KB each in memory
@@ -246,11 +250,19 @@ def _parse_message_rate(value: object) -> MessageRate:
     """Read `10/20`, `10` (the burst is then twice the rate) or `0` (off)."""
     if isinstance(value, MessageRate):
         return value
-    match = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?)(?:/(\d{1,6}))?", str(value), re.ASCII)
-    if not match:
+    text, slash, burst_text = str(value).partition("/")
+    rate = parse_decimal(text)
+    if rate is None:
         raise ValueError("expected RATE/BURST in messages a second, like 10/20, or 0 for no limit")
-    rate = float(match[1])
-    return MessageRate((rate, max(1, int(match[2] or rate * 2))))
+    if not slash and rate == 0:
+        return MessageRate((0.0, 1))
+    burst = parse_whole(burst_text) if slash else max(1, int(rate * 2))
+    if not MESSAGE_RATE_MIN <= rate <= MESSAGE_RATE_MAX or not burst or burst > MESSAGE_RATE_MAX:
+        raise ValueError(
+            f"a rate is from {MESSAGE_RATE_MIN} to {MESSAGE_RATE_MAX}, a burst from 1 to "
+            f"{MESSAGE_RATE_MAX}, like 10/20; or it is 0, alone, for no limit"
+        )
+    return MessageRate((rate, burst))
 
 
 def _parse_hosts(value: object) -> tuple[str, ...]:
@@ -308,7 +320,7 @@ class Settings(BaseSettings):
         1 << 20, ge=4096, description="what one slow reader may leave unread before it is cut"
     )
     login_seconds_max: float = Field(
-        60, gt=0, description="of silence before login; five minutes in all"
+        60, gt=0, le=86_400, description="of silence before login; five minutes in all"
     )
     keepalive_seconds: int = Field(
         60, ge=1, le=32_767, description="of silence, until the kernel asks if a client is there"
@@ -334,7 +346,9 @@ class Settings(BaseSettings):
     require_tls: bool = Field(False, description="refuse logins without TLS, but from this machine")
     file_bytes_max: int = Field(8 << 20, ge=0, description="largest file; 0: none can be shared")
     file_quota_bytes: Kept = Field(64 << 20, ge=0, description="of all files of one user together")
-    file_days_max: Kept = Field(30, ge=1, description="for how long a file is kept")
+    file_days_max: Kept = Field(
+        30, ge=1, le=RETENTION_DAYS_MAX, description="for how long a file is kept"
+    )
     retention_days: Kept = Field(
         0, ge=0, le=RETENTION_DAYS_MAX, description="for how long messages are kept; 0: for ever"
     )
@@ -342,6 +356,20 @@ class Settings(BaseSettings):
         SecretStr(""), description="lets others than this machine read /metrics; empty: nobody"
     )
     log_format: Literal["console", "json"] = Field("console", description="for people, or programs")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_written_well(cls, value: object, info: ValidationInfo) -> object:
+        """An empty value is the default; a number has no other digits than people see."""
+        field = cls.model_fields[str(info.field_name)]
+        if value == "":
+            return field.default
+        if field.annotation not in (int, float) or not isinstance(value, str):
+            return value
+        parse = parse_whole if field.annotation is int else parse_decimal
+        if parse(value) is None:
+            raise PydanticCustomError("number", "no number")
+        return value
 
     @field_validator("listen")
     @classmethod
@@ -394,3 +422,8 @@ def unknown_settings(environment: Mapping[str, str]) -> dict[str, str]:
         for name in sorted(unknown)
         if not _OF_KUBERNETES.fullmatch(name)
     }
+
+
+def no_setting(name: str, meant: str) -> str:
+    """Say of what looks like a setting that it is none."""
+    return f"{name} is no setting, and does nothing" + (f"; is it {meant}?" if meant else ".")

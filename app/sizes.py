@@ -1,4 +1,22 @@
-"""Sizes and counts as people say them."""
+"""Numbers as people write them; sizes and counts as people say them."""
+
+import re
+
+_WHOLE = re.compile(r"[0-9]{1,18}")  # what has more, no database could hold
+_DECIMAL = re.compile(r"[0-9]{1,18}(\.[0-9]{1,9})?")
+
+
+def parse_whole(text: str) -> int | None:
+    """Read a whole number; None when the text is none.
+
+    Only the digits 0 to 9 count: no sign, blank, underscore, or digit of another script.
+    """
+    return int(text) if _WHOLE.fullmatch(text) else None
+
+
+def parse_decimal(text: str) -> float | None:
+    """Read a number like 1.5; None when the text is none. It has the same digits."""
+    return float(text) if _DECIMAL.fullmatch(text) else None
 
 
 def format_size(size: float | None) -> str:

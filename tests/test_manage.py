@@ -374,6 +374,38 @@ def test_an_unreadable_database(
     assert str(path) in result.stderr
 
 
+# A number has the digits 0 to 9 alone; a path is not empty, which would be the folder one is in.
+@pytest.mark.parametrize("text", ["٣", "1_0", "+7", " 7", "7 ", "7.0", ""])
+@pytest.mark.parametrize(
+    "arguments",
+    [("retention", "lobby", "--days"), ("purge", "--message"), ("audit", "--count")],
+    ids=" ".join,
+)
+def test_numbers(run_here, tmp_path: Path, arguments: tuple[str, ...], text: str) -> None:
+    result = run_here(tmp_path, *arguments, text)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.endswith(f": {text!r} is no whole number\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(
+            ("backup",),
+            ("restore",),
+            ("export", "lobby", "--output"),
+            ("selfsigned", "--directory"),
+        ),
+        ("chat", "--downloads"),
+    ],
+    ids=" ".join,
+)
+def test_empty_paths(run_here, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    result = run_here(tmp_path, *arguments, "")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.endswith(": it is empty\n")
+
+
 # --help comes at once: it loads nothing that takes long to load.
 def test_help_is_quick(tmp_path: Path) -> None:
     slow = {"sqlalchemy", "gevent", "rich", "pydantic", "alembic", "passlib"}

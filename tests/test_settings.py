@@ -129,7 +129,6 @@ def test_environment(
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("LISTEN", ""),
         ("LISTEN", "localhost"),
         ("LISTEN", "127.0.0.1:65536"),
         ("LISTEN", "127.0.0.1:http"),
@@ -141,6 +140,12 @@ def test_environment(
         ("HISTORY_REPLAY", "-1"),
         ("HISTORY_REPLAY", "1001"),
         ("HISTORY_REPLAY", "some"),
+        *[("HISTORY_REPLAY", text) for text in ("1_0", "+7", "٣", " 7", "7 ", "7.0", "0x7", "1e1")],
+        *[("LOGIN_SECONDS_MAX", text) for text in ("1_0", "+7", "٣", "7.", "inf", "nan", "86401")],
+        *[("MESSAGE_RATE", text) for text in ("٣", "1_0/20", "+1", "10/+20", "10 / 20", "10/")],
+        *[("MESSAGE_RATE", text) for text in ("0.001/1", "10/0", "0/5", "0.05", "1/9000000")],
+        ("LISTEN", "127.0.0.1:٣"),
+        ("FILE_DAYS_MAX", "999999999999"),
         ("DURABILITY", "none"),
         ("LINE_BYTES_MAX", "63"),
         ("LINE_BYTES_MAX", "1048577"),
@@ -196,6 +201,19 @@ def test_who_wins(runserver: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     }
 
 
+# An empty value is the default, of every setting, in the environment or as a flag; it wins over
+# `.env` like any other value.
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_empty_values(runserver: Run, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    Path(".env").write_text(f"GREENROOM_{name.upper()}=?\n")
+    monkeypatch.setenv(f"GREENROOM_{name.upper()}", "")
+    assert runserver()[0].model_dump() == DEFAULTS
+    monkeypatch.delenv(f"GREENROOM_{name.upper()}")
+    if name not in ("metrics_token", "require_tls"):
+        flag = ("",) if name == "listen" else (f"--{name.replace('_', '-')}", "")
+        assert runserver(*flag)[0].model_dump() == DEFAULTS
+
+
 # What goes with a certificate can be set where there is one; yes or no is a flag alone.
 def test_tls_settings(runserver: Run) -> None:
     settings, _ = runserver("--tls-cert", "cert.pem", "--tls-key", "key.pem", "--require-tls")
@@ -218,7 +236,17 @@ def test_every_setting_is_a_flag(runserver: Run) -> None:
     [
         ("HISTORY_REPLAY", "some", "'some' can't be; it must be a whole number from 0 to 1000"),
         ("CONNECTIONS_MAX", "-1", "'-1' can't be; it must be a whole number, 0 or more"),
-        ("LOGIN_SECONDS_MAX", "0", "'0' can't be; it must be a number over 0"),
+        (
+            "LOGIN_SECONDS_MAX",
+            "0",
+            "'0' can't be; it must be a number over 0, and up to 86400",
+        ),
+        (
+            "MESSAGE_RATE",
+            "0.001/1",
+            "a rate is from 0.1 to 1000000, a burst from 1 to 1000000, like 10/20; or it is 0, "
+            "alone, for no limit",
+        ),
         ("REGISTRATION", "shut", "'shut' can't be; it must be open or closed"),
         ("REQUIRE_TLS", "perhaps", "'perhaps' can't be; it must be true or false"),
         ("PUBLIC_URL", "x", "'x' can't be; it must be like https://chat.example.org:8888"),
@@ -266,6 +294,24 @@ def test_unknown_settings() -> None:
         "GREENROOM_REGISTRATON": "GREENROOM_REGISTRATION",
         "GREENROOM_X": "",
     }
+
+
+# Each command that reads the settings names once what is none, on standard error; the server has
+# a log for it.
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(("users", "list"), ("audit",), ("who",), ("status",), ("vacuum",), ("export", "lobby")),
+        *(("backup", "b.db"), ("restore", "b.db"), ("purge", "--room", "lobby", "--yes")),
+        *(("createuser", "alice", "--password", "secret"), ("selfsigned", "--directory", ".")),
+    ],
+    ids=" ".join,
+)
+def test_unknown_settings_of_commands(arguments: tuple[str, ...], monkeypatch) -> None:
+    monkeypatch.setenv("GREENROOM_REGISTRATON", "closed")
+    lines = CliRunner().invoke(main, arguments).stderr.splitlines()
+    told = "GREENROOM_REGISTRATON is no setting, and does nothing; is it GREENROOM_REGISTRATION?"
+    assert lines.count(told) == (0 if arguments[0] == "selfsigned" else 1)
 
 
 # A `.env` that can't be read is told of in a line.

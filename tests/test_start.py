@@ -300,6 +300,24 @@ def test_a_transfer_that_stalls_at_the_end(start_server: Callable[..., ServerPro
     assert "count=2" in server.log
 
 
+# A client that is read slowly, for it is faster than it may, keeps nobody waiting at all.
+def test_a_slow_rate_at_the_end(start_server: Callable[..., ServerProcess]) -> None:
+    server = start_server(prepared_by=name_of(_let_rates_be_slow), MESSAGE_RATE="0.000001/3")
+    alice = server.connect().register("alice")
+    alice.type(*["/away lunch"] * 3)
+    alice.expect_lines("You are away now; type /away again when you are back.")
+    assert server.stop_before_its_clients() == 0
+    assert alice.expect_end().endswith("The server is shutting down. Goodbye.\r\n")
+
+
+def _let_rates_be_slow() -> None:
+    from app import settings
+    from app.net import server
+
+    settings.MESSAGE_RATE_MIN = 1e-9
+    server.DRAIN_SECONDS_MAX = 3_600
+
+
 def _be_brief() -> None:
     from app.net import server  # in its process alone
 

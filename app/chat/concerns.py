@@ -18,6 +18,7 @@ from app.settings import (
     HUB_SECONDS_CONCERN,
     OUTBOX_SHARE_CONCERN,
     PASSWORDS_WAITING_CONCERN,
+    no_setting,
 )
 from app.sizes import format_size
 from app.times import format_seconds, format_uptime
@@ -153,10 +154,9 @@ def _certificate(load: Load, _minute: Minute) -> Iterator[str]:
 
 def _unknown_settings(load: Load, _minute: Minute) -> Iterator[str]:
     for name, meant in load.unknown_settings.items():
-        hint = f"; is it {meant}?" if meant else "."
         yield (
-            f"{name} is no setting, and does nothing{hint} See the environment and .env of the "
-            "server, and start it again."
+            f"{no_setting(name, meant)} See the environment and .env of the server, and start it "
+            "again."
         )
 
 

@@ -7,7 +7,6 @@ room of a million messages is gone after a while, and nobody waits for it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
@@ -19,7 +18,7 @@ from app import events, operations, records
 from app.errors import BadLine, Unavailable
 from app.names import parse_name
 from app.settings import LISTED_MAX, REAP_SECONDS, RETENTION_DAYS_MAX, ROOM_REAP_SECONDS
-from app.sizes import format_count
+from app.sizes import format_count, parse_whole
 from app.store import device_keys, device_mail
 from app.store import retention as store
 from app.store.retention import Old
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     from app.settings import Settings
     from app.store.database import Database
 
-_DAYS = re.compile("[1-9][0-9]{0,3}")
 _WORDS = {"forever": store.FOR_EVER, "default": None}
 
 log = structlog.get_logger()
@@ -169,9 +167,10 @@ def _parse_days(text: str) -> int | None:
     word = text.lower()
     if word in _WORDS:
         return _WORDS[word]
-    if not _DAYS.fullmatch(word) or int(word) > RETENTION_DAYS_MAX:
+    days = parse_whole(word)
+    if not days or days > RETENTION_DAYS_MAX:
         raise BadLine(
             f"say for how long: 1 to {RETENTION_DAYS_MAX} days, forever, or default",
             code="bad_arguments",
         )
-    return int(word)
+    return days

@@ -32,6 +32,9 @@ _HANGS = (
 )
 
 
+_TOLD = "app.cli.asking.told"  # in click's context: that unknown settings were named
+
+
 class _Unheard:
     """Takes what a server tells of its own accord: nothing that concerns a command."""
 
@@ -60,6 +63,22 @@ def settings_with(**flags: str | bool | None) -> Settings:
     except UnicodeDecodeError as error:
         raise click.ClickException("can't read .env: it is not UTF-8") from error
     check_data_folder(settings.data_dir)
+    return settings
+
+
+def command_settings() -> Settings:
+    """Read the settings for a command that is not the server, which has a log.
+
+    What looks like a setting and is none is named on standard error, once a command. Raises
+    click's error, of one line.
+    """
+    from app.settings import no_setting, unknown_settings
+
+    settings, told = settings_with(), click.get_current_context().meta
+    unknown = {} if _TOLD in told else unknown_settings(os.environ)
+    told[_TOLD] = True
+    for name, meant in unknown.items():
+        click.echo(no_setting(name, meant), err=True)
     return settings
 
 
@@ -93,6 +112,8 @@ def _expected(name: str) -> str:
     }
     kind = "a whole number" if field.annotation is int else "a number"
     least = f"{limits.get('ge', limits.get('gt'))}"
+    if "le" in limits and "gt" in limits:
+        return f"{kind} over {least}, and up to {limits['le']}"
     if "le" in limits:
         return f"{kind} from {least} to {limits['le']}"
     return f"{kind}, {least} or more" if "ge" in limits else f"{kind} over {least}"
@@ -106,7 +127,7 @@ def operator(*, makes_database: bool = False) -> Iterator[Ask]:
     is, most likely the folder is the wrong one: none is made then, unless `makes_database`.
     """
     os.umask(0o077)
-    settings = settings_with()
+    settings = command_settings()
     connection = running_server(settings)
     if connection is None and not makes_database:
         check_database(settings)
@@ -117,7 +138,7 @@ def operator(*, makes_database: bool = False) -> Iterator[Ask]:
 @contextmanager
 def running() -> Iterator[Ask]:
     """Ask the server that runs; that none does, or what it refuses, becomes one line."""
-    settings = settings_with()
+    settings = command_settings()
     connection = running_server(settings)
     if connection is None:
         raise click.ClickException(
@@ -265,7 +286,7 @@ def reading() -> Iterator[Engine]:
     from app.store.opening import check_readable
 
     os.umask(0o077)
-    url = settings_with().url
+    url = command_settings().url
     check_readable(url)
     engine = reading_engine(url)
     try:

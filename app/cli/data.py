@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from app.cli.asking import asking, reading, running_server, settings_with
+from app.cli.asking import asking, command_settings, reading, running_server
 from app.cli.output import new_file, progress_bar
 from app.cli.spans import SPAN, PathType
 
@@ -67,7 +67,7 @@ def backup(file: Path) -> None:
     from app.store.backup import back_up
 
     os.umask(0o077)
-    settings = settings_with()
+    settings = command_settings()
     with new_file(file) as part, progress_bar("copying") as progress:
         if not _copied_by_server(settings, part.absolute()):
             back_up(settings.url, part, progress)
@@ -100,7 +100,7 @@ def restore(file: Path, keep_tokens: bool) -> None:
 
     os.umask(0o077)
     with progress_bar("copying") as progress:
-        done = go_back(settings_with().url, file, progress, now(), keeps_tokens=keep_tokens)
+        done = go_back(command_settings().url, file, progress, now(), keeps_tokens=keep_tokens)
     if done.migrated_from:
         click.echo(f"It was of revision {done.migrated_from}, and was migrated.")
     if done.kept:

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from app.cli.accounts import createuser, users
-from app.cli.asking import settings_with
+from app.cli.asking import command_settings, settings_with
 from app.cli.audit import audit
 from app.cli.data import backup, export, restore
 from app.cli.live import announce, shutdown, who
@@ -220,7 +220,7 @@ def selfsigned(hosts: tuple[str, ...], directory: Path | None, force: bool) -> N
     from app.net.selfsigned import LOCAL_HOSTS, make_certificate, parse_hosts, write_files
 
     names = list(dict.fromkeys((*LOCAL_HOSTS, *parse_hosts(hosts))))
-    folder = directory or settings_with().data_dir
+    folder = directory or command_settings().data_dir
     certificate_path, key_path = folder / "tls-cert.pem", folder / "tls-key.pem"
     certificate, key, fingerprint = make_certificate(names)
     write_files({key_path: key, certificate_path: certificate}, is_forced=force)

@@ -1,4 +1,4 @@
-"""Arguments of a kind: time spans (30m, 2h, 7d), and paths."""
+"""Arguments of a kind: time spans (30m, 2h, 7d), whole numbers, and paths."""
 
 from __future__ import annotations
 
@@ -29,8 +29,31 @@ class _Span(click.ParamType[int]):
 SPAN = _Span()
 
 
+class _Whole(click.IntRange):
+    """Reads a whole number from 1."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+
+    def convert(
+        self, value: Any, parameter: click.Parameter | None, context: click.Context | None
+    ) -> Any:
+        """Return the number. Fails where it has other digits than 0 to 9, or a sign."""
+        from app.sizes import parse_whole
+
+        if isinstance(value, str) and parse_whole(value) is None:
+            self.fail(f"{value!r} is no whole number", parameter, context)
+        return super().convert(value, parameter, context)
+
+
+WHOLE = _Whole()
+
+
 class PathType(click.Path):
-    """A path. `~` is the home folder also where no shell sees it: --output=~/x."""
+    """A path, which is not empty: that would be the folder one is in.
+
+    `~` is the home folder also where no shell sees it: --output=~/x.
+    """
 
     def convert(
         self, value: Any, parameter: click.Parameter | None, context: click.Context | None
@@ -38,6 +61,8 @@ class PathType(click.Path):
         """Return the path. Fails where it is in nobody's home folder."""
         from app.addresses import expand_home
 
+        if value == "":
+            self.fail("it is empty", parameter, context)
         try:
             value = expand_home(value)
         except ValueError as error:

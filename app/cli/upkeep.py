@@ -11,13 +11,13 @@ import click
 from app.cli.asking import (
     answers,
     check_database,
+    command_settings,
     do,
     operator,
     reading,
     running_server,
-    settings_with,
 )
-from app.cli.spans import SPAN
+from app.cli.spans import SPAN, WHOLE
 from app.cli.tables import Columns, json_option, print_rows
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _COLUMNS: Columns = {
 @click.option("--user", help="What this user said, in rooms and in private, and their files.")
 @click.option("--room", help="What was said in this room, and its files.")
 @click.option("--since", type=SPAN, help="Only what is not older: 30m, 2h, 7d.")
-@click.option("--message", type=click.IntRange(1), help="One message, by its number.")
+@click.option("--message", type=WHOLE, help="One message, by its number.")
 @click.option("--yes", is_flag=True, help="Do not ask at the terminal whether that is meant.")
 def purge(
     user: str | None, room: str | None, since: int | None, message: int | None, yes: bool
@@ -69,7 +69,7 @@ def _count(user: str | None, room: str | None, seconds: int | None, message: int
 
 @click.command(epilog="Example: manage.py retention lobby --days 30")
 @click.argument("room", default="")
-@click.option("--days", type=click.IntRange(1), help="Keep what is said there for so long.")
+@click.option("--days", type=WHOLE, help="Keep what is said there for so long.")
 @click.option("--forever", is_flag=True, help="Keep it for ever.")
 @click.option("--default", is_flag=True, help="Keep it as long as GREENROOM_RETENTION_DAYS says.")
 @json_option
@@ -97,7 +97,7 @@ def vacuum() -> None:
     from app.store.database import is_sqlite
 
     os.umask(0o077)
-    settings = settings_with()
+    settings = command_settings()
     connection = running_server(settings)
     if connection is None and is_sqlite(settings.url):
         _vacuum_alone(settings)

@@ -73,6 +73,7 @@ class Connection:
         "_outbox",
         "_outbox_bytes",
         "_outbox_bytes_max",
+        "_pause_ends",
         "_public_url",
         "_readable",
         "_service",
@@ -111,6 +112,7 @@ class Connection:
         self._outbox_bytes_max = settings.outbox_bytes_max
         self._public_url = settings.public_url
         self._drained: Signal | None = None  # set while somebody waits for an empty outbox
+        self._pause_ends: Signal | None = None  # set while the client is read more slowly
         self.is_closing = False  # the session is over; what is in the outbox still goes out
         self._has_hung_up = False  # as far as anybody has asked
         self._is_lost = False  # the peer is gone
@@ -238,7 +240,9 @@ class Connection:
         if self._bucket is not None:
             seconds = self._bucket.take(time.monotonic())
             if seconds and not (is_blank and self.has_hung_up):
-                gevent.sleep(seconds)
+                self._pause_ends = Signal()
+                self._pause_ends.wait(seconds)
+                self._pause_ends = None
 
     def _pay_for(self, loose_bytes: int) -> None:
         """Count bytes that came without a line: as many as a line may have are as dear as one.
@@ -430,8 +434,9 @@ class Connection:
     def _end(self) -> None:
         """Let the reading greenlet go home, if it waits; if not, it sees for itself."""
         self.is_closing = True
-        if self._drained is not None:
-            self._drained.set()
+        for waited_for in (self._drained, self._pause_ends):
+            if waited_for is not None:
+                waited_for.set()
         if self._is_reading:
             cancel_wait(self._readable, _Closing())
 

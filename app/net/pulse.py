@@ -21,6 +21,7 @@ import structlog
 
 from app import metrics
 from app.settings import DISK_SECONDS, PULSE_SECONDS, SNAPSHOT_SECONDS
+from app.sizes import parse_whole
 
 if TYPE_CHECKING:
     from app.chat.status import Status
@@ -36,7 +37,7 @@ class Notifier:
         address = environment.get("NOTIFY_SOCKET", "")
         self._address = f"\0{address[1:]}" if address.startswith("@") else address
         is_meant = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
-        microseconds = int(environment.get("WATCHDOG_USEC", "0")) if is_meant else 0
+        microseconds = (parse_whole(environment.get("WATCHDOG_USEC", "")) or 0) if is_meant else 0
         self.seconds = microseconds / 1e6 / 2  # between signs of life; 0: none are wanted
 
     def tell(self, state: str) -> None:

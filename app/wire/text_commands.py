@@ -1,6 +1,5 @@
 """Commands as people type them: how they are read, their usage, made from the table of them."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
 from typing import NamedTuple, get_type_hints
@@ -9,9 +8,8 @@ from app.errors import BadLine
 from app.operations import COMMANDS
 from app.settings import FILE_PATH_CHARS_MAX
 from app.shapes import Addressee, Command, Count, End, Level, Path, Rest, Shape, Span
+from app.sizes import parse_whole
 from app.times import parse_span
-
-_NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 class _Argument(NamedTuple):
@@ -105,10 +103,11 @@ def _read(shape: Shape, text: str) -> tuple[str | int | None, str]:
 
 
 def _number(shape: Count, word: str) -> int:
-    if not _NUMBER.fullmatch(word) or not 1 <= int(word) <= shape.most:
+    number = parse_whole(word)
+    if not number or number > shape.most:
         name = shape.name.removeprefix("end ")
         raise BadLine(f"{name} is a whole number from 1 to {shape.most}", code="bad_arguments")
-    return int(word)
+    return number
 
 
 def _too_long(shape: Shape, chars_max: int) -> BadLine:
