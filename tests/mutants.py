@@ -23,6 +23,7 @@ import sys
 import tempfile
 import tomllib
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -195,23 +196,26 @@ def _judge_all(chosen: list[Mutant], copies: SimpleQueue[Path], processes: int) 
         finally:
             copies.put(root)
 
-    root = copies.get()
-    tests = sorted({mutant.test for mutant in chosen})
-    verdict = run_tests(root, *tests, seconds_max=ALL_SECONDS_MAX)
-    if verdict not in (SURVIVED, SKIPPED):
-        print(f"the tests do not pass as it is ({verdict}); nothing was tried")
-        return 1
-    copies.put(root)
+    def judge_group(group: list[Mutant], processes: int) -> Iterator[tuple[Mutant, str]]:
+        """Yield each with its verdict; none is tried when their tests fail with nothing wrong."""
+        root = copies.get()
+        tests = sorted({mutant.test for mutant in group})
+        verdict = run_tests(root, *tests, seconds_max=ALL_SECONDS_MAX)
+        copies.put(root)
+        if verdict not in (SURVIVED, SKIPPED):
+            yield from ((mutant, "not tried: a test fails as it is") for mutant in group)
+            return
+        with ThreadPoolExecutor(processes) as pool:
+            yield from zip(group, pool.map(judge_in_a_copy, group), strict=True)
+
     verdicts: Counter[str] = Counter()
     beside = [mutant for mutant in chosen if not mutant.takes_times]
     alone = [mutant for mutant in chosen if mutant.takes_times]
-    with ThreadPoolExecutor(processes) as pool:
-        judged = zip(beside, pool.map(judge_in_a_copy, beside), strict=True)
-        judged_alone = ((mutant, judge_in_a_copy(mutant)) for mutant in alone)
-        for mutant, verdict in chain(judged, judged_alone):
-            text = f"noticed by {mutant.noticed_by}" if verdict == NOTICED else verdict
-            print(f"{text:<40} {mutant.rule}", flush=True)
-            verdicts[verdict] += 1
+    groups = [judge_group(group, n) for group, n in ((beside, processes), (alone, 1)) if group]
+    for mutant, verdict in chain.from_iterable(groups):
+        text = f"noticed by {mutant.noticed_by}" if verdict == NOTICED else verdict
+        print(f"{text:<40} {mutant.rule}", flush=True)
+        verdicts[verdict] += 1
     unnoticed = len(chosen) - verdicts[NOTICED] - verdicts[SKIPPED]
     print(f"{len(chosen)} mutants, {unnoticed} unnoticed, {verdicts[SKIPPED]} skipped")
     return unnoticed

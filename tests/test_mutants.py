@@ -74,7 +74,7 @@ def test_verdicts(tmp_path: Path, test: str, verdict: str) -> None:
     assert run_tests(tmp_path, f"test_all.py::{test}") == verdict
 
 
-# Likewise; and what tests leave behind, as a killed one leaves its servers, ends with them.
+# The same; and what tests leave behind, as a killed one leaves its servers, ends with them.
 def test_nothing_is_left(tmp_path: Path) -> None:
     (tmp_path / "test_all.py").write_text(TESTS)
     assert run_tests(tmp_path, "test_all.py::test_that_hangs", seconds_max=0.1) == "timed out"
