@@ -156,6 +156,11 @@ class NotStored(Unavailable):
     code: Code = "not_stored"
 
 
+def internal() -> Refusal:
+    """Return what is told to whoever asked for what a fault of the server's ended."""
+    return Unavailable("something went wrong here; it was logged", code="internal")
+
+
 class StartRefused(GreenroomError):
     """Nothing was started or changed; one line says why and what to do."""
 

@@ -16,6 +16,7 @@ import select
 import sys
 import threading
 import time
+import traceback
 from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -37,6 +38,14 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 log = structlog.get_logger()
+
+
+def failure(event: str, error: Exception, **about: object) -> None:
+    """Log a fault of ours by its kind and place: its own words may hold what somebody said."""
+    frames = [
+        f"{each.filename}:{each.lineno}" for each in traceback.extract_tb(error.__traceback__)
+    ]
+    log.error(event, error=type(error).__name__, at=" ".join(frames[-5:]), **about)
 
 
 class Relay(io.RawIOBase):

@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 
 from app.chat import delivery as module
 from app.chat.delivery import Delivery
+from app.chat.entries import Arrival
 from app.chat.rooms import Room
 from app.chat.session import Session
-from app.events import Joined, Left, Noticed, RoomEvent, Said
+from app.errors import internal
+from app.events import Entered, Joined, Left, Noticed, Refused, RoomEvent, Said
 from tests.fakes import fake_room, fake_session, render
 
 
@@ -226,3 +228,63 @@ def test_batches_read_like_lines(acts: list[tuple[str, int, int]]) -> None:
     for (session, room), lines in would_read.items():
         read = b"".join(session.client.sent).splitlines(keepends=True)
         assert [line for line in read if room.name.encode() in line] == lines
+
+
+# An event that one wire can't show is missing there alone, and readers are told so in its place.
+def test_an_event_that_a_wire_cannot_show(capsys) -> None:
+    def picky(event: RoomEvent) -> bytes:
+        if isinstance(event, Noticed):
+            return b"Noticed!\n"
+        if event.body == "2":
+            raise OverflowError(event.body)
+        return render(event)
+
+    room, alice, bob = fake_room(), fake_session("alice"), fake_session("bob")
+    alice.client.render = picky
+    _hearing(room, alice, bob)
+    delivery = Delivery()
+    for body in "123":
+        delivery.show(room, _said("bob", body))
+    delivery.send()
+    assert _lines(alice) == ["Said bob 1", "Noticed!", "Said bob 3"]
+    assert _lines(bob) == ["Said bob 1", "Said bob 2", "Said bob 3"]
+    logged = capsys.readouterr()
+    assert (logged.out + logged.err).count("OverflowError") == 1
+
+
+# A reader who can't be sent anything costs nobody else a line, nor does what they are told alone.
+def test_a_reader_who_cannot_be_sent_anything(monkeypatch) -> None:
+    def fail(*_: object) -> bool:
+        raise ZeroDivisionError
+
+    room, alice, bob = fake_room(), fake_session("alice"), fake_session("bob")
+    monkeypatch.setattr(alice.client, "send", fail)
+    monkeypatch.setattr(alice.client, "show", fail)
+    _hearing(room, alice, bob)
+    delivery = Delivery()
+    delivery.show(room, _said("bob", "hello"))
+    delivery.answer(alice, Noticed("psst"))
+    delivery.answer(bob, Noticed("psst"))
+    delivery.send()
+    assert _lines(bob) == ["Said bob hello", "Noticed!"]
+
+
+# A session that can't be shown a room is not in it: nobody sees it join, and it may try again.
+def test_an_arrival_that_fails() -> None:
+    room, alice, bob, forgotten = fake_room(), fake_session("alice", 2), fake_session("bob"), []
+    _hearing(room, bob)
+
+    def replay(_room: Room) -> tuple[list[Said], bool]:
+        raise OverflowError
+
+    alice.rooms[room.key], room.visits, room.present[alice.speaker] = room, 1, 1
+    entered = Entered(room.name, "", ["alice"], (), 0)
+    arrival = Arrival(forgotten.append, alice, room, entered, replay, is_first=True)
+    delivery = Delivery()
+    with pytest.raises(OverflowError):
+        arrival.release(delivery)
+    arrival.fail(internal())
+    delivery.send()
+    assert (alice.rooms, room.present, room.visits) == ({}, {}, 0)
+    assert (alice.client.shown, forgotten) == ([Refused("internal", str(internal()))], [room])
+    assert _lines(bob) == []

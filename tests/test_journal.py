@@ -10,13 +10,15 @@ from app.chat import journal as module
 from app.chat.delivery import Delivery
 from app.chat.journal import Entry, Journal, WrittenEntry
 from app.chat.session import Session
-from app.errors import NotStored, Unavailable
+from app.errors import NotStored, Unavailable, internal
 from app.events import Done, Joined, Refused, Said
 from app.store.messages import NewMessage
 from tests.client import WAIT_SECONDS_MAX
 from tests.fakes import fake_room, fake_session
 
 Append = Callable[..., None]
+
+_INTERNAL = Refused("internal", str(internal()))
 
 
 class _FakeStore:
@@ -305,15 +307,45 @@ def test_entries_without_a_sender(journal, store, say, room, alice, bob) -> None
     assert _lines(bob) == ["Joined carol"]
 
 
-# A bug in one batch costs that batch; the journal and who waits for it go on.
-def test_a_bug_costs_its_batch(journal, store, say, alice, bob) -> None:
+# A bug in one commit costs what was to be stored, and its senders are told; the rest goes on.
+def test_a_bug_costs_its_batch(journal, store, say, room, alice, bob) -> None:
     store.refusal = ZeroDivisionError("a bug")
     say(alice, "unlucky")
+    journal.append(_Talk(bob, room, Joined(room.name, "bob")))
+    written = _Written(alice)
+    journal.append(written)
     journal.settle(alice)
+    assert alice.client.shown == [_INTERNAL]
+    assert written.refusal.code == "internal"
     store.refusal = None
     say(alice, "lucky")
     journal.settle(alice)
-    assert _lines(bob) == ["Said alice lucky"]
+    assert _lines(bob) == ["Joined bob", "Said alice lucky"]
+
+
+class _Faulty(_Talk):
+    """Something said that can't be shown."""
+
+    def release(self, delivery: Delivery) -> None:
+        raise ZeroDivisionError("hush")
+
+
+# A release that fails costs its own entry: the others of the batch are shown, its sender is told,
+# and the log has what kind of fault it was, not what was said.
+def test_a_fault_costs_its_entry(journal, store, say, room, alice, bob, capsys) -> None:
+    store.hold()
+    say(alice, "first")
+    journal.append(_Faulty(bob, room, Said(room.name, "bob", "hush", at=0)))
+    say(alice, "last")
+    store.is_open.set()
+    journal.settle(alice)
+    journal.settle(bob)
+    assert _lines(alice) == ["Said alice first", "Said alice last"]
+    assert bob.client.shown == [_INTERNAL]
+    logged = capsys.readouterr()
+    logged = logged.out + logged.err
+    assert logged.count("ZeroDivisionError") == 1
+    assert "hush" not in logged
 
 
 # When the journal is full its senders wait, until a batch was taken from it.

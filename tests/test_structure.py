@@ -41,7 +41,7 @@ _MAY_IMPORT = {
     **dict.fromkeys(_COMMON, _COMMON),
     "log": {"metrics", "networks", "settings"},
     "store": {"store"} | _COMMON,
-    "chat": {"chat", "store"} | _COMMON,
+    "chat": {"chat", "store", "log"} | _COMMON,
     "wire": {"wire"} | _COMMON,
     "net": {"net", "wire", "chat", "store", "log"} | _COMMON,
     "client": {"client"} | _COMMON,

@@ -7,12 +7,14 @@ the batch shows there, and each reader a line of the page from which on it reads
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import gevent
 
 from app import metrics
-from app.events import Answer, FileShared, RoomEvent, Said, SaidEncrypted
+from app.events import Answer, Event, FileShared, Noticed, RoomEvent, Said, SaidEncrypted
+from app.log import failure
 from app.settings import DELIVERIES_BETWEEN_YIELDS
 
 if TYPE_CHECKING:
@@ -37,7 +39,13 @@ class _Page:
     def rendered(self, render: Render) -> list[bytes]:
         """Return the lines up to now, each rendered once."""
         lines = self.lines.setdefault(render, [])
-        lines.extend(map(render, self.events[len(lines) :]))
+        while len(lines) < len(self.events):
+            try:
+                lines.extend(map(render, self.events[len(lines) :]))  # keeps those before a fault
+            except Exception as error:  # noqa: BLE001 (it costs this line, on this wire)
+                kind = type(self.events[len(lines)]).__name__
+                failure("an event can't be shown", error, kind=kind)
+                lines.append(_in_its_place(render))
         return lines
 
     def rest_for(self, session: Session) -> bytes:
@@ -64,6 +72,13 @@ class _Page:
                     yield send, whole
 
 
+def _in_its_place(render: Render) -> bytes:
+    """Return what is shown for a line that can't be: nothing, when that can't be either."""
+    with suppress(Exception):
+        return render(Noticed("There is a line here that can't be shown; it was logged."))
+    return b""
+
+
 class Delivery:
     """One batch on its way to its readers. Entries of the journal write it, in their order."""
 
@@ -81,6 +96,16 @@ class Delivery:
     def answer(self, session: Session, answer: Answer) -> None:
         """Tell a session something of its own, once it has read all that this batch shows."""
         self._answers.setdefault(session, []).append(answer)
+
+    def tell(self, session: Session, *told: Event) -> None:
+        """Show a session what concerns it alone. Others are shown theirs, if that is not possible.
+
+        See catch_up for what it was to be shown before.
+        """
+        try:
+            session.client.show(*told)
+        except Exception as error:  # noqa: BLE001
+            failure("an event can't be shown", error, kind=type(told[0]).__name__)
 
     def enter(self, room: Room, session: Session) -> None:
         """Let a session hear the room from now on."""
@@ -120,8 +145,11 @@ class Delivery:
             count = behind = 0
             for send, data in page.sends():
                 count += 1
-                if not send(data):
-                    behind += 1
+                try:
+                    if not send(data):
+                        behind += 1
+                except Exception as error:  # noqa: BLE001 (it costs this reader alone)
+                    failure("a reader can't be sent what was said", error)
                 if (total + count) % DELIVERIES_BETWEEN_YIELDS == 0:
                     gevent.sleep(0)
             page.room.is_lagging = behind * 2 > count
@@ -130,4 +158,4 @@ class Delivery:
         metrics.SENDS.inc(total)
         metrics.DELIVERIES.inc(lines)
         for session, answers in self._answers.items():
-            session.client.show(*answers)
+            self.tell(session, *answers)

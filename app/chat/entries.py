@@ -16,6 +16,7 @@ from app.chat.room import Room
 if TYPE_CHECKING:
     from app.chat.delivery import Delivery
     from app.chat.session import Session
+    from app.errors import Refusal
 
 Replay = Callable[[Room], tuple[Sequence[events.Message], bool]]  # messages; whether they are all
 
@@ -36,12 +37,16 @@ class Shown(Entry):
 
 
 class Arrival(Entry):
-    """A session enters a room; those who are there are told if it is its user's first."""
+    """A session enters a room; those who are there are told if it is its user's first.
 
-    __slots__ = ("entered", "is_first", "replay", "room", "session")
+    `forget` is told of the room when that was not possible: it may be deserted.
+    """
+
+    __slots__ = ("entered", "forget", "is_first", "replay", "room", "session")
 
     def __init__(
         self,
+        forget: Callable[[Room], None],
         session: Session,
         room: Room,
         entered: events.Entered,
@@ -50,6 +55,7 @@ class Arrival(Entry):
         is_first: bool,
     ) -> None:
         super().__init__(session)
+        self.forget = forget
         self.session = session
         self.room = room
         self.entered = entered
@@ -57,16 +63,25 @@ class Arrival(Entry):
         self.is_first = is_first
 
     def release(self, delivery: Delivery) -> None:
-        """See Entry."""
+        """See Entry. What may fail comes first: then nobody was told."""
         session, room, entered = self.session, self.room, self.entered
-        if self.is_first:
-            delivery.show(room, events.Joined(entered.room, session.speaker.name))
         messages, entered.is_complete = self.replay(room)
         entered.last_id = room.recent.last_id
         entered.messages = [said for said in messages if said.user not in session.ignored]
         delivery.catch_up(session)
         session.client.show(entered)
+        if self.is_first:
+            delivery.show(room, events.Joined(entered.room, session.speaker.name))
         delivery.enter(room, session)
+
+    def fail(self, refusal: Refusal) -> None:
+        """See Entry. The session is not in the room, unless it has left already."""
+        session, room = self.session, self.room
+        if session.rooms.get(room.key) is room:
+            room.drop(session)
+            room.visits -= 1
+            self.forget(room)
+        super().fail(refusal)
 
 
 class Departure(Entry):
@@ -99,7 +114,7 @@ class Departure(Entry):
         for session in self.sessions:
             delivery.leave(self.room, session)
             if self.told is not None:
-                session.client.show(self.told)
+                delivery.tell(session, self.told)
         if self.event is not None:
             delivery.show(self.room, self.event)
         self.room.visits -= len(self.sessions)

@@ -58,7 +58,7 @@ class _Sent(Entry):
             for session in user.sessions:
                 if self.event.user not in session.ignored:
                     delivery.catch_up(session)
-                    session.client.show(self.event)
+                    delivery.tell(session, self.event)
 
 
 class Files:

@@ -31,7 +31,8 @@ from gevent.event import Event as Signal
 
 from app import events, metrics
 from app.chat.delivery import Delivery
-from app.errors import NotStored, Refusal, Unavailable
+from app.errors import NotStored, Refusal, Unavailable, internal
+from app.log import failure
 from app.settings import (
     BATCH_BYTES_MAX,
     BATCH_ENTRIES_MAX,
@@ -41,6 +42,7 @@ from app.settings import (
     READ_SECONDS,
     RETRY_SECONDS,
 )
+from app.store.database import run_alone
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -76,6 +78,15 @@ class Entry:
         """Let it happen: change who hears what, and hand what is to be shown to the delivery."""
         raise NotImplementedError
 
+    def fail(self, refusal: Refusal) -> None:
+        """Tell its sender that the release failed, and undo what was done ahead of it."""
+        self._answer(refusal, tag="")
+
+    def _answer(self, refusal: Refusal, tag: str) -> None:
+        if self.sender is not None:
+            metrics.REFUSALS.labels(refusal.code).inc()
+            self.sender.client.show(events.Refused(refusal.code, str(refusal), tag))
+
 
 class SaidEntry(Entry):
     """A message that is stored, and then shown as `said`, unless it was so before."""
@@ -97,6 +108,10 @@ class SaidEntry(Entry):
         self.said.id = message_id
         self.is_new = is_new
 
+    def fail(self, refusal: Refusal) -> None:
+        """See Entry."""
+        self._answer(refusal, self.tag)
+
 
 class WrittenEntry(Entry):
     """Something that is written in the transaction of the messages before it, and then released.
@@ -113,15 +128,22 @@ class WrittenEntry(Entry):
         self.refusal: Refusal | None = None
 
     def attempt(self, connection: Connection) -> None:
-        """Write it, or note that it may not be done. The messages before it are stored anyway."""
+        """Write it, or note why it can't be done. The messages before it are stored anyway."""
         try:
-            self.write(connection)
+            run_alone(connection, self.write)
         except Refusal as refusal:
             self.refusal = refusal
+        except Exception as error:  # noqa: BLE001 (a fault of its own costs it alone)
+            failure("an entry was not written", error, kind=type(self).__name__)
+            self.refusal = internal()
 
     def write(self, connection: Connection) -> None:
-        """Write it, in the writer's thread. Raises Refusal before anything of it is written."""
+        """Write it, in the writer's thread. What it has written when it raises is undone."""
         raise NotImplementedError
+
+    def fail(self, refusal: Refusal) -> None:
+        """See Entry. Its sender waits, and looks."""
+        self.refusal = refusal
 
 
 class Journal:
@@ -273,7 +295,10 @@ class Journal:
         delivery = Delivery()
         released = self._store(batch)
         for entry in released:
-            entry.release(delivery)
+            try:
+                entry.release(delivery)
+            except Exception as error:  # noqa: BLE001 (it costs this entry alone)
+                _note_failure(entry, error)
         delivery.send()
         if released:
             metrics.BATCH_ENTRIES.observe(len(released))
@@ -298,6 +323,17 @@ class Journal:
             log.info("messages can be stored again")
         self.is_failing = False
 
+    def _note_not_stored(self, count: int, error: Exception) -> Refusal:
+        """Note that messages were not stored, and return what their senders are told."""
+        metrics.NOT_STORED.inc(count)
+        if not isinstance(error, NotStored):
+            failure("a batch was not stored", error, messages=count)
+            return internal()
+        log.warning("messages not stored", count=count, reason=str(error))
+        self.is_failing = True
+        self._retry_at = time.monotonic() + RETRY_SECONDS
+        return error
+
     def _store(self, batch: Sequence[Entry]) -> Sequence[Entry]:
         """Commit what is to be stored, and return what may be released: all, or the rest."""
         stored = [entry for entry in batch if entry.message is not None]
@@ -308,11 +344,8 @@ class Journal:
         messages = [entry.message for entry in stored if entry.message]
         try:
             ids = self._commit(messages, seen, written.attempt if written else None)
-        except NotStored as refusal:
-            log.warning("messages not stored", count=len(stored), reason=str(refusal))
-            self.is_failing = True
-            self._retry_at = time.monotonic() + RETRY_SECONDS
-            metrics.NOT_STORED.inc(len(stored))
+        except Exception as error:  # noqa: BLE001 (what need not be stored happens all the same)
+            refusal = self._note_not_stored(len(stored), error)
             _tell_senders(stored, refusal)
             if written is not None:
                 written.refusal = refusal
@@ -331,7 +364,16 @@ class Journal:
         return batch[:-1] if written is not None and written.refusal else batch
 
 
-def _tell_senders(entries: Sequence[Entry], refusal: NotStored) -> None:
+def _note_failure(entry: Entry, error: Exception) -> None:
+    """Log that an entry could not be released, and tell its sender."""
+    failure("an entry was not released", error, kind=type(entry).__name__)
+    try:
+        entry.fail(internal())
+    except Exception as again:  # noqa: BLE001 (the others are released all the same)
+        failure("nobody was told that an entry was not released", again)
+
+
+def _tell_senders(entries: Sequence[Entry], refusal: Refusal) -> None:
     """Tell each sender that their messages were lost: each that has a tag, or once how many."""
     tags: defaultdict[Session, list[str]] = defaultdict(list)
     for entry in entries:
@@ -342,7 +384,8 @@ def _tell_senders(entries: Sequence[Entry], refusal: NotStored) -> None:
         if lost[0]:
             sender.client.show(*(events.Refused(refusal.code, str(refusal), tag) for tag in lost))
         else:
-            number = f"{len(lost)} messages " if len(lost) > 1 else ""
+            is_counted = len(lost) > 1 and isinstance(refusal, NotStored)
+            number = f"{len(lost)} messages " if is_counted else ""
             sender.client.show(events.Refused(refusal.code, f"{number}{refusal}"))
 
 

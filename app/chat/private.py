@@ -145,7 +145,7 @@ class Private:
         for session in here:
             if said.user not in session.ignored:
                 delivery.catch_up(session)
-                session.client.show(said)
+                delivery.tell(session, said)
         if not here:
             user.has_mail = True
         elif user.has_mail:
@@ -237,7 +237,7 @@ def _show_own_devices(user: User, said: events.PrivatelySaidEncrypted, delivery:
     for session in user.sessions:
         if session.device is not None:
             delivery.catch_up(session)
-            session.client.show(said)
+            delivery.tell(session, said)
 
 
 def _mail_reader(

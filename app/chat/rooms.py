@@ -99,7 +99,10 @@ class Rooms:
         entered = events.Entered(
             room.name, room.topic, users, (), self._clock(), e2ee=room.is_encrypted
         )
-        self._journal.append(Arrival(session, room, entered, replay, is_first=is_first))
+        arrival = Arrival(
+            self.forget_if_deserted, session, room, entered, replay, is_first=is_first
+        )
+        self._journal.append(arrival)
 
     def _replay_since(self, room: Room, since: int | None) -> Replay:
         """Return what tells, at the moment of entering, which messages to replay.

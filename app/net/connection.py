@@ -25,7 +25,7 @@ from gevent.socket import cancel_wait, wait
 
 from app import events, metrics
 from app.chat.limits import LoginTime, TokenBucket
-from app.errors import Refusal
+from app.errors import Refusal, internal
 from app.events import Event
 from app.net.sockets import TlsSocket, format_address
 from app.settings import (
@@ -274,8 +274,7 @@ class Connection:
             self._refuse(session, refusal)
         except Exception:
             log.exception("command failed", command=type(command).__name__)
-            metrics.REFUSALS.labels("internal").inc()
-            self.show(events.Refused("internal", "something went wrong here; it was logged"))
+            self._refuse(session, internal())
 
     def _refuse(self, session: Session, refusal: Refusal) -> None:
         self._service.journal.settle(session)  # answers come in the order of the questions

@@ -399,6 +399,14 @@ def _attempt_alone(connection: Connection, work: Work[Result]) -> Outcome[Result
     return result, None
 
 
+def run_alone(connection: Connection, work: Work[Result]) -> Result:
+    """Run one of several works of a transaction: if it raises, the others are kept.
+
+    Raises NotStored when the database could not take it, and SQLAlchemyError as above.
+    """
+    return _result(_attempt_alone(connection, work))
+
+
 def _empty_log(connection: Connection) -> bool:
     """See Database.empty_log. It goes by the driver: no transaction may be under way."""
     driver = connection.connection.driver_connection
