@@ -108,7 +108,7 @@ Read it in this order:
         asking.py       how the others reach a running server, or the database
         accounts.py  rooms.py  moderation.py  live.py  status.py  audit.py    a file a subject
         upkeep.py  data.py                          removing; exports, backups
-        tables.py  spans.py  output.py  standard.py    how answers look, and where they go
+        tables.py  arguments.py  output.py  standard.py    how answers look, and where they go
     log.py          the log
 
 Imports point one way: net -> wire, chat -> store; terminal -> client, encryption, wire; all of them

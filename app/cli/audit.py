@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from app.cli.arguments import WHOLE
 from app.cli.asking import reading
-from app.cli.spans import WHOLE
 from app.cli.tables import Columns, json_option, minute_of, print_rows
 
 if TYPE_CHECKING:

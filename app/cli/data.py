@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
+from app.cli.arguments import SPAN, PathType
 from app.cli.asking import asking, command_settings, reading, running_server
 from app.cli.output import new_file, progress_bar
-from app.cli.spans import SPAN, PathType
 
 if TYPE_CHECKING:
     from app.settings import Settings

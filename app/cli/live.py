@@ -7,8 +7,8 @@ from contextlib import suppress
 
 import click
 
+from app.cli.arguments import SPAN
 from app.cli.asking import pages, running
-from app.cli.spans import SPAN
 from app.cli.tables import Columns, json_option, minute_of, print_rows
 
 _COLUMNS: Columns = {

@@ -12,13 +12,13 @@ from typing import Any
 import click
 
 from app.cli.accounts import createuser, users
+from app.cli.arguments import PathType
 from app.cli.asking import command_settings, settings_with
 from app.cli.audit import audit
 from app.cli.data import backup, export, restore
 from app.cli.live import announce, shutdown, who
 from app.cli.moderation import ban, bans, kick, mute, unban, unmute
 from app.cli.rooms import rooms
-from app.cli.spans import PathType
 from app.cli.standard import (
     check_arguments,
     open_missing,

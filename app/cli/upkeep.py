@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from app.cli.arguments import SPAN, WHOLE
 from app.cli.asking import (
     answers,
     check_database,
@@ -17,7 +18,6 @@ from app.cli.asking import (
     reading,
     running_server,
 )
-from app.cli.spans import SPAN, WHOLE
 from app.cli.tables import Columns, json_option, print_rows
 
 if TYPE_CHECKING:
