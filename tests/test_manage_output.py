@@ -40,6 +40,32 @@ def test_output_that_cant_be_written(
     assert run.returncode == 1
 
 
+# Any of the three may be closed, and standard error may be full: the exit code stays right, and
+# what goes elsewhere is said.
+@pytest.mark.parametrize(
+    ("command", "redirected", "code"),
+    [
+        ("schema", "0>&-", 0),
+        ("schema", "2>&-", 0),
+        ("schema", "1>&- 2>&-", 1),
+        ("who", "2>/dev/full", 1),
+        ("who", "0>&- 1>&- 2>&-", 1),
+        ("nonsense", "2>&-", 2),
+    ],
+)
+def test_streams_that_are_closed(tmp_path: Path, command: str, redirected: str, code: int) -> None:
+    run = subprocess.run(
+        ["sh", "-c", f'"$0" "$1" {command} {redirected}', sys.executable, ROOT / "manage.py"],
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=WAIT_SECONDS_MAX,
+    )
+    assert (run.returncode, run.stderr) == (code, "")
+    assert bool(run.stdout) == (code == 0)
+
+
 # What is no UTF-8 is refused in a line, whoever is asked for.
 @pytest.mark.parametrize(
     "arguments",

@@ -7,18 +7,48 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from io import TextIOWrapper
+from io import RawIOBase, TextIOWrapper
+from typing import Any, BinaryIO, cast
 
 import click
 
+_ERROR = 2  # the descriptor of standard error
 _NAMES = ("stdin", "stdout", "stderr")
+
+
+class _Lossy(RawIOBase):
+    """Standard error: what can't be written there is lost, for nobody could be told of it."""
+
+    def writable(self) -> bool:
+        """See io.IOBase."""
+        return True
+
+    def fileno(self) -> int:
+        """See io.IOBase."""
+        return _ERROR
+
+    def isatty(self) -> bool:
+        """See io.IOBase."""
+        return os.isatty(_ERROR)
+
+    def write(self, data: Any) -> int:
+        """See io.RawIOBase."""
+        left = memoryview(data)
+        with suppress(OSError):
+            while left:
+                left = left[os.write(_ERROR, left) :]
+        return len(data)
 
 
 def open_missing() -> None:
     """Open what whoever started this has closed, so that no other file gets its number.
 
-    Nothing can be written to it, nor read from it: that fails as before.
+    Nothing can be written to standard output then, nor read from standard input: that fails as
+    before. What can't be written to standard error changes nothing, the exit code least.
     """
+    if sys.stderr is sys.__stderr__:  # or it was exchanged, and may be anything
+        encoding = sys.stderr.encoding if sys.stderr else "utf-8"
+        sys.stderr = TextIOWrapper(cast(BinaryIO, _Lossy()), encoding, write_through=True)
     for descriptor, name in enumerate(_NAMES):
         try:
             os.fstat(descriptor)
@@ -26,7 +56,7 @@ def open_missing() -> None:
             os.open(os.devnull, os.O_RDONLY)  # it gets the lowest number that is free: this one
         if getattr(sys, name) is None:
             mode = "w" if descriptor else "r"
-            setattr(sys, name, open(descriptor, mode, errors="backslashreplace"))  # noqa: SIM115
+            setattr(sys, name, open(descriptor, mode, errors="backslashreplace", closefd=False))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             with suppress(OSError):  # it was exchanged beneath us
