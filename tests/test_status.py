@@ -4,8 +4,10 @@ import os
 import signal
 import time
 from dataclasses import replace
+from unittest.mock import Mock
 
 import pytest
+import structlog.testing
 
 from app import commands
 from app.chat.concerns import concerns
@@ -169,6 +171,21 @@ def test_what_is_shown(house: House) -> None:  # noqa: F811
     minute = shown.minute
     assert minute.commit_p50_seconds <= minute.commit_p99_seconds <= minute.commit_max_seconds
     assert shown.is_storing
+
+
+# Files that can't be looked at have no size, which is logged once; then they have one again.
+def test_files_that_cant_be_looked_at(house: House, monkeypatch) -> None:  # noqa: F811
+    status = house.service.status
+    with monkeypatch.context() as patch, structlog.testing.capture_logs() as records:
+        patch.setattr(house.database, "look_at_files", Mock(side_effect=PermissionError(13, "no")))
+        for _ in range(3):
+            status.look_at_disk()
+            assert status.load(time.monotonic()).database_bytes is None
+    assert [(each["event"], each["reason"]) for each in records] == [
+        ("can't look at the database's files", "no")
+    ]
+    status.look_at_disk()
+    assert status.load(time.monotonic()).database_bytes > 50_000
 
 
 # An admin sees it in the chat, what is wrong right below the first line.

@@ -60,6 +60,7 @@ class Status:
         self._outbox_bytes_max = settings.outbox_bytes_max
         self._began_at = self._measured_at = time.monotonic()
         self._on_disk: FilesOnDisk | None = None
+        self._is_blind = False  # the last look at the disk was refused, which was logged
         self.certificate_seconds: Callable[[], float | None] = lambda: None
         self.unknown_settings: Mapping[str, str] = {}
         self.last_minute = LastMinute(self._began_at, metrics.snapshot())
@@ -153,8 +154,11 @@ class Status:
         try:
             self._on_disk = self._database.look_at_files()
         except OSError as error:
-            log.warning("can't look at the database's files", reason=error.strerror)
+            if not self._is_blind:
+                log.warning("can't look at the database's files", reason=error.strerror)
+            self._on_disk, self._is_blind = None, True
             return
+        self._is_blind = False
         self._measured_at = time.monotonic()
         if self._database.fate and not before:
             log.error("the database's file is gone or overwritten", fate=self._database.fate)
