@@ -63,7 +63,7 @@ Read it in this order:
         devices.py  device_keys.py  device_mail.py  likewise, of clients that encrypt
         purging.py  retention.py  vacuum.py         removing, in small pieces
         deletion.py                                 all that goes with an account
-        exporting.py  backup.py                     taking it elsewhere, and back
+        exporting.py  backup.py  values.py          taking it elsewhere, and back; what may be in it
         disk.py  lock.py  held.py                   files; one server at a time on a database
         opening.py  migration.py                    opening the database at start
     net/            sockets and greenlets

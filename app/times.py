@@ -11,6 +11,7 @@ from app.errors import BadLine
 from app.settings import SPAN_SECONDS_MAX
 
 DAY_MILLISECONDS = 86_400_000
+TIME_MAX = 253_402_300_799_999  # the last that can be written: the end of the year 9999
 _UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 _READ_UNITS = {"w": 7 * 86_400, **_UNITS}  # a span of two weeks is shown as 14d
 _SIGNS = "+-~.\N{MINUS SIGN}\N{EN DASH}\N{EM DASH}\N{PLUS-MINUS SIGN}"

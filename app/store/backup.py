@@ -11,7 +11,9 @@ for damage before it has its name. Going back to one leaves no trace of two hist
   6. No key of a device is handed out twice, and no mail of one has an earlier number: the keys are
      gone, which clients bring anew, and who asks whose devices changed asks for everybody anew.
   7. No revision of a room's roster is used twice: clients may remember those since the copy.
-  8. Its tables and indexes are, to the word, those that the migrations make. There is nothing else:
+  8. Its values are such as a server writes: times that can be shown, text that moves no cursor,
+     names, and rows that are there where others are about them.
+  9. Its tables and indexes are, to the word, those that the migrations make. There is nothing else:
      a trigger, a generated column or ON CONFLICT IGNORE could lose what is written later.
 """
 
@@ -26,6 +28,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
 
 from app.errors import NotStored, StartRefused
 from app.names import harmless
@@ -39,8 +42,9 @@ from app.settings import (
     ROSTER_REVS_SKIPPED,
     TOKEN_IDS_SKIPPED,
 )
+from app.store import values
 from app.store.audit import OPERATOR
-from app.store.database import Url, is_sqlite, sqlite_path
+from app.store.database import Url, first_line, is_sqlite, sqlite_path
 from app.store.disk import log_path, open_private, size_bytes, sync
 from app.store.held import refuse_other_name
 from app.store.lock import DatabaseLock
@@ -129,11 +133,14 @@ def restore(
         _check_schema(new_path, backup_path, made)  # first: a trigger would act in a migration
         if revision != SCHEMA_REVISION:
             _migrate(new_path, SCHEMA_REVISION)
+        values.check(new_path, backup_path)
         restored = _adapt(new_path, backup_path, now, keeps_tokens=keeps_tokens)
         kept = _put_in_place(new_path, path)
         lock.mark_ready()
     except (sqlite3.Error, OSError) as error:
         raise StartRefused(f"can't restore {backup_path}: {error}") from error
+    except SQLAlchemyError as error:  # of a migration, which met what it could not expect
+        raise StartRefused(f"can't restore {backup_path}: {first_line(error)}") from error
     finally:
         _remove(new_path)
         lock.release()
@@ -284,14 +291,20 @@ def _adapt(path: Path, backup_path: Path, now: int, *, keeps_tokens: bool) -> Re
         connection.execute(
             "INSERT INTO audit (done_at, actor, action, target, room, reason)"
             " VALUES (?, ?, 'restore', '', '', ?)",
-            (now, OPERATOR, f"{backup_path.name}: up to message {last_id}"),
+            (now, OPERATOR, f"{harmless(backup_path.name)}: up to message {last_id}"),
         )
     return Restored(messages, last_id, tokens, files, None, None)
 
 
 def _skip_ids(connection: sqlite3.Connection) -> int:
-    """Let ids go on far behind those that were given; return the last one of a message."""
-    given = dict(connection.execute("SELECT name, seq FROM sqlite_sequence"))
+    """Let ids go on far behind those that were given; return the last one of a message.
+
+    Those that are there were given, whatever is noted of the last one.
+    """
+    given = dict(connection.execute("SELECT name, max(seq) FROM sqlite_sequence GROUP BY name"))
+    for table in _IDS_SKIPPED:
+        query = f"SELECT coalesce(max(id), 0) FROM {table}"  # noqa: S608 (names of ours)
+        given[table] = max(given.get(table, 0), *connection.execute(query).fetchone())
     for table, skipped in _IDS_SKIPPED.items():
         connection.execute("DELETE FROM sqlite_sequence WHERE name = ?", (table,))
         row = (table, given.get(table, 0) + skipped)

@@ -30,9 +30,11 @@ from sqlalchemy import (
 from sqlalchemy.orm import aliased
 
 from app import events
+from app.names import harmless
 from app.settings import ID_MAX, REPLAY_BYTES_MAX
 from app.shapes import Enc
 from app.store.models import Ignored, Message, Restoration, Room, SpentTxn, User
+from app.times import TIME_MAX
 
 AnyMessage = TypeVar("AnyMessage", events.Message, events.PrivateMessage)
 
@@ -224,10 +226,16 @@ def newest(
     return page(connection, Page(room_id, 0, before_id, count + 1, bytes_max=REPLAY_BYTES_MAX))
 
 
+def _shown_at(said_at: int) -> int:
+    """Return a time that can be shown, whatever the database holds."""
+    return min(max(said_at, 0), TIME_MAX)
+
+
 def _said(row: Any) -> events.Message:
     room, user, body, said_at, is_action, message_id, device = row
+    said_at = _shown_at(said_at)
     if device is None:
-        return events.Said(room, user, body, said_at, is_action, message_id)
+        return events.Said(room, user, harmless(body), said_at, is_action, message_id)
     enc = Enc.model_validate_json(body)
     return events.SaidEncrypted(room, user, device, enc, said_at, message_id)
 
@@ -317,7 +325,8 @@ def newest_mail(
 
 def _privately_said(row: Any) -> events.PrivateMessage:
     user, recipient, body, said_at, message_id, device = row
+    said_at = _shown_at(said_at)
     if device is None:
-        return events.PrivatelySaid(user, recipient, body, said_at, message_id)
+        return events.PrivatelySaid(user, recipient, harmless(body), said_at, message_id)
     enc = Enc.model_validate_json(body)
     return events.PrivatelySaidEncrypted(user, recipient, device, enc, said_at, message_id)

@@ -1,0 +1,154 @@
+"""What a backup may hold: rows that no server has written are named, and nothing is restored."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from shutil import copy
+from unittest.mock import Mock
+
+import pytest
+
+from app.errors import StartRefused
+from app.settings import ID_MAX, MESSAGE_IDS_SKIPPED
+from app.store import backup
+from app.store.database import reading_engine
+from app.store.messages import mail, newest
+
+_HASH = "$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$YWFhYWFhYWFhYWFhYWFhYQ"
+_ROWS = f"""
+INSERT INTO users (id, name, key, skeleton, password_hash, is_admin, is_disabled, private_seen_id,
+  created_at) VALUES (1, 'Alice', 'alice', 'alice', '{_HASH}', 0, 0, 0, 0);
+INSERT INTO users (id, name, key, skeleton, password_hash, is_admin, is_disabled, private_seen_id,
+  created_at, deleted_at) VALUES (2, 'bob', 'bob', 'bob', '', 0, 1, 0, 0, 1);
+INSERT INTO rooms (id, name, key, skeleton, topic, owner_id, created_at, deleted_at)
+  VALUES (1, 'lobby', 'lobby', 'lobby', 'talk', 1, 0, NULL),
+  (2, 'old', '(deleted 2)', '(deleted 2)', '', 2, 0, 1);
+INSERT INTO messages (id, room_id, recipient_id, user_id, is_action, body, said_at, sender_device)
+  VALUES (1, 1, NULL, 1, 0, 'tab\tand \u00e9\u200b\U0001f600', 1, NULL),
+  (2, NULL, 1, 2, 0, 'psst', 2, NULL),
+  (3, 1, NULL, 1, 0, '{{"alg":"a","sid":"s","ct":"c"}}', 3, 'D');
+INSERT INTO files (id, room_id, user_id, name, size, sha256, made_at)
+  VALUES (1, 1, 1, 'a.txt', 1, x'00', 0);
+INSERT INTO sanctions VALUES ('ban', 1, 2, 1, 'spam', 0, 1);
+INSERT INTO server_sanctions (kind, network, reason, made_at) VALUES ('ban', '10.0.0.0/8', '', 0);
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path, new_database: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A database of the newest revision, with rows such as a server writes."""
+    monkeypatch.setattr(backup, "_migrate", lambda path, _: copy(new_database, path))
+    path = Path(copy(new_database, tmp_path / "a.db"))
+    _change(path, _ROWS)
+    return path
+
+
+def _change(path: Path, statements: str) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.executescript(statements)
+
+
+def _restore(path: Path) -> Path:
+    database = path.with_name("greenroom.db")
+    backup.restore(f"sqlite:///{database}", path, Mock(), 0, keeps_tokens=True)
+    return database
+
+
+_TIMES = [
+    ("messages", "said_at"),
+    ("users", "created_at"),
+    ("rooms", "created_at"),
+    ("files", "made_at"),
+    ("sanctions", "until_at"),
+    ("server_sanctions", "made_at"),
+]
+_TEXTS = [
+    ("messages", "body"),
+    ("messages", "txn"),
+    ("rooms", "topic"),
+    ("rooms", "name"),
+    ("users", "name"),
+    ("users", "key"),
+    ("files", "name"),
+    ("sanctions", "reason"),
+    ("server_sanctions", "reason"),
+]
+_BAD_TEXTS = {
+    "escape": "char(27) || '[2Jhello'",
+    "line": "'a' || char(10) || 'b'",
+    "nul": "'a' || char(0) || char(27)",
+    "c1": "char(155)",
+    "turned": "'a' || char(8238)",
+    "blob": "x'61'",
+    "no utf-8": "CAST(x'ff61' AS TEXT)",
+    "long": "printf('%.*c', 1048577, 'x')",
+}
+HARMS = [
+    *(
+        (table, column, f"UPDATE {table} SET {column} = {value}")
+        for table, column in _TIMES
+        for value in ("99999999999999999", "-1", "1.5", "'soon'")
+    ),
+    *(
+        (table, column, f"UPDATE {table} SET {column} = {value} WHERE rowid = 1")
+        for table, column in _TEXTS
+        for value in _BAD_TEXTS.values()
+    ),
+    ("messages", "id", f"UPDATE messages SET id = {ID_MAX} WHERE id = 1"),
+    ("messages", "id", "UPDATE messages SET id = -1 WHERE id = 1"),
+    ("messages", "body", "UPDATE messages SET sender_device = 'D' WHERE id = 1"),
+    ("messages", "is_action", "UPDATE messages SET is_action = 7"),
+    ("messages", "no row", "UPDATE messages SET user_id = 77 WHERE id = 1"),
+    ("messages", "no row", "UPDATE messages SET room_id = 77 WHERE id = 1"),
+    ("users", "name", "UPDATE users SET name = 'a b' WHERE id = 1"),
+    ("users", "name", "UPDATE users SET key = 'other' WHERE id = 1"),
+    ("users", "password_hash", "UPDATE users SET password_hash = '$1$secret' WHERE id = 1"),
+    (
+        "users",
+        "password_hash",
+        "UPDATE users SET password_hash = replace(password_hash, 'm=8', 'm=99999999')",
+    ),
+    ("rooms", "retention_days", "UPDATE rooms SET retention_days = 99999999"),
+    ("server_sanctions", "network", "UPDATE server_sanctions SET network = '10.0.0.1/8'"),
+    ("files", "sha256", "UPDATE files SET sha256 = 'abc'"),
+    ("alembic_version", "several rows", "INSERT INTO alembic_version VALUES ('0001')"),
+    ("messages", "last id", f"UPDATE sqlite_sequence SET seq = {ID_MAX} WHERE name = 'messages'"),
+]
+
+
+# A row that no server has written is named, without what stands in it, and nothing is restored.
+@pytest.mark.parametrize(("table", "what", "harm"), HARMS, ids=[harm for *_, harm in HARMS])
+def test_values_that_no_server_writes(file: Path, table: str, what: str, harm: str) -> None:
+    _change(file, harm)
+    with pytest.raises(StartRefused) as refused:
+        _restore(file)
+    sentence = str(refused.value)
+    assert table in sentence
+    assert {"no row": "not there"}.get(what, what) in sentence or "UTF-8" in sentence
+    assert sentence.isprintable()
+    assert not file.with_name("greenroom.db").exists()
+
+
+# What a server has written is restored; a number of the last id that is too small is set right.
+def test_values_that_servers_write(file: Path) -> None:
+    _change(file, "UPDATE sqlite_sequence SET seq = 0")
+    database = _restore(file)
+    with closing(sqlite3.connect(database)) as connection:
+        (last_id,) = connection.execute(
+            "SELECT seq FROM sqlite_sequence WHERE name = 'messages'"
+        ).fetchone()
+        rows = connection.execute("SELECT after_id FROM restorations").fetchall()
+    assert (last_id, rows) == (3 + MESSAGE_IDS_SKIPPED, [(3,)])
+
+
+# Whatever a database holds, what is read from it can be shown, and moves nobody's cursor.
+def test_what_is_read_can_be_shown(file: Path) -> None:
+    _change(
+        file,
+        "UPDATE messages SET said_at = 99999999999999999, body = char(27) || 'a' || char(10)"
+        " WHERE sender_device IS NULL",
+    )
+    with reading_engine(file).begin() as connection:
+        said = [newest(connection, 1, 9)[0], mail(connection, 1, 0, 9, 9)[0]]
+    assert [each.body for each in said] == ["\ufffda\ufffd"] * 2
+    assert all(0 <= each.at < 1 << 48 for each in said)
