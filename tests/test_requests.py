@@ -34,6 +34,10 @@ def _ask(server: ServerProcess, raw: bytes) -> bytes:
         (400, ["Content-Range: bytes 3-7/8", "Content-Length: 5"], "abcde"),
         (400, ["content-range: bytes */8", "Content-Length: 5"], "abcde"),
         (415, ["Content-Encoding: gzip", "Content-Length: 5"], "abcde"),
+        *[
+            (415, [f"Content-Encoding:{coding}", "Content-Length: 5"], "abcde")
+            for coding in ("", " identity", " Identity")
+        ],
         (415, ["Content-Encoding: identity, br", _CHUNKED], "5\r\nabcde\r\n0\r\n\r\n"),
         (501, ["Transfer-Encoding: gzip, chunked"], "5\r\nabcde\r\n0\r\n\r\n"),
         (501, ["Transfer-Encoding: chunked, identity"], "5\r\nabcde\r\n0\r\n\r\n"),
@@ -117,7 +121,6 @@ def test_a_bad_chunk(server: ServerProcess, pair: tuple[Client, Client], rest: s
         (["CONTENT-LENGTH: \t5 "], "abcde"),
         (["Transfer-Encoding: Chunked"], "2\r\nab\r\n003\r\ncde\r\n0\r\n\r\n"),
         ([_CHUNKED], "5\r\nabcde\r\n0\r\nX-Sum: y\r\n\r\n"),
-        (["Content-Encoding: Identity", "Content-Length: 5"], "abcde"),
         (["Expect: 100-Continue", "Content-Length: 5"], "abcde"),
     ],
 )
@@ -131,6 +134,27 @@ def test_what_is_an_upload(
     answer = _ask(server, f"{head}\r\nConnection: close\r\n\r\n{body}".encode())
     assert b"HTTP/1.1 201 Created\r\n" in answer
     assert b"5 bytes" in answer
+
+
+# Who sends no more before the file is whole is told so, if they still listen.
+@pytest.mark.parametrize(
+    ("framing", "body"),
+    [
+        ("Content-Length: 5", ""),
+        ("Content-Length: 5", "abcd"),
+        *[(_CHUNKED, body) for body in ("", "5\r\n", "5\r\nabcd", "5\r\nabcde\r\n")],
+    ],
+)
+def test_half_a_file(
+    server: ServerProcess, pair: tuple[Client, Client], framing: str, body: str
+) -> None:
+    alice, _ = pair
+    url = ask_url(alice, "/send a.txt")
+    answer = _ask(
+        server, f"PUT {url} HTTP/1.1\r\nHost: localhost\r\n{framing}\r\n\r\n{body}".encode()
+    )
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    alice.expect_nothing_more()
 
 
 # What is no request of HTTP/1.1 or 1.0 is refused, with any method.

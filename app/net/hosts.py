@@ -13,6 +13,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from app.addresses import parse_host
+from app.net.requests import parse_authority
 
 if TYPE_CHECKING:
     from app.settings import Settings
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _NOT_KNOWN = (
     "this server is not known by that name; whoever runs it can add it: GREENROOM_WEB_HOSTS"
 )
+_NO_HOST = "Host is HOST or HOST:PORT, an address of IPv6 in brackets"
 _MISSING = "a request names the host that it is for, in Host"
 
 
@@ -42,7 +44,10 @@ class KnownHosts:
         """
         host = request.get("HTTP_HOST", "")
         if host:
-            return None if self._knows(host) else ("421 Misdirected Request", _NOT_KNOWN)
+            name = parse_authority(host)
+            if name is None:
+                return "400 Bad Request", _NO_HOST
+            return None if self._knows(name) else ("421 Misdirected Request", _NOT_KNOWN)
         is_old = request["SERVER_PROTOCOL"] == "HTTP/1.0"
         if is_old and request["PATH_INFO"] == "/healthz":
             return None

@@ -31,6 +31,7 @@ from app.net.requests import (
     BadRequestError,
     check_framing,
     check_request_line,
+    parse_target,
     read_chunk_size,
     read_headers,
 )
@@ -244,7 +245,7 @@ class _Body(Input):
                 continue
             data = self.rfile.read(min(left, self.chunk_length - self.position))
             if not data:
-                raise ConnectionAbortedError("the body did not come whole")
+                raise BadRequestError("the body did not come whole")
             pieces.append(data)
             left -= len(data)
             self.position += len(data)
@@ -332,7 +333,12 @@ class _Handler(WSGIHandler):
 
     def get_environ(self) -> dict[str, Any]:
         is_tls = isinstance(self.socket, TlsSocket)
+        absolute = parse_target(self.path or "")
+        if absolute:
+            self.path = absolute[1]
         environment = super().get_environ() | {"wsgi.url_scheme": "https" if is_tls else "http"}
+        if absolute and ("HTTP_HOST" in environment or self.request_version == "HTTP/1.0"):
+            environment["HTTP_HOST"] = absolute[0]
         environment[transfer.HAS_TAKEN] = self._peer.answering()
         body: Any = self.wsgi_input
         self.wsgi_input = _Body(body.rfile, body.content_length, body.socket, body.chunked_input)

@@ -10,9 +10,12 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from email.message import Message
+from ipaddress import IPv6Address
 from typing import Protocol
 
+from app.addresses import PORT_MAX
 from app.settings import HTTP_HEAD_BYTES_MAX, HTTP_HEADERS_MAX
 
 _REQUEST_LINE = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+ [!-~]+ HTTP/1\.[01]\r\n")
@@ -23,6 +26,8 @@ _LENGTH = re.compile(r"[0-9]{1,19}")
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})\r\n")
 _CHUNK_LINE_BYTES_MAX = 17
 _RANGE = re.compile(r"(?i:bytes)=([0-9]{0,19})-([0-9]{0,19})")
+_ABSOLUTE = re.compile(r"https?://([^/?#]*)((?:[/?][^#]*)?)", re.IGNORECASE)
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._~%!$&'()*+,;=]+)(?::([0-9]{0,9}))?")
 # What says how a request is to be read must be said once.
 _ONCE = (
     "content-encoding",
@@ -55,6 +60,27 @@ def check_request_line(line: str) -> None:
     """Check a request's first line. Raises BadRequestError."""
     if not _REQUEST_LINE.fullmatch(line):
         raise BadRequestError("a request begins with METHOD TARGET HTTP/1.1, CR and LF")
+
+
+def parse_target(target: str) -> tuple[str, str] | None:
+    """Return the host and the path of a target in absolute form, http://HOST/PATH; None of another.
+
+    That host counts instead of the one in Host (RFC 9112, 3.2.2).
+    """
+    match = _ABSOLUTE.fullmatch(target)
+    if match is None:
+        return None
+    return match[1], match[2] if match[2].startswith("/") else f"/{match[2]}"
+
+
+def parse_authority(text: str) -> str | None:
+    """Return the host of HOST[:PORT], as in Host; None when it is none (RFC 9110, 7.2)."""
+    match = _HOST.fullmatch(text)
+    if match is None or int(match[2] or 0) > PORT_MAX:
+        return None
+    with suppress(ValueError):
+        return str(IPv6Address(match[1][1:-1])) if match[1].startswith("[") else match[1]
+    return None
 
 
 def read_headers(reader: Reader) -> bytes:
@@ -99,7 +125,7 @@ def check_upload(request: Mapping[str, str]) -> None:
     """
     if "HTTP_CONTENT_RANGE" in request:
         raise BadRequestError("a file comes whole, without a Content-Range")
-    if request.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
+    if "HTTP_CONTENT_ENCODING" in request:
         raise BadRequestError(
             "a file comes as it is, without a Content-Encoding", "415 Unsupported Media Type"
         )

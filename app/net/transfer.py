@@ -18,7 +18,7 @@ import gevent
 
 from app import metrics
 from app.errors import Forbidden, NotPossible, Refusal, TooLarge, Unavailable
-from app.net.requests import check_upload, parse_range
+from app.net.requests import BadRequestError, check_upload, parse_range
 from app.settings import FILE_CHUNK_SECONDS_MAX
 
 if TYPE_CHECKING:
@@ -143,8 +143,10 @@ def _reader(read: Read) -> Read:
         try:
             with gevent.Timeout(FILE_CHUNK_SECONDS_MAX, TimeoutError("too slow")):
                 return read(count)
-        except OSError as error:
+        except (TimeoutError, ConnectionError) as error:
             raise ConnectionAbortedError("the file did not come whole") from error
+        except OSError as error:  # the peer sends no more, and may still listen
+            raise BadRequestError("the file did not come whole") from error
 
     return read_chunk
 
