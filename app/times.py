@@ -65,7 +65,7 @@ def parse_span(text: str) -> int | None:
     if number:
         return None
     if not 0 < seconds <= SPAN_SECONDS_MAX:
-        raise ValueError(f"{text} is too long or too short; the longest is 3650d")
+        raise ValueError(f"{text} is too long or too short; it is from 1s to 3650d")
     return seconds
 
 
