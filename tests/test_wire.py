@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app import events
-from app.commands import Away, Ban, Help, History, Join, Login, Passwd, Register, Say, Send
+from app.commands import Away, Ban, Help, History, Join, Login, Passwd, Register, Say, Send, Topic
 from app.errors import Refusal
 from app.shapes import Command
+from app.terminal.typed import read_request
 from app.wire.lines import LineSplitter
 from app.wire.telnet import TelnetFilter
 from app.wire.text import TextWire
@@ -251,6 +252,14 @@ def test_a_hidden_command_is_refused(before: str, login: bytes) -> None:
 def test_what_is_no_command_is_said(text: str) -> None:
     assert not hides_command(text)
     assert talk([b"/login bob x\n" + text.encode() + b"\n"], 99)[0][1:] == [Say(text)]
+
+
+# Behind the word of a command a tab stands for a blank, and so does each other blank there is.
+@pytest.mark.parametrize("blank", ["\t", " \t ", "\u00a0", "\u3000"], ids=ascii)
+def test_blanks_behind_a_command(blank: str) -> None:
+    items, _ = talk([f"/login{blank}bob x\n/topic{blank}hello\n".encode()], 99)
+    assert items == [Login("bob", "x"), Topic(text="hello")]
+    assert read_request(f"/topic{blank}hello", "den").fields == {"room": "den", "text": "hello"}
 
 
 # What comes in place of a name and can be none is told what this is; no password is asked for.

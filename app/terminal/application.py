@@ -32,6 +32,7 @@ from app.terminal.outgoing import Outgoing, Typed
 from app.terminal.screen import Screen
 from app.terminal.transfers import Server, TransferFailed
 from app.terminal.typed import CanNotDo, Request, ServerSays, help_lines, read_request
+from app.wire.text_commands import split_command
 
 if TYPE_CHECKING:
     from app.terminal.encrypting import Encryption
@@ -207,7 +208,7 @@ class Terminal:
     # What the user types.
 
     def _submit(self, line: str) -> None:
-        word, _, rest = line.strip().lower().partition(" ")
+        word, rest = split_command(line.lower())
         if word == "/quit":
             self._quit()
         elif word == "/help":
@@ -218,7 +219,7 @@ class Terminal:
             self.model.tell([f"{dropped} forgotten."])
         elif word == "/passwd" and not rest:
             self.asking.ask(["old password", "new password"], self._change_password)
-        elif line.strip().lower() == "/unregister":
+        elif word == "/unregister" and not rest:
             self.asking.ask(["password"], self._unregister)
         elif not (self._secrecy and self._ask_first(self._secrecy, line)):
             self.queue(line)

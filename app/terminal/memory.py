@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Self
 from prompt_toolkit.history import FileHistory
 
 from app.terminal.typed import WORDS, is_command
+from app.wire.text_commands import split_command
 
 _LINES_MAX = 1_000  # of what was typed, that are kept for the next run
 _SECRET_WORDS = ("passwd", "login", "register", "unregister")
@@ -70,7 +71,7 @@ def _is_for_disk(line: str) -> bool:
 
 
 def _word(line: str) -> str:
-    return line.partition(" ")[0].removeprefix("/").lower()
+    return split_command(line)[0].removeprefix("/").lower()
 
 
 class Tokens:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from app.operations import COMMANDS
 from app.settings import ID_MAX
 from app.shapes import InRoom, Level
-from app.wire.text_commands import find_command, parse_arguments, summary, usage
+from app.wire.text_commands import find_command, parse_arguments, split_command, summary, usage
 from app.wire.text_help import by_subject
 from app.wire.typed_lines import hides_command
 
@@ -92,7 +92,7 @@ class Request(NamedTuple):
 
 def is_talk(text: str) -> bool:
     """Whether a line says something, to a room or to one user."""
-    return not is_command(text) or text.split(" ", 1)[0].lower() in ("/say", "/me", "/msg")
+    return not is_command(text) or split_command(text)[0].lower() in ("/say", "/me", "/msg")
 
 
 def is_command(text: str) -> bool:
@@ -108,7 +108,7 @@ def read_request(text: str, room: str) -> Request:
         if not room:
             raise CanNotDo(_NO_ROOM)
         return Request("say", {"room": room, "body": text.removeprefix("/")})
-    word, _, rest = text.partition(" ")
+    word, rest = split_command(text)
     word = word.removeprefix("/").lower()
     if word in _NOT_HERE:
         raise CanNotDo(_UNKNOWN.format(word))

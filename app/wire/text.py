@@ -18,7 +18,7 @@ from app.names import parse_name
 from app.shapes import Check, Command, let_all
 from app.wire.base64_lines import TYPED_BYTES_MAX, Base64Lines
 from app.wire.telnet import HIDE_INPUT, SHOW_INPUT, TelnetFilter
-from app.wire.text_commands import find_command, parse_arguments
+from app.wire.text_commands import find_command, parse_arguments, split_command
 from app.wire.text_events import greeting, render
 from app.wire.typed_lines import TypedLines, hides_command
 
@@ -159,7 +159,7 @@ class TextWire:
         return self._ask_password(lambda password: Login(name, password))
 
     def _command(self, text: str, check: Check) -> Answer:
-        word, _, rest = text.partition(" ")
+        word, rest = split_command(text)
         kind = find_command(word)
         check(kind)
         arguments = rest.split(maxsplit=1)

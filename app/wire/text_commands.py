@@ -50,6 +50,12 @@ def summary(kind: type[Command]) -> str:
     return str(kind.__doc__)
 
 
+def split_command(text: str) -> tuple[str, str]:
+    """Return the word that a line begins with, and the rest behind a blank or tab of any kind."""
+    word, rest = (*text.split(maxsplit=1), "", "")[:2]
+    return word, rest
+
+
 def find_command(word: str) -> type[Command]:
     """Return the command of that word, with or without its slash. Raises BadLine."""
     word = word.removeprefix("/")
