@@ -299,6 +299,7 @@ def test_a_full_server(start_server) -> None:
 )
 def test_other_protocols(server: ServerProcess, new_name, greeting: bytes, is_late: bool) -> None:
     witness = server.connect().register(new_name("witness"))
+    server.expect_logged(f"user={witness.name}")
     before = server.log
     stranger = server.connect()
     if is_late:
