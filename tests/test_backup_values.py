@@ -29,6 +29,10 @@ INSERT INTO messages (id, room_id, recipient_id, user_id, is_action, body, said_
   (3, 1, NULL, 1, 0, '{{"alg":"a","sid":"s","ct":"c"}}', 3, 'D');
 INSERT INTO files (id, room_id, user_id, name, size, sha256, made_at)
   VALUES (1, 1, 1, 'a.txt', 1, x'00', 0);
+INSERT INTO devices (id, user_id, device_id, ed25519, curve25519, payload, sig, made_at, seen_at)
+  VALUES (1, 1, 'abcdefgh', 'a', 'b', '\u202e', '\u202e', 0, 0);
+INSERT INTO to_device (id, recipient_id, sender_id, txn, place, body, sent_at)
+  VALUES (1, 1, 1, 't', 0, '\u202e\u2066', 0);
 INSERT INTO sanctions VALUES ('ban', 1, 2, 1, 'spam', 0, 1);
 INSERT INTO server_sanctions (kind, network, reason, made_at) VALUES ('ban', '10.0.0.0/8', '', 0);
 """

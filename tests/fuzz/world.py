@@ -27,6 +27,7 @@ from app.errors import Refusal
 from app.events import Event
 from app.settings import CONTROL_LINE_BYTES_MAX, SWITCH_INTERVAL_SECONDS, Settings
 from app.shapes import Command
+from app.store import values
 from app.store.database import Database
 from app.store.migration import migrate
 from app.wire.ndjson import NdjsonWire
@@ -224,8 +225,10 @@ class World:
         self._start()
 
     def close(self) -> None:
-        """Stop, and leave nothing behind."""
+        """Stop, see that what was written could be restored, and leave nothing behind."""
         self.service.close()
+        path = self._folder / "greenroom.db"
+        values.check(path, path)
         shutil.rmtree(self._folder)
 
 
