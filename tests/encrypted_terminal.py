@@ -224,4 +224,4 @@ async def sat_down(
         finally:
             for person in people:
                 person.client.close()
-            await asyncio.gather(*tasks)
+            await asyncio.wait_for(asyncio.gather(*tasks), WAIT_SECONDS_MAX)
