@@ -152,7 +152,9 @@ def test_what_is_read_can_be_shown(file: Path) -> None:
         "UPDATE messages SET said_at = 99999999999999999, body = char(27) || 'a' || char(10)"
         " WHERE sender_device IS NULL",
     )
-    with reading_engine(file).begin() as connection:
+    engine = reading_engine(file)
+    with closing(engine.connect()) as connection:
         said = [newest(connection, 1, 9)[0], mail(connection, 1, 0, 9, 9)[0]]
+    engine.dispose()
     assert [each.body for each in said] == ["\ufffda\ufffd"] * 2
     assert all(0 <= each.at < 1 << 48 for each in said)
