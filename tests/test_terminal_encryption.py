@@ -364,7 +364,11 @@ def test_a_lost_passphrase(server, tmp_path) -> None:
             ),
         )
         async with sat_down(server, tmp_path, "alice") as (alice,):
-            await alice.sees("if the passphrase is lost, /device begin-anew makes")
+            await alice.until(lambda: alice.model.current.name == "den")  # as the last time
+            told = [line.text for line in alice.model.home.lines]
+            assert any(
+                "if the passphrase is lost, /device begin-anew makes" in each for each in told
+            )
             alice.type("/unlock")
             await alice.answers("wrong")
             await alice.sees("If it is lost: Ctrl-C gives up", "does not open")
