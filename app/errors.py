@@ -157,7 +157,7 @@ class NotStored(Unavailable):
 
 
 def internal() -> Refusal:
-    """Return what is told to whoever asked for what a fault of the server's ended."""
+    """Return the refusal of a command that a fault of the server's has ended."""
     return Unavailable("something went wrong here; it was logged", code="internal")
 
 

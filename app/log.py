@@ -42,9 +42,8 @@ log = structlog.get_logger()
 
 def failure(event: str, error: Exception, **about: object) -> None:
     """Log a fault of ours by its kind and place: its own words may hold what somebody said."""
-    frames = [
-        f"{each.filename}:{each.lineno}" for each in traceback.extract_tb(error.__traceback__)
-    ]
+    walk = traceback.walk_tb(error.__traceback__)  # it reads no file, as a summary would
+    frames = [f"{frame.f_code.co_filename}:{number}" for frame, number in walk]
     log.error(event, error=type(error).__name__, at=" ".join(frames[-5:]), **about)
 
 

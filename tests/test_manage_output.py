@@ -27,15 +27,7 @@ def test_output_that_cant_be_written(
     (tmp_path / "var").mkdir()
     (tmp_path / "var" / "greenroom.db").write_bytes(new_database.read_bytes())
     run_here(tmp_path, "createuser", "alice", "--password", "secret")
-    run = subprocess.run(
-        ["sh", "-c", f'"$0" "$1" {redirected}', sys.executable, ROOT / "manage.py"],
-        env=environment(tmp_path),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=WAIT_SECONDS_MAX,
-    )
+    run = _run_in_a_shell(tmp_path, redirected)
     assert run.stderr == f"Error: can't write to standard output: {why}\n"
     assert run.returncode == 1
 
@@ -54,16 +46,22 @@ def test_output_that_cant_be_written(
     ],
 )
 def test_streams_that_are_closed(tmp_path: Path, command: str, redirected: str, code: int) -> None:
-    run = subprocess.run(
-        ["sh", "-c", f'"$0" "$1" {command} {redirected}', sys.executable, ROOT / "manage.py"],
-        env=environment(tmp_path),
+    run = _run_in_a_shell(tmp_path, f"{command} {redirected}")
+    assert (run.returncode, run.stderr) == (code, "")
+    assert bool(run.stdout) == (code == 0)
+
+
+def _run_in_a_shell(folder: Path, words: str) -> subprocess.CompletedProcess[str]:
+    """Run manage.py with words that a shell reads, such as those that redirect its output."""
+    return subprocess.run(
+        ["sh", "-c", f'"$0" "$1" {words}', sys.executable, ROOT / "manage.py"],
+        env=environment(folder),
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
         timeout=WAIT_SECONDS_MAX,
     )
-    assert (run.returncode, run.stderr) == (code, "")
-    assert bool(run.stdout) == (code == 0)
 
 
 # What is no UTF-8 is refused in a line, whoever is asked for.

@@ -23,6 +23,7 @@ from app.settings import (
     RECENT_SECONDS,
     VERSION,
 )
+from app.store.database import FilesOnDisk
 from app.times import format_seconds
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from app.chat.session import Session
     from app.operations import Status as StatusCommand
     from app.settings import Settings
-    from app.store.database import Database, FilesOnDisk
+    from app.store.database import Database
 
 log = structlog.get_logger()
 
@@ -59,8 +60,7 @@ class Status:
         self._sessions = sessions
         self._outbox_bytes_max = settings.outbox_bytes_max
         self._began_at = self._measured_at = time.monotonic()
-        self._on_disk: FilesOnDisk | None = None
-        self._is_blind = False  # the last look at the disk was refused, which was logged
+        self._on_disk: FilesOnDisk | None = FilesOnDisk()  # None: a look was refused, and logged
         self.certificate_seconds: Callable[[], float | None] = lambda: None
         self.unknown_settings: Mapping[str, str] = {}
         self.last_minute = LastMinute(self._began_at, metrics.snapshot())
@@ -89,7 +89,7 @@ class Status:
     def load(self, now: float) -> Load:
         """Return what there is now."""
         unread = [(size, each) for each in self._sessions if (size := each.client.unread_bytes)]
-        on_disk = self._on_disk
+        on_disk = self._on_disk or FilesOnDisk()
         return Load(
             sessions=len(self._sessions),
             users=self._accounts.users_here,
@@ -100,9 +100,9 @@ class Status:
             outboxes=_fullest(unread),
             passwords_waiting=self._hasher.waiting,
             commit_under_way_seconds=round(self._database.writing_seconds(now), 3),
-            wal_bytes=on_disk.wal_bytes if on_disk else None,
-            database_bytes=on_disk.database_bytes if on_disk else None,
-            disk_free_bytes=on_disk.free_bytes if on_disk else None,
+            wal_bytes=on_disk.wal_bytes,
+            database_bytes=on_disk.database_bytes,
+            disk_free_bytes=on_disk.free_bytes,
             database_fate=self._database.fate,
             disk_seconds_ago=round(now - self._measured_at, 1),
             resident_bytes=process.resident_bytes(),
@@ -154,11 +154,10 @@ class Status:
         try:
             self._on_disk = self._database.look_at_files()
         except OSError as error:
-            if not self._is_blind:
+            if self._on_disk is not None:
                 log.warning("can't look at the database's files", reason=error.strerror)
-            self._on_disk, self._is_blind = None, True
+            self._on_disk = None
             return
-        self._is_blind = False
         self._measured_at = time.monotonic()
         if self._database.fate and not before:
             log.error("the database's file is gone or overwritten", fate=self._database.fate)
