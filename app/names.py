@@ -62,7 +62,7 @@ def parse_name(text: str) -> Name:
         raise _name_too_long()
     shown = _normal(text)
     _check_letters(shown)
-    key = _normal(unicodedata.normalize("NFKC", shown.casefold()))
+    key = _normal(unicodedata.normalize("NFKC", shown.replace("İ", "i").casefold()))
     if key != shown:
         _check_letters(key)
     return Name(shown, key, _skeleton(key))

@@ -87,6 +87,7 @@ def test_any_text_is_a_name_or_refused(text: str) -> None:
         ("Straße", "STRASSE"),
         ("Σίσυφος", "ΣΊΣΥΦΟΣ"),
         ("ЁЖИК", "ёжик"),
+        ("İPEK", "ipek"),
         ("ガ", "ｶﾞ"),
     ],
 )
@@ -111,7 +112,7 @@ def test_different_names(one: str, other: str) -> None:
 
 # A name is shown as its owner wrote it.
 @pytest.mark.parametrize(
-    "text", ["Zoë", "x_X-9.0", "Łukasz", "漢字かなカナ", "한漢", "हिन्दी", "a" * 32]
+    "text", ["Zoë", "x_X-9.0", "Łukasz", "İpek", "漢字かなカナ", "한漢", "हिन्दी", "a" * 32]
 )
 def test_names_that_can_be(text: str) -> None:
     assert parse_name(text).shown == text
