@@ -95,10 +95,14 @@ def test_a_second_server(server: ServerProcess, run_here) -> None:
     assert run_here(server.folder, "who").exit_code == 0
 
 
-# A server that has the database but not the socket of these settings is not worked around.
-def test_another_socket(server: ServerProcess, run_here, tmp_path: Path) -> None:
+# A server that has the database but not the socket of these settings is not worked around, and
+# nobody is told that none runs.
+@pytest.mark.parametrize("arguments", [("users", "list"), ("status", "--check"), ("who",)])
+def test_another_socket(
+    server: ServerProcess, run_here, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
     url = f"sqlite:///{server.folder / 'var' / 'greenroom.db'}"
-    result = run_here(tmp_path, "users", "list", DATABASE_URL=url)
+    result = run_here(tmp_path, *arguments, DATABASE_URL=url)
     assert result.exit_code == 1
     assert result.stderr.startswith("Error: a server has the database, but ")
 

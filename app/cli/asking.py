@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -141,11 +141,27 @@ def running() -> Iterator[Ask]:
     settings = command_settings()
     connection = running_server(settings)
     if connection is None:
-        raise click.ClickException(
-            f"no server runs on {settings.data_dir}; start one: manage.py runserver"
-        )
+        raise click.ClickException(_why_none(settings))
     with asking(connection) as ask:
         yield ask
+
+
+def _why_none(settings: Settings) -> str:
+    from app.store.database import is_sqlite, sqlite_path
+    from app.store.held import is_in_use
+
+    with suppress(OSError):
+        if is_sqlite(settings.url) and is_in_use(sqlite_path(settings.url)):
+            return _elsewhere(settings)
+    return f"no server runs on {settings.data_dir}; start one: manage.py runserver"
+
+
+def _elsewhere(settings: Settings) -> str:
+    return (
+        f"a server has the database, but {settings.control_path} is not its control socket; use "
+        "the settings that it was started with, on its machine; or it has only just been started, "
+        "or is about to end: try again"
+    )
 
 
 def do(op: str, **fields: Any) -> None:
@@ -263,11 +279,7 @@ def _local_operator(settings: Settings) -> Iterator[Ask]:
     try:
         local = LocalOperator(settings, lambda sentence: click.echo(sentence, err=True))
     except DatabaseInUse as error:
-        raise click.ClickException(
-            f"a server has the database, but {settings.control_path} is not its control socket; "
-            "use the settings that it was started with, on its machine; or it has only just been "
-            "started: try again"
-        ) from error
+        raise click.ClickException(_elsewhere(settings)) from error
     try:
         yield local.ask
     finally:

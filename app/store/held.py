@@ -104,6 +104,18 @@ class HeldFile:
         os.close(self._descriptor)
 
 
+def is_in_use(path: Path) -> bool:
+    """Whether another program has locked a file; nothing is locked, or made. Blocks.
+
+    Raises OSError.
+    """
+    if not (hasattr(fcntl, "F_OFD_GETLK") and path.is_file()):
+        return False
+    with path.open("rb") as file:
+        found = fcntl.fcntl(file, fcntl.F_OFD_GETLK, _lock_of(fcntl.F_WRLCK))
+    return struct.unpack_from("h", found) != (fcntl.F_UNLCK,)
+
+
 def _leads_to(path: Path, known: os.stat_result) -> bool:
     try:
         return os.path.samestat(path.stat(), known)
@@ -160,11 +172,14 @@ def _lock(descriptor: int) -> bool:
     """
     if not hasattr(fcntl, "F_OFD_SETLK"):
         return True
-    lock = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, _LOCKED_BYTE, 1, 0)
     try:
-        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, lock)
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _lock_of(fcntl.F_WRLCK))
     except (BlockingIOError, PermissionError):
         return False
     except OSError:
         return True
     return True
+
+
+def _lock_of(kind: int) -> bytes:
+    return struct.pack("hhqqi", kind, os.SEEK_SET, _LOCKED_BYTE, 1, 0)
