@@ -172,7 +172,10 @@ def test_a_character_across_the_limit(pair: tuple[Client, Client]) -> None:
 # a line of its own; they are stored as they were typed.
 @pytest.mark.parametrize(
     "blank",
-    [" ", "\t", "\u00a0", "\u3000", "\u2800", "\u3164", " \u200b", " \u00ad \u2060"],
+    [
+        *(" ", "\t", "\u00a0", "\u3000", "\u2800", "\u3164", " \u200b", " \u00ad \u2060"),
+        *(" \ufe0f", " \u034f", " \u17b4 \u180b", " \u2065 \ufff0", " \U000e0041 \U000e0100"),
+    ],
     ids=ascii,
 )
 def test_runs_of_blanks(server: ServerProcess, pair: tuple[Client, Client], blank: str) -> None:

@@ -5,6 +5,7 @@ repeat what its reader typed, and is made harmless here.
 """
 
 import base64
+import re
 import shlex
 from collections.abc import Callable, Iterable
 from itertools import groupby
@@ -18,6 +19,7 @@ from app.settings import BLANKS_SHOWN_MAX, TAB_COLUMNS
 from app.sizes import format_count, format_size
 from app.times import format_seconds, format_uptime, how_long, minute, minute_since
 from app.wire.text_help import help_lines
+from app.wire.typed_lines import UNSEEN
 
 _ENCRYPTED = "[encrypted; open this room with: manage.py chat]"
 
@@ -30,16 +32,16 @@ def render(event: Event) -> bytes:
 
 
 # What is blank on a screen, and what is nothing there: neither ends a run of blanks.
-_BLANKS = frozenset(" \t\u00ad\u115f\u1160\u200b\u200c\u200d\u2060\u2800\u3164\uffa0")
+_BLANK = re.compile(f"[{UNSEEN} ]")
 _TOO_MANY = " " * (BLANKS_SHOWN_MAX + 1)
 
 
 def _closed_up(line: str) -> str:
     """Shorten runs of blanks: up to the edge of a screen, what follows would look like a line."""
-    if _TOO_MANY not in line and (line.isascii() or _BLANKS.isdisjoint(line)) and "\t" not in line:
+    if line.isascii() and _TOO_MANY not in line and "\t" not in line:
         return line
-    pieces = []
-    for is_blank, characters in groupby(line, _BLANKS.__contains__):
+    pieces, blanks = [], frozenset(_BLANK.findall(line))
+    for is_blank, characters in groupby(line, blanks.__contains__):
         piece = "".join(characters)
         if is_blank and len(piece.expandtabs(TAB_COLUMNS)) > BLANKS_SHOWN_MAX:
             piece = " " * BLANKS_SHOWN_MAX

@@ -27,8 +27,9 @@ _LF = 10
 _ERASING = "\x08\x7f"
 _PAIR = re.compile("[^\x08\x7f][\x08\x7f]")
 _PAIR_PASSES = 4  # over a line; what is left then is nested deeply, so there is little of it
-# What nobody sees: controls, blanks but the plain one, and what Unicode has ignored when shown.
-_UNSEEN = (
+# What nobody sees: controls, blanks but the plain one, and what Unicode has ignored when shown; for
+# the brackets of a regular expression.
+UNSEEN = (
     "\\x00-\\x1f\\x7f-\\xa0\\xad\\u034f\\u061c\\u115f\\u1160\\u1680\\u17b4\\u17b5\\u180b-\\u180f\\u2000-\\u200f"
     "\\u2028-\\u202f\\u205f-\\u206f\\u2800\\u3000\\u3164\\ufe00-\\ufe0f\\ufeff\\uffa0\\ufff0-\\ufffb"
     "\\U0001bca0-\\U0001bca3\\U0001d173-\\U0001d17a\\U000e0000-\\U000e0fff"
@@ -39,7 +40,7 @@ _KEY = (
     r"|(?:\x1b[\[O]|\x9b|\x8f)\[?[0-?]*+[ -.]*+[@-~]?"
     r"|\x1b[^/]"
 )
-_HIDDEN_COMMAND = re.compile(rf"[ \t]*+(?:{_KEY}|[{_UNSEEN}])(?:{_KEY}|[{_UNSEEN} ])*+/")
+_HIDDEN_COMMAND = re.compile(rf"[ \t]*+(?:{_KEY}|[{UNSEEN}])(?:{_KEY}|[{UNSEEN} ])*+/")
 
 _NO_CHARACTER = "\udcff"  # stands for bytes that are no UTF-8, and becomes FF, which is none either
 
