@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -215,3 +216,17 @@ def test_names_and_passwords() -> None:
 def _try(read: Callable[[str], object], text: str) -> None:
     with suppress(BadNameError, ValueError):
         read(text)
+
+
+# A page of rooms is found in as many steps however many there are that people are in.
+def test_a_page_of_many_rooms(house: _House) -> None:
+    steps = []
+    for many in (range(30), range(30, 600)):
+        for number in many:
+            guest = house.stranger()
+            guest.user = house.admin.user
+            house.service.handle(guest, commands.Join(f"many{number}"))
+        for after in ("", "many20"):
+            ask = partial(house.service.handle, house.admin, commands.Rooms(after=after, count=5))
+            steps.append(min(_steps(ask) for _ in range(3)))
+    assert max(steps) < 2 * min(steps)

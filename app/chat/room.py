@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING
@@ -33,6 +34,33 @@ def newest_that_fit(messages: Sequence[events.Message]) -> Sequence[events.Messa
     return first_that_fit(messages[::-1])[::-1]
 
 
+class Ranks:
+    """The rooms that people are in, in order: the busiest first, then by name.
+
+    They are kept so, since there may be many, and anybody may ask for a page of them.
+    """
+
+    def __init__(self) -> None:
+        self._in_order: list[tuple[int, str]] = []
+        self._of: dict[Room, tuple[int, str]] = {}
+
+    def note(self, room: Room) -> None:
+        """Put a room where it belongs, as of who is in it now and what it is called."""
+        rank, before = (-len(room.present), room.key), self._of.get(room)
+        if rank == before:
+            return
+        if before is not None:
+            del self._of[room], self._in_order[bisect_left(self._in_order, before)]
+        if room.present:
+            self._of[room] = rank
+            insort(self._in_order, rank)
+
+    def keys_behind(self, people: int, key: str, count: int) -> list[str]:
+        """Return the keys of the next rooms behind one with so many people; of 0, the first."""
+        first = bisect_right(self._in_order, (-people, key)) if people else 0
+        return [each for _, each in self._in_order[first : first + count]]
+
+
 class Room:
     """A live room. Roles, bans and mutes are by user id, as they are in the database."""
 
@@ -46,6 +74,7 @@ class Room:
         self.sanctions = stored.sanctions
         self.recent = recent
         self.present: dict[User, int] = {}  # the number of each user's sessions
+        self.ranks: Ranks | None = None  # among which it stands, while it is live
         self.readers: dict[Render, dict[Session, Send]] = {}
         self.is_lagging = False  # most readers had not read all that came before the last batch
         self.visits = 0  # of sessions whose departure is not released yet
@@ -133,6 +162,14 @@ class Room:
         """Return all sessions that are in the room."""
         return [session for user in self.present for session in self.sessions_of(user)]
 
+    def take(self, session: Session) -> bool:
+        """Take a session in among those present, and say whether it is its user's first one."""
+        user = session.speaker
+        session.rooms[self.key] = self
+        self.present[user] = self.present.get(user, 0) + 1
+        self.note_rank()
+        return self.present[user] == 1
+
     def drop(self, session: Session) -> bool:
         """Take a session out of those present, and say whether it was its user's last one."""
         del session.rooms[self.key]
@@ -141,7 +178,13 @@ class Room:
         if self.present[user]:
             return False
         del self.present[user]
+        self.note_rank()
         return True
+
+    def note_rank(self) -> None:
+        """Stand where it belongs among all rooms, when somebody came or went, or it was renamed."""
+        if self.ranks is not None:
+            self.ranks.note(self)
 
 
 def not_encrypted(room: Room) -> NotPossible:

@@ -17,7 +17,7 @@ from app import commands, events, metrics, records
 from app.chat.entries import Arrival, Closure, Departure, Renaming, Replay
 from app.chat.journal import Journal
 from app.chat.recent import Recent, Shelf
-from app.chat.room import Room, newest_that_fit
+from app.chat.room import Ranks, Room, newest_that_fit
 from app.errors import Forbidden, NotPossible
 from app.names import Name, check_new, parse_name
 from app.settings import (
@@ -57,6 +57,7 @@ class Rooms:
         self._owned_max = settings.rooms_owned_max
         self._recent_max = max(settings.history_replay, RECENT_MESSAGES_MAX)
         self._live: dict[str, Room] = {}
+        self._ranks = Ranks()
         self._shelf = Shelf()
         metrics.show_kept("recent_bytes", lambda: self._shelf.memory_bytes)
         self._opening: WeakValueDictionary[str, RLock] = WeakValueDictionary()
@@ -90,11 +91,8 @@ class Rooms:
             self._enter(session, room, replay)
 
     def _enter(self, session: Session, room: Room, replay: Replay) -> None:
-        user = session.speaker
-        is_first = user not in room.present
-        room.present[user] = room.present.get(user, 0) + 1
+        is_first = room.take(session)
         room.visits += 1
-        session.rooms[room.key] = room
         users = sorted((person.name for person in room.present), key=str.casefold)
         entered = events.Entered(
             room.name, room.topic, users, (), self._clock(), e2ee=room.is_encrypted
@@ -193,6 +191,7 @@ class Rooms:
         del self._live[room.key]
         room.key, room.name = name.key, name.shown
         self._live[room.key] = room
+        room.note_rank()
         for each in sessions:
             each.rooms[room.key] = room
         self._journal.append(Renaming(session, room, fact))
@@ -241,9 +240,10 @@ class Rooms:
         """Show a page of the rooms: those that people are in, then the others. Switches."""
         count, after_key = command.count, parse_name(command.after).key if command.after else ""
         after_users = self.people_in(after_key)
-        shown = (
-            self._busiest(after_key, after_users, count + 1) if after_users or not after_key else []
-        )
+        shown = []
+        if after_users or not after_key:
+            keys = self._ranks.keys_behind(after_users, after_key, count + 1)
+            shown = [self._live[key] for key in keys]
         summaries = [
             records.RoomSummary(room.name, len(room.present), room.topic) for room in shown
         ]
@@ -252,13 +252,6 @@ class Rooms:
             summaries += self._deserted(rest_key, count + 1 - len(shown))
         has_more = len(summaries) > count
         session.client.show_at_leisure(events.RoomsListed(summaries[:count], has_more))
-
-    def _busiest(self, after_key: str, after_users: int, count: int) -> list[Room]:
-        """Return the first rooms that people are in, behind one with that name and so many."""
-        after = (-after_users, after_key)
-        ranks = ((-len(room.present), key) for key, room in self._live.items() if room.present)
-        behind = (rank for rank in ranks if not after_users or rank > after)
-        return [self._live[key] for _, key in nsmallest(count, behind)]
 
     def _deserted(self, after_key: str, count: int) -> list[records.RoomSummary]:
         """Return the first rooms that nobody is in, behind a name. Switches."""
@@ -345,6 +338,7 @@ class Rooms:
     def _take(self, room: Room) -> None:
         """Have a room live from now on."""
         self._live[room.key] = room
+        room.ranks = self._ranks
         room.recent.put_on(self._shelf)
 
     def _drop(self, room: Room) -> None:
