@@ -11,11 +11,13 @@ import gevent
 import pytest
 from gevent import socket as cooperative
 
+from app import events
 from app.net import connection as connection_module
 from app.net.connection import Connection
 from app.net.listener import listen
 from app.net.sockets import never_blocking
 from app.settings import LINES_IN_A_ROW_MAX, REPLAY_BYTES_MAX, Settings
+from app.shapes import Command
 from app.wire.ndjson import NdjsonWire
 from app.wire.text import TextWire
 from tests.client import WAIT_SECONDS_MAX, Client, wait_until
@@ -78,15 +80,25 @@ def test_a_flood_before_login(server, new_name, flood: bytes) -> None:
     witness.expect_nothing_more()
 
 
-# However many lines come in one read, others get their turn between them.
-def test_others_get_a_turn() -> None:
+# However many lines come in one read, others get their turn between them: where each is answered
+# with what may be long, between each two.
+@pytest.mark.parametrize(
+    ("in_a_row", "answer"), [(LINES_IN_A_ROW_MAX, None), (1, events.RoomsListed([], False))]
+)
+def test_others_get_a_turn(in_a_row: int, answer: events.Event | None) -> None:
     near, far = cooperative.socketpair()
-    count, handled, seen = 5 * LINES_IN_A_ROW_MAX, [], []
+    count, handled, seen = 5 * in_a_row, [], []
+
+    def handle(_: object, command: Command) -> None:
+        handled.append(command)
+        if answer is not None:
+            connection.show_at_leisure(answer)
+
     service = SimpleNamespace(
         connect=lambda _: SimpleNamespace(tag=None, is_operator=False),
         disconnect=lambda _: None,
         check_may_ask=lambda *_: None,
-        handle=lambda _, command: handled.append(command),
+        handle=handle,
         journal=SimpleNamespace(settle=lambda _: None),
     )
     settings = Settings(_env_file=None, message_rate="0")
@@ -106,7 +118,7 @@ def test_others_get_a_turn() -> None:
         connection.serve()
         other.join()
     far.close()
-    assert set(seen) >= set(range(LINES_IN_A_ROW_MAX - 1, count, LINES_IN_A_ROW_MAX))
+    assert set(seen) >= set(range(max(1, in_a_row - 1), count, in_a_row))
 
 
 LOOSE = {

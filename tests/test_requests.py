@@ -1,15 +1,18 @@
 """HTTP, strictly: what could be read in two ways is refused. Downloads that broke off go on."""
 
+import io
 import os
 import re
 import socket
 import subprocess
 from pathlib import Path
 
+import gevent
 import pytest
 
+from app.net.http import _Body
 from app.net.requests import parse_range
-from app.settings import FILE_CHUNK_BYTES
+from app.settings import FILE_CHUNK_BYTES, LINES_IN_A_ROW_MAX
 from tests.client import WAIT_SECONDS_MAX, Client
 from tests.server_process import ServerProcess
 from tests.transfers import ask_url, begin_get, request, share
@@ -112,6 +115,17 @@ def test_a_bad_chunk(server: ServerProcess, pair: tuple[Client, Client], rest: s
     answer = _ask(server, f"{head}5\r\nabcde\r\n{rest}0\r\n\r\n{_NEXT}".encode())
     assert re.findall(rb"HTTP/1\.1 (\d+)", answer) == [b"400"]
     alice.expect_nothing_more()
+
+
+# However many chunks come in one read, others get their turn between them.
+def test_others_get_a_turn() -> None:
+    count, turns = 5 * LINES_IN_A_ROW_MAX, []
+    body = _Body(io.BytesIO(b"1\r\nx\r\n" * count + b"0\r\n\r\n"), None, None, True)
+    reading = gevent.spawn(body.read)
+    while not reading.ready():
+        turns.append(gevent.sleep(0))
+    assert reading.get() == b"x" * count
+    assert len(turns) >= 5
 
 
 # What is allowed is taken: capitals, blanks around a value, trailers, a body that is asked for.

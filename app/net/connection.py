@@ -307,6 +307,9 @@ class Connection:
                 self.wait_until_read()
             self.send(data[:end])
             data = data[end:]
+        gevent.sleep(
+            TURN_SECONDS
+        )  # it may have taken some ms, and the next ones be asked for already
 
     def wait_until_read(self) -> None:
         """See Client."""

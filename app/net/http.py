@@ -40,6 +40,7 @@ from app.settings import (
     DISCARD_SECONDS_MAX,
     HTTP_REQUEST_SECONDS_MAX,
     HTTP_STALL_SECONDS_MAX,
+    LINES_IN_A_ROW_MAX,
     RECEIVE_BYTES_MAX,
     TURN_SECONDS,
 )
@@ -247,6 +248,8 @@ class _Body(Input):
             if not data:
                 raise BadRequestError("the body did not come whole")
             pieces.append(data)
+            if len(pieces) % LINES_IN_A_ROW_MAX == 0:
+                gevent.sleep(TURN_SECONDS)  # thousands of chunks may have come in one read
             left -= len(data)
             self.position += len(data)
             if self.position == self.chunk_length:
