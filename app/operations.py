@@ -7,6 +7,8 @@ here: whoever needs all of it imports it from here. Admins may type them in the 
 
 from typing import Annotated
 
+from annotated_types import MinLen
+
 from app import commands, device_commands
 from app.settings import LISTED_MAX, REASON_CHARS_MAX
 from app.shapes import COMMANDS as COMMANDS
@@ -34,7 +36,7 @@ Password = str  # typed at a prompt, or piped, and never in a chat
 # A user, or an address or prefix; what could be both is an address, and with an @ before it a user.
 Target = Annotated[str, Word("TARGET")]
 # Programs may leave these out; who types a purge says whose messages, and since when.
-Author = Annotated[str, Word("USER", is_needed=True)]
+Author = Annotated[str, Word("USER", is_needed=True), MinLen(1)]
 SinceSeconds = Annotated[int | None, Span(is_needed=True)]
 Keep = Annotated[str, Word("DAYS|forever|default")]
 
@@ -270,7 +272,7 @@ class Purge(Command):
     least = Level.ADMIN
     user: Author = ""
     seconds: SinceSeconds = None
-    room: str = ""
+    room: Annotated[str, MinLen(1)] = ""
     message: MessageId = None
 
 

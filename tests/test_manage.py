@@ -397,6 +397,8 @@ def test_numbers(run_here, tmp_path: Path, arguments: tuple[str, ...], text: str
             ("selfsigned", "--directory"),
         ),
         ("chat", "--downloads"),
+        *(("purge", "--room", "lobby", "--user"), ("purge", "--user", "bob", "--room")),
+        *(("audit", "--user"), ("audit", "--room")),
     ],
     ids=" ".join,
 )

@@ -126,14 +126,16 @@ def test_a_room_remembers_what_is_left(operator: Program, room: _Room) -> None:
     assert room.replay(since=kept[0]) == (kept[1:], True)
 
 
-# One message goes by its id; of one that is not there, nothing does; anything vaguer is refused.
+# One message goes by its id; of one that is not there, nothing does; anything vaguer is refused:
+# an empty name, which a program sends by mistake, would mean everybody, or everywhere.
 def test_of_a_message(operator: Program, room: _Room) -> None:
     first, second = room.bob.say("first", "second")
     for number, sentence in ((first, "1 message"), (first, "0 messages"), (1 << 62, "0 messages")):
         answer = operator.call("purge", message=number)
         assert answer["sentence"] == f"Removed {sentence} and 0 files."
     assert room.history() == [second]
-    for vague in ({}, {"seconds": 60}, {"message": second, "user": room.bob.name}):
+    empty = ({"room": room.name, "user": ""}, {"room": "", "user": room.bob.name})
+    for vague in ({}, {"seconds": 60}, {"message": second, "user": room.bob.name}, *empty):
         assert operator.refused("purge", **vague) == "bad_arguments"
     assert operator.refused("purge", user="nobody") == "no_such_user"
     assert room.history() == [second]

@@ -1,4 +1,4 @@
-"""Arguments of a kind: time spans (30m, 2h, 7d), whole numbers, and paths."""
+"""Arguments of a kind: time spans (30m, 2h, 7d), whole numbers, names, and paths."""
 
 from __future__ import annotations
 
@@ -47,6 +47,22 @@ class _Whole(click.IntRange):
 
 
 WHOLE = _Whole()
+
+
+class _Filled(click.ParamType[str]):
+    """A name that narrows what is meant. It is not empty: that would mean everything."""
+
+    name = "TEXT"
+
+    def convert(
+        self, value: str, param: click.Parameter | None, context: click.Context | None
+    ) -> str:
+        if value == "":
+            self.fail("it is empty", param, context)
+        return value
+
+
+FILLED = _Filled()
 
 
 class PathType(click.Path):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from app.cli.arguments import WHOLE
+from app.cli.arguments import FILLED, WHOLE
 from app.cli.asking import reading
 from app.cli.tables import Columns, json_option, minute_of, print_rows
 
@@ -36,11 +36,11 @@ def _check_known(connection: Connection, user: Name | None, room: Name | None) -
 
 
 @click.command(epilog="Example: manage.py audit --room lobby --count 20")
-@click.option("--user", default="", help="Only what this user did, or what was done to them.")
-@click.option("--room", default="", help="Only what was done in this room.")
+@click.option("--user", type=FILLED, help="Only what this user did, or what was done to them.")
+@click.option("--room", type=FILLED, help="Only what was done in this room.")
 @click.option("--count", default=100, type=WHOLE, help="At most so many, the newest.")
 @json_option
-def audit(user: str, room: str, count: int, as_json: bool) -> None:
+def audit(user: str | None, room: str | None, count: int, as_json: bool) -> None:
     """Show who did what to whom, where, why and when: moderation and administration."""
     from app.names import parse_name
     from app.store import audit as store

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from app.cli.arguments import SPAN, WHOLE
+from app.cli.arguments import FILLED, SPAN, WHOLE
 from app.cli.asking import (
     answers,
     check_database,
@@ -30,8 +30,10 @@ _COLUMNS: Columns = {
 
 
 @click.command(epilog="Example: manage.py purge --user bob --room lobby --since 1h")
-@click.option("--user", help="What this user said, in rooms and in private, and their files.")
-@click.option("--room", help="What was said in this room, and its files.")
+@click.option(
+    "--user", type=FILLED, help="What this user said, in rooms and in private, and their files."
+)
+@click.option("--room", type=FILLED, help="What was said in this room, and its files.")
 @click.option("--since", type=SPAN, help="Only what is not older: 30m, 2h, 7d.")
 @click.option("--message", type=WHOLE, help="One message, by its number.")
 @click.option("--yes", is_flag=True, help="Do not ask at the terminal whether that is meant.")
