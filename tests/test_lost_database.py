@@ -170,3 +170,29 @@ def test_a_restored_file_is_sound(tmp_path: Path, new_database: Path) -> None:
         database.close()
     finally:
         lock.release()
+
+
+# A full disk may cut off what brings the log into the file, behind the page that says how many
+# there are. The log has the others, so nothing is lost, and the file is no overwritten one; but
+# where some are in neither, it is.
+@pytest.mark.parametrize(("cut_bytes", "fate"), [(0, ""), (100_000, "overwritten")])
+def test_a_log_that_is_not_all_in_the_file(
+    tmp_path: Path, new_database: Path, cut_bytes: int, fate: str
+) -> None:
+    path = tmp_path / "greenroom.db"
+    shutil.copy(new_database, path)
+    url = f"sqlite:///{path}"
+    lock = DatabaseLock(url)
+    try:
+        database = Database(url, "normal", lock.held)
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("CREATE TABLE more AS SELECT zeroblob(50000)")
+            pages = connection.execute("PRAGMA page_count").fetchone()[0]
+            with path.open("r+b") as file:
+                file.seek(28)
+                file.write(pages.to_bytes(4, "big"))
+            os.truncate(path, new_database.stat().st_size - cut_bytes)
+            assert database.look_at_files().fate.what == fate
+        database.close()
+    finally:
+        lock.release()

@@ -86,18 +86,24 @@ class HeldFile:
         return False
 
     def _is_whole(self) -> bool:
-        """Whether the file begins as ours does, and has all pages that it says it has."""
+        """Whether the file begins as ours does, and has all pages that it says it has.
+
+        Where the disk was full while the log was brought into it, the log still has the others.
+        """
+        there = pages = page_bytes = 0
         for _ in range(_LOOKS):
             head = os.pread(self._descriptor, 32, 0)
             if head[:16] != _BEGINNING or head[18:20] != _HAS_LOG:
                 return False
             page_bytes = int.from_bytes(head[16:18], "big")
             pages = int.from_bytes(head[28:32], "big")
-            wanted = pages * (65_536 if page_bytes == 1 else page_bytes)
-            if os.fstat(self._descriptor).st_size >= wanted:
+            page_bytes = 65_536 if page_bytes == 1 else page_bytes
+            there = os.fstat(self._descriptor).st_size // page_bytes
+            if there >= pages:
                 return True
             time.sleep(_BETWEEN_LOOKS_SECONDS)  # the log is being brought into it, page by page
-        return False
+        logged = _pages_behind(there, log_path(self._path), page_bytes)
+        return len([page for page in logged if page <= pages]) == pages - there
 
     def close(self) -> None:
         """Give the lock back, after SQLite has closed the file."""
@@ -125,6 +131,17 @@ def _leads_to(path: Path, known: os.stat_result) -> bool:
         if error.errno != errno.ELOOP:
             raise
         return False
+
+
+def _pages_behind(page: int, log: Path, page_bytes: int) -> set[int]:
+    """Return the numbers of the pages behind one that a log has. Raises OSError."""
+    numbers: set[int] = set()
+    with suppress(FileNotFoundError), log.open("rb", buffering=0) as file:
+        salt = file.read(32)[16:24]
+        while (frame := file.read(24))[8:16] == salt and len(frame) == 24:
+            numbers.add(int.from_bytes(frame[:4], "big"))
+            file.seek(page_bytes, os.SEEK_CUR)
+    return {number for number in numbers if number > page}
 
 
 def _head(path: Path) -> bytes:
