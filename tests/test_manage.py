@@ -16,6 +16,7 @@ import pytest
 from click.testing import Result
 
 from app.cli import main
+from app.cli.tables import print_table
 from tests.client import WAIT_SECONDS_MAX
 from tests.server_process import ROOT, ServerProcess, environment, manage
 
@@ -306,6 +307,13 @@ def test_purge_at_a_terminal(server: ServerProcess, new_name) -> None:
         terminal.close()
         assert terminal.exitstatus == ("y" not in answer)
     alice.expect_lines("(operator) removed 2 messages.")
+
+
+# What others typed stands in a table as they typed it, whatever looks like a style or an emoji.
+def test_texts_at_a_terminal(capsys: pytest.CaptureFixture, monkeypatch) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    print_table(["topic"], [["[red]a[/red] :skull: x"]])
+    assert "[red]a[/red] :skull: x" in capsys.readouterr().out
 
 
 # At a terminal, lists are tables with a header.
