@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from app.client import CallRefused
+from app.client.incoming import ID_MAX
 from app.encryption import FileReference, FileSealer
 from app.terminal.appearance import rows_of
 from app.terminal.arrivals import event_of, milliseconds
-from app.terminal.model import Model, Room
+from app.terminal.model import Model, Room, Verdict
 from tests.encrypted_terminal import AT, PASSPHRASE, Person, sat_down
 from tests.encryption.conftest import in_a_hurry  # noqa: F401 - for every test here
 from tests.encryption.fakes import Server
@@ -134,6 +135,26 @@ def test_the_servers_words(event: dict) -> None:
     assert told.startswith("[server] ")
     model.tell([FORGED])
     assert rows(model.current)[-1] == f"» {FORGED}"
+
+
+# What was removed is hidden, and nothing of what this program said itself.
+@pytest.mark.parametrize("first_id", [0, 1, 7])
+def test_what_this_program_said_stays(first_id: int) -> None:
+    model = Model("alice")
+    model.enter({"room": "den", "topic": "", "users": ["alice", "bob"]})
+    model.apply(SAID | {"is_action": False})
+    model.apply(
+        SAID | {"is_action": False, "id": 8}, Verdict("bob's keys are others", is_refused=True)
+    )
+    model.tell(["bob is not verified"])
+    purge = {"event": "purged", "room": "den", "user": "bob", "author": None, "messages": 3}
+    model.apply(purge | {"first_id": first_id, "last_id": ID_MAX})
+    assert rows(model.current) == [
+        "bob: (removed)",
+        "» bob's keys are others",
+        "» bob is not verified",
+        "bob removed 3 messages.",
+    ]
 
 
 # So do its answers, and its refusals, whatever was asked.

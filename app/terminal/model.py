@@ -87,9 +87,13 @@ class Room:
             del self.lines[: LINES_MAX // 10]
 
     def hide(self, author: str | None, first_id: int, last_id: int) -> None:
-        """Show no more what was removed: said by the author, or by anybody, between these ids."""
+        """Show no more what was removed: said by the author, or by anybody, between these ids.
+
+        What this program says is under none, or stands for a message, and stays.
+        """
         for place, line in enumerate(self.lines):
-            if first_id <= line.id <= last_id and author in (None, line.user):
+            is_said = line.id and line.source != "own"
+            if is_said and first_id <= line.id <= last_id and author in (None, line.user):
                 self.lines[place] = line._replace(text=_REMOVED, is_mention=False)
 
     @property
