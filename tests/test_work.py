@@ -28,6 +28,7 @@ from app.settings import LONG_LINE_BYTES_MAX, PASSWORD_BYTES_MAX, Settings
 from app.shapes import Command, Level
 from app.store.database import Database
 from app.times import now
+from app.wire import ndjson_events, text_events
 from app.wire.ndjson import NdjsonWire
 from app.wire.text import TextWire
 from app.wire.text_commands import usage
@@ -230,3 +231,13 @@ def test_a_page_of_many_rooms(house: _House) -> None:
             ask = partial(house.service.handle, house.admin, commands.Rooms(after=after, count=5))
             steps.append(min(_steps(ask) for _ in range(3)))
     assert max(steps) < 2 * min(steps)
+
+
+# Help is put together once: anybody may ask for it, without a login and again and again.
+@pytest.mark.parametrize(
+    "show", [text_events.render, partial(ndjson_events.render_answer, tag="1")]
+)
+def test_help_is_made_once(show: Callable[[events.Event], bytes]) -> None:
+    ask = partial(show, events.HelpShown("", Level.USER))
+    assert ask() == ask()
+    assert _steps(ask) < 250

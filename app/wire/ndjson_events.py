@@ -6,6 +6,7 @@ has `event`, the name of what it is. Times are RFC 3339, in UTC.
 
 import json
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -113,11 +114,16 @@ def _dump(fields: Mapping[str, Any]) -> bytes:
 
 def _ops(word: str, level: Level) -> dict[str, str]:
     """Return what each op does that one of that level may ask for, or one of them."""
-    return {
-        kind.op: str(kind.__doc__)
-        for kind in COMMANDS.values()
-        if kind.op and kind.is_for(level) and word.removeprefix("/").lower() in ("", kind.op)
-    }
+    docs, op = _all_ops(level), word.removeprefix("/").lower()
+    if not op:
+        return docs
+    return {op: docs[op]} if op in docs else {}
+
+
+@cache  # anybody may ask
+def _all_ops(level: Level) -> dict[str, str]:
+    kinds = COMMANDS.values()
+    return {kind.op: str(kind.__doc__) for kind in kinds if kind.op and kind.is_for(level)}
 
 
 ADAPTERS: Mapping[type[Event], TypeAdapter[Any]] = {

@@ -1,7 +1,8 @@
 """/help as people read it: all commands by subject, on less than a screen, or one of them."""
 
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 
 from app.operations import COMMANDS
 from app.shapes import Level
@@ -55,10 +56,17 @@ def help_lines(word: str, level: Level) -> Iterable[str]:
     if word:
         kind = find_command(word)
         return [usage(kind), f"  {summary(kind)}"]
-    return by_subject(
-        {
-            str(kind.word): usage(kind)
-            for kind in COMMANDS.values()
-            if kind.is_typed and kind.is_for(level)
-        }
+    return _all_of(level)
+
+
+@cache  # it takes half a millisecond, and anybody may ask
+def _all_of(level: Level) -> Sequence[str]:
+    return list(
+        by_subject(
+            {
+                str(kind.word): usage(kind)
+                for kind in COMMANDS.values()
+                if kind.is_typed and kind.is_for(level)
+            }
+        )
     )
