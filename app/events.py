@@ -237,6 +237,7 @@ class PeopleListed(Answer):
     room: str
     people: Sequence[Person]
     has_more: bool = False
+    after: str = ""
 
 
 @dataclass(slots=True)
@@ -253,6 +254,7 @@ class RosterShown(Answer):
     e2ee_from: int
     members: Sequence[str]
     has_more: bool = False
+    after: str = ""
 
 
 @dataclass(slots=True)
@@ -261,6 +263,7 @@ class RoomsListed(Answer):
 
     rooms: Sequence[RoomSummary]
     has_more: bool
+    after: str = ""
 
 
 @dataclass(slots=True)
@@ -275,6 +278,7 @@ class SanctionsListed(Answer):
     mutes: Sequence[Sanction]
     has_more: bool = False
     last: str = ""
+    after: str = ""
 
 
 @dataclass(slots=True)
@@ -288,6 +292,7 @@ class ServerSanctionsListed(Answer):
     mutes: Sequence[ServerSanction]
     has_more: bool = False
     last: str = ""
+    after: str = ""
 
 
 @dataclass(slots=True)

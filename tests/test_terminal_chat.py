@@ -68,6 +68,8 @@ def test_a_first_and_a_second_visit(sit_down, certificate: Path) -> None:
     first.until_row("[1:den]")
     first.type("nice here\r")
     first.until_row("carol: nice here")
+    first.type("/who zoo\r")  # a page after a name, where nobody is
+    first.until_row("There are no more after zoo; /who shows them from the start.")
     assert not _COLOUR.search(first.output)
     assert first.leave() == 0
     tokens = first.state / "tokens"

@@ -352,6 +352,10 @@ def test_answers() -> None:
         "In dev:",
         "  bob, owner, away (lunch)",
     ]
+    page = {"room": "dev", "bans": [], "mutes": [], "after": "\x1bbob"}
+    assert phrases.answer_lines("bans", page) == [
+        "There are no more after \ufffdbob; /bans shows them from the start."
+    ]
     at = {"connected_at": "2026-11-22T14:02:11.123Z", "unread_bytes": 1500, "wire": "text"}
     bob = {"number": 2, "user": None, "address": "::1", "rooms": [], **at}
     assert phrases.answer_lines("sessions", {"sessions": [bob], "has_more": True}) == [

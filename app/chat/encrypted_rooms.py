@@ -117,7 +117,9 @@ class EncryptedRooms:
             found = nsmallest(command.count + 1, behind)
         shown, has_more = found[: command.count], len(found) > command.count
         session.client.show_at_leisure(
-            events.RosterShown(room.name, rev, roster is not None, e2ee_from, shown, has_more)
+            events.RosterShown(
+                room.name, rev, roster is not None, e2ee_from, shown, has_more, command.after
+            )
         )
 
     def _room_meant(self, session: Session, name: str) -> Room:

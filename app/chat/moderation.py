@@ -221,7 +221,7 @@ class Moderation:
         bans, mutes = ([each for of, each in found if of == kind] for kind in ("ban", "mute"))
         last = found[-1][1].user if has_more else ""
         session.client.show_at_leisure(
-            events.SanctionsListed(room.name, bans, mutes, has_more, last)
+            events.SanctionsListed(room.name, bans, mutes, has_more, last, command.after)
         )
 
     @contextmanager

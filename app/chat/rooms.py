@@ -234,7 +234,9 @@ class Rooms:
                 )
                 for user in found[:count]
             ]
-        session.client.show_at_leisure(events.PeopleListed(room.name, people, len(found) > count))
+        session.client.show_at_leisure(
+            events.PeopleListed(room.name, people, len(found) > count, command.after)
+        )
 
     def list_rooms(self, session: Session, command: commands.Rooms) -> None:
         """Show a page of the rooms: those that people are in, then the others. Switches."""
@@ -251,7 +253,9 @@ class Rooms:
             rest_key = "" if after_users else after_key
             summaries += self._deserted(rest_key, count + 1 - len(shown))
         has_more = len(summaries) > count
-        session.client.show_at_leisure(events.RoomsListed(summaries[:count], has_more))
+        session.client.show_at_leisure(
+            events.RoomsListed(summaries[:count], has_more, command.after)
+        )
 
     def _deserted(self, after_key: str, count: int) -> list[records.RoomSummary]:
         """Return the first rooms that nobody is in, behind a name. Switches."""

@@ -138,7 +138,9 @@ class Sanctions:
         found, has_more = self._database.read(lambda each: store.page(each, after, count, now))
         bans, mutes = ([each for of, each in found if of == kind] for kind in ("ban", "mute"))
         last = (found[-1][1].user or found[-1][1].network) if has_more else ""
-        session.client.show_at_leisure(events.ServerSanctionsListed(bans, mutes, has_more, last))
+        session.client.show_at_leisure(
+            events.ServerSanctionsListed(bans, mutes, has_more, last, command.after)
+        )
 
     def ban_of(self, address: str) -> events.Refused | None:
         """Return what whoever comes from an address is told, if it is banned. Never switches."""

@@ -321,6 +321,8 @@ class Terminal:
         answer = await self._call(request.op, **request.fields)
         if request.op == "rooms":
             self.model.learn_rooms(answer)
+        if after := request.fields.get("after"):  # a list says after what it is, in words
+            answer = {**answer, "after": after}
         if request.op not in _COME_BACK:
             self.model.tell(phrases.answer_lines(request.op, answer), source="server")
 

@@ -53,6 +53,11 @@ HIDDEN: Mapping[type[Event], set[str]] = {
     events.Stored: {"tag"},
     events.UploadOffered: {"path", "server"},
     events.DownloadOffered: {"server"},
+    events.PeopleListed: {"after"},
+    events.RosterShown: {"after"},
+    events.RoomsListed: {"after"},
+    events.SanctionsListed: {"after"},
+    events.ServerSanctionsListed: {"after"},
 }
 # May be shown later, and then say so.
 REPLAYED = (

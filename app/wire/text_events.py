@@ -150,8 +150,16 @@ def _history(event: events.HistoryShown) -> Iterable[str]:
     yield from _replayed(event.messages, event.now)
 
 
+def _none_after(after: str, word: str) -> str:
+    return f"There are no more after {harmless(after)}; /{word} shows them from the start."
+
+
 def _people(event: events.PeopleListed) -> Iterable[str]:
-    yield f"In {event.room}:"
+    if event.after and not event.people:
+        yield _none_after(event.after, "who")
+        return
+    after = f", after {harmless(event.after)}" if event.after else ""
+    yield f"In {event.room}{after}:"
     for person in event.people:
         away = f", away{_because(person.away)}" if person.away is not None else ""
         role = f", {person.role}" if person.role else ""
@@ -168,6 +176,9 @@ def _encrypted(event: events.Encrypted) -> str:
 
 
 def _roster(event: events.RosterShown) -> Iterable[str]:
+    if event.after and not event.members:
+        yield _none_after(event.after, "roster")
+        return
     how = "is encrypted for" if event.e2ee else "is not encrypted; in it are"
     yield f"{event.room} {how}: {', '.join(event.members)}"
     if event.has_more:
@@ -176,7 +187,8 @@ def _roster(event: events.RosterShown) -> Iterable[str]:
 
 def _rooms(event: events.RoomsListed) -> Iterable[str]:
     if not event.rooms:
-        yield "There is no room yet; /join ROOM makes one."
+        none = "There is no room yet; /join ROOM makes one."
+        yield _none_after(event.after, "rooms") if event.after else none
     for room in event.rooms:
         topic = f": {room.topic}" if room.topic else ""
         yield f"  {room.name} ({room.users}){topic}"
@@ -190,8 +202,10 @@ def _sanction(who: str, what: str, sanction: records.Sanction) -> str:
 
 
 def _sanctions(event: events.SanctionsListed) -> Iterable[str]:
+    if event.after and not (event.bans or event.mutes):
+        yield _none_after(event.after, "bans")
     for what, sanctions in (("banned", event.bans), ("muted", event.mutes)):
-        if not sanctions and not event.has_more:
+        if not (sanctions or event.has_more or event.after):
             yield f"Nobody is {what} in {event.room}."
         for each in sanctions:
             yield _sanction(each.user, what, each)
@@ -200,8 +214,10 @@ def _sanctions(event: events.SanctionsListed) -> Iterable[str]:
 
 
 def _server_sanctions(event: events.ServerSanctionsListed) -> Iterable[str]:
+    if event.after and not (event.bans or event.mutes):
+        yield _none_after(event.after, "serverbans")
     for what, sanctions in (("banned from", event.bans), ("muted on", event.mutes)):
-        if not sanctions and not event.has_more:
+        if not (sanctions or event.has_more or event.after):
             yield f"Nobody is {what} this server."
         for each in sanctions:
             yield _sanction(each.user or each.network, f"{what} this server", each)
