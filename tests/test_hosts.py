@@ -51,7 +51,7 @@ def test_what_is_no_host(server: ServerProcess, host: str, status: int) -> None:
             assert _status(server, f"GET {scheme}://{host}{path} {end} {other}") == status
     if status == 200:
         assert _status(server, f"GET http://{host}?/healthz {end} {host}") == 404
-        assert _status(server, f"GET http://{host}/healthz HTTP/1.1") == 400
+        assert _status(server, f"GET http://{host}/healthz HTTP/1.1\nConnection: close") == 400
         assert _status(server, f"GET http://{host}/metrics HTTP/1.0") == 200
 
 
