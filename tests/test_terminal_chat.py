@@ -210,6 +210,7 @@ def come_in(server: ServerProcess, tmp_path: Path) -> Callable[..., tuple[Result
         (["gina", "pw", "/register", "/register gina", "pw", "typo", "pw", "pw"], "in as gina"),
         (["bob", "a", "bob", "b", "bob", "c"], CallRefused),
         (["/register bob", "a", "a", "bob", "secret"], "in as bob"),  # the name is taken
+        ([" ", "/help", "/join den", "hello all", " bob ", "secret"], "in as bob"),  # no names
     ],
 )
 def test_the_door(bob: Client, come_in, answers: list[str], end: str | type) -> None:

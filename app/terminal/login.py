@@ -12,6 +12,8 @@ import click
 
 from app.addresses import parse_address
 from app.client import CallRefused, Client, greeting
+from app.errors import BadNameError
+from app.names import parse_name
 from app.terminal.arrivals import cleaned
 from app.terminal.memory import Tokens
 from app.terminal.transfers import Server
@@ -89,11 +91,16 @@ def _ask_name(*, is_open: bool) -> tuple[str, bool]:
     """Ask for a name. Returns it, and whether an account is to be made for it."""
     click.echo(_HOW_NEW if is_open else _CLOSED)
     while True:
-        first, *rest = click.prompt("Name").split(maxsplit=1)
-        if first != _NEW_WORD:
-            return " ".join([first, *rest]), False
-        if rest and is_open:
-            return rest[0], True
+        typed = click.prompt("Name").strip()
+        first, *rest = typed.split(maxsplit=1) or [""]
+        if first == _NEW_WORD:
+            if rest and is_open:
+                return rest[0], True
+        else:
+            try:
+                return parse_name(typed).shown, False
+            except BadNameError as error:
+                click.echo(f"Error: {error}")
         click.echo(_HOW_NEW if is_open else _CLOSED)
 
 

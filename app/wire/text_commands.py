@@ -117,7 +117,8 @@ def _number(shape: Count, word: str) -> int:
 
 
 def _too_long(shape: Shape, chars_max: int) -> BadLine:
-    return BadLine(f"{shape.name} has at most {chars_max} characters here", code="too_long")
+    name = shape.name.partition("|")[0]  # of TEXT|- the text
+    return BadLine(f"{name} has at most {chars_max} characters here", code="too_long")
 
 
 def _read_path(shape: Shape, text: str) -> tuple[str, str]:
