@@ -81,11 +81,16 @@ def test_a_flood_before_login(server, new_name, flood: bytes) -> None:
 
 
 # However many lines come in one read, others get their turn between them: where each is answered
-# with what may be long, between each two.
+# with what may be long, and where nobody has logged in, between each two.
 @pytest.mark.parametrize(
-    ("in_a_row", "answer"), [(LINES_IN_A_ROW_MAX, None), (1, events.RoomsListed([], False))]
+    ("in_a_row", "user", "answer"),
+    [
+        (LINES_IN_A_ROW_MAX, "alice", None),
+        (1, "alice", events.RoomsListed([], False)),
+        (1, None, None),
+    ],
 )
-def test_others_get_a_turn(in_a_row: int, answer: events.Event | None) -> None:
+def test_others_get_a_turn(in_a_row: int, user: str | None, answer: events.Event | None) -> None:
     near, far = cooperative.socketpair()
     count, handled, seen = 5 * in_a_row, [], []
 
@@ -95,7 +100,7 @@ def test_others_get_a_turn(in_a_row: int, answer: events.Event | None) -> None:
             connection.show_at_leisure(answer)
 
     service = SimpleNamespace(
-        connect=lambda _: SimpleNamespace(tag=None, is_operator=False),
+        connect=lambda _: SimpleNamespace(tag=None, is_operator=False, user=user),
         disconnect=lambda _: None,
         check_may_ask=lambda *_: None,
         handle=handle,
@@ -138,7 +143,7 @@ LOOSE = {
 def test_bytes_that_are_no_line_count(monkeypatch, wire: type, flood: bytes) -> None:
     near, far = cooperative.socketpair()
     service = SimpleNamespace(
-        connect=lambda _: SimpleNamespace(tag=None, is_operator=False),
+        connect=lambda _: SimpleNamespace(tag=None, is_operator=False, user=None),
         disconnect=lambda _: None,
         check_may_ask=lambda *_: None,
         journal=SimpleNamespace(settle=lambda _: None),

@@ -88,6 +88,8 @@ class Files:
         """Offer a place for a file. Switches. Raises Refusal."""
         if command.size is not None:
             self._transfers.check_size(command.size)
+        if command.room and command.user:
+            raise BadLine("a file is for a room or for a user, not for both", code="bad_arguments")
         _check_name(command)
         ticket = self._upload_ticket(session, command, command.size, e2ee=command.e2ee)
         token = self._tickets.issue(ticket)

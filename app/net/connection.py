@@ -190,7 +190,7 @@ class Connection:
             number = 0
             for number, item in enumerate(self._wire.feed(data, check), 1):
                 self._slow_down(is_blank=item is None)
-                if number % LINES_IN_A_ROW_MAX == 0:
+                if session.user is None or number % LINES_IN_A_ROW_MAX == 0:
                     gevent.sleep(TURN_SECONDS)  # thousands of lines may have come in one read
                 if item is None:
                     self._send_output()  # a prompt, maybe: it comes before what comes next
@@ -307,9 +307,7 @@ class Connection:
                 self.wait_until_read()
             self.send(data[:end])
             data = data[end:]
-        gevent.sleep(
-            TURN_SECONDS
-        )  # it may have taken some ms, and the next ones be asked for already
+        gevent.sleep(TURN_SECONDS)  # that may have taken some ms, and the next line be there
 
     def wait_until_read(self) -> None:
         """See Client."""

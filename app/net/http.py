@@ -111,6 +111,7 @@ class Http(WSGIServer):
         return _refusal(status, refused.sentence)
 
     def _answer(self, request: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        gevent.sleep(TURN_SECONDS)  # or many who ask at once keep everybody waiting
         method, path = request["REQUEST_METHOD"], request["PATH_INFO"]
         if refusal := self._hosts.refusal(request):
             status, text = refusal
@@ -134,7 +135,7 @@ class Http(WSGIServer):
             text = f"{exposition.FORBIDDEN}\n".encode()
             return _say(request, start_response, "403 Forbidden", text)
         with self._measuring:
-            gevent.sleep(TURN_SECONDS)  # or many who ask at once keep everybody waiting
+            gevent.sleep(TURN_SECONDS)
             page = exposition.page(self._service.status)
         return _say(request, start_response, "200 OK", page, exposition.CONTENT_TYPE)
 
