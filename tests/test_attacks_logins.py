@@ -308,5 +308,5 @@ LOOKALIKES = {
     "strasse": (["Stra\N{LATIN SMALL LETTER SHARP S}e", "STRASSE"], ["stra\u00dfe\u200d"]),
     "bób": (["bo\u0301b", "B\u00d3B", "BO\u0301B"], ["bo\u0301\u0301b", "b\u03ccb"]),
     "ace": ([], ["\u0430\u0441\u0435", "\u0410\u0421\u0415"]),
-    "ismail": (["\u0049SMAIL"], ["\u0130smail", "i\u0307smail", "\u0131smail", "\u2170smail"]),
+    "ismail": (["\u0049SMAIL", "\u0130smail"], ["i\u0307smail", "\u0131smail", "\u2170smail"]),
 }

@@ -27,7 +27,7 @@ SERVER_SETTINGS = {"MESSAGE_RATE": 0}
 # no secret, and no names are hidden. (Whoever is muted makes no room.)
 NAMES = {
     *("user", "users", "by", "recipient", "to", "author", "owner", "members", "room", "rooms"),
-    *("device", "last", "Account.name", "Person.name", "RoomRetention.name", "network"),
+    *("device", "last", "after", "Account.name", "Person.name", "RoomRetention.name", "network"),
 }
 # What the server words or counts, or only whoever typed it is shown.
 OF_THE_SERVER = {
