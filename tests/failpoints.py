@@ -42,7 +42,7 @@ CHUNK_BYTES = 256 << 10
 FILE_BYTES = 2 * CHUNK_BYTES + 1  # three chunks
 FINDINGS_MAX = 5  # of a stage; then it is broken, and the next one is tried
 # At which passing a server ends, at most: each stage is passed so often at least.
-PASSINGS_MAX = {"talk": 10, "mail": 1, "share": 1, "ban": 1, "encrypt": 1, "migrate": 1}
+PASSINGS_MAX = {"talk": 10, "plain": 10}  # of a scene; 1 of the others
 PASSINGS_MAX_OF_STAGE = {"upload chunk": 3, "chunk kept": 3, "migration step": 12}
 
 
@@ -90,9 +90,11 @@ class Killer:
         self.kills += 1
         self._random = Random(f"{self._seed} {self.kills}")
         scene = STAGES[stage]
-        passing = self._random.randint(1, PASSINGS_MAX_OF_STAGE.get(stage, PASSINGS_MAX[scene]))
+        passings = PASSINGS_MAX_OF_STAGE.get(stage) or PASSINGS_MAX.get(scene, 1)
+        passing = self._random.randint(1, passings)
         play: dict[str, Callable[[str, int], None]] = {
             "talk": self._talk,
+            "plain": self._talk,
             "mail": self._mail,
             "share": self._share,
             "ban": self._ban,
@@ -124,6 +126,7 @@ class Killer:
         self._server.start()
 
     def _talk(self, stage: str, passing: int) -> None:
+        is_plain = STAGES[stage] == "plain"  # then what was not acknowledged is not said again
         room = f"talk{self.kills}"
         watcher = self._watch(room)
         listener = self._log_in(PRESENT).join(room)
@@ -131,7 +134,7 @@ class Killer:
         watcher.expect(f"{_talker(TALKERS - 1)} has joined the room.\r\n")
         self._arm(stage, passing)
         self._letters.begin(self.kills)
-        asked = [self._say_until_killed(talkers, number) for number in range(ROUNDS)]
+        asked = [self._say_until_killed(talkers, number, is_plain) for number in range(ROUNDS)]
         for client in (watcher, listener, *talkers):
             client.receive_end()
         self._start_again()
@@ -139,9 +142,12 @@ class Killer:
         seen = [(line["id"], line["body"]) for line in _events(listener)]
         heard = [line.partition(": ")[2] for line in _whole_lines(watcher) if "talker" in line[:6]]
         heard = [body for body in heard if body]
-        self._check_said(room, seen, heard, [body for each in asked for body in each], talkers)
+        said = [body for each in asked for body in each]
+        unanswered = self._check_said(room, seen, heard, said, talkers)
+        if not is_plain:
+            self._say_again(room, unanswered)
 
-    def _say_until_killed(self, talkers: list[Program], number: int) -> list[str]:
+    def _say_until_killed(self, talkers: list[Program], number: int, is_plain: bool) -> list[str]:
         """Let all say and write some things at once, and wait for the answers.
 
         Returns what they said.
@@ -152,8 +158,10 @@ class Killer:
             bodies = [f"{place}-{each}" for each in range(SAYS_A_ROUND)]
             said += bodies
             with suppress(OSError):  # it is killed meanwhile
-                self._letters.write(talker, number)
-                last = [talker.ask("say", body=body, txn=body) for body in bodies]
+                if not is_plain:
+                    self._letters.write(talker, number)
+                keys = ("body",) if is_plain else ("body", "txn")
+                last = [talker.ask("say", **dict.fromkeys(keys, body)) for body in bodies]
         for talker in talkers:
             if last:
                 talker.hears(b'{"id":%d,' % last[-1])
@@ -176,7 +184,8 @@ class Killer:
         heard: list[str],
         asked: list[str],
         talkers: list[Program],
-    ) -> None:
+    ) -> list[str]:
+        """Return what was said, and not acknowledged."""
         kept = self._stored(room)
         bodies = [body for _, body in kept]
         assert len(set(bodies)) == len(bodies), "something is stored twice"
@@ -186,7 +195,7 @@ class Killer:
         told = {body: number for each in talkers for body, number in acknowledged(each, "say")}
         assert told.items() <= {body: number for number, body in kept}.items()
         self._check_resume(room, seen, kept)
-        self._say_again(room, [body for body in asked if body not in told], bodies)
+        return [body for body in asked if body not in told]
 
     def _check_resume(
         self, room: str, seen: list[tuple[int, str]], kept: list[tuple[int, str]]
@@ -199,8 +208,9 @@ class Killer:
         replayed = [(line["id"], line["body"]) for line in back.catch_up()]
         assert replayed == kept[len(seen) :]
 
-    def _say_again(self, room: str, unanswered: list[str], stored: list[str]) -> None:
+    def _say_again(self, room: str, unanswered: list[str]) -> None:
         """Say what nobody has answered: all of it is there then, once."""
+        stored = [body for _, body in self._stored(room)]
         for number in range(TALKERS):
             mine = [body for body in unanswered if body.startswith(_talker(number))]
             talker = self._log_in(_talker(number)).join(room)

@@ -9,6 +9,7 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ WRITES = {
     "Rosters.resigning": "member removed",
 }
 
+STEPS_A_LOOK = 100  # of SQLite's machine, in a statement that is stopped amid it
+
 # Each stage, and what the test does to pass it: see tests/failpoints.py.
 STAGES = {
     "receive": "talk",  # bytes were read from a socket
@@ -34,6 +37,9 @@ STAGES = {
     "insert": "talk",  # they are inserted
     "before commit": "talk",
     "after commit": "talk",  # in the writer's thread
+    "plain batch": "plain",  # of messages without a txn: one statement, a transaction by itself
+    "plain insert": "plain",  # amid that statement
+    "plain commit": "plain",  # behind it, in the writer's thread
     "release": "talk",  # in the journal: nothing of the batch was sent
     "mid fan-out": "talk",  # one reader of a room was sent the batch, the others not
     "before answers": "talk",  # all readers were, and nobody has an answer
@@ -102,6 +108,7 @@ def install() -> None:
     points = _Failpoints(_plan_path(Path(os.environ["GREENROOM_DATA_DIR"]).parent))
     _install_for_messages(points)
     _install_for_transactions(points)
+    _install_for_plain_batches(points)
     _install_for_letters(points)
     _install_for_files_and_acts(points)
     _install_for_encryption(points)
@@ -200,6 +207,23 @@ def _install_for_transactions(points: _Failpoints) -> None:
             points.reach("migration step")
         elif statement.startswith("INSERT INTO messages"):
             points.reach("insert")
+
+
+def _install_for_plain_batches(points: _Failpoints) -> None:
+    from app.store.database import Database
+
+    by_driver = Database._by_driver
+
+    @contextmanager
+    def by_driver_in_steps(self: Database) -> Iterator[Any]:
+        points.reach("plain batch")
+        with by_driver(self) as driver:
+            driver.set_progress_handler(lambda: points.reach("plain insert"), STEPS_A_LOOK)
+            yield driver
+            driver.set_progress_handler(None, 0)
+        points.reach("plain commit")
+
+    Database._by_driver = by_driver_in_steps  # type: ignore[method-assign]
 
 
 def _install_for_letters(points: _Failpoints) -> None:

@@ -13,6 +13,7 @@ from app.store import messages as store
 from app.store.database import writing_engine
 from app.store.messages import NewMessage
 from app.store.models import User
+from app.times import TIME_MAX
 
 USERS = 2
 
@@ -61,6 +62,48 @@ def test_one_id_a_txn(connection: Connection, batches: list[list[tuple[int, str 
                 if txn:
                     assert given.setdefault((user_id, txn), message_id) == message_id
         undone.rollback()
+
+
+_said = st.builds(
+    NewMessage,
+    room_id=st.just(1),
+    recipient_id=st.none(),
+    user_id=st.integers(1, USERS),
+    is_action=st.booleans(),
+    body=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")),
+    said_at=st.integers(0, TIME_MAX),
+    txn=st.none(),
+    sender_device=st.none(),
+)
+_in_private = _said.map(lambda each: each._replace(room_id=None, recipient_id=1))
+
+
+# A batch that goes to the driver as one statement is the same rows as by the other way.
+@given(st.lists(_said | _in_private, min_size=1, max_size=8))
+def test_a_plain_batch_is_the_same_rows(connection: Connection, batch: list[NewMessage]) -> None:
+    columns = ", ".join(("id", *NewMessage._fields))
+    driver = connection.connection.driver_connection
+    plain = store.plain_batch(batch)
+    assert plain is not None
+    rows = []
+    for execute in (
+        lambda: store.store(connection, batch),
+        lambda: store.ids_up_to(driver.execute(plain[0], plain[1:]).lastrowid, len(batch)),
+    ):
+        with connection.begin_nested() as undone:
+            newest_id = store.newest_id(connection)
+            ids = execute()
+            query = f"SELECT {columns} FROM messages WHERE id > {newest_id} ORDER BY id"
+            rows.append([tuple(row) for row in connection.exec_driver_sql(query)])
+            assert [row[0] for row in rows[-1]] == list(ids)
+            undone.rollback()
+    assert rows[0] == rows[1]
+
+
+# What may have been stored before, and what is encrypted, goes the other way.
+@pytest.mark.parametrize("change", [{"txn": "a"}, {"sender_device": "A" * 43}])
+def test_what_is_no_plain_batch(change: dict[str, str]) -> None:
+    assert store.plain_batch([_message(1, None), _message(1, None)._replace(**change)]) is None
 
 
 # What was stored under a txn is looked up by the index, however many messages there are.

@@ -21,6 +21,7 @@ from tests.client import WAIT_SECONDS_MAX
 from tests.fakes import FakeClient
 
 MANY = 50
+Way = Callable[[Database], object]
 
 
 @pytest.fixture
@@ -98,18 +99,30 @@ def test_a_shared_transaction_is_bounded(database, monkeypatch, bound: str, most
     assert _transactions() - before == 1 + MANY / (most or 1)
 
 
+def _by_work(database: Database) -> object:
+    return database.write_first(_noting("a message"))
+
+
+def _by_statement(database: Database) -> object:
+    return database.write_statement("INSERT INTO notes VALUES (?)", "a message")
+
+
 # Messages do not wait for all that was asked for before.
-def test_messages_go_first(database: Database) -> None:
+@pytest.mark.parametrize("way", [_by_work, _by_statement])
+def test_messages_go_first(database: Database, way: Way) -> None:
     with held(database):
         asked = _ask(database, *map(_noting, range(MANY)))
-        message = gevent.spawn(database.write_first, _noting("a message"))
+        message = gevent.spawn(way, database)
         gevent.sleep(0)
     gevent.joinall([*asked, message])
     assert _notes(database) == ["a message", *range(MANY)]
 
 
 # Nor for the rest of a transaction that has begun.
-def test_messages_do_not_wait_for_a_shared_transaction(database: Database, monkeypatch) -> None:
+@pytest.mark.parametrize("way", [_by_work, _by_statement])
+def test_messages_do_not_wait_for_a_shared_transaction(
+    database: Database, monkeypatch, way: Way
+) -> None:
     monkeypatch.setattr("app.store.database.WRITES_SECONDS_MAX", 3600)
     is_begun, may_go_on = threading.Event(), threading.Event()
 
@@ -122,11 +135,32 @@ def test_messages_do_not_wait_for_a_shared_transaction(database: Database, monke
         asked = _ask(database, _noting("first"), note_slowly, _noting("last"))
     while not is_begun.is_set():
         gevent.sleep(0.001)
-    message = gevent.spawn(database.write_first, _noting("a message"))
+    message = gevent.spawn(way, database)
     gevent.sleep(0)
     may_go_on.set()
     gevent.joinall([*asked, message])
     assert _notes(database) == ["first", "slow", "a message", "last"]
+
+
+# A statement that fails has changed nothing, and is told of as any other work.
+def test_a_statement_fails_as_a_work_does(database: Database) -> None:
+    _by_statement(database)
+    told = []
+    for way in (_by_work, _by_statement):
+        with pytest.raises(NotStored) as refused:
+            way(database)
+        told.append(str(refused.value))
+    assert told[0] == told[1]
+    assert database.write_statement("INSERT INTO notes VALUES (?)", "another") == 2
+    assert _notes(database) == ["a message", "another"]
+
+
+# It is stored when it returns, or refused: never in a transaction that was left open.
+def test_a_statement_is_a_transaction_by_itself(database: Database) -> None:
+    database._driver.execute("BEGIN")
+    with pytest.raises(NotStored, match="a transaction was not ended"):
+        _by_statement(database)
+    assert _notes(database) == []
 
 
 # What fails has changed nothing, and the others of its transaction have not failed.

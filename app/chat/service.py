@@ -263,6 +263,10 @@ class Service:
         if not (messages or seen or write):
             self._database.try_writing()
             return ()
+        is_alone = self._database.is_sqlite and not seen and write is None
+        if is_alone and (plain := messages_store.plain_batch(messages)):
+            last_id = self._database.write_statement(*plain)
+            return messages_store.ids_up_to(last_id, len(messages))
 
         def work(connection: Connection) -> Sequence[int]:
             messages_store.note_seen(connection, seen)

@@ -18,7 +18,7 @@ import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -51,7 +51,7 @@ log = structlog.get_logger()
 Result = TypeVar("Result")
 Url = str | Path  # a URL of SQLAlchemy's, or the path of SQLite's file: any, also with ? or %
 Work = Callable[[Connection], Result]
-Connect = Callable[[], AbstractContextManager[Connection]]  # it begins a transaction, or none
+Connect = Callable[[], AbstractContextManager[Any]]  # it begins a transaction, or none
 # What a thread returns. An error is a value there: gevent prints what a pool's thread raises.
 Outcome = tuple[Result | None, Exception | None]
 
@@ -204,6 +204,8 @@ class Database:
         self.fate = ""  # of its file, as `look_at_files` found it
         self._path = sqlite_path(url) if is_sqlite(url) else None
         self._writing = writing_engine(url, durability)
+        self._driver: sqlite3.Connection | None = None  # of the writer: SQLite's own connection
+        event.listen(self._writing, "connect", self._note_driver)
         self._reading = reading_engine(url)
         self._writer = ThreadPool(1)
         self._readers = ThreadPool(READER_THREADS)
@@ -236,6 +238,19 @@ class Database:
         self._check_fate()
         self._is_first_waiting = True
         outcome: Outcome[Result] = self._writer.apply(self._attempt_first, (work,))
+        return _result(outcome)
+
+    def write_statement(self, statement: str, parameter: str) -> int:
+        """Run one INSERT of SQLite's, a transaction by itself; return the last id that it gave.
+
+        It goes first, as `write_first` does, and by the driver: what SQLAlchemy does around a
+        statement takes as long as the statement. Switches. Raises NotStored.
+        """
+        self._check_fate()
+        self._is_first_waiting = True
+        outcome: Outcome[int] = self._writer.apply(
+            self._attempt_statement, (statement, (parameter,))
+        )
         return _result(outcome)
 
     def _check_fate(self) -> None:
@@ -322,6 +337,27 @@ class Database:
         self._is_first_waiting = False
         return self._attempt_to_write(self._writing.begin, work)
 
+    def _attempt_statement(self, statement: str, parameters: tuple[str]) -> Outcome[int]:
+        self._is_first_waiting = False
+        return self._attempt_to_write(
+            self._by_driver, lambda driver: driver.execute(statement, parameters).lastrowid
+        )
+
+    @contextmanager
+    def _by_driver(self) -> Iterator[sqlite3.Connection]:
+        """Give the driver's connection, for a statement that is a transaction by itself."""
+        driver = self._driver
+        assert driver is not None  # noqa: S101 (it connected when the database was opened)
+        try:
+            if driver.in_transaction:  # then it would be stored when that is committed, if it is
+                raise sqlite3.OperationalError("a transaction was not ended")
+            yield driver
+        except sqlite3.Error as error:  # as it is told of any other statement
+            raise DBAPIError(None, None, error) from error
+
+    def _note_driver(self, driver: sqlite3.Connection, _record: object) -> None:
+        self._driver = driver
+
     def _attempt_some(self, works: Sequence[Work[Any]]) -> Sequence[Outcome[Any]]:
         """Run the first of some works in one transaction; return the outcomes of those.
 
@@ -343,7 +379,7 @@ class Database:
             if self._is_first_waiting or time.monotonic() > ends_at:
                 return
 
-    def _attempt_to_write(self, connect: Connect, work: Work[Result]) -> Outcome[Result]:
+    def _attempt_to_write(self, connect: Connect, work: Callable[[Any], Result]) -> Outcome[Result]:
         """Run in the writer's thread, where no wait for that thread is in the time it takes."""
         self._writing_since = began_at = time.monotonic()
         result, error = _attempt(connect, work)
@@ -376,7 +412,7 @@ def _result(outcome: Outcome[Result]) -> Result:
     return result  # type: ignore[return-value]  # None is what such work returns
 
 
-def _attempt(connect: Connect, work: Work[Result]) -> Outcome[Result]:
+def _attempt(connect: Connect, work: Callable[[Any], Result]) -> Outcome[Result]:
     try:
         with connect() as connection:
             return work(connection), None
