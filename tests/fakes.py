@@ -1,9 +1,14 @@
-"""Rooms and sessions without sockets: what a session is sent and shown is kept to be looked at."""
+"""Rooms, sessions and a store without sockets and files: what they got is kept to be looked at."""
+
+from collections.abc import Sequence
+
+from gevent.event import Event as Signal
 
 from app.chat.recent import Recent
 from app.chat.room import Room
 from app.chat.session import Session, User
 from app.events import Event, RoomEvent
+from app.store.messages import NewMessage
 from app.store.rooms import StoredRoom
 
 
@@ -64,3 +69,37 @@ def fake_room(name: str = "lobby") -> Room:
     """Return a live room in which nobody is."""
     stored = StoredRoom(1, name, "", 1, set(), {"ban": {}, "mute": {}})
     return Room(name, stored, Recent(256))
+
+
+class FakeStore:
+    """Keeps what a journal commits. While `is_open` is not set, a commit waits."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[str]] = []  # the bodies of each commit that began
+        self.seen: dict[int, int] = {}
+        self.begun = Signal()
+        self.is_open = Signal()
+        self.is_open.set()
+        self.refusal: Exception | None = None
+        self.now, self.seconds = 1.0, 0.0  # a clock, and how much it goes on with each commit
+        self._newest_id = 0
+
+    def commit(
+        self, messages: Sequence[NewMessage], seen: dict[int, int], write: object
+    ) -> Sequence[int]:
+        written = ["(written)"] if write is not None else []
+        self.batches.append([*(message.body for message in messages), *written])
+        self.begun.set()
+        self.is_open.wait()
+        self.now += self.seconds
+        if self.refusal is not None:
+            raise self.refusal
+        self.seen |= seen
+        first_id = self._newest_id + 1
+        self._newest_id += len(messages)
+        return range(first_id, self._newest_id + 1)
+
+    def hold(self) -> None:
+        """Let the next commits wait."""
+        self.is_open.clear()
+        self.begun.clear()

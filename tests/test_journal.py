@@ -1,6 +1,6 @@
 """The journal without sockets and without a database: a commit that waits, and can fail."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import gevent
 import pytest
@@ -14,43 +14,11 @@ from app.errors import NotStored, Unavailable, internal
 from app.events import Done, Joined, Refused, Said
 from app.store.messages import NewMessage
 from tests.client import WAIT_SECONDS_MAX
-from tests.fakes import fake_room, fake_session
+from tests.fakes import FakeStore, fake_room, fake_session
 
 Append = Callable[..., None]
 
 _INTERNAL = Refused("internal", str(internal()))
-
-
-class _FakeStore:
-    """Keeps what is committed. While `is_open` is not set, a commit waits."""
-
-    def __init__(self) -> None:
-        self.batches: list[list[str]] = []  # the bodies of each commit that began
-        self.seen: dict[int, int] = {}
-        self.begun = Signal()
-        self.is_open = Signal()
-        self.is_open.set()
-        self.refusal: Exception | None = None
-        self._newest_id = 0
-
-    def commit(
-        self, messages: Sequence[NewMessage], seen: dict[int, int], write: object
-    ) -> Sequence[int]:
-        written = ["(written)"] if write is not None else []
-        self.batches.append([*(message.body for message in messages), *written])
-        self.begun.set()
-        self.is_open.wait()
-        if self.refusal is not None:
-            raise self.refusal
-        self.seen |= seen
-        first_id = self._newest_id + 1
-        self._newest_id += len(messages)
-        return range(first_id, self._newest_id + 1)
-
-    def hold(self) -> None:
-        """Let the next commits wait."""
-        self.is_open.clear()
-        self.begun.clear()
 
 
 class _Talk(Entry):
@@ -87,12 +55,21 @@ def _no_test_hangs() -> Iterator[None]:
 
 
 @pytest.fixture
-def store() -> _FakeStore:
-    return _FakeStore()
+def store() -> FakeStore:
+    return FakeStore()
 
 
 @pytest.fixture
-def journal(store: _FakeStore) -> Iterator[Journal]:
+def slept(store: FakeStore, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """For how long the journal let everybody sleep, by a clock that goes on with each commit."""
+    slept: list[float] = []
+    monkeypatch.setattr(module.time, "monotonic", lambda: store.now)
+    monkeypatch.setattr(module.time, "sleep", slept.append)
+    return slept
+
+
+@pytest.fixture
+def journal(store: FakeStore) -> Iterator[Journal]:
     journal = Journal(store.commit, newest_id=0)
     greenlet = gevent.spawn(journal.run)
     yield journal
@@ -193,15 +170,26 @@ def test_what_comes_meanwhile_is_the_next_batch(journal, store, say, alice, bob)
 # Who waits for each answer and talks alone is not let wait for others: there are none. As soon as
 # somebody else talks too, a batch waits for more. So it is on a machine of any age.
 @pytest.mark.parametrize("age_seconds", [1, 365 * 86_400])
-def test_a_dialogue_does_not_linger(journal, say, alice, bob, monkeypatch, age_seconds) -> None:
-    monkeypatch.setattr(module.time, "monotonic", lambda: age_seconds)
-    lingered: list[float] = []
-    monkeypatch.setattr(module, "BATCH_INTERVAL_SECONDS", 3600)
-    monkeypatch.setattr(module.time, "sleep", lingered.append)
+def test_a_dialogue_does_not_linger(journal, store, slept, say, alice, bob, age_seconds) -> None:
+    store.now, store.seconds = age_seconds, 0.001
     for session, lingers in [(alice, 0), (alice, 0), (alice, 0), (bob, 1), (bob, 1), (alice, 2)]:
         say(session, "hello")
         journal.settle(session)
-        assert len(lingered) == lingers
+        assert len(slept) == lingers
+
+
+# It waits for more until three times as long has passed as the last batch took, but not for long.
+@pytest.mark.parametrize(
+    ("seconds", "waits"), [(0.0, []), (0.001, [0.002]), (0.004, [0.006]), (0.02, [])]
+)
+def test_the_interval_follows_the_batch(
+    journal, store, slept, say, alice, bob, seconds: float, waits: list[float]
+) -> None:
+    store.seconds = seconds
+    for session in (alice, bob):
+        say(session, "hello")
+        journal.settle(session)
+    assert [each + module.READ_SECONDS for each in slept] == pytest.approx(waits)
 
 
 # A batch has a bounded number of messages.

@@ -13,8 +13,9 @@ What it promises:
      after the server may keep people away until then.
 
 An idle journal commits at once, and so does one that serves a single sender who waits for each
-answer. A busy one starts a batch at most every few milliseconds, so that the more there is to do,
-the bigger the batches and the cheaper each delivery.
+answer. A busy one starts a batch when three times as long has passed as the last one took, or some
+milliseconds: the more there is to do, the bigger the batches and the cheaper each delivery; and
+where there is little to do, nobody waits long.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ from app.log import failure
 from app.settings import (
     BATCH_BYTES_MAX,
     BATCH_ENTRIES_MAX,
-    BATCH_INTERVAL_SECONDS,
+    BATCH_INTERVAL_FACTOR,
+    BATCH_INTERVAL_SECONDS_MAX,
     JOURNAL_BYTES_MAX,
     JOURNAL_ENTRIES_MAX,
     READ_SECONDS,
@@ -168,6 +170,7 @@ class Journal:
         self._is_idle = Signal()
         self._is_idle.set()
         self._started_at = -inf  # a young machine's clock is near 0: that is not long ago
+        self._batch_seconds = 0.0  # what the last one took, until it was sent
         self._retry_at = -inf  # while it is failing
         self._partner: Session | None = None  # whose single entry was the last batch
 
@@ -269,10 +272,11 @@ class Journal:
         Most of the wait stops the whole process, on purpose: what arrives meanwhile is read in one
         go, which costs a third less than being woken for each line.
         """
-        seconds = self._started_at + BATCH_INTERVAL_SECONDS - time.monotonic()
+        interval = min(BATCH_INTERVAL_SECONDS_MAX, BATCH_INTERVAL_FACTOR * self._batch_seconds)
+        seconds = self._started_at + interval - time.monotonic()
         if seconds > 0 and not (self._has_full_batch or self._is_in_dialogue):
             time.sleep(max(0.0, seconds - READ_SECONDS))
-            gevent.sleep(READ_SECONDS)
+            gevent.sleep(min(seconds, READ_SECONDS))
         self._started_at = time.monotonic()
 
     def _take(self) -> list[Entry]:
@@ -300,6 +304,7 @@ class Journal:
             except Exception as error:  # noqa: BLE001 (it costs this entry alone)
                 _note_failure(entry, error)
         delivery.send()
+        self._batch_seconds = time.monotonic() - self._started_at
         if released:
             metrics.BATCH_ENTRIES.observe(len(released))
             metrics.DELIVERY.observe(time.monotonic() - released[0].arrived_at)

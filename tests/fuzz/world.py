@@ -248,7 +248,7 @@ def in_a_hurry() -> Iterator[None]:
         processors=[structlog.processors.add_log_level, keep], cache_logger_on_first_use=False
     )
     with (
-        patch("app.chat.journal.BATCH_INTERVAL_SECONDS", 0.0),
+        patch("app.chat.journal.BATCH_INTERVAL_SECONDS_MAX", 0.0),
         patch("app.chat.device_keys.CLAIMS_AN_HOUR_AND_DEVICE_MAX", 0),
         patch.object(passwords, "_context", _CHEAP),
     ):
