@@ -3,6 +3,7 @@
 import time
 import unicodedata
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated
 
 from pydantic import PlainSerializer, WithJsonSchema
@@ -25,8 +26,13 @@ def now() -> int:
 
 def instant(at: int) -> str:
     """Return a time as programs read it (RFC 3339): 2026-11-22T14:02:11.123Z."""
-    text = datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds")
-    return text.replace("+00:00", "Z")
+    seconds, milliseconds = divmod(at, 1000)
+    return f"{_second(seconds)}.{milliseconds:03d}Z"
+
+
+@lru_cache(maxsize=16)  # what is said now was said in the same second as what came before
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat().removesuffix("+00:00")
 
 
 Milliseconds = Annotated[

@@ -3,15 +3,38 @@
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from app import events
 from app.commands import Ban, Emote, Kick, Ping, Say, Tell
 from app.errors import Refusal
-from app.settings import REQUEST_ID_CHARS_MAX
-from app.shapes import Command
+from app.settings import ENC_ALG_CHARS_MAX, ID_MAX, REQUEST_ID_CHARS_MAX
+from app.shapes import Command, Enc
+from app.times import TIME_MAX
 from app.wire.ndjson import NdjsonWire
+from app.wire.ndjson_events import ADAPTERS, render, render_answer
+from app.wire.ndjson_requests import OPS
+from app.wire.ndjson_schema import REQUESTS
+from tests.fuzz.streams import requests
 
 LINE_BYTES_MAX = 1 << 20  # the most that an operator may set
+_texts = st.text(st.characters(exclude_categories=["Cs"]))
+_words = st.text("AZaz09+/=_.-", min_size=1, max_size=ENC_ALG_CHARS_MAX)
+_ids, _times = st.integers(0, ID_MAX), st.integers(0, TIME_MAX)
+_said = st.one_of(
+    st.builds(events.Said, _texts, _texts, _texts, _times, st.booleans(), _ids),
+    st.builds(
+        events.SaidEncrypted,
+        _texts,
+        _texts,
+        _texts,
+        st.builds(Enc, alg=_words, sid=_words, ct=_words),
+        _times,
+        _ids,
+    ),
+)
 
 
 def _read(line: bytes) -> Command | tuple[str, str] | None:
@@ -138,3 +161,44 @@ def test_late_answers(request_id: str) -> None:
     assert late == {"id": json.loads(request_id), "ok": True, "message_id": 3}
     wire.show(events.Refused("not_stored", "not stored: ...", request_id))
     assert _answers(wire.done()) == [{"id": json.loads(request_id), "ok": True}]
+
+
+# What is written by hand, because most of what is sent is such, is what its shape says: now, and
+# when it is replayed.
+@given(_said)
+def test_messages_are_written_as_their_shape_says(said: events.Message) -> None:
+    fields = ADAPTERS[type(said)].dump_json(said)[1:]
+    assert render(said) == b'{"event":"message",' + fields + b"\n"
+    entered = render_answer(events.Entered("den", "", [], [said], now=0), "1")
+    assert entered.splitlines(keepends=True)[1] == (
+        b'{"event":"message","is_replayed":true,' + fields + b"\n"
+    )
+
+
+# So is the answer to each of them.
+@given(_ids, st.integers() | _texts)
+def test_what_is_stored_is_answered_as_its_shape_says(message_id: int, request_id: object) -> None:
+    tag = json.dumps(request_id)
+    answer = render_answer(events.Stored(message_id, tag), tag)
+    assert json.loads(answer) == {"id": request_id, "ok": True, "message_id": message_id}
+
+
+# A request is read as its published shape says, or refused for what is wrong by that first.
+@given(requests())
+def test_requests_are_read_as_their_shape_says(line: bytes) -> None:
+    read = _read(line)
+    if isinstance(read, tuple) and read[0] in ("bad_json", "not_utf8", "unknown_command"):
+        return
+    request = json.loads(line)
+    op = request.get("op")
+    try:
+        fields = dict(REQUESTS[op].model_validate(request)) if isinstance(op, str) else None
+    except ValidationError as error:
+        (first, *_) = error.errors()
+        assert isinstance(read, tuple)
+        is_unknown = any(each["type"] == "extra_forbidden" for each in error.errors())
+        assert is_unknown or read[1].startswith((f"bad {first['loc'][0]}", f"{first['loc'][0]}: "))
+    else:
+        assert fields is None or read == OPS[op](
+            **{name: fields[name] for name in fields.keys() - {"op", "id"}}
+        )

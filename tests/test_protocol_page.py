@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.wire.ndjson_events import EVENT_NAMES
-from app.wire.ndjson_requests import REQUESTS
-from app.wire.ndjson_schema import schema
+from app.wire.ndjson_schema import REQUESTS, schema
 from tests.program import check_sent
 
 PAGE = (Path(__file__).parents[1] / "docs" / "protocol.md").read_text()

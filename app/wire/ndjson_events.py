@@ -5,8 +5,9 @@ has `event`, the name of what it is. Times are RFC 3339, in UTC.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
+from json.encoder import encode_basestring as _quoted
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -16,6 +17,7 @@ from app.events import Answer, Event
 from app.names import harmless
 from app.operations import COMMANDS
 from app.shapes import Level
+from app.times import instant
 
 EVENT_NAMES: Mapping[type[Event], str] = {
     events.Said: "message",
@@ -86,6 +88,8 @@ def render_answer(answer: Answer, tag: str) -> bytes:
     if isinstance(answer, events.Refused):
         refusal = {"error": answer.code, "message": harmless(answer.sentence)}
         return _line(f'"id":{tag},"ok":false', _dump(refusal))
+    if isinstance(answer, events.Stored):  # one for each that is said
+        return f'{{"id":{tag},"ok":true,"message_id":{answer.message_id}}}\n'.encode()
     replayed = answer.messages if isinstance(answer, events.Entered) else ()
     return _line(f'"id":{tag},"ok":true', _fields(answer)) + b"".join(
         _event(said, _MARK) for said in replayed
@@ -98,7 +102,31 @@ def render_done(tag: str) -> bytes:
 
 
 def _event(event: Event, mark: str = "") -> bytes:
+    if by_hand := _BY_HAND.get(type(event)):
+        return f'{{"event":"message"{mark},{by_hand(event)}}}\n'.encode()
     return _line(f'"event":"{EVENT_NAMES[type(event)]}"{mark}', _fields(event))
+
+
+def _said(said: events.Said) -> str:
+    """Write what the adapter would: at a fifth of its price, for most lines are such."""
+    return (
+        f'"room":{_quoted(said.room)},"user":{_quoted(said.user)},"body":{_quoted(said.body)},'
+        f'"at":"{instant(said.at)}","is_action":{"true" if said.is_action else "false"},'
+        f'"id":{said.id}'
+    )
+
+
+def _said_encrypted(said: events.SaidEncrypted) -> str:
+    return (
+        f'"room":{_quoted(said.room)},"user":{_quoted(said.user)},"device":{_quoted(said.device)},'
+        f'"enc":{said.enc.model_dump_json()},"at":"{instant(said.at)}","id":{said.id}'
+    )
+
+
+_BY_HAND: Mapping[type[Event], Callable[[Any], str]] = {
+    events.Said: _said,
+    events.SaidEncrypted: _said_encrypted,
+}
 
 
 def _line(head: str, fields: bytes) -> bytes:

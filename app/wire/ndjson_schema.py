@@ -6,14 +6,17 @@ to the letter: nothing may be missing, and nothing may be there besides.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, get_args
+from dataclasses import MISSING, fields
+from typing import Any, Literal, get_args, get_type_hints
+
+from pydantic import BaseModel, create_model
 
 from app import commands, device_commands, device_events, events, operations
 from app.errors import Code
 from app.events import Answer, Event
 from app.shapes import Command
 from app.wire.ndjson_events import ADAPTERS, EVENT_NAMES, HIDDEN, REPLAYED
-from app.wire.ndjson_requests import OPS, REQUESTS
+from app.wire.ndjson_requests import OPS, STRICT, RequestId
 
 Schema = dict[str, Any]
 
@@ -81,6 +84,26 @@ ANSWERS: Mapping[type[Command], tuple[type[Answer] | None, ...]] = {
 _HELP: Schema = {
     "properties": {"ops": {"type": "object", "additionalProperties": {"type": "string"}}}
 }
+
+
+def _model(kind: type[Command]) -> type[BaseModel]:
+    """Make the shape of a request: its `op` and `id`, and the fields of its command."""
+    hints = get_type_hints(kind, include_extras=True)
+    arguments: dict[str, Any] = {
+        field.name: (hints[field.name], ... if field.default is MISSING else field.default)
+        for field in fields(kind)
+    }
+    return create_model(
+        kind.__name__,
+        __config__=STRICT,
+        __doc__=kind.__doc__,
+        op=(Literal[kind.op], ...),  # type: ignore[arg-type]  # a word that is known when it runs
+        id=(RequestId, None),
+        **arguments,
+    )
+
+
+REQUESTS: Mapping[str, type[BaseModel]] = {op: _model(kind) for op, kind in OPS.items()}
 
 
 def schema() -> Schema:

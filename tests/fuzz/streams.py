@@ -20,7 +20,7 @@ from app.settings import FILE_IN_LINES_BYTES_MAX, FILE_NAME_BYTES_MAX, NAME_CHAR
 from app.shapes import Command
 from app.wire.lines import LineSplitter
 from app.wire.ndjson import NdjsonWire
-from app.wire.ndjson_requests import REQUESTS
+from app.wire.ndjson_schema import REQUESTS
 from app.wire.telnet import TelnetFilter
 from app.wire.text import TextWire
 from app.wire.text_commands import usage
