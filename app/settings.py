@@ -4,16 +4,24 @@ Settings are environment variables with the prefix `GREENROOM_`, or lines of a `
 of the command line wins over both. Bounds that nobody needs to tune are the constants below.
 """
 
+import os
 import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from dotenv import dotenv_values
-from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_core import PydanticCustomError
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.addresses import expand_home, parse_address, parse_host
 from app.sizes import parse_decimal, parse_whole
@@ -278,12 +286,36 @@ _PREFIX = "GREENROOM_"
 _OF_KUBERNETES = re.compile(r"GREENROOM_(SERVICE_HOST|SERVICE_PORT\w*|PORT|PORT_\d\w*)", re.ASCII)
 
 
-class Settings(BaseSettings):
+def _written() -> dict[str, str]:
+    """Return what is written in `.env` and in the environment, which wins, by its name there.
+
+    Raises OSError and UnicodeDecodeError.
+    """
+    lines: Mapping[str, str | None] = {}
+    if Path(".env").is_file():
+        from dotenv import dotenv_values  # here, for it takes as long as a tenth of most commands
+
+        lines = dotenv_values(".env")
+    return {
+        name.upper(): value
+        for name, value in (*lines.items(), *os.environ.items())
+        if name.upper().startswith(_PREFIX) and value is not None
+    }
+
+
+class Settings(BaseModel):
     """What an operator may set. Field names are the environment's names without the prefix."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=_PREFIX, env_file=".env", extra="ignore", frozen=True
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def read(cls, **given: Any) -> Self:
+        """Read the settings; what is given wins over what is written.
+
+        Raises pydantic's ValidationError, OSError and UnicodeDecodeError.
+        """
+        written = {name.removeprefix(_PREFIX).lower(): each for name, each in _written().items()}
+        return cls(**{name: written[name] for name in written if name in cls.model_fields} | given)
 
     data_dir: Annotated[Path, BeforeValidator(expand_home)] = Field(
         Path("var"), description="where the database and the control socket live; created 0700"
@@ -295,7 +327,7 @@ class Settings(BaseSettings):
         pattern=r"^(https?://[^/\s]+)?$",
         description="what the lines for curl call this server; empty: where its client came to",
     )
-    web_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parse_hosts)] = Field(
+    web_hosts: Annotated[tuple[str, ...], BeforeValidator(_parse_hosts)] = Field(
         (), description="names of this server that HTTP is answered to, besides its own: a,b"
     )
     registration: Literal["open", "closed"] = Field(
@@ -306,7 +338,7 @@ class Settings(BaseSettings):
         "full", description="full survives power loss, normal a crash of the process"
     )
     line_bytes_max: int = Field(4096, ge=64, le=1 << 20, description="longest line of a client")
-    message_rate: Annotated[MessageRate, NoDecode, BeforeValidator(_parse_message_rate)] = Field(
+    message_rate: Annotated[MessageRate, PlainValidator(_parse_message_rate)] = Field(
         MessageRate((10.0, 20)), description="lines a second / burst, a session; 0: no limit"
     )
     connections_max: Kept = Field(
@@ -410,17 +442,15 @@ class Settings(BaseSettings):
         return self.database_url or self.data_dir / "greenroom.db"
 
 
-def unknown_settings(environment: Mapping[str, str]) -> dict[str, str]:
+def unknown_settings() -> dict[str, str]:
     """Return what looks like a setting and is none, in the environment or `.env`.
 
     With each comes the setting that is probably meant; nothing where none is near. Raises OSError.
     """
     known = [f"{_PREFIX}{name.upper()}" for name in Settings.model_fields]
-    given = {name.upper() for name in (*environment, *dotenv_values(".env"))}
-    unknown = {name for name in given if name.startswith(_PREFIX)} - set(known)
     return {
         name: "".join(get_close_matches(name, known, 1, 0.8))
-        for name in sorted(unknown)
+        for name in sorted(_written().keys() - known)
         if not _OF_KUBERNETES.fullmatch(name)
     }
 

@@ -59,7 +59,7 @@ else:
     arguments = context.get_x_argument(as_dictionary=True)
     try:
         check_settings_file()
-        _run_alone(arguments.get("url") or Settings().url)
+        _run_alone(arguments.get("url") or Settings.read().url)
     except StartRefused as refusal:
         raise SystemExit(f"alembic: {refusal}") from None
     except SQLAlchemyError as error:

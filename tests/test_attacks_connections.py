@@ -106,7 +106,7 @@ def test_others_get_a_turn(in_a_row: int, user: str | None, answer: events.Event
         handle=handle,
         journal=SimpleNamespace(settle=lambda _: None),
     )
-    settings = Settings(_env_file=None, message_rate="0")
+    settings = Settings(message_rate="0")
     connection = Connection(
         never_blocking(near), "127.0.0.1", TextWire(4096), service, settings, is_secure=False
     )
@@ -149,7 +149,7 @@ def test_bytes_that_are_no_line_count(monkeypatch, wire: type, flood: bytes) -> 
         journal=SimpleNamespace(settle=lambda _: None),
     )
     connection = Connection(
-        never_blocking(near), "127.0.0.1", wire(4096), service, Settings(_env_file=None), False
+        never_blocking(near), "127.0.0.1", wire(4096), service, Settings(), False
     )
     slowed: list[bool] = []
     monkeypatch.setattr(connection_module.TokenBucket, "take", lambda *_: slowed.append(True) or 0)

@@ -286,10 +286,12 @@ def test_secrets_are_no_flags(runserver: Run, flag: str, value: str, is_taken: b
 
 
 # What looks like a setting and is none is found, in the environment and `.env`, with what is meant.
-def test_unknown_settings() -> None:
+def test_unknown_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     Path(".env").write_text("GREENROOM_LISTEM=:1\nGREENROOM_LISTEN=:1\nOTHER=1\n")
     environment = {"GREENROOM_REGISTRATON": "closed", "GREENROOM_X": "", "GREENROOM_PORT": "tcp:"}
-    assert unknown_settings(environment | {"greenroom_log_format": "json"}) == {
+    for name, value in (environment | {"greenroom_log_format": "json"}).items():
+        monkeypatch.setenv(name, value)
+    assert unknown_settings() == {
         "GREENROOM_LISTEM": "GREENROOM_LISTEN",
         "GREENROOM_REGISTRATON": "GREENROOM_REGISTRATION",
         "GREENROOM_X": "",

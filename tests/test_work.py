@@ -74,7 +74,7 @@ class _House:
     """A service, with an admin in a room, and strangers as many as are wanted."""
 
     def __init__(self, path: Path) -> None:
-        settings = Settings(_env_file=None, login_attempts=0, registrations_per_ip_per_hour=0)
+        settings = Settings(login_attempts=0, registrations_per_ip_per_hour=0)
         self.service = Service(Database(f"sqlite:///{path}", "normal"), settings, now)
         self.admin = self.stranger()
         self.service.handle(self.admin, commands.Register("alice", "secret"))

@@ -55,7 +55,7 @@ def settings_with(**flags: str | bool | None) -> Settings:
     given = {name: value for name, value in flags.items() if value is not None}
     check_settings_file()
     try:
-        settings = Settings(**given)  # type: ignore[arg-type]  # pydantic reads the texts
+        settings = Settings.read(**given)
     except ValidationError as error:
         raise click.ClickException(_what_is_wrong(error)) from error
     except OSError as error:
@@ -75,7 +75,7 @@ def command_settings() -> Settings:
     from app.settings import no_setting, unknown_settings
 
     settings, told = settings_with(), click.get_current_context().meta
-    unknown = {} if _TOLD in told else unknown_settings(os.environ)
+    unknown = {} if _TOLD in told else unknown_settings()
     told[_TOLD] = True
     for name, meant in unknown.items():
         click.echo(no_setting(name, meant), err=True)

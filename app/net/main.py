@@ -46,7 +46,7 @@ def _serve(settings: Settings, listener: socket, connections_max: int) -> None:
     lock = open_database(settings.url, log.info)
     database = Database(settings.url, settings.durability, lock.held)
     service = Service(database, settings, now)
-    service.status.unknown_settings = unknown_settings(os.environ)
+    service.status.unknown_settings = unknown_settings()
     for name, meant in service.status.unknown_settings.items():
         log.warning("that is no setting", name=name, meant=meant or None)
     if tls is not None:

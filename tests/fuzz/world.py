@@ -177,7 +177,6 @@ class World:
 
     def _start(self) -> None:
         settings = Settings(
-            _env_file=None,
             data_dir=self._folder,
             login_attempts=0,
             registrations_per_ip_per_hour=0,
