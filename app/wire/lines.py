@@ -10,6 +10,12 @@ from collections.abc import Iterator
 class LineSplitter:
     """Cuts a stream into lines."""
 
+    __slots__ = (
+        "_begun",
+        "_is_refusing",
+        "line_bytes_max",
+    )
+
     def __init__(self, line_bytes_max: int) -> None:
         """Refuse lines over so many bytes, their ends not counted."""
         self.line_bytes_max = line_bytes_max

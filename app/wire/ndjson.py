@@ -27,6 +27,13 @@ _ANSWERED_WHEN_STORED = (Say, Emote, Tell)
 class NdjsonWire:
     """One connection's dialogue: bytes to commands, events to bytes."""
 
+    __slots__ = (
+        "_line_bytes_max",
+        "_lines",
+        "_owes_answer",
+        "tag",
+    )
+
     render = staticmethod(render)  # of what everybody in a room is shown
     name = "ndjson"
     rooms_max = ROOMS_A_SESSION_MAX

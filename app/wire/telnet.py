@@ -58,6 +58,12 @@ _TEXT = {
 class TelnetFilter:
     """Separates text from commands; `answers` collects what is to be sent back."""
 
+    __slots__ = (
+        "_begun",
+        "_has_asked",
+        "answers",
+    )
+
     def __init__(self) -> None:
         self.answers = bytearray()
         self._begun = b""  # of a command that has not come whole: three bytes at most

@@ -38,6 +38,20 @@ _PROTOCOLS = {
 class TextWire:
     """One connection's dialogue: bytes to commands, events to bytes."""
 
+    __slots__ = (
+        "_file",
+        "_has_begun",
+        "_history_before_id",
+        "_is_logged_in",
+        "_line_bytes_max",
+        "_lines",
+        "_may_ask_password",
+        "_output",
+        "_says_name",
+        "_secret",
+        "_telnet",
+    )
+
     render = staticmethod(render)  # of what everybody in a room is shown
     name = "text"
     rooms_max = 1

@@ -48,6 +48,12 @@ _NO_CHARACTER = "\udcff"  # stands for bytes that are no UTF-8, and becomes FF, 
 class TypedLines:
     """Cuts what is typed into lines."""
 
+    __slots__ = (
+        "_lines",
+        "_may_erase",
+        "_open_end",
+    )
+
     def __init__(self, line_bytes_max: int) -> None:
         """Refuse lines over so many bytes, their ends not counted."""
         self._lines = LineSplitter(line_bytes_max)
