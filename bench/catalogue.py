@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from crowds import idle, mixed, tls
+from crowds import idle, mixed, people, tls
 from files import files
 from herd import come_back
 from house import logins, million
@@ -42,6 +42,7 @@ SOLOS = (
     Solo("slow", slow, _is_chat),
     Solo("idle", idle, _is_chat),
     Solo("mixed", mixed, _is_ours),
+    Solo("people", people, _is_ours),
     Solo("logins", logins, _is_ours),
     Solo("herd", come_back, _is_ours),
     Solo("million", million, _is_ours),

@@ -1,18 +1,21 @@
-"""Scenes that need a run of their own for who takes part: idle sessions, TLS, mixed wires."""
+"""Scenes with a run of their own for who takes part: idle sessions, TLS, mixed wires, a talk."""
 
 import time
 from collections.abc import Iterable
 from itertools import chain, takewhile
+from statistics import quantiles
 
 from accounts import make_accounts, token_of
-from dialects import Greenroom, Ndjson
+from dialects import Exchange, Greenroom, Ndjson
 from generator import Client, Crowd, Door, unchecked_tls
 from loads import Figures
 from meter import Meter
 from peers import Server, served
 from scale import Scale
-from scenes import large_room, play
+from scenes import large_room, play, small_rooms
 
+MS_PER_SECOND = 1_000
+TALK = "talk"
 IDLE_WARM_UP = 20  # sessions before the first look at the memory: code is loaded then
 COME_IN_SECONDS_MAX = 40  # for idle sessions: ngIRCd lets in some 30 a second
 
@@ -70,6 +73,37 @@ def mixed(server: Server, core: int, scale: Scale) -> Figures:
     scene = large_room("mixed", scale)
     with served(server.over_tls(), core) as (process, crowd):
         return play(scene, crowd, _through(doors, crowd, scene.members), process)
+
+
+def people(server: Server, core: int, scale: Scale) -> Figures:
+    """Let one talk, each line when they have read the one before, while `rooms` is played.
+
+    So it is for a person who types: how long it takes until what they say is there.
+    """
+    scene = small_rooms("people", scale, 20)
+    with served(server, core) as (process, crowd):
+        [talker] = crowd.log_in(["talker"], server.dialect.hello)
+        crowd.join([talker], TALK)
+        members = crowd.log_in(
+            (f"m{index}" for index in range(scene.members)), server.dialect.hello
+        )
+        rooms = scene.seat(members)
+        for room, seated in rooms.items():
+            crowd.join(seated, room)
+        load = scene.load(crowd, rooms)
+        crowd.settle()
+        meter, echoes_ms = Meter(process), list[float]()
+        while not load.is_spent:
+            asked_at = time.monotonic()
+            line = b"line %d of a talk" % len(echoes_ms)
+            crowd.ask(talker, Exchange(server.dialect.say(TALK, line), line))
+            while talker.awaited and not load.is_spent:
+                load.step()
+            echoes_ms.append((time.monotonic() - asked_at) * MS_PER_SECOND)
+        usage = meter.stop()
+        load.finish()
+    echoes = quantiles(echoes_ms[:-1], n=100)
+    return {"echo_p50_ms": echoes[49], "echo_p99_ms": echoes[98]} | load.figures() | usage.shares()
 
 
 def _through(doors: list[Door], crowd: Crowd, members: int) -> list[Client]:

@@ -82,7 +82,7 @@ class SteadyScene:
             for room in range(self.rooms)
         }
 
-    def load(self, crowd: Crowd, rooms: Rooms) -> Load:
+    def load(self, crowd: Crowd, rooms: Rooms) -> Steady:
         """The first of each room speak."""
         turns = [
             (people[speaker], room)
@@ -131,9 +131,16 @@ def shared_scenes(scale: Scale) -> list[Scene]:
     return [
         BurstScene("burst200", 200, scale.burst_messages),
         BurstScene("burst1000", 1_000, scale.burst_messages // 4),
-        SteadyScene("rooms", scale.rooms, 10, 1, 20 * scale.rooms, scale.seconds),
+        small_rooms("rooms", scale, 20),
+        small_rooms("sparse", scale, 1),
         large_room("large", scale),
     ]
+
+
+def small_rooms(name: str, scale: Scale, messages_per_second: int) -> SteadyScene:
+    """Return the scene of many rooms of ten, in each of which one speaks so often."""
+    pace = messages_per_second * scale.rooms
+    return SteadyScene(name, scale.rooms, 10, 1, pace, scale.seconds)
 
 
 def large_room(name: str, scale: Scale, body_bytes: int = BODY_BYTES) -> SteadyScene:
