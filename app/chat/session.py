@@ -118,6 +118,8 @@ class User:
 OPERATOR = User(0, audit.OPERATOR, set())
 OPERATOR.is_admin = True
 
+NOBODY: Set[str] = frozenset()  # one for all: each empty set takes 216 bytes
+
 
 class Session:
     """One client, from connect to close; `user` is None until somebody logs in on it."""
@@ -144,11 +146,11 @@ class Session:
         self.user: User | None = None
         self.device: KnownDevice | None = None  # for which it speaks, once it has said so
         # Keys of the users whose devices it has asked for; None stands for everybody.
-        self.watched: Set[str] | None = frozenset()
+        self.watched: Set[str] | None = NOBODY
         self.rooms: dict[str, Room] = {}  # where it speaks, by key
         self.hears: set[Room] = set()  # where it listens: follows when the journal got there
         self.tag = ""  # what the wire wants back with the answer to what is asked now
-        self.ignored: Set[str] = frozenset()  # its user's own set, once there is one
+        self.ignored: Set[str] = NOBODY  # its user's own set, once there is one
         self.mute: ServerSanction | None = None  # on the whole server; it may be over by now
         self.login_failures = 0
         self.unreleased = 0  # entries in the journal that this session made

@@ -126,7 +126,7 @@ class Connection:
         self._readable = loop.io(client_socket.fileno(), 1)
         silence_seconds = settings.login_seconds_max
         self._login_time = LoginTime(silence_seconds, LOGIN_SECONDS_IN_ALL_MAX, time.monotonic())
-        self._login_timer = loop.timer(silence_seconds)
+        self._login_timer: Any = loop.timer(silence_seconds)  # until somebody has logged in
 
     @property
     def server(self) -> str:
@@ -176,7 +176,7 @@ class Connection:
         finally:
             self.is_closing = True
             self._service.disconnect(session)
-            self._login_timer.close()
+            self._stop_login_timer()
             self._close_socket()
 
     def refuse(self, refused: events.Refused) -> None:
@@ -299,7 +299,7 @@ class Connection:
     def show(self, *shown: Event) -> None:
         """See Client."""
         if isinstance(shown[0], events.LoggedIn):
-            self._login_timer.close()
+            self._stop_login_timer()
         self.send(self._wire.take_output() + b"".join(map(self._wire.show, shown)))
 
     def show_at_leisure(self, event: Event) -> None:
@@ -425,9 +425,14 @@ class Connection:
                 events.Refused("login_timeout", "you took too long to log in; connect again")
             )
             return
-        self._login_timer.close()
+        self._stop_login_timer()
         self._login_timer = get_hub().loop.timer(left_seconds)
         self._login_timer.start(self._cut_if_late)
+
+    def _stop_login_timer(self) -> None:
+        if self._login_timer is not None:
+            self._login_timer.close()
+            self._login_timer = None
 
     def _lose(self) -> None:
         """The peer is gone: nothing more can be sent, and nothing will come."""

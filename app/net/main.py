@@ -35,6 +35,7 @@ def run(settings: Settings) -> None:
     logging.wait_for_nobody()
     logging.configure(settings.log_format)
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
+    gevent.config.track_greenlet_tree = False  # where each was spawned, in 200 bytes and some time
     # First, so that too few descriptors or a taken port cost the database nothing.
     connections_max = connections_possible(settings.connections_max)
     with closing(listen(settings.listen, settings.keepalive_seconds)) as listener:
