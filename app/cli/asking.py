@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -147,11 +148,15 @@ def running() -> Iterator[Ask]:
 
 
 def _why_none(settings: Settings) -> str:
-    from app.store.database import is_sqlite, sqlite_path
     from app.store.held import is_in_use
 
+    url: str | Path | None = settings.url
+    if isinstance(url, str):
+        from app.store.database import is_sqlite, sqlite_path  # here: it takes long to import
+
+        url = sqlite_path(url) if is_sqlite(url) else None
     with suppress(OSError):
-        if is_sqlite(settings.url) and is_in_use(sqlite_path(settings.url)):
+        if url is not None and is_in_use(url):
             return _elsewhere(settings)
     return f"no server runs on {settings.data_dir}; start one: manage.py runserver"
 
