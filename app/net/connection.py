@@ -106,9 +106,7 @@ class Connection:
         self._socket = client_socket
         self._wire = wire
         self._service = service
-        self._outbox: list[
-            bytes | memoryview
-        ] = []  # a deque takes 700 bytes more where it is empty
+        self._outbox: list[bytes | memoryview] = []  # an empty deque takes 700 bytes more
         self._outbox_bytes = 0
         self._outbox_bytes_max = settings.outbox_bytes_max
         self._public_url = settings.public_url
