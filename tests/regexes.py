@@ -208,4 +208,9 @@ def _share_a_text(steps: _Steps, one: int, two: int) -> bool:
 
 def is_linear(pattern: str, *, is_searched: bool = False) -> bool:
     """Whether a pattern takes linear time at most; `is_searched` when it may begin anywhere."""
-    return _is_linear(_parser.parse(pattern), is_searched)
+    tree = _parser.parse(pattern)
+    if is_searched and tree[-1][0] in _REPEATS:  # a loop at the end does not fail once it was begun
+        how, (least, _, body) = tree[-1]
+        begun = [*tree[:-1], (how, (least, least, body))]
+        return _is_linear(begun, is_searched=True) and _is_linear(tree, is_searched=False)
+    return _is_linear(tree, is_searched)

@@ -97,6 +97,14 @@ def test_slow_searches_are_seen(pattern: str) -> None:
     assert not is_linear(pattern, is_searched=True)
 
 
+# But where it ends in a loop, it is found as soon as that loop is begun.
+@pytest.mark.parametrize(
+    ("pattern", "is_quick"), [("xx+", True), ("[a-z]9*", True), ("(x+)+", False)]
+)
+def test_searches_that_end_in_a_loop(pattern: str, is_quick: bool) -> None:
+    assert is_linear(pattern, is_searched=True) is is_quick
+
+
 # Loops that can't read the same text do no harm.
 @pytest.mark.parametrize(
     "pattern",

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -16,7 +16,8 @@ from app.terminal.typed import read_request
 from app.wire.lines import LineSplitter
 from app.wire.telnet import TelnetFilter
 from app.wire.text import TextWire
-from app.wire.typed_lines import TypedLines, hides_command
+from app.wire.text_events import render
+from app.wire.typed_lines import UNSEEN, TypedLines, hides_command
 
 IAC, DONT, DO, WONT, WILL, SB, NOP, SE = (
     b"\xff",
@@ -243,6 +244,21 @@ def test_a_hidden_command_is_refused(before: str, login: bytes) -> None:
     assert items[-1][0] == "hidden_command"
     assert len(items) == 1 + bool(login)
     assert HIDE not in output
+
+
+# Runs of blanks that are wider than 16 columns are shown as 16 of them; nothing else is changed.
+@given(
+    st.text(
+        st.sampled_from(" \t\u200b\u3000\ufe0fa\u00e9\u6f22")
+        | st.characters(codec="utf-8", exclude_categories=["Cc"])
+    )
+)
+def test_runs_of_blanks(body: str) -> None:
+    line, unseen = f"alice: {body}", re.compile(f"[{UNSEEN} ]")
+    runs = ["".join(run) for _, run in groupby(line, lambda each: bool(unseen.match(each)))]
+    wide = [unseen.match(run) and len(run.expandtabs(8)) > 16 for run in runs]
+    shown = "".join(" " * 16 if is_wide else run for run, is_wide in zip(runs, wide, strict=True))
+    assert render(events.Said("lobby", "alice", body, 0)).decode() == f"{shown}\r\n"
 
 
 # What begins with something to be seen, or with plain blanks, is said as it was typed.

@@ -241,3 +241,10 @@ def test_help_is_made_once(show: Callable[[events.Event], bytes]) -> None:
     ask = partial(show, events.HelpShown("", Level.USER))
     assert ask() == ask()
     assert _steps(ask) < 250
+
+
+# A line is shown at once, whatever its letters are, and with whatever blanks between its words.
+@pytest.mark.parametrize("words", ["ä b ", "ä\u3000b\t", "\N{WOMAN}\u200d\N{GIRL} "])
+def test_lines_are_shown_at_once(words: str) -> None:
+    said = events.Said("lobby", "alice", words * 1_000, now())
+    assert _steps(partial(text_events.render, said)) < 250

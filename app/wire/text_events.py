@@ -8,7 +8,6 @@ import base64
 import re
 import shlex
 from collections.abc import Callable, Iterable
-from itertools import groupby
 from typing import Any
 
 from app import events, records
@@ -31,8 +30,9 @@ def render(event: Event) -> bytes:
     return "".join([f"{_closed_up(line)}\r\n" for line in lines]).encode()
 
 
-# What is blank on a screen, and what is nothing there: neither ends a run of blanks.
-_BLANK = re.compile(f"[{UNSEEN} ]")
+# What is blank on a screen, and what is nothing there: neither ends a run of blanks. One alone is
+# never too long.
+_BLANKS = re.compile(f"[{UNSEEN} ][{UNSEEN} ]+")
 _TOO_MANY = " " * (BLANKS_SHOWN_MAX + 1)
 
 
@@ -40,13 +40,12 @@ def _closed_up(line: str) -> str:
     """Shorten runs of blanks: up to the edge of a screen, what follows would look like a line."""
     if line.isascii() and _TOO_MANY not in line and "\t" not in line:
         return line
-    pieces, blanks = [], frozenset(_BLANK.findall(line))
-    for is_blank, characters in groupby(line, blanks.__contains__):
-        piece = "".join(characters)
-        if is_blank and len(piece.expandtabs(TAB_COLUMNS)) > BLANKS_SHOWN_MAX:
-            piece = " " * BLANKS_SHOWN_MAX
-        pieces.append(piece)
-    return "".join(pieces)
+    return _BLANKS.sub(_shortened, line)
+
+
+def _shortened(blanks: re.Match[str]) -> str:
+    is_long = len(blanks[0].expandtabs(TAB_COLUMNS)) > BLANKS_SHOWN_MAX
+    return " " * BLANKS_SHOWN_MAX if is_long else blanks[0]
 
 
 def render_dated(event: events.Message | events.FileShared) -> bytes:
