@@ -161,6 +161,21 @@ def test_a_statement_is_a_transaction_by_itself(database: Database) -> None:
     with pytest.raises(NotStored, match="a transaction was not ended"):
         _by_statement(database)
     assert _notes(database) == []
+    _by_statement(database)
+    assert _notes(database) == ["a message"]
+
+
+# What could not be committed is undone, and keeps nothing from being stored after it.
+@pytest.mark.parametrize("way", [_by_work, _by_statement])
+def test_a_commit_that_fails(database: Database, way: Way) -> None:
+    def refer_to_nothing(connection: Connection) -> None:
+        connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")  # until COMMIT, which fails
+        connection.exec_driver_sql("INSERT INTO tokens SELECT NULL, 7, x'00', '', 0, 0")
+
+    with pytest.raises(NotStored, match="FOREIGN KEY"):
+        database.write_first(refer_to_nothing)
+    way(database)
+    assert _notes(database) == ["a message"]
 
 
 # What fails has changed nothing, and the others of its transaction have not failed.

@@ -161,7 +161,6 @@ def _sqlite_engine(url: Url, begin: str, *pragmas: str, mode: str = "rw") -> Eng
         "sqlite:///a file",  # which one, is for `connect` to know
         creator=connect,
         pool_size=READER_THREADS,
-        pool_reset_on_return=None,  # every transaction ends before its connection goes back
     )
 
     @event.listens_for(engine, "connect")
@@ -235,10 +234,7 @@ class Database:
 
         One greenlet alone calls it. Switches. Raises NotStored, as `write` does.
         """
-        self._check_fate()
-        self._is_first_waiting = True
-        outcome: Outcome[Result] = self._writer.apply(self._attempt_first, (work,))
-        return _result(outcome)
+        return self._go_first(self._writing.begin, work)
 
     def write_statement(self, statement: str, parameter: str) -> int:
         """Run one INSERT of SQLite's, a transaction by itself; return the last id that it gave.
@@ -246,11 +242,15 @@ class Database:
         It goes first, as `write_first` does, and by the driver: what SQLAlchemy does around a
         statement takes as long as the statement. Switches. Raises NotStored.
         """
+        last_id: int = self._go_first(
+            self._by_driver, lambda driver: driver.execute(statement, (parameter,)).lastrowid
+        )
+        return last_id
+
+    def _go_first(self, connect: Connect, work: Callable[[Any], Result]) -> Result:
         self._check_fate()
         self._is_first_waiting = True
-        outcome: Outcome[int] = self._writer.apply(
-            self._attempt_statement, (statement, (parameter,))
-        )
+        outcome: Outcome[Result] = self._writer.apply(self._attempt_first, (connect, work))
         return _result(outcome)
 
     def _check_fate(self) -> None:
@@ -318,7 +318,6 @@ class Database:
         connections = [self._reading.connect() for _ in range(READER_THREADS)]
         for connection in connections:
             connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar()
-            connection.rollback()
             connection.close()
 
     def _write_what_was_asked(self) -> None:
@@ -333,15 +332,9 @@ class Database:
                 self._asked.popleft().outcome.set(outcome)
         self._writes = None
 
-    def _attempt_first(self, work: Work[Result]) -> Outcome[Result]:
+    def _attempt_first(self, connect: Connect, work: Callable[[Any], Result]) -> Outcome[Result]:
         self._is_first_waiting = False
-        return self._attempt_to_write(self._writing.begin, work)
-
-    def _attempt_statement(self, statement: str, parameters: tuple[str]) -> Outcome[int]:
-        self._is_first_waiting = False
-        return self._attempt_to_write(
-            self._by_driver, lambda driver: driver.execute(statement, parameters).lastrowid
-        )
+        return self._attempt_to_write(connect, work)
 
     @contextmanager
     def _by_driver(self) -> Iterator[sqlite3.Connection]:
@@ -350,6 +343,7 @@ class Database:
         assert driver is not None  # noqa: S101 (it connected when the database was opened)
         try:
             if driver.in_transaction:  # then it would be stored when that is committed, if it is
+                driver.rollback()  # as after a BEGIN that is refused
                 raise sqlite3.OperationalError("a transaction was not ended")
             yield driver
         except sqlite3.Error as error:  # as it is told of any other statement
