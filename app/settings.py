@@ -6,24 +6,14 @@ of the command line wins over both. Bounds that nobody needs to tune are the con
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainValidator,
-    SecretStr,
-    ValidationInfo,
-    field_validator,
-)
-from pydantic_core import PydanticCustomError
-
 from app.addresses import expand_home, parse_address, parse_host
+from app.errors import StartRefused
 from app.sizes import parse_decimal, parse_whole
 
 VERSION = "0.1.0"  # as in pyproject.toml
@@ -255,12 +245,10 @@ class MessageRate(tuple[float, int]):
     __slots__ = ()
 
 
-def _parse_message_rate(value: object) -> MessageRate:
+def _message_rate(text: str) -> MessageRate:
     """Read `10/20`, `10` (the burst is then twice the rate) or `0` (off)."""
-    if isinstance(value, MessageRate):
-        return value
-    text, slash, burst_text = str(value).partition("/")
-    rate = parse_decimal(text)
+    rate_text, slash, burst_text = text.partition("/")
+    rate = parse_decimal(rate_text)
     if rate is None:
         raise ValueError("expected RATE/BURST in messages a second, like 10/20, or 0 for no limit")
     if not slash and rate == 0:
@@ -274,11 +262,75 @@ def _parse_message_rate(value: object) -> MessageRate:
     return MessageRate((rate, burst))
 
 
-def _parse_hosts(value: object) -> tuple[str, ...]:
+def _hosts(text: str) -> tuple[str, ...]:
     """Read `chat.example.org, chat.local`."""
-    if isinstance(value, tuple):
-        return value
-    return tuple(parse_host(each) for each in str(value).split(",") if each.strip())
+    return tuple(parse_host(each) for each in text.split(",") if each.strip())
+
+
+def _address(text: str) -> str:
+    parse_address(text)
+    return text
+
+
+def _public_url(text: str) -> str:
+    if not re.fullmatch(r"https?://[^/\s]+", text):
+        raise _unfit(text, "like https://chat.example.org:8888")
+    parse_host(text)
+    return text
+
+
+def _folder(text: str) -> Path:
+    return Path(expand_home(text))
+
+
+def _true_or_false(text: str) -> bool:
+    if text.lower() in ("true", "t", "yes", "y", "on", "1"):
+        return True
+    if text.lower() in ("false", "f", "no", "n", "off", "0"):
+        return False
+    raise _unfit(text, "true or false")
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in choices:
+            raise _unfit(text, " or ".join(choices))
+        return text
+
+    return read
+
+
+def _whole(least: int, most: int | None = None) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        number = parse_whole(text)
+        if number is None or number < least or (most is not None and number > most):
+            bounds = f", {least} or more" if most is None else f" from {least} to {most}"
+            raise _unfit(text, f"a whole number{bounds}")
+        return number
+
+    return read
+
+
+def _seconds(most: int) -> Callable[[str], float]:
+    def read(text: str) -> float:
+        number = parse_decimal(text)
+        if not number or number > most:
+            raise _unfit(text, f"a number over 0, and up to {most}")
+        return number
+
+    return read
+
+
+def _unfit(text: str, expected: str) -> ValueError:
+    return ValueError(f"{text!r} can't be; it must be {expected}")
+
+
+def _setting(
+    default: object, read: Callable[[str], object], description: str, *, is_secret: bool = False
+) -> Any:
+    """Return a field; `read` makes of a text what it is, or raises ValueError."""
+    told = {"read": read, "description": description, "is_secret": is_secret}
+    return field(default=default, metadata=told, repr=not is_secret)
 
 
 _PREFIX = "GREENROOM_"
@@ -289,13 +341,18 @@ _OF_KUBERNETES = re.compile(r"GREENROOM_(SERVICE_HOST|SERVICE_PORT\w*|PORT|PORT_
 def _written() -> dict[str, str]:
     """Return what is written in `.env` and in the environment, which wins, by its name there.
 
-    Raises OSError and UnicodeDecodeError.
+    Raises StartRefused.
     """
     lines: Mapping[str, str | None] = {}
     if Path(".env").is_file():
         from dotenv import dotenv_values  # here, for it takes as long as a tenth of most commands
 
-        lines = dotenv_values(".env")
+        try:
+            lines = dotenv_values(".env")
+        except OSError as error:
+            raise StartRefused(f"can't read .env: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise StartRefused("can't read .env: it is not UTF-8") from error
     return {
         name.upper(): value
         for name, value in (*lines.items(), *os.environ.items())
@@ -303,133 +360,108 @@ def _written() -> dict[str, str]:
     }
 
 
-class Settings(BaseModel):
-    """What an operator may set. Field names are the environment's names without the prefix."""
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What an operator may set. Field names are the environment's names without the prefix.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    A text that is given for one is read; an empty one is the default. Raises StartRefused.
+    """
+
+    data_dir: Path = _setting(
+        Path("var"), _folder, "where the database and the control socket live; created 0700"
+    )
+    database_url: str = _setting(
+        "", str, "SQLAlchemy URL; empty: SQLite in the data directory", is_secret=True
+    )
+    listen: str = _setting("127.0.0.1:8888", _address, "the address, [HOST:]PORT")
+    public_url: str = _setting(
+        "", _public_url, "what the lines for curl call this server; empty: where its client came to"
+    )
+    web_hosts: tuple[str, ...] = _setting(
+        (), _hosts, "names of this server that HTTP is answered to, besides its own: a,b"
+    )
+    registration: Literal["open", "closed"] = _setting(
+        "open", _one_of("open", "closed"), "closed: only createuser makes accounts"
+    )
+    history_replay: int = _setting(20, _whole(0, 1000), "messages replayed on join; 0: none")
+    durability: Literal["full", "normal"] = _setting(
+        "full", _one_of("full", "normal"), "full survives power loss, normal a crash of the process"
+    )
+    line_bytes_max: int = _setting(4096, _whole(64, 1 << 20), "longest line of a client")
+    message_rate: MessageRate = _setting(
+        MessageRate((10.0, 20)), _message_rate, "lines a second / burst, a session; 0: no limit"
+    )
+    connections_max: Kept = _setting(
+        10_000, _whole(0), "beyond it newcomers are told so; 0: as many as RLIMIT_NOFILE lets"
+    )
+    connections_per_ip_max: Kept = _setting(
+        1_000, _whole(0), "from one address: a class behind one router fits; 0: no limit"
+    )
+    outbox_bytes_max: Kept = _setting(
+        1 << 20, _whole(4096), "what one slow reader may leave unread before it is cut"
+    )
+    login_seconds_max: float = _setting(
+        60, _seconds(86_400), "of silence before login; five minutes in all"
+    )
+    keepalive_seconds: int = _setting(
+        60, _whole(1, 32_767), "of silence, until the kernel asks if a client is there"
+    )
+    login_attempts: int = _setting(
+        20, _whole(0), "failed logins a minute, per address and per account; 0: no limit"
+    )
+    logins_waiting_max: Kept = _setting(
+        1_000, _whole(1), "for a password to be checked: some 25 s; who hung up goes first"
+    )
+    registrations_per_ip_per_hour: Kept = _setting(
+        1_000, _whole(0), "new accounts from one address, all at once or not; 0: no limit"
+    )
+    rooms_owned_max: Kept = _setting(
+        500, _whole(0), "that one user may own, but for admins; 0: no limit"
+    )
+    tls_cert: str = _setting(
+        "", expand_home, "certificate and those that vouch for it, PEM; empty: no TLS"
+    )
+    tls_key: str = _setting("", expand_home, "its key, PEM; empty: it is in the certificate's file")
+    require_tls: bool = _setting(
+        False, _true_or_false, "refuse logins without TLS, but from this machine"
+    )
+    file_bytes_max: int = _setting(8 << 20, _whole(0), "largest file; 0: none can be shared")
+    file_quota_bytes: Kept = _setting(64 << 20, _whole(0), "of all files of one user together")
+    file_days_max: Kept = _setting(30, _whole(1, RETENTION_DAYS_MAX), "for how long a file is kept")
+    retention_days: Kept = _setting(
+        0, _whole(0, RETENTION_DAYS_MAX), "for how long messages are kept; 0: for ever"
+    )
+    metrics_token: str = _setting(
+        "", str, "lets others than this machine read /metrics; empty: nobody", is_secret=True
+    )
+    log_format: Literal["console", "json"] = _setting(
+        "console", _one_of("console", "json"), "for people, or programs"
+    )
 
     @classmethod
     def read(cls, **given: Any) -> Self:
-        """Read the settings; what is given wins over what is written.
-
-        Raises pydantic's ValidationError, OSError and UnicodeDecodeError.
-        """
+        """Read what is written; what is given wins. Raises StartRefused."""
         written = {name.removeprefix(_PREFIX).lower(): each for name, each in _written().items()}
-        return cls(**{name: written[name] for name in written if name in cls.model_fields} | given)
+        known = {each.name for each in fields(cls)}
+        return cls(**{name: written[name] for name in written if name in known} | given)
 
-    data_dir: Annotated[Path, BeforeValidator(expand_home)] = Field(
-        Path("var"), description="where the database and the control socket live; created 0700"
-    )
-    database_url: str = Field("", description="SQLAlchemy URL; empty: SQLite in the data directory")
-    listen: str = Field("127.0.0.1:8888", description="the address, [HOST:]PORT")
-    public_url: str = Field(
-        "",
-        pattern=r"^(https?://[^/\s]+)?$",
-        description="what the lines for curl call this server; empty: where its client came to",
-    )
-    web_hosts: Annotated[tuple[str, ...], BeforeValidator(_parse_hosts)] = Field(
-        (), description="names of this server that HTTP is answered to, besides its own: a,b"
-    )
-    registration: Literal["open", "closed"] = Field(
-        "open", description="closed: only createuser makes accounts"
-    )
-    history_replay: int = Field(20, ge=0, le=1000, description="messages replayed on join; 0: none")
-    durability: Literal["full", "normal"] = Field(
-        "full", description="full survives power loss, normal a crash of the process"
-    )
-    line_bytes_max: int = Field(4096, ge=64, le=1 << 20, description="longest line of a client")
-    message_rate: Annotated[MessageRate, PlainValidator(_parse_message_rate)] = Field(
-        MessageRate((10.0, 20)), description="lines a second / burst, a session; 0: no limit"
-    )
-    connections_max: Kept = Field(
-        10_000,
-        ge=0,
-        description="beyond it newcomers are told so; 0: as many as RLIMIT_NOFILE lets",
-    )
-    connections_per_ip_max: Kept = Field(
-        1_000, ge=0, description="from one address: a class behind one router fits; 0: no limit"
-    )
-    outbox_bytes_max: Kept = Field(
-        1 << 20, ge=4096, description="what one slow reader may leave unread before it is cut"
-    )
-    login_seconds_max: float = Field(
-        60, gt=0, le=86_400, description="of silence before login; five minutes in all"
-    )
-    keepalive_seconds: int = Field(
-        60, ge=1, le=32_767, description="of silence, until the kernel asks if a client is there"
-    )
-    login_attempts: int = Field(
-        20, ge=0, description="failed logins a minute, per address and per account; 0: no limit"
-    )
-    logins_waiting_max: Kept = Field(
-        1_000, ge=1, description="for a password to be checked: some 25 s; who hung up goes first"
-    )
-    registrations_per_ip_per_hour: Kept = Field(
-        1_000, ge=0, description="new accounts from one address, all at once or not; 0: no limit"
-    )
-    rooms_owned_max: Kept = Field(
-        500, ge=0, description="that one user may own, but for admins; 0: no limit"
-    )
-    tls_cert: Annotated[str, BeforeValidator(expand_home)] = Field(
-        "", description="certificate and those that vouch for it, PEM; empty: no TLS"
-    )
-    tls_key: Annotated[str, BeforeValidator(expand_home)] = Field(
-        "", description="its key, PEM; empty: it is in the certificate's file"
-    )
-    require_tls: bool = Field(False, description="refuse logins without TLS, but from this machine")
-    file_bytes_max: int = Field(8 << 20, ge=0, description="largest file; 0: none can be shared")
-    file_quota_bytes: Kept = Field(64 << 20, ge=0, description="of all files of one user together")
-    file_days_max: Kept = Field(
-        30, ge=1, le=RETENTION_DAYS_MAX, description="for how long a file is kept"
-    )
-    retention_days: Kept = Field(
-        0, ge=0, le=RETENTION_DAYS_MAX, description="for how long messages are kept; 0: for ever"
-    )
-    metrics_token: SecretStr = Field(
-        SecretStr(""), description="lets others than this machine read /metrics; empty: nobody"
-    )
-    log_format: Literal["console", "json"] = Field("console", description="for people, or programs")
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _is_written_well(cls, value: object, info: ValidationInfo) -> object:
-        """An empty value is the default; a number has no other digits than people see."""
-        field = cls.model_fields[str(info.field_name)]
-        if value == "":
-            return field.default
-        if field.annotation not in (int, float) or not isinstance(value, str):
-            return value
-        parse = parse_whole if field.annotation is int else parse_decimal
-        if parse(value) is None:
-            raise PydanticCustomError("number", "no number")
-        return value
-
-    @field_validator("listen")
-    @classmethod
-    def _is_address(cls, value: str) -> str:
-        parse_address(value)
-        return value
-
-    @field_validator("public_url")
-    @classmethod
-    def _has_host(cls, value: str) -> str:
-        if value:
-            parse_host(value)
-        return value
-
-    @field_validator("outbox_bytes_max")
-    @classmethod
-    def _holds_a_line(cls, value: int, info: ValidationInfo) -> int:
-        if value < info.data.get("line_bytes_max", 0):
-            raise ValueError("less than GREENROOM_LINE_BYTES_MAX: one line would be too much")
-        return value
-
-    @field_validator("tls_key", "require_tls")
-    @classmethod
-    def _has_certificate(cls, value: str | bool, info: ValidationInfo) -> str | bool:
-        if value and not info.data.get("tls_cert"):
-            raise ValueError("there is no GREENROOM_TLS_CERT")
-        return value
+    def __post_init__(self) -> None:
+        """Read what is given as text. Raises StartRefused."""
+        for each in fields(self):
+            text = getattr(self, each.name)
+            if isinstance(text, str):
+                try:
+                    value = each.metadata["read"](text) if text else each.default
+                except ValueError as error:
+                    raise _refused(each.name, str(error)) from error
+                object.__setattr__(self, each.name, value)
+        if self.outbox_bytes_max < self.line_bytes_max:
+            raise _refused(
+                "outbox_bytes_max", "less than GREENROOM_LINE_BYTES_MAX: one line would be too much"
+            )
+        for name in ("tls_key", "require_tls"):
+            if getattr(self, name) and not self.tls_cert:
+                raise _refused(name, "there is no GREENROOM_TLS_CERT")
 
     @property
     def control_path(self) -> Path:
@@ -442,12 +474,17 @@ class Settings(BaseModel):
         return self.database_url or self.data_dir / "greenroom.db"
 
 
+def _refused(name: str, why: str) -> StartRefused:
+    return StartRefused(f"{_PREFIX}{name.upper()}: {why}")
+
+
 def unknown_settings() -> dict[str, str]:
     """Return what looks like a setting and is none, in the environment or `.env`.
 
-    With each comes the setting that is probably meant; nothing where none is near. Raises OSError.
+    With each comes the setting that is probably meant; nothing where none is near. Raises
+    StartRefused.
     """
-    known = [f"{_PREFIX}{name.upper()}" for name in Settings.model_fields]
+    known = [f"{_PREFIX}{each.name.upper()}" for each in fields(Settings)]
     return {
         name: "".join(get_close_matches(name, known, 1, 0.8))
         for name in sorted(_written().keys() - known)

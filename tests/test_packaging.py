@@ -25,7 +25,7 @@ def test_the_unit_fits_the_settings() -> None:
     unit = _unit()
     assert unit["LimitCORE"] == "0"
     room = int(unit["LimitNOFILE"]) - RESERVED_DESCRIPTORS
-    assert room >= Settings.model_fields["connections_max"].default
+    assert room >= Settings.connections_max
     assert int(unit["TimeoutStopSec"]) > DRAIN_SECONDS_MAX
     assert unit["ExecStart"].endswith("/python manage.py runserver")
 

@@ -13,7 +13,6 @@ import click
 from app.errors import DatabaseInUse
 
 if TYPE_CHECKING:
-    from pydantic import ValidationError
     from sqlalchemy import Engine
 
     from app.client.connection import Connection
@@ -47,22 +46,12 @@ class _Unheard:
 
 
 def settings_with(**flags: str | bool | None) -> Settings:
-    """Read the settings; a flag wins. Raises click's error, of one line."""
-    from pydantic import ValidationError
-
+    """Read the settings; a flag wins. Raises StartRefused."""
     from app.settings import Settings
     from app.store.disk import check_data_folder, check_settings_file
 
-    given = {name: value for name, value in flags.items() if value is not None}
     check_settings_file()
-    try:
-        settings = Settings.read(**given)
-    except ValidationError as error:
-        raise click.ClickException(_what_is_wrong(error)) from error
-    except OSError as error:
-        raise click.ClickException(f"can't read .env: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise click.ClickException("can't read .env: it is not UTF-8") from error
+    settings = Settings.read(**{name: flag for name, flag in flags.items() if flag is not None})
     check_data_folder(settings.data_dir)
     return settings
 
@@ -71,7 +60,7 @@ def command_settings() -> Settings:
     """Read the settings for a command that is not the server, which has a log.
 
     What looks like a setting and is none is named on standard error, once a command. Raises
-    click's error, of one line.
+    StartRefused.
     """
     from app.settings import no_setting, unknown_settings
 
@@ -81,43 +70,6 @@ def command_settings() -> Settings:
     for name, meant in unknown.items():
         click.echo(no_setting(name, meant), err=True)
     return settings
-
-
-def _what_is_wrong(error: ValidationError) -> str:
-    """Say of the first setting that can't be what it must be."""
-    first = error.errors()[0]
-    name = str(first["loc"][0])
-    if first["type"] == "value_error":
-        return f"GREENROOM_{name.upper()}: {first['ctx']['error']}"
-    return f"GREENROOM_{name.upper()}: {first['input']!r} can't be; it must be {_expected(name)}"
-
-
-def _expected(name: str) -> str:
-    """Say what a setting can be: 'a whole number from 0 to 1000'."""
-    from typing import get_args
-
-    from app.settings import Settings
-
-    field = Settings.model_fields[name]
-    if field.annotation is bool:
-        return "true or false"
-    if choices := get_args(field.annotation):
-        return " or ".join(map(str, choices))
-    if field.annotation not in (int, float):
-        return "like https://chat.example.org:8888" if name == "public_url" else "a text"
-    limits = {
-        key: getattr(each, key)
-        for each in field.metadata
-        for key in ("ge", "gt", "le")
-        if hasattr(each, key)
-    }
-    kind = "a whole number" if field.annotation is int else "a number"
-    least = f"{limits.get('ge', limits.get('gt'))}"
-    if "le" in limits and "gt" in limits:
-        return f"{kind} over {least}, and up to {limits['le']}"
-    if "le" in limits:
-        return f"{kind} from {least} to {limits['le']}"
-    return f"{kind}, {least} or more" if "ge" in limits else f"{kind} over {least}"
 
 
 @contextmanager

@@ -108,19 +108,21 @@ class _ServerCommand(click.Command):
     """Has a flag for every setting, made from the settings once they are asked for."""
 
     def get_params(self, context: click.Context) -> list[click.Parameter]:
+        from dataclasses import fields
+
         from app.settings import Settings
 
         flags = (
             click.Option(
-                [f"--{name.replace('_', '-')}", name],
-                help=field.description,
-                is_flag=field.annotation is bool,
+                [f"--{each.name.replace('_', '-')}", each.name],
+                help=each.metadata["description"],
+                is_flag=each.type is bool,
                 default=None,
-                hidden=name in _SECRET,
-                callback=_refuse_secret if name in (*_SECRET, "database_url") else None,
+                hidden=each.name in _SECRET,
+                callback=_refuse_secret if each.metadata["is_secret"] else None,
             )
-            for name, field in Settings.model_fields.items()
-            if name != "listen"
+            for each in fields(Settings)
+            if each.name != "listen"
         )
         return [*super().get_params(context), *flags]
 

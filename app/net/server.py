@@ -81,9 +81,8 @@ class Server:
         self._service = service
         self._settings = settings
         self._tls = tls
-        token = settings.metrics_token.get_secret_value()
         hosts = KnownHosts(settings, tls.names if tls else frozenset)
-        self._http = Http(service, listener.getsockname()[:2], hosts, token)
+        self._http = Http(service, listener.getsockname()[:2], hosts, settings.metrics_token)
         self._connections_max = connections_max
         self._connections: set[Connection] = set()
         self._present = 0  # connections, and those of whom it is not known yet what they speak

@@ -23,8 +23,7 @@ _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 def _as_shipped() -> dict[str, object]:
-    fields = Settings.model_fields
-    shipped = {name: fields[name.lower()].default for name in _AS_SHIPPED}
+    shipped = {name: getattr(Settings, name.lower()) for name in _AS_SHIPPED}
     rate, burst = shipped["MESSAGE_RATE"]
     return {**shipped, "MESSAGE_RATE": f"{rate}/{burst}"}
 
