@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
+from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -338,6 +339,25 @@ _PREFIX = "GREENROOM_"
 _OF_KUBERNETES = re.compile(r"GREENROOM_(SERVICE_HOST|SERVICE_PORT\w*|PORT|PORT_\d\w*)", re.ASCII)
 
 
+def _read_lines(text: str) -> Mapping[str, str | None]:
+    """Read the text of `.env`. Raises StartRefused when a line that is for us sets nothing."""
+    from dotenv.main import resolve_variables  # here, for it takes a tenth of most commands' time
+    from dotenv.parser import parse_stream
+
+    values = []
+    for key, value, original, is_bad in parse_stream(StringIO(text)):
+        sets_nothing = is_bad or (key is not None and value is None)
+        if sets_nothing and _PREFIX[:-1] in original.string.upper():
+            blank_lines = original.string.partition(original.string.strip())[0].count("\n")
+            raise StartRefused(
+                f"can't read .env: line {original.line + blank_lines} is not like "
+                f"{_PREFIX}LISTEN=0.0.0.0:8888"
+            )
+        if key is not None:
+            values.append((key, value))
+    return resolve_variables(values, override=True)
+
+
 def _written() -> dict[str, str]:
     """Return what is written in `.env` and in the environment, which wins, by its name there.
 
@@ -345,10 +365,8 @@ def _written() -> dict[str, str]:
     """
     lines: Mapping[str, str | None] = {}
     if Path(".env").is_file():
-        from dotenv import dotenv_values  # here, for it takes as long as a tenth of most commands
-
         try:
-            lines = dotenv_values(".env")
+            lines = _read_lines(Path(".env").read_text("utf-8-sig"))
         except OSError as error:
             raise StartRefused(f"can't read .env: {error.strerror}") from error
         except UnicodeDecodeError as error:

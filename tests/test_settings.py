@@ -316,9 +316,21 @@ def test_unknown_settings_of_commands(arguments: tuple[str, ...], monkeypatch) -
     assert lines.count(told) == (0 if arguments[0] == "selfsigned" else 1)
 
 
-# A `.env` that can't be read is told of in a line.
-@pytest.mark.parametrize("content", [b"\xff=1", None])
-def test_an_env_that_cant_be_read(runserver: Run, content: bytes | None) -> None:
+# A `.env` that can't be read is told of in a line; so is a line of it that would do nothing.
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"\xff=1", "it is not UTF-8"),
+        (None, "Permission denied"),
+        (b"A=1\n\nGREENROOM_REGISTRATION: closed\n", "line 3 is not like GREENROOM_LISTEN="),
+        (b"GREENROOM_REGISTRATION closed\r\n", "line 1 is not like"),
+        (b"A=1\r\n\r\nGREENROOM_REGISTRATION\r\n", "line 3 is not like"),
+        (b"set greenroom_registration=closed", "line 1 is not like"),
+        (b'GREENROOM_REGISTRATION="closed\nGREENROOM_LISTEN=1', "line 1 is not like"),
+        (b"# one\nGREENROOM REGISTRATION=closed", "line 2 is not like"),
+    ],
+)
+def test_an_env_that_cant_be_read(runserver: Run, content: bytes | None, words: str) -> None:
     if content is None:
         pytest.skip("root reads everything") if os.geteuid() == 0 else None
         Path(".env").touch(0)
@@ -326,7 +338,18 @@ def test_an_env_that_cant_be_read(runserver: Run, content: bytes | None) -> None
         Path(".env").write_bytes(content)
     settings, result = runserver()
     assert (settings, result.exit_code) == (None, 1)
-    assert result.stderr.startswith("Error: can't read .env: ")
+    assert result.stderr.startswith(f"Error: can't read .env: {words}")
+    assert result.stderr.count("\n") == 1
+
+
+# Lines that are meant for others, and notes, may be as they like; a BOM is no part of a name.
+def test_an_env_with_more_in_it(runserver: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = "\ufeffGREENROOM_REGISTRATION=closed\n# GREENROOM_LISTEN\nOTHERS: x\nOTHER\n\nA='\n"
+    Path(".env").write_text(lines, encoding="utf-8")
+    settings, result = runserver()
+    assert settings is not None
+    assert settings.registration == "closed"
+    assert (result.stderr, capsys.readouterr().err) == ("", "")
 
 
 def _give_away(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
