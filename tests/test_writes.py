@@ -9,7 +9,8 @@ import gevent
 import pytest
 from sqlalchemy import Connection
 
-from app import commands, metrics
+from app import commands, events, metrics
+from app.chat.journal import WrittenEntry
 from app.chat.service import Service
 from app.chat.session import Session
 from app.errors import NotStored
@@ -207,8 +208,33 @@ def test_a_full_disk_fails_all(database: Database, monkeypatch) -> None:
         asked = _ask(database, _noting("small"), _noting(large), _noting("late"))
     gevent.joinall([*database_is_full, *asked])
     assert all(isinstance(each.exception, NotStored) for each in asked)
+    assert all("(database or disk is full)" in str(each.exception) for each in asked)
     assert _notes(database) == []
     assert database.write(_noting("again")) == "again"
+
+
+# Nor is a batch shown when SQLite undid it because of what is written with it, like a purge's end.
+def test_what_is_written_with_a_batch_undoes_it(tmp_path: Path, new_database: Path) -> None:
+    class TooLarge(WrittenEntry):
+        def write(self, connection: Connection) -> None:
+            pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+            connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}").close()
+            connection.exec_driver_sql("INSERT INTO alembic_version VALUES (?)", ("x" * 100_000,))
+
+    path = tmp_path / "greenroom.db"
+    path.write_bytes(new_database.read_bytes())
+    service = Service(Database(path, "normal"), Settings(data_dir=tmp_path), now)
+    alice = service.connect(FakeClient())
+    for command in (commands.Register("alice", "secret"), commands.Join("lobby")):
+        service.handle(alice, command)
+    written = TooLarge(alice)
+    with gevent.Timeout(WAIT_SECONDS_MAX):
+        service.handle(alice, commands.Say("never"))
+        service.journal.append(written)
+        service.journal.settle(alice)
+    assert not any(b"never" in each for each in alice.client.sent)
+    assert alice.client.shown[-1] == events.Refused("not_stored", str(written.refusal))
+    service.close()
 
 
 # Nothing that was asked for is lost when the server ends.

@@ -130,7 +130,10 @@ class WrittenEntry(Entry):
         self.refusal: Refusal | None = None
 
     def attempt(self, connection: Connection) -> None:
-        """Write it, or note why it can't be done. The messages before it are stored anyway."""
+        """Write it, or note why it can't be done. The messages before it are stored anyway.
+
+        But for a full or sick disk, on which SQLite undoes them too: then the COMMIT is refused.
+        """
         try:
             run_alone(connection, self.write)
         except Refusal as refusal:

@@ -172,6 +172,13 @@ def _sqlite_engine(url: Url, begin: str, *pragmas: str, mode: str = "rw") -> Eng
     def _begin(connection: Connection) -> None:
         connection.exec_driver_sql(begin)
 
+    @event.listens_for(engine, "commit")
+    def _commit(connection: Connection) -> None:
+        driver: Any = connection.connection.driver_connection
+        if not driver.in_transaction:  # SQLite undid it, and whoever was told of that kept quiet
+            error = sqlite3.OperationalError("the transaction was undone")
+            raise DBAPIError(None, None, error)
+
     return engine
 
 
@@ -424,7 +431,10 @@ def _attempt_alone(connection: Connection, work: Work[Result]) -> Outcome[Result
         result = work(connection)
         savepoint.commit()
     except Exception as error:  # noqa: BLE001 (raised again in the greenlet that asked)
-        savepoint.rollback()
+        try:
+            savepoint.rollback()
+        except SQLAlchemyError as undone:  # the whole transaction is, and that savepoint with it
+            raise error if isinstance(error, SQLAlchemyError) else undone from error
         return None, error
     return result, None
 
