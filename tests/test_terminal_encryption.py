@@ -304,8 +304,13 @@ def test_what_is_refused(server, tmp_path) -> None:
                 again.type("/unlock")
                 await again.answers(PASSPHRASE)
                 await again.sees("are open in another chat; close that one first")
-            alice.type("/unlock", "/device revoke", "/verify", "/members accept zoe", "/trust zoe")
+            alice.type("/keys export ~unknown/keys")
+            await alice.answers(PASSPHRASE, PASSPHRASE)
+            await alice.sees("Error: ~unknown is nobody's home folder")
+            alice.type("/send ~unknown/a", "/unlock", "/device revoke", "/verify")
+            alice.type("/members accept zoe", "/trust zoe")
             await alice.sees(
+                "Error: ~unknown is nobody's home folder",
                 "Error: your keys are open",
                 "Error: usage: /device approve|revoke|begin-anew [ID] [CODE]",
                 "Error: usage: /verify USER [yes|no]",

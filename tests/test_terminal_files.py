@@ -66,8 +66,12 @@ def test_paths_as_they_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert what_to_send(f"{tmp_path}/to bob", "den") == (tmp_path / "to bob", {"room": "den"})
     with pytest.raises(TransferFailed, match="is a folder; pack it first: tar czf"):
         what_to_send(str(tmp_path), "den")
-    with pytest.raises(TransferFailed, match="there is no file"):
-        what_to_send("'half a quote", "den")
+    for text in ("'half a quote", "file://[half an address"):
+        with pytest.raises(TransferFailed, match="there is no file"):
+            what_to_send(text, "den")
+    for text in ("~unknown/a", "~unknown/a to bob", "'~unknown/a'"):
+        with pytest.raises(TransferFailed, match=r"^~unknown is nobody's home folder"):
+            what_to_send(text, "den")
 
 
 # A name that is taken, even by a link that leads nowhere, is left as it is, and the next is used.

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from app.addresses import expand_home
 from app.terminal.arrivals import Json, cleaned
 from app.terminal.transfers import Progress, Server, TransferFailed, download, upload
 
@@ -109,25 +110,33 @@ def what_to_send(text: str, room: str) -> tuple[Path, dict[str, str]]:
 def path_and_user(text: str) -> tuple[Path, str]:
     """Read `PATH [to USER]`, as it is typed, dropped or pasted: quoted, escaped, or file://.
 
-    A file that has the whole as its name is meant first.
+    A file that has the whole as its name is meant first. Raises TransferFailed.
     """
-    if Path(text).expanduser().is_file():
-        return Path(text).expanduser(), ""
+    if path_of(text).is_file():
+        return path_of(text), ""
     match = _TO_USER.fullmatch(text)
     path, user = (match[1], match[2]) if match else (text, "")
-    if not Path(path).expanduser().is_file():
+    if not path_of(path).is_file():
         path = _unquoted(path)
-    return Path(path).expanduser(), user
+    return path_of(path), user
+
+
+def path_of(text: str) -> Path:
+    """Return a path, with `~` for the home folder. Raises TransferFailed where there is none."""
+    try:
+        return Path(expand_home(text))
+    except ValueError as error:
+        raise TransferFailed(str(error)) from error
 
 
 def _unquoted(path: str) -> str:
     """Return the path that a shell or a file manager writes so."""
     path = path.strip()
-    if path.startswith("file://"):
-        return unquote(urlsplit(path).path)
     try:
+        if path.startswith("file://"):
+            return unquote(urlsplit(path).path)
         words = shlex.split(path)
-    except ValueError:  # a quote or a backslash that is left open
+    except ValueError:  # a bracket, a quote or a backslash that is left open
         return path
     return words[0] if len(words) == 1 else path
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from app.terminal.files import path_of
 from app.terminal.typed import Mistyped, Request
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ async def begin_anew(encryption: Encryption) -> list[str]:
 
 async def keys(encryption: Encryption, fields: _Fields, room: str) -> list[str]:
     """Write the keys to all that can be read into a new file, or take them from one."""
-    path, passphrase = Path(fields["path"]).expanduser(), fields["passphrase"]
+    path, passphrase = path_of(fields["path"]), fields["passphrase"]
     try:
         if fields["act"] == "import":
             count, refused = await encryption.work(lambda d: d.import_keys(path, passphrase))
@@ -142,6 +142,6 @@ COMMANDS: Mapping[str, Callable[[Encryption, _Fields, str], _Answer]] = {
 async def carry_out(encryption: Encryption, request: Request, room: str) -> list[str]:
     """Carry out a command about keys, and return what to tell.
 
-    Raises CanNotDo, ConnectionLost, OSError for a file.
+    Raises CanNotDo, ConnectionLost, TransferFailed and OSError for a file.
     """
     return await COMMANDS[request.op](encryption, request.fields, room)
