@@ -8,13 +8,13 @@ import os
 from typing import Any
 
 from alembic import context
+from click import Command, Context
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.cli.asking import command_settings
 from app.errors import StartRefused
-from app.settings import Settings
 from app.store.database import Url, first_line, is_sqlite, migrating_engine, sqlite_path
-from app.store.disk import check_settings_file
 from app.store.lock import DatabaseLock, open_private
 from app.store.models import Base
 
@@ -25,6 +25,12 @@ def _run(connection: Connection, **options: Any) -> None:
     )
     with context.begin_transaction():
         context.run_migrations()
+
+
+def _url_of_settings() -> Url:
+    """Read the settings, as commands of manage.py do. Raises StartRefused."""
+    with Context(Command("alembic")):
+        return command_settings().url
 
 
 def _run_alone(url: Url) -> None:
@@ -58,8 +64,7 @@ if "connection" in context.config.attributes:
 else:
     arguments = context.get_x_argument(as_dictionary=True)
     try:
-        check_settings_file()
-        _run_alone(arguments.get("url") or Settings.read().url)
+        _run_alone(arguments.get("url") or _url_of_settings())
     except StartRefused as refusal:
         raise SystemExit(f"alembic: {refusal}") from None
     except SQLAlchemyError as error:

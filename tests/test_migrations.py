@@ -1,5 +1,6 @@
 """Migrations: they make what the models say, both ways, and the server runs them by itself."""
 
+import os
 import shutil
 import sqlite3
 import stat
@@ -13,6 +14,8 @@ import pytest
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, NullPool, create_engine, insert, inspect
 
+from app.cli.asking import settings_with
+from app.errors import StartRefused
 from app.store.migration import migrate
 from app.store.models import SCHEMA_REVISION, Base
 from tests import server_process
@@ -160,6 +163,35 @@ def test_alembic_before_the_server(tmp_path: Path, start_server, monkeypatch) ->
     server = start_server()
     server.connect().register("alice")
     assert "migrated" not in server.log
+
+
+# `alembic` reads the settings as other commands do: in one line it says what can't be, or is none.
+def test_alembic_and_the_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in environment(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("GREENROOM_REGISTRATON", "closed")
+    alembic.config.main(["upgrade", "head"])
+    told = "GREENROOM_REGISTRATON is no setting, and does nothing; is it GREENROOM_REGISTRATION?"
+    assert capsys.readouterr().err == f"{told}\n"
+    monkeypatch.setenv("GREENROOM_HISTORY_REPLAY", "-1")
+    with pytest.raises(SystemExit) as ended:
+        alembic.config.main(["check"])
+    wrong = "GREENROOM_HISTORY_REPLAY: '-1' can't be; it must be a whole number from 0 to 1000"
+    assert ended.value.code == f"alembic: {wrong}"
+
+
+# A `.env` that is no file, as a container makes a folder for one that is missing, is refused.
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("nowhere")])
+def test_an_env_that_is_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], object]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make(Path(".env"))
+    with pytest.raises(StartRefused, match=r"^can't read \.env: it is no file, or leads to none$"):
+        settings_with()
 
 
 # `alembic` does not touch a database that a server has open, and says which.

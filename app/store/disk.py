@@ -16,8 +16,14 @@ def open_private(path: str, flags: int) -> int:
 
 
 def check_settings_file() -> None:
-    """Check that nobody else could have written `.env`, if it is there. Raises StartRefused."""
-    _check_ours(Path(".env"), {_ROOT, os.geteuid()})
+    """Check that `.env`, if it is there, is a file that nobody else could have written.
+
+    Raises StartRefused.
+    """
+    path = Path(".env")
+    if os.path.lexists(path) and not path.is_file():
+        raise StartRefused("can't read .env: it is no file, or leads to none")
+    _check_ours(path, {_ROOT, os.geteuid()})
 
 
 def check_data_folder(path: Path) -> None:
