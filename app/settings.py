@@ -163,6 +163,7 @@ ACCEPT_RETRY_SECONDS = 0.1  # when the system can't give us one more
 RESERVED_DESCRIPTORS = 64  # kept from clients, for the database, the log, and for refusing clients
 REFUSED_WITH_PATIENCE_MAX = 16  # newcomers at once who are heard before they are told: it is full
 RECEIVE_BYTES_MAX = 16_384  # read at once: a record of TLS
+READ_BYTES_MIN = 16  # as which a read without a line counts: TLS may bring one byte in a record
 LINES_IN_A_ROW_MAX = 200  # or chunks of HTTP, of one read, before others get a turn: 10 ms at worst
 FIRST_BYTES = 16  # of a newcomer that are looked at: the longest method of HTTP, and a blank
 FIRST_BYTES_SECONDS_MAX = 0.250  # until a newcomer who sends none is greeted as a person

@@ -16,7 +16,7 @@ from app.net import connection as connection_module
 from app.net.connection import Connection
 from app.net.listener import listen
 from app.net.sockets import never_blocking
-from app.settings import LINES_IN_A_ROW_MAX, REPLAY_BYTES_MAX, Settings
+from app.settings import LINES_IN_A_ROW_MAX, READ_BYTES_MIN, REPLAY_BYTES_MAX, Settings
 from app.shapes import Command
 from app.wire.ndjson import NdjsonWire
 from app.wire.text import TextWire
@@ -137,10 +137,8 @@ LOOSE = {
 }
 
 
-# What is no line is counted as well, before anybody is logged in, or it would cost us most.
-@pytest.mark.parametrize("wire", [TextWire, NdjsonWire])
-@pytest.mark.parametrize("flood", LOOSE.values(), ids=LOOSE.keys())
-def test_bytes_that_are_no_line_count(monkeypatch, wire: type, flood: bytes) -> None:
+def _slowed_down(monkeypatch, wire: type, flood: bytes) -> int:
+    """Return how often somebody is slowed down who sends that, and has not logged in."""
     near, far = cooperative.socketpair()
     service = SimpleNamespace(
         connect=lambda _: SimpleNamespace(tag=None, is_operator=False, user=None),
@@ -160,7 +158,22 @@ def test_bytes_that_are_no_line_count(monkeypatch, wire: type, flood: bytes) -> 
         connection.serve()
     gevent.joinall([sender, ended, reader])
     far.close()
-    assert len(slowed) >= min(len(flood) // 4096, 100) * 3 // 4  # what is read with a line is free
+    return len(slowed)
+
+
+# What is no line is counted as well, before anybody is logged in, or it would cost us most.
+@pytest.mark.parametrize("wire", [TextWire, NdjsonWire])
+@pytest.mark.parametrize("flood", LOOSE.values(), ids=LOOSE.keys())
+def test_bytes_that_are_no_line_count(monkeypatch, wire: type, flood: bytes) -> None:
+    slowed = _slowed_down(monkeypatch, wire, flood)
+    assert slowed >= min(len(flood) // 4096, 100) * 3 // 4  # what is read with a line is free
+
+
+# Each record of TLS is a read of its own, and may bring one byte.
+@pytest.mark.parametrize("wire", [TextWire, NdjsonWire])
+def test_bytes_that_come_alone_count(monkeypatch, wire: type) -> None:
+    monkeypatch.setattr(connection_module, "RECEIVE_BYTES_MAX", 1)
+    assert _slowed_down(monkeypatch, wire, b"x" * 4096) == READ_BYTES_MIN
 
 
 def _line(number: int) -> str:

@@ -32,6 +32,7 @@ from app.settings import (
     LAST_WORDS_SECONDS_MAX,
     LINES_IN_A_ROW_MAX,
     LOGIN_SECONDS_IN_ALL_MAX,
+    READ_BYTES_MIN,
     RECEIVE_BYTES_MAX,
     REPLY_BYTES_MAX,
     TURN_SECONDS,
@@ -200,7 +201,7 @@ class Connection:
             self._send_output()
             if number:
                 self._login_time.note_line(time.monotonic())
-            self._pay_for(0 if number else len(data))
+            self._pay_for(0 if number else max(len(data), READ_BYTES_MIN))
             data = b""  # is not kept while the client is silent
         self._service.journal.settle(session)  # `printf ... | nc -N` hears all its answers
 
@@ -252,7 +253,8 @@ class Connection:
         """Count bytes that came without a line: as many as a line may have are as dear as one.
 
         They may belong to one that has not ended, or to none: telnet's commands, the rest of what
-        is too long. Switches, if they are many.
+        is too long. A read of a few counts as more, for that is what costs. Switches, if they are
+        many.
         """
         self._loose_bytes = self._loose_bytes + loose_bytes if loose_bytes else 0
         while self._loose_bytes >= self._wire.free_bytes_max and not self.is_closing:
