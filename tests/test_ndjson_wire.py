@@ -44,6 +44,11 @@ def _read(line: bytes) -> Command | tuple[str, str] | None:
     return (item.code, str(item)) if isinstance(item, Refusal) else item
 
 
+def _many(request: str) -> bytes:
+    """Return a request in which more fields stand than any object has."""
+    return (request % ",".join(f'"{number}":1' for number in range(33))).encode()
+
+
 def _answers(sent: bytes) -> list[dict]:
     return [json.loads(line) for line in sent.splitlines()]
 
@@ -66,6 +71,9 @@ def _answers(sent: bytes) -> list[dict]:
         (b"[" * 100_000, "bad_json", "nested too deeply"),
         (b'{"op":' * 100_000, "bad_json", "nested too deeply"),
         (b'{"op":"\\"","x":' + b"[" * 40 + b"]" * 40 + b"}", "bad_json", "nested too deeply"),
+        (_many('{"op":"ping",%s}'), "bad_json", "at most 32 fields"),
+        (_many('{"op":"say","enc":{%s}}'), "bad_json", "at most 32 fields"),
+        (_many('{"op":"td.send","msgs":[{%s}]}'), "bad_json", "at most 32 fields"),
         (b'{"op":"ping","op":"quit"}', "bad_json", "a key occurs twice"),
         (b'{"op":"ping","x":{"a":1,"a":1}}', "bad_json", "a key occurs twice"),
         (b'{"op":"history","after":NaN}', "bad_json", "NaN is no number"),
