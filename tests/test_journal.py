@@ -299,6 +299,7 @@ def test_entries_without_a_sender(journal, store, say, room, alice, bob) -> None
 def test_a_bug_costs_its_batch(journal, store, say, room, alice, bob) -> None:
     store.refusal = ZeroDivisionError("a bug")
     say(alice, "unlucky")
+    journal.note_seen(bob.user.id, 7)
     journal.append(_Talk(bob, room, Joined(room.name, "bob")))
     written = _Written(alice)
     journal.append(written)
@@ -309,6 +310,7 @@ def test_a_bug_costs_its_batch(journal, store, say, room, alice, bob) -> None:
     say(alice, "lucky")
     journal.settle(alice)
     assert _lines(bob) == ["Joined bob", "Said alice lucky"]
+    assert store.seen == {}
 
 
 class _Faulty(_Talk):

@@ -219,7 +219,10 @@ class Journal:
         return self._queued_bytes
 
     def note_seen(self, user_id: int, message_id: int) -> None:
-        """Remember, with the next batch, up to which id a user was shown private messages."""
+        """Remember, with the next batch, up to which id a user was shown private messages.
+
+        If a bug costs that batch, they are shown again.
+        """
         self._seen[user_id] = max(message_id, self.seen_id(user_id))
         self._wake()
 
@@ -336,6 +339,7 @@ class Journal:
         metrics.NOT_STORED.inc(count)
         if not isinstance(error, NotStored):
             failure("a batch was not stored", error, messages=count)
+            self._seen.clear()  # or that alone would be the next batch, for ever
             return internal()
         log.warning("messages not stored", count=count, reason=str(error))
         self.is_failing = True
