@@ -161,6 +161,15 @@ def test_about_one_who_is_an_admin_by_then(people: _People) -> None:
     assert _refusals(people, people.owner, kick) == _all(kick, "not_allowed")
 
 
+# Nor does who is gone by then belong to an encrypted room, where nobody could send them out.
+def test_no_member_any_more(people: _People) -> None:
+    people.house.do(people.owner, commands.Encrypt())
+    newcomer = people.house.register("hal")
+    people.losing(newcomer, _change(is_disabled=True))
+    join = (commands.Join("den"),)
+    assert _refusals(people, newcomer, join) == _all(join, "sent_out")
+
+
 # A purge stops where its admin is none any more.
 def test_a_purge_by_an_admin_no_more(people: _People, monkeypatch: pytest.MonkeyPatch) -> None:
     people.house.do(people.owner, commands.Say(body="soup"))

@@ -18,9 +18,11 @@ from app import events
 from app.chat.devices import rate_limited
 from app.chat.entries import Shown
 from app.chat.limits import Throttle
+from app.chat.session import sent_out
 from app.errors import Unavailable
 from app.names import parse_name
 from app.settings import ENTRIES_AN_HOUR_MAX, MEMBERS_A_ROOM_MAX
+from app.store import accounts
 from app.store import rosters as store
 
 if TYPE_CHECKING:
@@ -56,7 +58,7 @@ class Rosters:
                     if room.roster and len(room.roster.members) >= MEMBERS_A_ROOM_MAX:
                         raise too_many_members(room)
                     self._check_rate(room, user)
-                    self._database.write(lambda each: store.add(each, room.id, user.id))
+                    self._database.write(lambda each: _write_member(each, room.id, user.id))
                     self._add(session, room)
             self._check_may_enter(session, room)  # again: that may have switched
 
@@ -122,6 +124,13 @@ class Rosters:
         room.roster.rev += 1
         changed = events.RosterChanged(room.name, name, room.roster.rev)
         self._journal.append(Shown(session, room, changed))
+
+
+def _write_member(connection: Connection, room_id: int, user_id: int) -> None:
+    """Write a new member. Raises NotPossible if their account was deleted or disabled by then."""
+    if accounts.is_admin(connection, user_id) is None:
+        raise sent_out()
+    store.add(connection, room_id, user_id)
 
 
 def too_many_members(room: Room) -> Unavailable:
