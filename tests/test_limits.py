@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from app.chat import limits
 from app.chat.limits import LoginTime, Throttle, TokenBucket
+from app.networks import origin
 
 NOW = 1000.0
 
@@ -138,3 +139,18 @@ def test_shares() -> None:
         assert [shares.of(each) for each in range(5)] == list(plain.values())
         assert shares.largest() in plain.values()
         assert len(shares.largest()) == max(map(len, plain.values()))
+
+
+# What counts as one where a limit is by address: of IPv6 a /64, for whoever has one has them all.
+@pytest.mark.parametrize(
+    ("address", "counted"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("::1", "::/64"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+    ],
+)
+def test_origins(address: str, counted: str) -> None:
+    assert origin(address) == counted

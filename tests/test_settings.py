@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from app.addresses import parse_address, parse_host, parse_server
 from app.cli import main
 from app.net.sockets import format_address
-from app.networks import origin, plain_address
+from app.networks import plain_address
 from app.settings import Settings, unknown_settings
 
 DEFAULTS = {
@@ -485,18 +485,3 @@ def test_servers_to_reach(text: str, address: tuple[str, int]) -> None:
 def test_no_server_to_reach(text: str) -> None:
     with pytest.raises(ValueError, match=r"not (an address|a port): "):
         parse_server(text)
-
-
-# What counts as one where a limit is by address: of IPv6 a /64, for whoever has one has them all.
-@pytest.mark.parametrize(
-    ("address", "counted"),
-    [
-        ("192.0.2.7", "192.0.2.7"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-        ("fe80::1%eth0", "fe80::/64"),
-        ("::1", "::/64"),
-        ("::ffff:192.0.2.7", "192.0.2.7"),
-    ],
-)
-def test_origins(address: str, counted: str) -> None:
-    assert origin(address) == counted
