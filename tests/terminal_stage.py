@@ -136,7 +136,7 @@ class Stage:
     # What a person does and sees.
 
     def type(self, *keys: str) -> None:
-        self._pipe.send_text("".join(keys))
+        self._pipe.send_bytes("".join(keys).encode(errors="surrogateescape"))
 
     @property
     def typed(self) -> str:

@@ -1,6 +1,7 @@
 """manage.py: accounts and the audit, at a terminal and in a pipe, with and without a server."""
 
 import json
+import os
 import re
 import shutil
 import sqlite3
@@ -275,16 +276,20 @@ def test_createuser_at_a_terminal(server: ServerProcess, new_name) -> None:
     server.connect().log_in(name, "s3cret")
 
 
-# Ctrl-C at the question ends it, and nobody has been made.
+# Ctrl-C at the question ends it, or bytes of another encoding, and nobody has been made.
 def test_createuser_interrupted(server: ServerProcess, run_here, new_name) -> None:
     name = new_name("alice")
-    terminal = _terminal(server.folder, "createuser", name)
-    terminal.expect_exact("Password: ")
-    terminal.sendintr()
-    terminal.expect_exact("Nothing was done.\r\n")
-    terminal.expect(pexpect.EOF)
-    terminal.close()
-    assert terminal.exitstatus == 1
+    for typed, told in (
+        (b"\x03", "Nothing was done."),
+        (b"caf\xe9\r", "Error: what was typed is not UTF-8, and was not used"),
+    ):
+        terminal = _terminal(server.folder, "createuser", name)
+        terminal.expect_exact("Password: ")
+        os.write(terminal.child_fd, typed)
+        terminal.expect_exact(f"\r\n{told}\r\n")
+        terminal.expect(pexpect.EOF)
+        terminal.close()
+        assert terminal.exitstatus == 1
     assert name not in run_here(server.folder, "users", "list").stdout
 
 

@@ -86,14 +86,18 @@ def test_arguments_that_are_not_utf8(run_here, tmp_path: Path, arguments: tuple[
 
 
 # A password that is piped and no UTF-8 is refused likewise, and none that is cut off is taken.
-def test_a_password_that_is_not_utf8(tmp_path: Path) -> None:
+@pytest.mark.parametrize("errors", ["strict", "surrogateescape"])  # the latter without a locale
+def test_a_password_that_is_not_utf8(tmp_path: Path, errors: str) -> None:
     run = subprocess.run(
         [sys.executable, ROOT / "manage.py", "createuser", "alice"],
-        env=environment(tmp_path) | {"PYTHONIOENCODING": "utf-8:strict"},
+        env=environment(tmp_path) | {"PYTHONIOENCODING": f"utf-8:{errors}"},
         cwd=ROOT,
         input=b"s\xff\n",
         capture_output=True,
         check=False,
         timeout=WAIT_SECONDS_MAX,
     )
-    assert (run.returncode, run.stderr) == (1, b"Error: the password is not UTF-8\n")
+    assert (run.returncode, run.stderr) == (
+        1,
+        b"Error: what was typed is not UTF-8, and was not used\n",
+    )

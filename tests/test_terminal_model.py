@@ -314,6 +314,7 @@ _HIDDEN = "something that can't be seen stands before that slash; type it again"
     [
         ("hello", "", "join a room first: /join ROOM"),
         ("/topic", "", "join a room first: /join ROOM"),
+        ("caf\udce9", "dev", "what was typed is not UTF-8, and was not used"),
         ("/nonsense", "dev", "unknown command /nonsense. Try /help."),
         ("\u200b/msg bob psst", "dev", _HIDDEN),
         (" \ufeff/leave", "", _HIDDEN),

@@ -170,6 +170,23 @@ def test_a_wrong_password(play) -> None:
     assert "secret" not in play(scene).bytes
 
 
+# What a terminal sends in another encoding is refused, and asked for again; what follows is said.
+def test_bytes_of_another_encoding(play) -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.join("lobby")
+        told = "» Error: what was typed is not UTF-8, and was not used"
+        stage.type("caf\udce9\r", "/passwd\r")
+        await stage.until(lambda: stage.terminal.screen.is_asking)
+        stage.type("0ld\r", "caf\udce9\r")
+        await stage.until(lambda: sum(told in row for row in stage.pane) == 2)
+        await stage.until(lambda: stage.terminal.screen.is_asking)
+        stage.type("\x03", "and on\r")
+        await stage.until(lambda: "say" in [op for op, _ in stage.client.asked])
+        assert {op for op, _ in stage.client.asked} == {"rooms", "help", "join", "say"}
+
+    play(scene)
+
+
 # What is typed ahead, before it is known whether the password was right, is no line either.
 def test_what_is_typed_while_a_password_is_tried(play) -> None:
     async def scene(stage: Stage) -> None:

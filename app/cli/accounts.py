@@ -111,14 +111,15 @@ def _create(name: str, password: str | None, *, is_admin: bool) -> None:
 
 
 def _typed(password: str | None) -> str:
-    """Return the password given, typed twice, or piped: more of it than any may have, at most."""
+    """Return the password given, typed twice, or piped: more of it than any may have, at most.
+
+    Raises UnicodeError.
+    """
     from app.settings import PASSWORD_BYTES_MAX
 
     if password is not None:
         return password[: PASSWORD_BYTES_MAX + 1]
     if sys.stdin.isatty():
         return str(click.prompt("Password", hide_input=True, confirmation_prompt=True))
-    try:
-        return sys.stdin.readline(PASSWORD_BYTES_MAX + 1).rstrip("\r\n")
-    except UnicodeDecodeError as error:
-        raise click.ClickException("the password is not UTF-8") from error
+    piped = sys.stdin.readline(PASSWORD_BYTES_MAX + 1).rstrip("\r\n")
+    return piped.encode().decode()  # or it is not UTF-8, and without a locale Python took it

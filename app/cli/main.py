@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,10 @@ class _Group(click.Group):
                 return super().invoke(context)
         except click.Abort as answer:
             raise _GivenUp from answer
+        except UnicodeError as error:
+            if sys.stdin.isatty():
+                click.echo(err=True)  # behind the question
+            raise click.ClickException("what was typed is not UTF-8, and was not used") from error
         except GreenroomError as error:
             from app.names import harmless
 

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from app.client import CallRefused
-from app.terminal.typed import Mistyped
+from app.terminal.typed import Mistyped, check_is_utf8
 
 if TYPE_CHECKING:
     from app.terminal.application import Terminal
@@ -54,6 +54,7 @@ class Asking:
         is_done = is_mistyped = False
         with self._terminal.telling():
             try:
+                check_is_utf8("".join(answers))
                 await act(*answers)
                 is_done = True
             except (Mistyped, CallRefused) as refusal:

@@ -100,8 +100,17 @@ def is_command(text: str) -> bool:
     return text.startswith("/") and not text.startswith("//")
 
 
+def check_is_utf8(text: str) -> None:
+    """Raise Mistyped for what a terminal sent in another encoding, which comes as surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise Mistyped("what was typed is not UTF-8, and was not used") from error
+
+
 def read_request(text: str, room: str) -> Request:
     """Read a line that was typed in a room, or in none. Raises CanNotDo, BadLine."""
+    check_is_utf8(text)
     if hides_command(text):
         raise CanNotDo("something that can't be seen stands before that slash; type it again")
     if not is_command(text):
