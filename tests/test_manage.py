@@ -321,6 +321,20 @@ def test_texts_at_a_terminal(capsys: pytest.CaptureFixture, monkeypatch) -> None
     assert "[red]a[/red] :skull: x" in capsys.readouterr().out
 
 
+# A name is never cut, however narrow the terminal is: the next command needs it whole.
+@pytest.mark.parametrize("columns", [40, 80])
+def test_names_at_a_narrow_terminal(
+    capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    row = ["7", "a-name-of-twentyfour-chr", "2001:db8:1234:5678:9abc:def0:1234:5678", "a" * 32]
+    print_table(["number", "user", "address", "rooms"], [row])
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("│")]
+    cells = zip(*(line.strip("│").split("│") for line in lines), strict=True)
+    assert ["".join(cell.strip() for cell in column) for column in cells] == row
+
+
 # At a terminal, lists are tables with a header.
 def test_list_at_a_terminal(server: ServerProcess, run_here, new_name) -> None:
     name = new_name("alice")

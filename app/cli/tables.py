@@ -38,9 +38,10 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
             click.echo("\t".join(row))
         return
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table(*header)
+    # A name that is cut can't be given to the next command: on a narrow terminal it is folded.
+    table = Table(*(Column(title, overflow="fold") for title in header))
     for row in plain:
         table.add_row(*row)
     Console(markup=False, emoji=False, highlight=False).print(table)
