@@ -175,6 +175,7 @@ def test_a_character_across_the_limit(pair: tuple[Client, Client]) -> None:
     [
         *(" ", "\t", "\u00a0", "\u3000", "\u2800", "\u3164", " \u200b", " \u00ad \u2060"),
         *(" \ufe0f", " \u034f", " \u17b4 \u180b", " \u2065 \ufff0", " \U000e0041 \U000e0100"),
+        *(" \U00013430", "\U00013441", "\U0001d159"),
     ],
     ids=ascii,
 )

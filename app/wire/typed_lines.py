@@ -27,12 +27,13 @@ _LF = 10
 _ERASING = "\x08\x7f"
 _PAIR = re.compile("[^\x08\x7f][\x08\x7f]")
 _PAIR_PASSES = 4  # over a line; what is left then is nested deeply, so there is little of it
-# What nobody sees: controls, blanks but the plain one, and what Unicode has ignored when shown; for
-# the brackets of a regular expression.
+# What nobody sees: controls, blanks but the plain one, what Unicode has ignored when shown, what
+# joins hieroglyphs, and a note without a head; for the brackets of a regular expression.
 UNSEEN = (
     "\\x00-\\x1f\\x7f-\\xa0\\xad\\u034f\\u061c\\u115f\\u1160\\u1680\\u17b4\\u17b5\\u180b-\\u180f\\u2000-\\u200f"
     "\\u2028-\\u202f\\u205f-\\u206f\\u2800\\u3000\\u3164\\ufe00-\\ufe0f\\ufeff\\uffa0\\ufff0-\\ufffb"
-    "\\U0001bca0-\\U0001bca3\\U0001d173-\\U0001d17a\\U000e0000-\\U000e0fff"
+    "\\U00013430-\\U00013442\\U0001bca0-\\U0001bca3\\U0001d159\\U0001d173-\\U0001d17a"
+    "\\U000e0000-\\U000e0fff"
 )
 # What terminals send for keys, and as answers: ESC [ A, ESC O A, ESC b, ESC ] ... BEL.
 _KEY = (
