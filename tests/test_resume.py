@@ -167,6 +167,32 @@ def _page_on(service: Service, session: Session, room: str, since: int, count: i
 _rooms = itertools.count()
 
 
+def _say(service: Service, talker: Session, room: str, count: int) -> int:
+    """Say so much, and return the id of the last of it when it is stored."""
+    for _ in range(count):
+        service.handle(talker, commands.Say("x", room=room))
+    service.journal.settle(talker)
+    return service.journal.newest_id
+
+
+# What is said at that moment does not push out of memory what one is about to be replayed.
+@pytest.mark.parametrize("missed", range(6))
+def test_what_is_said_at_that_moment(service: Service, missed: int) -> None:
+    room = f"room{next(_rooms)}"
+    talker, back = _session(service, 1), _session(service, 2)
+    service.handle(talker, commands.Join(room))
+    since = _say(service, talker, room, 5)
+    _say(service, talker, room, missed)
+    service.handle(talker, commands.Say("at that moment", room=room))
+    service.handle(back, commands.Join(room, since))
+    service.journal.settle(talker)
+    entered = back.client.shown[-1]
+    seen = [said.id for said in entered.messages] + back.client.live
+    assert (entered.is_complete, len(seen), seen) == (True, missed + 1, sorted(seen))
+    for session in (talker, back):
+        service.disconnect(session)
+
+
 # However much was missed, and however much is said while one comes back: by the replay, or by
 # history where it was not whole, and live from there, one has all of it, once and in order.
 @settings(max_examples=25)

@@ -90,6 +90,13 @@ class Recent:
         """Whether every message of the room after that one is here."""
         return self._after_id <= message_id
 
+    def keeps_all_since(self, message_id: int) -> bool:
+        """Whether they will be here still when as much again has been said."""
+        since = zip(self._messages, self._sizes, strict=True)
+        texts = [text_bytes for said, (text_bytes, _) in since if said.id > message_id]
+        has_room = len(texts) <= self.count_max // 2 and sum(texts) <= REPLAY_BYTES_MAX // 2
+        return has_room and self.has_all_since(message_id)
+
     def replace(self, messages: Iterable[Message]) -> None:
         """Keep these instead, which are all that the room has, or too many."""
         self._clear(after_id=0)

@@ -127,8 +127,11 @@ class Rooms:
         return replay
 
     def _missed(self, room: Room, since: int | None) -> Sequence[events.Message]:
-        """Read what came after `since` and is not in memory, if it is not too much. Switches."""
-        if since is None or room.recent.has_all_since(since):
+        """Read what came after `since`, if it is not too much, nor sure to be in memory. Switches.
+
+        What is said until the room is entered may push out of memory what is there now.
+        """
+        if since is None or room.recent.keeps_all_since(since):
             return ()
         end_id, length = self._journal.newest_id + 1, SINCE_MESSAGES_MAX + 1
         page = messages.Page(room.id, since, end_id, length, True, REPLAY_BYTES_MAX)
