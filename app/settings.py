@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Self
 
 from app.addresses import expand_home, parse_address, parse_host
 from app.errors import StartRefused
-from app.sizes import parse_decimal, parse_whole
+from app.sizes import parse_decimal, parse_whole, seconds, unfit, whole
 
 VERSION = "0.1.0"  # as in pyproject.toml
 
@@ -276,7 +276,7 @@ def _address(text: str) -> str:
 
 def _public_url(text: str) -> str:
     if not re.fullmatch(r"https?://[^/\s]+", text):
-        raise _unfit(text, "like https://chat.example.org:8888")
+        raise unfit(text, "like https://chat.example.org:8888")
     parse_host(text)
     return text
 
@@ -290,41 +290,16 @@ def _true_or_false(text: str) -> bool:
         return True
     if text.lower() in ("false", "f", "no", "n", "off", "0"):
         return False
-    raise _unfit(text, "true or false")
+    raise unfit(text, "true or false")
 
 
 def _one_of(*choices: str) -> Callable[[str], str]:
     def read(text: str) -> str:
         if text not in choices:
-            raise _unfit(text, " or ".join(choices))
+            raise unfit(text, " or ".join(choices))
         return text
 
     return read
-
-
-def _whole(least: int, most: int | None = None) -> Callable[[str], int]:
-    def read(text: str) -> int:
-        number = parse_whole(text)
-        if number is None or number < least or (most is not None and number > most):
-            bounds = f", {least} or more" if most is None else f" from {least} to {most}"
-            raise _unfit(text, f"a whole number{bounds}")
-        return number
-
-    return read
-
-
-def _seconds(most: int) -> Callable[[str], float]:
-    def read(text: str) -> float:
-        number = parse_decimal(text)
-        if not number or number > most:
-            raise _unfit(text, f"a number over 0, and up to {most}")
-        return number
-
-    return read
-
-
-def _unfit(text: str, expected: str) -> ValueError:
-    return ValueError(f"{text!r} can't be; it must be {expected}")
 
 
 def _setting(
@@ -402,40 +377,40 @@ class Settings:
     registration: Literal["open", "closed"] = _setting(
         "open", _one_of("open", "closed"), "closed: only createuser makes accounts"
     )
-    history_replay: int = _setting(20, _whole(0, 1000), "messages replayed on join; 0: none")
+    history_replay: int = _setting(20, whole(0, 1000), "messages replayed on join; 0: none")
     durability: Literal["full", "normal"] = _setting(
         "full", _one_of("full", "normal"), "full survives power loss, normal a crash of the process"
     )
-    line_bytes_max: int = _setting(4096, _whole(64, 1 << 20), "longest line of a client")
+    line_bytes_max: int = _setting(4096, whole(64, 1 << 20), "longest line of a client")
     message_rate: MessageRate = _setting(
         MessageRate((10.0, 20)), _message_rate, "lines a second / burst, a session; 0: no limit"
     )
     connections_max: Kept = _setting(
-        10_000, _whole(0), "beyond it newcomers are told so; 0: as many as RLIMIT_NOFILE lets"
+        10_000, whole(0), "beyond it newcomers are told so; 0: as many as RLIMIT_NOFILE lets"
     )
     connections_per_ip_max: Kept = _setting(
-        1_000, _whole(0), "from one address: a class behind one router fits; 0: no limit"
+        1_000, whole(0), "from one address: a class behind one router fits; 0: no limit"
     )
     outbox_bytes_max: Kept = _setting(
-        1 << 20, _whole(4096), "what one slow reader may leave unread before it is cut"
+        1 << 20, whole(4096), "what one slow reader may leave unread before it is cut"
     )
     login_seconds_max: float = _setting(
-        60, _seconds(86_400), "of silence before login; five minutes in all"
+        60, seconds(86_400), "of silence before login; five minutes in all"
     )
     keepalive_seconds: int = _setting(
-        60, _whole(1, 32_767), "of silence, until the kernel asks if a client is there"
+        60, whole(1, 32_767), "of silence, until the kernel asks if a client is there"
     )
     login_attempts: int = _setting(
-        20, _whole(0), "failed logins a minute, per address and per account; 0: no limit"
+        20, whole(0), "failed logins a minute, per address and per account; 0: no limit"
     )
     logins_waiting_max: Kept = _setting(
-        1_000, _whole(1), "for a password to be checked: some 25 s; who hung up goes first"
+        1_000, whole(1), "for a password to be checked: some 25 s; who hung up goes first"
     )
     registrations_per_ip_per_hour: Kept = _setting(
-        1_000, _whole(0), "new accounts from one address, all at once or not; 0: no limit"
+        1_000, whole(0), "new accounts from one address, all at once or not; 0: no limit"
     )
     rooms_owned_max: Kept = _setting(
-        500, _whole(0), "that one user may own, but for admins; 0: no limit"
+        500, whole(0), "that one user may own, but for admins; 0: no limit"
     )
     tls_cert: str = _setting(
         "", expand_home, "certificate and those that vouch for it, PEM; empty: no TLS"
@@ -444,11 +419,11 @@ class Settings:
     require_tls: bool = _setting(
         False, _true_or_false, "refuse logins without TLS, but from this machine"
     )
-    file_bytes_max: int = _setting(8 << 20, _whole(0), "largest file; 0: none can be shared")
-    file_quota_bytes: Kept = _setting(64 << 20, _whole(0), "of all files of one user together")
-    file_days_max: Kept = _setting(30, _whole(1, RETENTION_DAYS_MAX), "for how long a file is kept")
+    file_bytes_max: int = _setting(8 << 20, whole(0), "largest file; 0: none can be shared")
+    file_quota_bytes: Kept = _setting(64 << 20, whole(0), "of all files of one user together")
+    file_days_max: Kept = _setting(30, whole(1, RETENTION_DAYS_MAX), "for how long a file is kept")
     retention_days: Kept = _setting(
-        0, _whole(0, RETENTION_DAYS_MAX), "for how long messages are kept; 0: for ever"
+        0, whole(0, RETENTION_DAYS_MAX), "for how long messages are kept; 0: for ever"
     )
     metrics_token: str = _setting(
         "", str, "lets others than this machine read /metrics; empty: nobody", is_secret=True

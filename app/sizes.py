@@ -1,6 +1,7 @@
 """Numbers as people write them; sizes and counts as people say them."""
 
 import re
+from collections.abc import Callable
 
 _WHOLE = re.compile(r"[0-9]{1,18}")  # what has more, no database could hold
 _DECIMAL = re.compile(r"[0-9]{1,18}(\.[0-9]{1,9})?")
@@ -33,3 +34,33 @@ def format_size(size: float | None) -> str:
 def format_count(number: int, what: str) -> str:
     """Return how many there are: 1 message, 2 messages."""
     return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def whole(least: int, most: int | None = None) -> Callable[[str], int]:
+    """Return what reads such a number, or raises ValueError."""
+
+    def read(text: str) -> int:
+        number = parse_whole(text)
+        if number is None or number < least or (most is not None and number > most):
+            bounds = f", {least} or more" if most is None else f" from {least} to {most}"
+            raise unfit(text, f"a whole number{bounds}")
+        return number
+
+    return read
+
+
+def seconds(most: int) -> Callable[[str], float]:
+    """Return what reads a number over 0, or raises ValueError."""
+
+    def read(text: str) -> float:
+        number = parse_decimal(text)
+        if not number or number > most:
+            raise unfit(text, f"a number over 0, and up to {most}")
+        return number
+
+    return read
+
+
+def unfit(text: str, expected: str) -> ValueError:
+    """Return what is raised about a text that is not as it must be."""
+    return ValueError(f"{text!r} can't be; it must be {expected}")
