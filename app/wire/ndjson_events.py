@@ -5,7 +5,7 @@ has `event`, the name of what it is. Times are RFC 3339, in UTC.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from json.encoder import encode_basestring as _quoted
 from typing import Any
@@ -102,31 +102,19 @@ def render_done(tag: str) -> bytes:
 
 
 def _event(event: Event, mark: str = "") -> bytes:
-    if by_hand := _BY_HAND.get(type(event)):
-        return f'{{"event":"message"{mark},{by_hand(event)}}}\n'.encode()
+    if type(event) is events.Said:
+        return _said(event, mark)
     return _line(f'"event":"{EVENT_NAMES[type(event)]}"{mark}', _fields(event))
 
 
-def _said(said: events.Said) -> str:
-    """Write what the adapter would: at a fifth of its price, for most lines are such."""
+def _said(said: events.Said, mark: str) -> bytes:
+    """Write what the adapter would, for half of its price: most lines are such."""
     return (
+        f'{{"event":"message"{mark},'
         f'"room":{_quoted(said.room)},"user":{_quoted(said.user)},"body":{_quoted(said.body)},'
         f'"at":"{instant(said.at)}","is_action":{"true" if said.is_action else "false"},'
-        f'"id":{said.id}'
-    )
-
-
-def _said_encrypted(said: events.SaidEncrypted) -> str:
-    return (
-        f'"room":{_quoted(said.room)},"user":{_quoted(said.user)},"device":{_quoted(said.device)},'
-        f'"enc":{said.enc.model_dump_json()},"at":"{instant(said.at)}","id":{said.id}'
-    )
-
-
-_BY_HAND: Mapping[type[Event], Callable[[Any], str]] = {
-    events.Said: _said,
-    events.SaidEncrypted: _said_encrypted,
-}
+        f'"id":{said.id}}}\n'
+    ).encode()
 
 
 def _line(head: str, fields: bytes) -> bytes:
