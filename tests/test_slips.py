@@ -66,6 +66,11 @@ def test_a_slip_of_a_time(server: ServerProcess, run_here, new_name) -> None:
     assert (result.exit_code, result.stderr.split()[:3]) == (1, ["Error:", "5x", "is"])
     result = run_here(server.folder, "shutdown", "5m", "new", "disk")
     assert result.stderr.endswith("Error: did you mean --in 5m? Without --in it is at once\n")
+    for words in (("",), (" ", "spam"), ("", "spam", "--room", room)):  # a variable that is not set
+        for act in ("ban", "mute"):
+            result = run_here(server.folder, act, bob, *words)
+            told = "Error: the time is empty; leave it out, and it is for good\n"
+            assert (result.exit_code, result.stderr) == (1, told)
     assert run_here(server.folder, "bans").stdout == ""
     server.connect().log_in(bob)
 

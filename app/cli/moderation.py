@@ -101,6 +101,8 @@ def _span_and_reason(words: Sequence[str]) -> dict[str, Any]:
     """Read `2h spam`, as in the chat. Raises click's error, of one line."""
     from app.times import parse_span
 
+    if words and not words[0].strip():  # of a variable that is not set, most likely
+        raise click.ClickException("the time is empty; leave it out, and it is for good")
     try:
         seconds = parse_span(words[0]) if words else None
     except ValueError as error:
