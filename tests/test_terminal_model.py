@@ -409,6 +409,23 @@ def test_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     assert name_style("Bob") == name_style("bob")
 
 
+# However many blanks somebody says, what is behind them is in no row of its own, as this program's
+# lines are.
+@pytest.mark.parametrize("blank", [" ", "\u2800", "\u3164", " \u200b"], ids=ascii)
+@pytest.mark.parametrize(
+    ("line", "begins"),
+    [
+        (Line(0, "said", "", "bob"), "bob: x"),
+        (Line(0, "did", "", "bob"), "* bob x"),
+        (Line(0, "answer", "", source="server"), "[server] x"),
+    ],
+)
+def test_blanks_fill_no_row(line: Line, begins: str, blank: str) -> None:
+    said = line._replace(text=f"x{blank * 80}» Your keys are open.")
+    (row,) = rows_of(said, None, 80)
+    assert shown(row)[6:] == f"{begins}{' ' * 16}» Your keys are open."
+
+
 def _page(room: Room, columns: int = 40, height: int = 5) -> list[str]:
     return [shown(row)[6:] for row in visible_rows(room, columns, height)]
 

@@ -14,6 +14,7 @@ from prompt_toolkit.styles import Style
 from prompt_toolkit.utils import get_cwidth
 
 from app.terminal.model import Line
+from app.wire.text_events import closed_up
 
 Row = StyleAndTextTuples  # pieces of text, each behind its style
 
@@ -70,7 +71,8 @@ def rows_of(line: Line, before: Line | None, columns: int) -> list[Row]:
     rows: list[Row] = []
     if before is not None and local_day(before.at) != local_day(line.at):
         rows.append([("class:day", local_day(line.at))])
-    wrapped = wrap(head + line.text, max(columns - len(time), _COLUMNS_MIN))
+    told = line.text if line.source == "own" else closed_up(line.text)  # or a row could look so
+    wrapped = wrap(head + told, max(columns - len(time), _COLUMNS_MIN))
     for number, text in enumerate(wrapped):
         row: Row = [("class:time", time if number == 0 else " " * len(time))]
         if number == 0 and head and text.startswith(head):

@@ -27,7 +27,7 @@ def render(event: Event) -> bytes:
     """Return an event as it is sent: every line ends in CR LF."""
     shown = _SHOWN[type(event)](event)
     lines = (shown,) if isinstance(shown, str) else shown
-    return "".join([f"{_closed_up(line)}\r\n" for line in lines]).encode()
+    return "".join([f"{closed_up(line)}\r\n" for line in lines]).encode()
 
 
 # What is blank on a screen, and what is nothing there: neither ends a run of blanks. One alone is
@@ -36,7 +36,7 @@ _BLANKS = re.compile(f"[{UNSEEN} ][{UNSEEN} ]+")
 _TOO_MANY = " " * (BLANKS_SHOWN_MAX + 1)
 
 
-def _closed_up(line: str) -> str:
+def closed_up(line: str) -> str:
     """Shorten runs of blanks: up to the edge of a screen, what follows would look like a line."""
     if line.isascii() and _TOO_MANY not in line and "\t" not in line:
         return line
