@@ -304,9 +304,13 @@ def test_what_is_refused(server, tmp_path) -> None:
                 again.type("/unlock")
                 await again.answers(PASSPHRASE)
                 await again.sees("are open in another chat; close that one first")
-            alice.type("/keys export ~unknown/keys")
-            await alice.answers(PASSPHRASE, PASSPHRASE)
-            await alice.sees("Error: ~unknown is nobody's home folder")
+            for path, sentence in (
+                ("~unknown/keys", "~unknown is nobody's home folder"),
+                ("/nowhere/keys", "/nowhere/keys: No such file or directory"),
+            ):
+                alice.type(f"/keys export {path}")
+                await alice.answers(PASSPHRASE, PASSPHRASE)
+                await alice.sees(f"Error: {sentence}")
             alice.type("/send ~unknown/a", "/unlock", "/device revoke", "/verify")
             alice.type("/members accept zoe", "/trust zoe")
             await alice.sees(

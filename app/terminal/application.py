@@ -309,7 +309,7 @@ class Terminal:
         except (CallRefused, ServerSays) as refusal:
             self.model.tell([f"Error: {refusal}"], "error", source="server")
         except _REFUSALS as refusal:
-            self.model.tell([f"Error: {refusal}"], "error")
+            self.model.tell([f"Error: {in_words(refusal)}"], "error")
         finally:
             self.screen.refresh()
 
@@ -434,6 +434,13 @@ class Terminal:
             verdicts = await self._secrecy.judge_page(messages) if self._secrecy else None
             self.model.show_past(room, {**page, "messages": messages}, verdicts)
         self._fetching_past.discard(room.name)
+
+
+def in_words(error: Exception) -> str:
+    """Return why something was not done: of a file, without the system's number for it."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 def _secrecy(terminal: Terminal, encryption: Encryption, files: Files) -> Secrecy:

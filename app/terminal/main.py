@@ -13,7 +13,7 @@ import click
 from app.addresses import parse_server
 from app.client import CallRefused, Client
 from app.process import forbid_dumps
-from app.terminal.application import Terminal
+from app.terminal.application import Terminal, in_words
 from app.terminal.arrivals import cleaned
 from app.terminal.asking import TRIES_MAX
 from app.terminal.login import is_this_machine, log_in
@@ -73,7 +73,7 @@ def run(
     except CallRefused as refusal:
         raise click.ClickException(f"the server says: {cleaned(str(refusal))}") from refusal
     except OSError as error:  # ConnectionLost, a folder that can't be written
-        raise click.ClickException(cleaned(str(error))) from error
+        raise click.ClickException(cleaned(in_words(error))) from error
 
 
 def forget(address: str) -> None:
