@@ -142,6 +142,7 @@ ROOM_REAP_SECONDS = 60  # from a room's deletion until it is reaped: what was sa
 RETENTION_DAYS_MAX = 3_650  # that a room can be set to; longer is for ever
 SPENT_TXN_DAYS: Kept = 7  # in which a retry can't say again what was purged
 VACUUM_PAGES_AT_ONCE = 32  # of 4 KiB, given back to the disk in a transaction, one after the other
+LOG_BYTES_KEPT = 16 << 20  # of SQLite's log, which grows for as long as somebody reads
 CHECKPOINT_TRIES_MAX = 50  # to empty the write-ahead log: a second, in which readers come to an end
 CHECKPOINT_WAIT_MILLISECONDS = 10  # for readers, in one try: messages wait as long
 EXPORT_PAGE = 500  # messages or files read at once

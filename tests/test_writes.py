@@ -1,8 +1,9 @@
 """Writes that are no messages: they share transactions, fail alone, and let messages go first."""
 
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import gevent
@@ -14,7 +15,7 @@ from app.chat.journal import WrittenEntry
 from app.chat.service import Service
 from app.chat.session import Session
 from app.errors import NotStored
-from app.settings import Settings
+from app.settings import LOG_BYTES_KEPT, Settings
 from app.shapes import Command
 from app.store.database import Database
 from app.times import now
@@ -235,6 +236,19 @@ def test_what_is_written_with_a_batch_undoes_it(tmp_path: Path, new_database: Pa
     assert not any(b"never" in each for each in alice.client.sent)
     assert alice.client.shown[-1] == events.Refused("not_stored", str(written.refusal))
     service.close()
+
+
+# The log gives back to the disk what it took while somebody had the database open for long.
+def test_a_log_that_has_grown(database: Database, tmp_path: Path) -> None:
+    log, much = tmp_path / "greenroom.db-wal", "INSERT INTO notes VALUES (randomblob(4000000))"
+    with closing(sqlite3.connect(tmp_path / "greenroom.db")) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM notes").fetchall()
+        while log.stat().st_size <= LOG_BYTES_KEPT:
+            database.write(lambda each: each.exec_driver_sql(much).close())
+    for note in ("brings the log into the database", "begins it anew"):
+        database.write(_noting(note))
+    assert log.stat().st_size <= LOG_BYTES_KEPT
 
 
 # Nothing that was asked for is lost when the server ends.

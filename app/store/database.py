@@ -38,6 +38,7 @@ from app.errors import NotStored, StartRefused
 from app.settings import (
     CHECKPOINT_WAIT_MILLISECONDS,
     DATABASE_BUSY_SECONDS_MAX,
+    LOG_BYTES_KEPT,
     READER_THREADS,
     WRITES_SECONDS_MAX,
     WRITES_TOGETHER_MAX,
@@ -118,6 +119,7 @@ def writing_engine(url: Url, durability: str = "full") -> Engine:
         "foreign_keys = ON",
         "secure_delete = ON",  # what is deleted is overwritten, not left where it was
         "temp_store = MEMORY",  # or every batch makes, writes and removes a file, to undo it with
+        f"journal_size_limit = {LOG_BYTES_KEPT}",
     )
 
 
