@@ -13,6 +13,7 @@ import click
 import pytest
 
 from app import metrics, settings
+from app.chat.concerns import _TROUBLES as CONCERNS
 from app.cli.main import main
 from app.errors import Code
 from app.settings import Settings
@@ -121,6 +122,12 @@ def test_every_bound_is_seen(row: list[str]) -> None:
     name, label, value = re.fullmatch(r'`(\w+)(?:\{(\w+)="(\w+)"\})?`', row[5]).groups("")
     assert name in METRICS
     assert value in LABELS[label]
+
+
+# The page on trouble names each concern that `status` may have.
+def test_every_concern_is_named() -> None:
+    page = (ROOT / "docs" / "trouble.md").read_text()
+    assert [name for name, _ in CONCERNS if f"`{name}`" not in page] == []
 
 
 # Each page that it sends its reader to is there, and each chapter.

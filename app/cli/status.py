@@ -1,4 +1,4 @@
-"""manage.py status and top: how the running server is, what is wrong first."""
+"""manage.py status and top: how the running server is, and what is wrong."""
 
 from __future__ import annotations
 
