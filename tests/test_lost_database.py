@@ -63,6 +63,12 @@ def _copy_over(path: Path, other: Path) -> None:
     shutil.copyfile(other, path)
 
 
+def _forget_page_size(path: Path, _other: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(16)
+        file.write(b"\0\0")
+
+
 def _truncate_log(path: Path, _other: Path) -> None:
     os.truncate(f"{path}-wal", 0)
 
@@ -118,7 +124,9 @@ def test_a_file_that_is_gone(
 
 
 # When it was cut off or overwritten, the server says so as well.
-@pytest.mark.parametrize("harm", [_truncate, _cut_in_half, _copy_over, _truncate_log])
+@pytest.mark.parametrize(
+    "harm", [_truncate, _cut_in_half, _copy_over, _forget_page_size, _truncate_log]
+)
 def test_a_file_that_is_overwritten(
     talking: tuple[ServerProcess, Path], harm: Callable[[Path, Path], None]
 ) -> None:

@@ -93,9 +93,9 @@ class HeldFile:
         there = pages = page_bytes = 0
         for _ in range(_LOOKS):
             head = os.pread(self._descriptor, 32, 0)
-            if head[:16] != _BEGINNING or head[18:20] != _HAS_LOG:
-                return False
             page_bytes = int.from_bytes(head[16:18], "big")
+            if head[:16] != _BEGINNING or head[18:20] != _HAS_LOG or not page_bytes:
+                return False
             pages = int.from_bytes(head[28:32], "big")
             page_bytes = 65_536 if page_bytes == 1 else page_bytes
             there = os.fstat(self._descriptor).st_size // page_bytes
