@@ -1,13 +1,15 @@
 """Two servers of this repository, played in turn: A B, B A, ... and what moved between them.
 
 Which two is one word: a revision, which is checked out beside this one and runs under the same
-interpreter; `ndjson`, where everybody speaks it next to where everybody speaks text; or
-`unmeasured`, a server that counts and logs nothing next to the real one, which is scraped once a
-second, fifteen times as often as Prometheus does it.
+interpreter, or with the libraries of its own if they differ; `ndjson`, where everybody speaks it
+next to where everybody speaks text; or `unmeasured`, a server that counts and logs nothing next to
+the real one, which is scraped once a second, fifteen times as often as Prometheus does it.
 """
 
 import contextlib
+import os
 import subprocess
+import sys
 import tempfile
 import threading
 import urllib.request
@@ -66,7 +68,8 @@ def rivals(word: str, durability: str) -> Iterator[tuple[Server, Server]]:
         yield replace(ours, name=UNMEASURED, command=command), replace(ours, name=REAL)
     else:
         with _checked_out(word) as folder:
-            yield greenroom(durability, name=word, checkout=folder), ours
+            python = _python_of(folder)
+            yield greenroom(durability, name=word, checkout=folder, python=python), ours
 
 
 @contextlib.contextmanager
@@ -81,11 +84,26 @@ def _checked_out(revision: str) -> Iterator[Path]:
             _git("worktree", "remove", "--force", str(folder))
 
 
+def _python_of(folder: Path) -> str:
+    """Return the interpreter for a checkout: ours, or one of its own if it needs other libraries.
+
+    Raises BenchError.
+    """
+    ours, theirs = ((each / "requirements.txt").read_bytes() for each in (REPOSITORY, folder))
+    if ours == theirs:
+        return sys.executable
+    _run("make", "-C", str(folder), "install", f"PYTHON={os.path.realpath(sys.executable)}")
+    return str(folder / ".venv" / "bin" / "python")
+
+
 def _git(*arguments: str) -> None:
-    command = ["git", "-C", str(REPOSITORY), *arguments]
+    _run("git", "-C", str(REPOSITORY), *arguments)
+
+
+def _run(*command: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise BenchError(f"git {arguments[0]}: {done.stderr.strip()}")
+        raise BenchError(f"{' '.join(command[:4])}: {done.stderr.strip()}")
 
 
 def play_pairs(plan: Plan, pairs: int, note: Note) -> None:

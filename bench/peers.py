@@ -195,14 +195,19 @@ def _make_certificate(folder: Path) -> None:
         raise BenchError(f"no certificate: {made.stderr}")
 
 
-def greenroom(durability: str, name: str = GREENROOM, checkout: Path = REPOSITORY) -> Server:
+def greenroom(
+    durability: str,
+    name: str = GREENROOM,
+    checkout: Path = REPOSITORY,
+    python: str = sys.executable,
+) -> Server:
     """Return the server of a checkout, with the limits off that keep one address from flooding."""
     manage = checkout / "manage.py"
     return Server(
         name=name,
         dialect=dialects.Greenroom(),
         needs=str(manage),
-        command=(sys.executable, str(manage), "runserver", f"{HOST}:{{port}}"),
+        command=(python, str(manage), "runserver", f"{HOST}:{{port}}"),
         version_command=("git", "-C", str(checkout), "describe", "--always", "--dirty"),
         environment={
             "GREENROOM_DATA_DIR": "{folder}",
