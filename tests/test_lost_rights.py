@@ -7,6 +7,7 @@ refused, by what is written, and nothing of it is done.
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
+from unittest.mock import patch
 
 import gevent
 import pytest
@@ -16,11 +17,13 @@ from app import commands, operations
 from app.chat.session import Session
 from app.errors import Refusal
 from app.shapes import Command
-from app.store import accounts, audit, rooms, sanctions
+from app.store import accounts, audit, deletion, rooms, sanctions
 from app.store.sanctions import NewServerSanction
 from app.times import now
 from tests.client import WAIT_SECONDS_MAX
 from tests.fakes import FakeClient
+from tests.fuzz import asking
+from tests.fuzz.devices import Kit
 from tests.test_service import House
 from tests.test_writes import held
 
@@ -168,6 +171,29 @@ def test_no_member_any_more(people: _People) -> None:
     people.losing(newcomer, _change(is_disabled=True))
     join = (commands.Join("den"),)
     assert _refusals(people, newcomer, join) == _all(join, "sent_out")
+
+
+# Nor does a room or a device become theirs, or a role.
+def test_nothing_is_theirs_any_more(people: _People) -> None:
+    newcomer = people.house.register("bee")
+
+    def delete(connection: Connection, user_id: int) -> None:
+        deletion.delete_account(connection, user_id, now())
+
+    find = people.house.service.accounts.find
+    known = {name: find(name) for name in ("bee", "carol")}
+    people.losing(newcomer, delete)
+    made = (
+        commands.Join("cave"),
+        asking.device_put(Kit("bee", 1)),
+        asking.manifest_put("bee", 1, [1]),
+    )
+    assert _refusals(people, newcomer, made) == _all(made, "sent_out")
+    with patch.object(people.house.service.accounts, "find", known.__getitem__):  # found before
+        given = (commands.Promote("bee"), commands.Ban("bee"), commands.Mute("bee"))
+        assert _refusals(people, people.owner, given) == _all(given, "no_such_user")
+        given = (operations.RoomOwner("den", "bee"), operations.RoomCreate("cave", "bee"))
+        assert _refusals(people, people.operator, given) == _all(given, "no_such_user")
 
 
 # A purge stops where its admin is none any more.

@@ -10,17 +10,30 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from app.chat.session import only_for_admins, sent_out
-from app.errors import Forbidden
+from app.errors import Forbidden, NotPossible
 from app.store import accounts, audit, sanctions
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from app.chat.session import Clock, Session
+    from app.store.accounts import Account
     from app.store.database import Database
 
 Change = Callable[["Connection"], None]
 Check = Callable[["Connection"], None]  # raises Refusal
+
+
+def check_is_active(connection: Connection, user_id: int) -> None:
+    """Raise NotPossible if a user's account was deleted or disabled by now."""
+    if accounts.is_admin(connection, user_id) is None:
+        raise sent_out()
+
+
+def check_is_there(connection: Connection, account: Account) -> None:
+    """Raise NotPossible if the account that an act is about was deleted by now."""
+    if accounts.is_deleted(connection, account.id):
+        raise NotPossible(f"there is no user {account.name}", code="no_such_user")
 
 
 class Acts:

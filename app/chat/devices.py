@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import gevent
 
 from app import device_commands, device_events
+from app.chat.acts import check_is_active
 from app.chat.limits import Throttle
 from app.errors import BadLine, BadNameError, NotPossible, Refusal, Unavailable
 from app.names import parse_name
@@ -100,10 +101,13 @@ class Devices:
             return found
         if not is_known:
             check_rate(self._new_devices, session)
+
+        def put(connection: Connection) -> KnownDevice:
+            check_is_active(connection, user_id)
+            return store.put(connection, user_id, described, said, now)
+
         try:
-            return self._database.write(
-                lambda connection: store.put(connection, user_id, described, said, now)
-            )
+            return self._database.write(put)
         except KeyTakenError as error:
             raise NotPossible(
                 "another device has that id or one of those keys, or it was revoked; "
@@ -123,12 +127,13 @@ class Devices:
         if not is_signed(said, Kind.MANIFEST, manifest.aik):
             raise bad_signature()
         user = session.speaker
+
+        def put(connection: Connection) -> set[int] | None:
+            check_is_active(connection, user.id)
+            return store.put_manifest(connection, user.id, manifest, said, self._clock())
+
         try:
-            revoked = self._database.write(
-                lambda connection: store.put_manifest(
-                    connection, user.id, manifest, said, self._clock()
-                )
-            )
+            revoked = self._database.write(put)
         except KeyTakenError as error:
             raise bad_payload() from error
         if revoked is None:

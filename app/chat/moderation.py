@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from app import commands, events, records
+from app.chat.acts import check_is_there
 from app.chat.entries import Shown
 from app.chat.journal import Journal
 from app.chat.room import Room
@@ -73,6 +74,7 @@ class _Case(NamedTuple):
 
     def check_rank_as_written(self, connection: Connection) -> None:
         """Do the same by what is written: roles may have changed while the decision waited."""
+        check_is_there(connection, self.target)
         by = store.role_of(connection, self.room.id, self.by.id)
         self._check(by, store.role_of(connection, self.room.id, self.target.id))
 

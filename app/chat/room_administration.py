@@ -16,6 +16,7 @@ from gevent.lock import RLock
 
 from app import events, operations
 from app.chat.accounts import name_taken
+from app.chat.acts import check_is_there
 from app.chat.entries import Shown
 from app.chat.rooms import Rooms
 from app.errors import NotPossible
@@ -76,6 +77,7 @@ class RoomAdministration:
         name, owner = parse_new_name(command.room), self._accounts.find(command.owner)
 
         def change(connection: Connection) -> None:
+            check_is_there(connection, owner)
             room = store.create(connection, name, owner.id, self._clock())
             if command.e2ee:
                 rosters_store.encrypt(connection, room.id, [owner.id])
@@ -94,13 +96,12 @@ class RoomAdministration:
         with self._deciding(command.room) as room:
             if room.owner_id == owner.id:
                 raise NotPossible(f"{owner.name} owns {room.name} already", code="is_owner")
-            self._acts.write(
-                session,
-                "set owner",
-                owner.name,
-                lambda connection: store.set_owner(connection, room.id, owner.id),
-                room=room.name,
-            )
+
+            def change(connection: Connection) -> None:
+                check_is_there(connection, owner)
+                store.set_owner(connection, room.id, owner.id)
+
+            self._acts.write(session, "set owner", owner.name, change, room=room.name)
             room.set_owner(owner.id)
             fact = events.OwnerSet(room.name, owner.name, session.speaker.name)
             self._journal.append(Shown(session, room, fact))

@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 from gevent.lock import RLock
 
 from app import commands, events, metrics, records
+from app.chat.acts import check_is_active
 from app.chat.entries import Arrival, Closure, Departure, Renaming, Replay
 from app.chat.journal import Journal
 from app.chat.recent import Recent, Shelf
@@ -397,6 +398,7 @@ class Rooms:
         owned_max = 0 if user.is_admin else self._owned_max
 
         def work(connection: Connection) -> store.StoredRoom:
+            check_is_active(connection, user.id)
             if owned_max and store.owns_as_many(connection, user.id, owned_max):
                 raise Forbidden(
                     f"you own {owned_max} rooms, as many as anybody may; join one that there is",

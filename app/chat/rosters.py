@@ -15,14 +15,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from app import events
+from app.chat.acts import check_is_active
 from app.chat.devices import rate_limited
 from app.chat.entries import Shown
 from app.chat.limits import Throttle
-from app.chat.session import sent_out
 from app.errors import Unavailable
 from app.names import parse_name
 from app.settings import ENTRIES_AN_HOUR_MAX, MEMBERS_A_ROOM_MAX
-from app.store import accounts
 from app.store import rosters as store
 
 if TYPE_CHECKING:
@@ -127,9 +126,7 @@ class Rosters:
 
 
 def _write_member(connection: Connection, room_id: int, user_id: int) -> None:
-    """Write a new member. Raises NotPossible if their account was deleted or disabled by then."""
-    if accounts.is_admin(connection, user_id) is None:
-        raise sent_out()
+    check_is_active(connection, user_id)
     store.add(connection, room_id, user_id)
 
 

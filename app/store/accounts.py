@@ -102,6 +102,12 @@ def is_admin(connection: Connection, user_id: int) -> bool | None:
     return connection.execute(query).scalar()
 
 
+def is_deleted(connection: Connection, user_id: int) -> bool:
+    """Return whether an account was deleted."""
+    query = select(User.deleted_at).where(User.id == user_id)
+    return connection.execute(query).scalar() is not None
+
+
 def seen_id(connection: Connection, user_id: int) -> int:
     """Return up to which id the user was shown their private messages."""
     return connection.execute(_SEEN_ID, {"user_id": user_id}).scalar_one()
