@@ -40,6 +40,7 @@ Read it in this order:
         entries.py      who comes to rooms and goes, and what is shown there, on the way through it
         delivery.py     a released batch on its way to its readers
         room.py  recent.py                          one live room; its newest messages
+        apply.py        what a decision does to a live room
         rooms.py        entering rooms and leaving them
         rosters.py  encrypted_rooms.py              who belongs to encrypted ones; making one so
         files.py        who may share files and fetch them

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from app import commands, events, operations
+from app.chat import apply
 from app.chat.entries import Shown
 from app.errors import LoginRefused
 from app.store import accounts as accounts_store
@@ -99,12 +100,10 @@ class Deletion:
         self, session: Session, room: Room, account: Account, heirs: Mapping[int, Heir]
     ) -> None:
         """Take an account out of what a live room knows; its heir is shown to be the owner."""
-        room.moderator_ids.discard(account.id)
-        for sanctions in room.sanctions.values():
-            sanctions.pop(account.id, None)
+        apply.remove_account(room, account.id)
         self._rosters.note_removal(session, room, account.id, account.name)
         heir = heirs.get(room.id)
         if heir is not None:
-            room.set_owner(heir.id)
+            apply.set_owner(room, heir.id)
             fact = events.OwnerSet(room.name, heir.name, session.speaker.name)
             self._journal.append(Shown(session, room, fact))

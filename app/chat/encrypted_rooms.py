@@ -11,6 +11,7 @@ from heapq import nsmallest
 from typing import TYPE_CHECKING
 
 from app import commands, events
+from app.chat import apply
 from app.chat.journal import WrittenEntry
 from app.chat.rosters import too_many_members
 from app.errors import Forbidden, NotPossible
@@ -53,7 +54,7 @@ class _Encryption(WrittenEntry):
     def release(self, delivery: Delivery) -> None:
         """See Entry."""
         room, user = self.room, self.act.actor
-        room.roster = self.roster
+        apply.encrypt(room, self.roster)
         delivery.show(room, events.Encrypted(room.name, user))
         delivery.show(room, events.RosterChanged(room.name, user, self.roster.rev))
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from app import events
+from app.chat import apply
 from app.chat.journal import Entry
 from app.chat.room import Room
 
@@ -133,9 +134,8 @@ class Renaming(Entry):
 
     def release(self, delivery: Delivery) -> None:
         """See Entry. Copies, since the delivery may yet have to show the messages as they were."""
-        room, name = self.room, self.event.name
-        room.recent.rename(name)
-        delivery.show(room, self.event)
+        apply.rename_messages(self.room, self.event.name)
+        delivery.show(self.room, self.event)
 
 
 class Closure(Entry):

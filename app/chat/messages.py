@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import gevent
 
 from app import commands, events
+from app.chat import apply
 from app.chat.journal import Entry, Journal, SaidEntry
 from app.chat.room import first_that_fit, newest_that_fit, not_encrypted
 from app.errors import BadLine, NotPossible
@@ -39,7 +40,7 @@ class _SaidInRoom(SaidEntry):
     def release(self, delivery: Delivery) -> None:
         """See Entry."""
         if self.is_new:
-            self.room.recent.append(self.said)
+            apply.say(self.room, self.said)
             delivery.show(self.room, self.said)
         if self.tag:
             delivery.answer(self.sender, events.Stored(self.said.id, self.tag))

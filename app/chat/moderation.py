@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from app import commands, events, records
+from app.chat import apply
 from app.chat.acts import check_is_there
 from app.chat.entries import Shown
 from app.chat.journal import Journal
@@ -129,7 +130,6 @@ class Moderation:
             check_reason(command.seconds, command.reason)
             room, target, reason = case.room, case.target, harmless(command.reason)
             self._sanction(case, "ban", command.seconds, reason)
-            room.moderator_ids.discard(target.id)
             fact = events.Banned(room.name, target.name, case.by.name, command.seconds, reason)
             self._send_out(case, fact)
 
@@ -167,7 +167,7 @@ class Moderation:
                 )
             add = store.add_moderator
             self._write(case, "promote", "", lambda each: add(each, room.id, target.id))
-            room.moderator_ids.add(target.id)
+            apply.promote(room, target.id)
             self._show(case, events.Promoted(room.name, target.name, case.by.name))
 
     def demote(self, session: Session, command: commands.Demote) -> None:
@@ -178,7 +178,7 @@ class Moderation:
                 raise NotPossible(f"{target.name} is no moderator", code="is_no_moderator")
             remove = store.remove_moderator
             self._write(case, "demote", "", lambda each: remove(each, room.id, target.id))
-            room.moderator_ids.discard(target.id)
+            apply.demote(room, target.id)
             self._show(case, events.Demoted(room.name, target.name, case.by.name))
 
     def topic(self, session: Session, command: commands.Topic) -> None:
@@ -208,7 +208,7 @@ class Moderation:
                 check=lambda each: check(store.role_of(each, room.id, user.id)),
                 speaks=True,
             )
-            room.topic = topic
+            apply.set_topic(room, topic)
             self._journal.append(Shown(session, room, events.TopicSet(room.name, user.name, topic)))
 
     def bans(self, session: Session, command: commands.Bans) -> None:
@@ -249,7 +249,7 @@ class Moderation:
         """Write a ban or a mute, and put it in force."""
         room, target, now = case.room, case.target, case.now
         until = None if seconds is None else now + seconds * 1000
-        _forget_those_over(room, now)
+        apply.drop_expired(room, now)
         if len(room.sanctions[kind]) >= SANCTIONS_A_ROOM_MAX and (
             target.id not in room.sanctions[kind]
         ):
@@ -268,7 +268,8 @@ class Moderation:
 
         both = self._rosters.removing(room, target.id, change) if kind == "ban" else change
         self._write(case, kind, reason, both)
-        room.sanctions[kind][target.id] = records.Sanction(target.name, case.by.name, reason, until)
+        terms = records.Sanction(target.name, case.by.name, reason, until)
+        apply.sanction(room, kind, target.id, terms)
 
     def _lift(self, case: _Case, kind: SanctionKind) -> None:
         """End a ban or a mute that is in force."""
@@ -278,7 +279,7 @@ class Moderation:
             raise NotPossible(f"there is no {kind} on {target.name}", code=code)
         remove = store.remove_sanction
         self._write(case, f"un{kind}", "", lambda each: remove(each, kind, room.id, target.id))
-        del room.sanctions[kind][target.id]
+        apply.lift(room, kind, target.id)
 
     def _write(self, case: _Case, action: str, reason: str, change: Change | None = None) -> None:
         """Commit a decision and its record together. Switches. Raises Refusal.
@@ -306,10 +307,3 @@ class Moderation:
         self._tickets.revoke(case.room.id, case.target.id)
         self._rooms.send_out(case.room, user, sender=case.session, fact=fact)
         self._rosters.note_removal(case.session, case.room, case.target.id, case.target.name)
-
-
-def _forget_those_over(room: Room, now: int) -> None:
-    """Forget the bans and mutes of a room whose time has passed."""
-    for sanctions in room.sanctions.values():
-        for user_id in [each for each, sanction in sanctions.items() if sanction.is_over(now)]:
-            del sanctions[user_id]

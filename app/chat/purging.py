@@ -17,6 +17,7 @@ import gevent
 from gevent.lock import RLock
 
 from app import events, operations
+from app.chat import apply
 from app.chat.journal import WrittenEntry
 from app.errors import BadLine, NotPossible, Unavailable
 from app.settings import CHECKPOINT_TRIES_MAX, CHECKPOINT_WAIT_MILLISECONDS, ID_MAX, REMOVED_AT_ONCE
@@ -128,7 +129,7 @@ class _LastPiece(WrittenEntry):
         for room in self.rooms:
             if room.id in self.fresh:
                 _, count, first_id, last_id = self.tally.removed[room.id]
-                room.recent.replace(self.fresh[room.id])
+                apply.replace_messages(room, self.fresh[room.id])
                 fact = events.Purged(room.name, by, author, first_id, last_id, count)
                 delivery.show(room, fact)
 

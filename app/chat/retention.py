@@ -15,6 +15,7 @@ import structlog
 from gevent.event import Event as Signal
 
 from app import events, operations, records
+from app.chat import apply
 from app.errors import BadLine, Unavailable
 from app.names import parse_name
 from app.settings import LISTED_MAX, REAP_SECONDS, RETENTION_DAYS_MAX, ROOM_REAP_SECONDS
@@ -138,7 +139,7 @@ class Retention:
             self._journal.removals += 1
             for room in rooms:
                 if old.where == "room" and room.id == old.id:
-                    room.recent.forget_before(old.said_before)
+                    apply.expire(room, old.said_before)
 
     def _discard(self, file_ids: Iterable[int]) -> Iterator[None]:
         for file_id in file_ids:

@@ -103,13 +103,6 @@ class Room:
         sanction = self.sanctions[kind].get(user_id)
         return None if sanction is None or sanction.is_over(now) else sanction
 
-    def set_owner(self, user_id: int) -> None:
-        """Let somebody own it: no moderator any more, and neither banned nor muted."""
-        self.owner_id = user_id
-        self.moderator_ids.discard(user_id)
-        for sanctions in self.sanctions.values():
-            sanctions.pop(user_id, None)
-
     def check_is_there(self) -> None:
         """Raise NotPossible when the room was deleted."""
         if self.is_gone:

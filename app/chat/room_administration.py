@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from gevent.lock import RLock
 
 from app import events, operations
+from app.chat import apply
 from app.chat.accounts import name_taken
 from app.chat.acts import check_is_there
 from app.chat.entries import Shown
@@ -102,7 +103,7 @@ class RoomAdministration:
                 store.set_owner(connection, room.id, owner.id)
 
             self._acts.write(session, "set owner", owner.name, change, room=room.name)
-            room.set_owner(owner.id)
+            apply.set_owner(room, owner.id)
             fact = events.OwnerSet(room.name, owner.name, session.speaker.name)
             self._journal.append(Shown(session, room, fact))
         self._done(session, f"{room.name} is a room of {owner.name} now.")

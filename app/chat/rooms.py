@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 from gevent.lock import RLock
 
 from app import commands, events, metrics, records
+from app.chat import apply
 from app.chat.acts import check_is_active
 from app.chat.entries import Arrival, Closure, Departure, Renaming, Replay
 from app.chat.journal import Journal
@@ -193,7 +194,7 @@ class Rooms:
         for each in sessions:
             del each.rooms[room.key]
         del self._live[room.key]
-        room.key, room.name = name.key, name.shown
+        apply.rename(room, name)
         self._live[room.key] = room
         room.note_rank()
         for each in sessions:
@@ -206,7 +207,7 @@ class Rooms:
         sessions = room.everybody()
         for each in sessions:
             room.drop(each)
-        room.is_gone = True
+        apply.delete(room)
         self._drop(room)
         self._journal.append(Closure(session, room, sessions, fact))
 
@@ -386,8 +387,8 @@ class Rooms:
             )
             if room.recent.is_given_up and room.recent.has_all_since(up_to_id):
                 later = [said for said in room.recent if said.id > up_to_id]
-                room.recent.replace([*found, *later])
-                room.recent.rename(room.name)  # it may have another one since that was read
+                apply.replace_messages(room, [*found, *later])
+                apply.rename_messages(room, room.name)  # that may have changed meanwhile
 
     def _create(self, name: Name, maker: Session | None) -> Room:
         if maker is None:

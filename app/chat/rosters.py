@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from app import events
+from app.chat import apply
 from app.chat.acts import check_is_active
 from app.chat.devices import rate_limited
 from app.chat.entries import Shown
@@ -58,7 +59,8 @@ class Rosters:
                         raise too_many_members(room)
                     self._check_rate(room, user)
                     self._database.write(lambda each: _write_member(each, room.id, user.id))
-                    self._add(session, room)
+                    rev = apply.add_member(room, user.id, parse_name(user.name).key)
+                    self._show(session, room, user.name, rev)
             self._check_may_enter(session, room)  # again: that may have switched
 
     def _check_may_enter(self, session: Session, room: Room) -> None:
@@ -69,12 +71,6 @@ class Rosters:
         """Count an entry. Raises Unavailable when there are too many: nobody else could talk."""
         if not self._entries.take(f"{room.id} {user.id}", time.monotonic()):
             raise rate_limited()
-
-    def _add(self, session: Session, room: Room) -> None:
-        roster, user = room.roster, session.speaker
-        assert roster is not None  # noqa: S101 (no room is ever decrypted)
-        roster.members[user.id] = parse_name(user.name).key
-        self._show(session, room, user.name)
 
     @contextmanager
     def resigning(self, session: Session, room: Room) -> Iterator[None]:
@@ -113,16 +109,13 @@ class Rosters:
         return both
 
     def note_removal(self, session: Session, room: Room, user_id: int, name: str) -> None:
-        """Let it be so that somebody does not belong to a room, as was written. Never switches."""
-        if room.roster is not None and room.roster.members.pop(user_id, None) is not None:
-            self._show(session, room, name)
+        """Remove a member from the live roster, after the commit. Never switches."""
+        if room.has_member(user_id):
+            self._show(session, room, name, apply.remove_member(room, user_id))
 
-    def _show(self, session: Session, room: Room, name: str) -> None:
-        """Make a revision, which everybody in the room is told of."""
-        assert room.roster is not None  # noqa: S101 (see _add)
-        room.roster.rev += 1
-        changed = events.RosterChanged(room.name, name, room.roster.rev)
-        self._journal.append(Shown(session, room, changed))
+    def _show(self, session: Session, room: Room, name: str, rev: int) -> None:
+        """Tell everybody in the room of a revision."""
+        self._journal.append(Shown(session, room, events.RosterChanged(room.name, name, rev)))
 
 
 def _write_member(connection: Connection, room_id: int, user_id: int) -> None:

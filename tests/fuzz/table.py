@@ -171,6 +171,7 @@ class Table(RuleBasedStateMachine):
         for seat, event in shown:
             expected[seat].append(event)
         self.world.settle()
+        self.world.check_live_rooms()
         for seat, terminal in list(self.terminals.items()):
             seen, sent = terminal.take()
             self._learn(expected[seat], seen)

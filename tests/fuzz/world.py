@@ -21,10 +21,12 @@ import structlog
 
 from app import events
 from app.chat import passwords
+from app.chat.room import Room
 from app.chat.service import Service
 from app.chat.session import Session
 from app.errors import Refusal
 from app.events import Event
+from app.names import parse_name
 from app.settings import CONTROL_LINE_BYTES_MAX, SWITCH_INTERVAL_SECONDS, Settings
 from app.shapes import Command
 from app.store import values
@@ -218,6 +220,14 @@ class World:
             if journal._is_idle.is_set():
                 return
 
+    def check_live_rooms(self) -> None:
+        """Check that each live room equals the room that would be loaded from the database."""
+        rooms = self.service.rooms
+        for room in list(rooms._live.values()):
+            loaded = rooms._load(parse_name(room.name))
+            assert loaded is not None, room.name
+            assert _facts(room, self.now) == _facts(loaded, self.now)
+
     def restart(self) -> None:
         """Stop the service, and start another one on the same database."""
         self.service.close()
@@ -229,6 +239,17 @@ class World:
         path = self._folder / "greenroom.db"
         values.check(path, path)
         shutil.rmtree(self._folder)
+
+
+def _facts(room: Room, now: int) -> dict[str, object]:
+    """Return what a live room and a loaded one have in common."""
+    in_force = {
+        kind: {user_id: each for user_id, each in sanctions.items() if not each.is_over(now)}
+        for kind, sanctions in room.sanctions.items()
+    }
+    names = ("id", "key", "name", "topic", "owner_id", "moderator_ids", "roster", "is_gone")
+    facts = {name: getattr(room, name) for name in names}
+    return {**facts, "sanctions": in_force, "recent": list(room.recent)}
 
 
 @contextmanager

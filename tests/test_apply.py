@@ -1,0 +1,83 @@
+"""A live room equals the room that is loaded from the database, whatever was decided about it."""
+
+import inspect
+from collections.abc import Iterator
+from unittest.mock import Mock
+
+import gevent
+import pytest
+
+from app import commands, events, operations
+from app.chat import apply
+from app.shapes import Command
+from tests.client import WAIT_SECONDS_MAX
+from tests.fuzz.asking import as_json
+from tests.fuzz.world import Terminal, World, in_a_hurry
+
+DAY_MILLISECONDS = 86_400_000
+
+# Who asks what, one after the other: all of it is possible, and each decision is among it.
+DECISIONS: list[tuple[str, Command]] = [
+    ("alice", commands.Say("one")),
+    ("bob", commands.Say("two")),
+    ("alice", commands.Topic("tea")),
+    ("alice", commands.Topic("-")),
+    ("alice", commands.Promote("bob")),
+    ("alice", commands.Demote("bob")),
+    ("alice", commands.Mute("bob", 60, "loud")),
+    ("alice", commands.Unmute("bob")),
+    ("alice", commands.Promote("bob")),
+    ("alice", commands.Ban("bob", None, "rude")),
+    ("alice", commands.Unban("bob")),
+    ("bob", commands.Join("den")),
+    ("alice", commands.Mute("carol", 60)),
+    ("", operations.RoomOwner("den", "carol")),
+    ("carol", commands.Promote("alice")),
+    ("", operations.Purge(user="bob")),
+    ("", operations.RoomRename("den", "cave")),
+    ("carol", commands.Say("three")),
+    ("", operations.Retention("cave", "1")),
+    ("carol", commands.Encrypt()),
+    ("dave", commands.Join("cave")),
+    ("dave", commands.Leave()),
+    ("carol", commands.Kick("bob")),
+    ("", operations.UserDelete("carol")),
+    ("", operations.RoomDelete("cave")),
+]
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    with in_a_hurry(), gevent.Timeout(WAIT_SECONDS_MAX):
+        made = World(now=1_795_348_800_000)
+        yield made
+        made.close()
+
+
+def _ask(world: World, terminal: Terminal, command: Command) -> None:
+    """Ask, and see that it was answered and not refused."""
+    terminal.feed(world.service, [as_json(command)])
+    world.settle()
+    shown, _ = terminal.take()
+    assert not [each for each in shown if isinstance(each, events.Refused)], command
+    world.check_live_rooms()
+
+
+def test_a_live_room_equals_the_database(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    functions = dict(inspect.getmembers(apply, inspect.isfunction))
+    spies = {name: Mock(wraps=function) for name, function in functions.items()}
+    for name, spy in spies.items():
+        monkeypatch.setattr(apply, name, spy)
+    people = {"": world.connect_operator()}
+    for name in ("alice", "bob", "carol", "dave"):
+        people[name] = world.connect("ndjson", "10.0.0.1")
+        _ask(world, people[name], commands.Register(name, "secret"))
+        if name != "dave":
+            _ask(world, people[name], commands.Join("den"))
+    for who, command in DECISIONS:
+        _ask(world, people[who], command)
+        if isinstance(command, operations.Retention):
+            world.now += 2 * DAY_MILLISECONDS
+            world.service._retention.reap()
+            world.check_live_rooms()
+    assert not [name for name, spy in spies.items() if not spy.called]
