@@ -10,7 +10,8 @@ to do, the less each delivery costs.
 
 Read it in this order:
 
-    settings.py     every setting and bound, with its unit
+    bounds.py       every bound that nobody needs to tune, with its unit and reason
+    settings.py     what an operator may set
     names.py        names and text: normalise, compare, make harmless
     addresses.py    where to listen, as people write it
     networks.py     addresses of peers, and networks of them

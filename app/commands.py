@@ -9,7 +9,7 @@ for programs alone, and nobody types it.
 
 from typing import Annotated
 
-from app.settings import HISTORY_PAGE_MAX, ID_MAX, LISTED_MAX, PAGE_ITEMS_MAX, REASON_CHARS_MAX
+from app.bounds import HISTORY_PAGE_MAX, ID_MAX, LISTED_MAX, PAGE_ITEMS_MAX, REASON_CHARS_MAX
 from app.shapes import (
     AfterName,
     Body,

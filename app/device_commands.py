@@ -8,7 +8,7 @@ from typing import Annotated
 
 from annotated_types import Ge, Le, MaxLen
 
-from app.settings import (
+from app.bounds import (
     DEVICE_MAIL_FETCHED_MAX,
     DEVICE_PAYLOAD_CHARS_MAX,
     ID_MAX,

@@ -7,8 +7,8 @@ from collections import deque
 from itertools import pairwise
 from math import inf
 
+from app.bounds import MINUTE_SECONDS, PULSE_SECONDS, SNAPSHOT_SECONDS
 from app.metrics import Snapshot
-from app.settings import MINUTE_SECONDS, PULSE_SECONDS, SNAPSHOT_SECONDS
 
 
 class Growth:

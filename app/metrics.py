@@ -10,8 +10,8 @@ from typing import Literal, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
+from app.bounds import BATCH_ENTRIES_MAX
 from app.errors import Code
-from app.settings import BATCH_ENTRIES_MAX
 
 Key = tuple[str, ...]  # the name of a sample, and the values of its labels
 Snapshot = Mapping[Key, float]

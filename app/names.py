@@ -18,14 +18,14 @@ from precis_i18n import get_profile
 from precis_i18n.context import context_rule_error
 from precis_i18n.derived import PVALID, derived_property
 
-from app.errors import BadNameError
-from app.settings import (
+from app.bounds import (
     FILE_NAME_BYTES_MAX,
     LETTERS_REMEMBERED_MAX,
     MARKS_IN_A_ROW_MAX,
     NAME_CHARS_MAX,
     NAMES_REMEMBERED_MAX,
 )
+from app.errors import BadNameError
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 

@@ -7,8 +7,8 @@ each time. What comes as IPv4 in IPv6 is IPv4.
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
+from app.bounds import NETWORK_BITS_MIN
 from app.errors import BadLine
-from app.settings import NETWORK_BITS_MIN
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network

@@ -10,7 +10,7 @@ from typing import Annotated
 from annotated_types import MinLen
 
 from app import commands, device_commands
-from app.settings import LISTED_MAX, REASON_CHARS_MAX
+from app.bounds import LISTED_MAX, REASON_CHARS_MAX
 from app.shapes import COMMANDS as COMMANDS
 from app.shapes import (
     AfterName,

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, TypeVar, dataclass_transform
 from annotated_types import Ge, GroupedMetadata, Le, MaxLen, MinLen
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
 
-from app.settings import (
+from app.bounds import (
     ENC_ALG_CHARS_MAX,
     ENC_CIPHERTEXT_CHARS_MAX,
     ENC_SESSION_CHARS_MAX,

@@ -11,9 +11,9 @@ from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field
 
+from app.bounds import DEVICES_A_USER_MAX, SIGNATURE_CHARS_MAX, SIGNED_CHARS_MAX
 from app.errors import BadNameError
 from app.names import parse_name
-from app.settings import DEVICES_A_USER_MAX, SIGNATURE_CHARS_MAX, SIGNED_CHARS_MAX
 
 ONE_TIME, FALLBACK = "o:", "f:"  # before ids of keys: the library has the same ones for both
 

@@ -8,8 +8,8 @@ from typing import Annotated
 
 from pydantic import PlainSerializer, WithJsonSchema
 
+from app.bounds import SPAN_SECONDS_MAX
 from app.errors import BadLine
-from app.settings import SPAN_SECONDS_MAX
 
 DAY_MILLISECONDS = 86_400_000
 TIME_MAX = 253_402_300_799_999  # the last that can be written: the end of the year 9999

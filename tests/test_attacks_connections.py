@@ -12,11 +12,12 @@ import pytest
 from gevent import socket as cooperative
 
 from app import events
+from app.bounds import LINES_IN_A_ROW_MAX, READ_BYTES_MIN, REPLAY_BYTES_MAX
 from app.net import connection as connection_module
 from app.net.connection import Connection
 from app.net.listener import listen
 from app.net.sockets import never_blocking
-from app.settings import LINES_IN_A_ROW_MAX, READ_BYTES_MIN, REPLAY_BYTES_MAX, Settings
+from app.settings import Settings
 from app.shapes import Command
 from app.wire.ndjson import NdjsonWire
 from app.wire.text import TextWire

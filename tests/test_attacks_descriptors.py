@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.settings import CONTROL_CONNECTIONS_MAX, RESERVED_DESCRIPTORS
+from app.bounds import CONTROL_CONNECTIONS_MAX, RESERVED_DESCRIPTORS
 from tests.client import Client, wait_until
 from tests.server_process import ServerProcess
 

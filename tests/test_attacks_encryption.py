@@ -6,17 +6,17 @@ import re
 import gevent
 import pytest
 
-from app.chat import devices, limits
-from app.chat.recent import Recent
-from app.errors import BadLine
-from app.room_events import SaidEncrypted
-from app.settings import (
+from app.bounds import (
     CLAIMS_AN_HOUR_AND_DEVICE_MAX,
     ENC_CIPHERTEXT_CHARS_MAX,
     ENTRIES_AN_HOUR_MAX,
     MAILBOX_PAGE,
     REPLAY_BYTES_MAX,
 )
+from app.chat import devices, limits
+from app.chat.recent import Recent
+from app.errors import BadLine
+from app.room_events import SaidEncrypted
 from app.shapes import Enc
 from app.wire.ndjson_requests import parse_request
 from tests.fakes import fake_session

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.settings import TOKENS_A_USER_MAX
+from app.bounds import TOKENS_A_USER_MAX
 from tests.program import Program
 from tests.server_process import ServerProcess
 

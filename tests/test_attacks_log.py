@@ -16,7 +16,7 @@ import pytest
 import structlog
 
 from app import log
-from app.settings import LOG_RECORDS_A_MINUTE_AND_ADDRESS_MAX, LOG_RECORDS_A_MINUTE_MAX
+from app.bounds import LOG_RECORDS_A_MINUTE_AND_ADDRESS_MAX, LOG_RECORDS_A_MINUTE_MAX
 from tests.client import wait_until
 from tests.server_process import ROOT
 

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from app.settings import FILE_CHUNK_BYTES
+from app.bounds import FILE_CHUNK_BYTES
 from tests.client import Client, SilentClient, at_once, wait_until
 from tests.program import Program
 from tests.server_process import ServerProcess

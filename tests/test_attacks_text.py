@@ -6,7 +6,7 @@ import unicodedata
 
 import pytest
 
-from app.settings import MARKS_IN_A_ROW_MAX
+from app.bounds import MARKS_IN_A_ROW_MAX
 from tests.client import Client
 from tests.server_process import ServerProcess
 

@@ -16,8 +16,8 @@ from alembic.script import ScriptDirectory
 from click.testing import Result
 from sqlalchemy import NullPool, create_engine
 
+from app.bounds import FILE_IDS_SKIPPED, MESSAGE_IDS_SKIPPED
 from app.errors import StartRefused
-from app.settings import FILE_IDS_SKIPPED, MESSAGE_IDS_SKIPPED
 from app.store import backup
 from app.store.models import SCHEMA_REVISION
 from tests.program import Program

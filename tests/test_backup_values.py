@@ -8,8 +8,8 @@ from unittest.mock import Mock
 
 import pytest
 
+from app.bounds import ID_MAX, MESSAGE_IDS_SKIPPED
 from app.errors import StartRefused
-from app.settings import ID_MAX, MESSAGE_IDS_SKIPPED
 from app.store import backup
 from app.store.database import reading_engine
 from app.store.messages import mail, newest

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from app import commands, operations, records
+from app.bounds import FILES_A_USER_MAX, PAGE_ITEMS_MAX
 from app.chat.in_force import InForce, Target
 from app.errors import Refusal
-from app.settings import FILES_A_USER_MAX, PAGE_ITEMS_MAX
 from app.store import audit
 from tests.client import wait_until
 from tests.fakes import FakeClient

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.settings import (
+from app.bounds import (
     CLAIMS_AN_HOUR_AND_DEVICE_MAX,
     DEVICE_CHANGES_MAX,
     DEVICE_MAIL_IDS_SKIPPED,

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from app.settings import (
+from app.bounds import (
     DEVICE_MAIL_BODY_CHARS_MAX,
     DEVICE_MAIL_CHARS_MAX,
     DEVICE_MAIL_SENDS_A_MINUTE_MAX,

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pytest
 
-from app.settings import FILE_CHUNK_BYTES
+from app.bounds import FILE_CHUNK_BYTES
 from tests.client import Client, wait_until
 from tests.server_process import ServerProcess
 from tests.transfers import ask_url, begin_get, begin_put, begun_files, request, share, status_of

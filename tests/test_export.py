@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.settings import EXPORT_PAGE
+from app.bounds import EXPORT_PAGE
 from tests.program import Program, check_sent
 from tests.server_process import ServerProcess
 from tests.transfers import digest, request

@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 
 from app import metrics
-from app.chat.session import User
-from app.chat.tickets import DownloadTicket, Tickets, UploadTicket
-from app.errors import NotPossible, Unavailable
-from app.settings import (
+from app.bounds import (
     FILE_IN_LINES_BYTES_MAX,
     TICKET_SECONDS_MAX,
     TICKETS_A_USER_MAX,
     TRANSFER_SECONDS_GRANTED,
 )
+from app.chat.session import User
+from app.chat.tickets import DownloadTicket, Tickets, UploadTicket
+from app.errors import NotPossible, Unavailable
 from tests.client import WAIT_SECONDS_MAX, Client, wait_until
 from tests.server_process import ServerProcess
 from tests.transfers import (

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from app.bounds import NAME_CHARS_MAX
 from app.names import (
     BadNameError,
     harmless,
@@ -14,7 +15,6 @@ from app.names import (
     parse_new_name,
     parse_password,
 )
-from app.settings import NAME_CHARS_MAX
 
 # Letters of one script each, with cases, accents and several ways to be written.
 _ALPHABETS = (

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from app import events
+from app.bounds import ENC_ALG_CHARS_MAX, ID_MAX, REQUEST_ID_CHARS_MAX
 from app.commands import Ban, Emote, Kick, Ping, Say, Tell
 from app.errors import Refusal
-from app.settings import ENC_ALG_CHARS_MAX, ID_MAX, REQUEST_ID_CHARS_MAX
 from app.shapes import Command, Enc
 from app.times import TIME_MAX
 from app.wire.ndjson import NdjsonWire

@@ -12,7 +12,7 @@ from typing import get_args
 import click
 import pytest
 
-from app import metrics, settings
+from app import bounds, metrics
 from app.chat.concerns import _TROUBLES as CONCERNS
 from app.cli.main import main
 from app.errors import Code
@@ -98,9 +98,9 @@ _OF_ONE = re.compile(r"_A_(USER|ROOM|DEVICE|SESSION)_MAX$|_KEPT_MAX$|_OF_ONE_MAX
 
 def _kept() -> dict[str, int]:
     """Return the bounds of what peers make the server keep, as the source has them."""
-    marked = {name: getattr(settings, name) for name in settings.__annotations__}
+    marked = {name: getattr(bounds, name) for name in bounds.__annotations__}
     for each in fields(Settings):
-        if each.type is settings.Kept:
+        if each.type is bounds.Kept:
             marked[f"GREENROOM_{each.name.upper()}"] = each.default
     return marked
 
@@ -110,8 +110,8 @@ def test_every_bound_is_there() -> None:
     assert {row[1].strip("`"): row[2] for row in KEPT_ROWS} == {
         name: str(value) for name, value in _kept().items()
     }
-    of_one = {name for name in vars(settings) if _OF_ONE.search(name)}
-    assert of_one <= set(_kept()), "say in app/settings.py that it is Kept"
+    of_one = {name for name in vars(bounds) if _OF_ONE.search(name)}
+    assert of_one <= set(_kept()), "say in app/bounds.py that it is Kept"
 
 
 # Each row says what it takes, who loses first, and a metric that there is.

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from app.settings import DRAIN_SECONDS_MAX, RESERVED_DESCRIPTORS, Settings
+from app.bounds import DRAIN_SECONDS_MAX, RESERVED_DESCRIPTORS
+from app.settings import Settings
 from tests.client import WAIT_SECONDS_MAX, wait_until
 
 ROOT = Path(__file__).parents[1]

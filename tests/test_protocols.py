@@ -10,10 +10,11 @@ import gevent
 import pytest
 from gevent import socket as cooperative
 
+from app.bounds import FIRST_BYTES_SECONDS_MAX, FIRST_BYTES_TLS_SECONDS_MAX
 from app.net.hosts import KnownHosts
 from app.net.http import Http
 from app.net.protocols import Protocol, look, recognise
-from app.settings import FIRST_BYTES_SECONDS_MAX, FIRST_BYTES_TLS_SECONDS_MAX, Settings
+from app.settings import Settings
 from tests.client import WAIT_SECONDS_MAX, SilentClient
 from tests.server_process import ServerProcess
 

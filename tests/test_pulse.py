@@ -8,9 +8,9 @@ from unittest.mock import Mock
 
 import pytest
 
+from app.bounds import PULSE_SECONDS
 from app.last_minute import LastMinute
 from app.net.pulse import Notifier, Pulse
-from app.settings import PULSE_SECONDS
 from tests.server_process import ServerProcess
 
 LISTENED_SECONDS_MAX = 10

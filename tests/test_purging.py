@@ -9,7 +9,7 @@ from threading import Thread
 
 import pytest
 
-from app.settings import ID_MAX, REMOVED_AT_ONCE
+from app.bounds import ID_MAX, REMOVED_AT_ONCE
 from app.store.database import migrating_engine
 from app.store.purging import Target, remove_some
 from tests.program import Program

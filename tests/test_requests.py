@@ -10,9 +10,9 @@ from pathlib import Path
 import gevent
 import pytest
 
+from app.bounds import FILE_CHUNK_BYTES, LINES_IN_A_ROW_MAX
 from app.net.http import _Body
 from app.net.requests import parse_range
-from app.settings import FILE_CHUNK_BYTES, LINES_IN_A_ROW_MAX
 from tests.client import WAIT_SECONDS_MAX, Client
 from tests.server_process import ServerProcess
 from tests.transfers import ask_url, begin_get, request, share

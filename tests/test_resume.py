@@ -14,10 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app import commands, events
+from app.bounds import RECENT_MESSAGES_MAX, SINCE_MESSAGES_MAX
 from app.chat import rooms
 from app.chat.service import Service
 from app.chat.session import Session, User
-from app.settings import RECENT_MESSAGES_MAX, SINCE_MESSAGES_MAX, Settings
+from app.settings import Settings
 from app.store.database import Database
 from tests.fakes import FakeClient
 from tests.program import Program

@@ -9,10 +9,11 @@ import pytest
 from sqlalchemy import Connection, text
 
 from app import commands, events, operations, records
+from app.bounds import RECENT_MESSAGES_MAX, REMOVED_AT_ONCE, ROOM_REAP_SECONDS
 from app.chat.service import Service
 from app.chat.session import Session
 from app.errors import Refusal
-from app.settings import RECENT_MESSAGES_MAX, REMOVED_AT_ONCE, ROOM_REAP_SECONDS, Settings
+from app.settings import Settings
 from app.store.database import Database
 from tests.fakes import FakeClient
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from app.settings import FILE_CHUNK_BYTES
+from app.bounds import FILE_CHUNK_BYTES
 from app.store import opening
 from tests.client import WAIT_SECONDS_MAX, wait_until
 from tests.prepared import name_of

@@ -10,9 +10,9 @@ import pytest
 import structlog.testing
 
 from app import commands
+from app.bounds import HUB_SECONDS_CONCERN
 from app.chat.concerns import concerns
 from app.figures import Outbox
-from app.settings import HUB_SECONDS_CONCERN
 from tests.client import Client, wait_until
 from tests.fakes import FakeClient
 from tests.figures import LOAD, MINUTE

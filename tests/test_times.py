@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.bounds import SPAN_SECONDS_MAX
 from app.chat.shutdown import reminders
-from app.settings import SPAN_SECONDS_MAX
 from app.times import format_span, minute, minute_since, parse_span, span_in_words
 
 

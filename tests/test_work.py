@@ -18,13 +18,14 @@ import pytest
 from passlib.context import CryptContext
 
 from app import commands, events
+from app.bounds import LONG_LINE_BYTES_MAX, PASSWORD_BYTES_MAX
 from app.chat import passwords
 from app.chat.service import Service
 from app.chat.session import Session
 from app.errors import BadNameError, Refusal
 from app.names import parse_name, parse_password
 from app.operations import COMMANDS
-from app.settings import LONG_LINE_BYTES_MAX, PASSWORD_BYTES_MAX, Settings
+from app.settings import Settings
 from app.shapes import Command, Level
 from app.store.database import Database
 from app.times import now

@@ -11,11 +11,12 @@ import pytest
 from sqlalchemy import Connection
 
 from app import commands, events, metrics
+from app.bounds import LOG_BYTES_KEPT
 from app.chat.journal import WrittenEntry
 from app.chat.service import Service
 from app.chat.session import Session
 from app.errors import NotStored
-from app.settings import LOG_BYTES_KEPT, Settings
+from app.settings import Settings
 from app.shapes import Command
 from app.store.database import Database
 from app.times import now

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from app import commands, events
+from app.bounds import LOGIN_FAILURES_MAX, NAME_CHARS_MAX
 from app.chat.limits import Throttle
 from app.chat.passwords import Hasher
 from app.chat.session import Client, Session, User
@@ -18,7 +19,7 @@ from app.chat.tokens import Tokens
 from app.errors import BadNameError, Forbidden, LoginRefused, NotPossible, Refusal
 from app.names import Name, parse_name, parse_new_name
 from app.networks import origin
-from app.settings import LOGIN_FAILURES_MAX, NAME_CHARS_MAX, Settings
+from app.settings import Settings
 from app.store import accounts as store
 from app.store import tokens as tokens_store
 from app.store.accounts import Account, NameTakenError

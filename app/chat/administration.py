@@ -11,11 +11,11 @@ from heapq import nsmallest
 from typing import TYPE_CHECKING
 
 from app import commands, events, operations, records
+from app.bounds import PAGE_ITEMS_MAX, REPLAY_BYTES_MAX
 from app.chat.accounts import name_taken
 from app.chat.passwords import Hasher
 from app.errors import BadLine, Forbidden, NotPossible
 from app.names import harmless, parse_name, parse_new_name
-from app.settings import PAGE_ITEMS_MAX, REPLAY_BYTES_MAX
 from app.store import accounts as store
 from app.store.accounts import NameTakenError
 

@@ -6,8 +6,7 @@ seen this server.
 
 from collections.abc import Callable, Iterator, Sequence
 
-from app.figures import Concern, Load, Minute, Outbox
-from app.settings import (
+from app.bounds import (
     CERTIFICATE_SECONDS_CONCERN,
     COMMIT_SECONDS_CONCERN,
     COMMIT_STUCK_SECONDS,
@@ -18,8 +17,9 @@ from app.settings import (
     HUB_SECONDS_CONCERN,
     OUTBOX_SHARE_CONCERN,
     PASSWORDS_WAITING_CONCERN,
-    no_setting,
 )
+from app.figures import Concern, Load, Minute, Outbox
+from app.settings import no_setting
 from app.sizes import format_size
 from app.times import format_seconds, format_uptime
 

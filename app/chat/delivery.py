@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import gevent
 
 from app import metrics
+from app.bounds import DELIVERIES_BETWEEN_YIELDS
 from app.events import Answer, Event, FileShared, Noticed, RoomEvent, Said, SaidEncrypted
 from app.log import failure
-from app.settings import DELIVERIES_BETWEEN_YIELDS
 
 if TYPE_CHECKING:
     from app.chat.room import Room

@@ -11,6 +11,16 @@ from typing import TYPE_CHECKING
 import gevent
 
 from app import device_commands, device_events
+from app.bounds import (
+    CLAIMS_AN_HOUR_AND_DEVICE_MAX,
+    CLAIMS_AT_ONCE_MAX,
+    KEY_UPLOADS_AN_HOUR_MAX,
+    ONE_TIME_KEYS_A_DEVICE_MAX,
+    ONE_TIME_KEYS_AT_ONCE_MAX,
+    ONE_TIME_KEYS_LOW,
+    SIGNATURES_IN_A_ROW_MAX,
+    TURN_SECONDS,
+)
 from app.chat.devices import (
     addresses_of,
     bad_payload,
@@ -24,16 +34,6 @@ from app.chat.limits import Throttle
 from app.chat.session import no_device
 from app.errors import Code, NotPossible, Refusal
 from app.records import ClaimedKey, OutOfReach
-from app.settings import (
-    CLAIMS_AN_HOUR_AND_DEVICE_MAX,
-    CLAIMS_AT_ONCE_MAX,
-    KEY_UPLOADS_AN_HOUR_MAX,
-    ONE_TIME_KEYS_A_DEVICE_MAX,
-    ONE_TIME_KEYS_AT_ONCE_MAX,
-    ONE_TIME_KEYS_LOW,
-    SIGNATURES_IN_A_ROW_MAX,
-    TURN_SECONDS,
-)
 from app.signatures import Kind, is_signed
 from app.signed import FALLBACK, ONE_TIME, OneTimeKeyPayload, Signed
 from app.store import device_keys as store

@@ -10,17 +10,17 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, NamedTuple
 
 from app import device_commands, device_events
-from app.chat.devices import addresses_of, check_rate, too_many, user_key
-from app.chat.limits import Throttle
-from app.chat.session import no_device
-from app.errors import Code, TooLarge
-from app.records import OutOfReach
-from app.settings import (
+from app.bounds import (
     DEVICE_MAIL_AT_ONCE_MAX,
     DEVICE_MAIL_BODY_CHARS_MAX,
     DEVICE_MAIL_CHARS_MAX,
     DEVICE_MAIL_SENDS_A_MINUTE_MAX,
 )
+from app.chat.devices import addresses_of, check_rate, too_many, user_key
+from app.chat.limits import Throttle
+from app.chat.session import no_device
+from app.errors import Code, TooLarge
+from app.records import OutOfReach
 from app.store import device_mail as store
 from app.store import devices as devices_store
 from app.store.device_mail import Item

@@ -14,12 +14,7 @@ from typing import TYPE_CHECKING
 import gevent
 
 from app import device_commands, device_events
-from app.chat.acts import check_is_active
-from app.chat.limits import Throttle
-from app.errors import BadLine, BadNameError, NotPossible, Refusal, Unavailable
-from app.names import parse_name
-from app.records import UserDevices
-from app.settings import (
+from app.bounds import (
     DELIVERIES_BETWEEN_YIELDS,
     KEY_QUERIES_A_MINUTE_MAX,
     KEY_QUERY_CHARS_MAX,
@@ -31,6 +26,11 @@ from app.settings import (
     TURN_SECONDS,
     USERS_WATCHED_MAX,
 )
+from app.chat.acts import check_is_active
+from app.chat.limits import Throttle
+from app.errors import BadLine, BadNameError, NotPossible, Refusal, Unavailable
+from app.names import parse_name
+from app.records import UserDevices
 from app.signatures import Kind, is_signed
 from app.signed import AnyOwned, DevicePayload, ManifestPayload, Signed, read_payload
 from app.store import devices as store

@@ -11,12 +11,12 @@ from heapq import nsmallest
 from typing import TYPE_CHECKING
 
 from app import commands, events
+from app.bounds import MEMBERS_A_ROOM_MAX
 from app.chat import apply
 from app.chat.journal import WrittenEntry
 from app.chat.rosters import too_many_members
 from app.errors import Forbidden, NotPossible
 from app.names import parse_name
-from app.settings import MEMBERS_A_ROOM_MAX
 from app.store import audit
 from app.store import rooms as rooms_store
 from app.store import rosters as store

@@ -13,13 +13,13 @@ from io import BytesIO
 from typing import TYPE_CHECKING
 
 from app import commands, events, records
+from app.bounds import FILE_CHUNK_BYTES, FILE_IN_LINES_BYTES_MAX, ID_MAX
 from app.chat.entries import Shown
 from app.chat.journal import Entry
 from app.chat.room import not_encrypted
 from app.chat.tickets import DownloadTicket, UploadTicket
 from app.errors import BadLine, Forbidden, NotPossible, TooLarge
 from app.names import harmless, parse_file_name
-from app.settings import FILE_CHUNK_BYTES, FILE_IN_LINES_BYTES_MAX, ID_MAX
 from app.store import files as store
 from app.store import rooms as rooms_store
 from app.store.files import NewFile, StoredFile

@@ -31,10 +31,7 @@ import structlog
 from gevent.event import Event as Signal
 
 from app import events, metrics
-from app.chat.delivery import Delivery
-from app.errors import NotStored, Refusal, Unavailable, internal
-from app.log import failure
-from app.settings import (
+from app.bounds import (
     BATCH_BYTES_MAX,
     BATCH_ENTRIES_MAX,
     BATCH_INTERVAL_FACTOR,
@@ -44,6 +41,9 @@ from app.settings import (
     READ_SECONDS,
     RETRY_SECONDS,
 )
+from app.chat.delivery import Delivery
+from app.errors import NotStored, Refusal, Unavailable, internal
+from app.log import failure
 from app.store.database import run_alone
 
 if TYPE_CHECKING:

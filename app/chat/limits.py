@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 from weakref import WeakSet
 
 from app import metrics
-from app.settings import THROTTLE_STEPS_MAX, THROTTLED_KEYS_MAX
+from app.bounds import THROTTLE_STEPS_MAX, THROTTLED_KEYS_MAX
 
 
 class TokenBucket:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import gevent
 
 from app import commands, events
+from app.bounds import LAG_SECONDS, REPLAY_BYTES_MAX
 from app.chat import apply
 from app.chat.journal import Entry, Journal, SaidEntry
 from app.chat.room import first_that_fit, newest_that_fit, not_encrypted
 from app.errors import BadLine, NotPossible
 from app.names import harmless
-from app.settings import LAG_SECONDS, REPLAY_BYTES_MAX
 from app.store import messages as store
 from app.store.messages import NewMessage
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from app import commands, events, records
+from app.bounds import MODERATORS_A_ROOM_MAX, SANCTIONS_A_ROOM_MAX
 from app.chat import apply
 from app.chat.acts import check_is_there
 from app.chat.entries import Shown
@@ -22,7 +23,6 @@ from app.chat.rooms import Rooms
 from app.chat.tickets import Tickets
 from app.errors import Code, Forbidden, NotPossible, Unavailable
 from app.names import harmless, parse_name
-from app.settings import MODERATORS_A_ROOM_MAX, SANCTIONS_A_ROOM_MAX
 from app.store import rooms as store
 from app.store.rooms import SanctionKind
 from app.times import check_reason

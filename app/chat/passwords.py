@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from gevent.threadpool import ThreadPool
 from passlib.context import CryptContext
 
+from app.bounds import PASSWORD_BYTES_MAX
 from app.chat.turns import Turns
 from app.errors import BadLine
 from app.names import parse_password
-from app.settings import PASSWORD_BYTES_MAX
 
 if TYPE_CHECKING:
     from app.chat.session import Client

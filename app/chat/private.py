@@ -17,12 +17,7 @@ from heapq import nsmallest
 from typing import TYPE_CHECKING
 
 from app import commands, events
-from app.chat.accounts import Accounts
-from app.chat.journal import Journal, SaidEntry
-from app.chat.messages import check_content
-from app.errors import NotPossible, Unavailable
-from app.names import harmless
-from app.settings import (
+from app.bounds import (
     IGNORED_A_USER_MAX,
     MAILBOX_MAX,
     MAILBOX_OF_ONE_MAX,
@@ -30,6 +25,11 @@ from app.settings import (
     MAILBOX_SHOWN_MAX,
     MAILBOXES_COUNTED_MAX,
 )
+from app.chat.accounts import Accounts
+from app.chat.journal import Journal, SaidEntry
+from app.chat.messages import check_content
+from app.errors import NotPossible, Unavailable
+from app.names import harmless
 from app.store import accounts as accounts_store
 from app.store import messages as store
 from app.store.device_mail import share

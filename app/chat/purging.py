@@ -17,10 +17,10 @@ import gevent
 from gevent.lock import RLock
 
 from app import events, operations
+from app.bounds import CHECKPOINT_TRIES_MAX, CHECKPOINT_WAIT_MILLISECONDS, ID_MAX, REMOVED_AT_ONCE
 from app.chat import apply
 from app.chat.journal import WrittenEntry
 from app.errors import BadLine, NotPossible, Unavailable
-from app.settings import CHECKPOINT_TRIES_MAX, CHECKPOINT_WAIT_MILLISECONDS, ID_MAX, REMOVED_AT_ONCE
 from app.sizes import format_count
 from app.store import audit, backup, messages, vacuum
 from app.store import purging as store

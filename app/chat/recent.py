@@ -14,7 +14,7 @@ from sys import getsizeof
 from typing import TYPE_CHECKING
 
 from app import events
-from app.settings import RECENT_BYTES_MAX, REPLAY_BYTES_MAX
+from app.bounds import RECENT_BYTES_MAX, REPLAY_BYTES_MAX
 
 if TYPE_CHECKING:
     from app.room_events import Message

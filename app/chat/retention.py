@@ -15,10 +15,10 @@ import structlog
 from gevent.event import Event as Signal
 
 from app import events, operations, records
+from app.bounds import LISTED_MAX, REAP_SECONDS, RETENTION_DAYS_MAX, ROOM_REAP_SECONDS
 from app.chat import apply
 from app.errors import BadLine, Unavailable
 from app.names import parse_name
-from app.settings import LISTED_MAX, REAP_SECONDS, RETENTION_DAYS_MAX, ROOM_REAP_SECONDS
 from app.sizes import format_count, parse_whole
 from app.store import device_keys, device_mail
 from app.store import retention as store

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from gevent.lock import RLock
 
 from app import events, records
+from app.bounds import REPLAY_BYTES_MAX
 from app.errors import Forbidden, NotPossible
-from app.settings import REPLAY_BYTES_MAX
 from app.store.rooms import SanctionKind, StoredRoom
 
 if TYPE_CHECKING:

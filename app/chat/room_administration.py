@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from gevent.lock import RLock
 
 from app import events, operations
+from app.bounds import PAGE_ITEMS_MAX
 from app.chat import apply
 from app.chat.accounts import name_taken
 from app.chat.acts import check_is_there
@@ -22,7 +23,6 @@ from app.chat.entries import Shown
 from app.chat.rooms import Rooms
 from app.errors import NotPossible
 from app.names import harmless, parse_name, parse_new_name
-from app.settings import PAGE_ITEMS_MAX
 from app.store import rooms as store
 from app.store import rosters as rosters_store
 from app.store.accounts import NameTakenError

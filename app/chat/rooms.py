@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 from gevent.lock import RLock
 
 from app import commands, events, metrics, records
+from app.bounds import RECENT_MESSAGES_MAX, REPLAY_BYTES_MAX, SINCE_MESSAGES_MAX
 from app.chat import apply
 from app.chat.acts import check_is_active
 from app.chat.entries import Arrival, Closure, Departure, Renaming, Replay
@@ -22,11 +23,6 @@ from app.chat.recent import Recent, Shelf
 from app.chat.room import Ranks, Room, newest_that_fit
 from app.errors import Forbidden, NotPossible
 from app.names import Name, check_new, parse_name
-from app.settings import (
-    RECENT_MESSAGES_MAX,
-    REPLAY_BYTES_MAX,
-    SINCE_MESSAGES_MAX,
-)
 from app.store import messages, retention
 from app.store import rooms as store
 from app.store.accounts import NameTakenError

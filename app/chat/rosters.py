@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from app import events
+from app.bounds import ENTRIES_AN_HOUR_MAX, MEMBERS_A_ROOM_MAX
 from app.chat import apply
 from app.chat.acts import check_is_active
 from app.chat.devices import rate_limited
@@ -22,7 +23,6 @@ from app.chat.entries import Shown
 from app.chat.limits import Throttle
 from app.errors import Unavailable
 from app.names import parse_name
-from app.settings import ENTRIES_AN_HOUR_MAX, MEMBERS_A_ROOM_MAX
 from app.store import rosters as store
 
 if TYPE_CHECKING:

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from gevent.lock import RLock
 
 from app import events, operations, records
+from app.bounds import SERVER_SANCTIONS_MAX, SERVER_SANCTIONS_OF_ONE_MAX
 from app.chat.in_force import Target
 from app.errors import Code, Forbidden, NotPossible, Unavailable
 from app.names import harmless, parse_name
 from app.networks import parse_network, read_address
-from app.settings import SERVER_SANCTIONS_MAX, SERVER_SANCTIONS_OF_ONE_MAX
 from app.sizes import format_count
 from app.store import sanctions as store
 from app.times import check_reason, how_long

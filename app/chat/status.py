@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING
 import structlog
 
 from app import events, metrics, process
-from app.chat.concerns import concerns
-from app.errors import NotStored
-from app.figures import Load, Minute, Outbox
-from app.last_minute import LastMinute
-from app.settings import (
+from app.bounds import (
     COMMIT_SECONDS_ILL,
     HUB_ILL_SECONDS,
     HUB_SECONDS_ILL,
     OUTBOXES_SHOWN_MAX,
     RECENT_SECONDS,
-    VERSION,
 )
+from app.chat.concerns import concerns
+from app.errors import NotStored
+from app.figures import Load, Minute, Outbox
+from app.last_minute import LastMinute
+from app.settings import VERSION
 from app.store.database import FilesOnDisk
 from app.times import format_seconds
 

@@ -17,9 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from app import metrics
-from app.chat.limits import Shares
-from app.errors import Forbidden, NotPossible, Unavailable
-from app.settings import (
+from app.bounds import (
     TICKET_SECONDS_MAX,
     TICKETS_A_USER_MAX,
     TICKETS_MAX,
@@ -27,6 +25,8 @@ from app.settings import (
     TRANSFERS_A_USER_MAX,
     TRANSFERS_MAX,
 )
+from app.chat.limits import Shares
+from app.errors import Forbidden, NotPossible, Unavailable
 
 if TYPE_CHECKING:
     from app.chat.session import Clock, User

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import structlog
 
 from app import commands, events
+from app.bounds import TOKEN_USED_SECONDS
 from app.errors import NotPossible, NotStored
 from app.names import harmless
-from app.settings import TOKEN_USED_SECONDS
 from app.store import accounts as accounts_store
 from app.store import tokens as store
 

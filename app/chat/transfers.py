@@ -18,8 +18,8 @@ from gevent.event import Event as Signal
 from gevent.lock import Semaphore
 
 from app import metrics
+from app.bounds import FILE_CHUNK_BYTES, FILE_REAP_SECONDS, FILES_A_USER_MAX
 from app.errors import TooLarge, Unavailable
-from app.settings import FILE_CHUNK_BYTES, FILE_REAP_SECONDS, FILES_A_USER_MAX
 from app.store import files as store
 from app.store.files import NewFile, QuotaExceededError, TooManyFilesError
 from app.times import DAY_MILLISECONDS

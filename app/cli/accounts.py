@@ -115,7 +115,7 @@ def _typed(password: str | None) -> str:
 
     Raises UnicodeError.
     """
-    from app.settings import PASSWORD_BYTES_MAX
+    from app.bounds import PASSWORD_BYTES_MAX
 
     if password is not None:
         return password[: PASSWORD_BYTES_MAX + 1]

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from app.client.connection import Connection
     from app.settings import Settings
 
-PAGE = 500  # items asked for at once: PAGE_ITEMS_MAX, which would take long to import
 Ask = Callable[..., dict[str, Any]]  # an op, and its fields; returns those of the answer
 
 # What connecting fails with where no server is: none was, or one was killed.

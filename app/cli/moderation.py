@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from app.cli.asking import PAGE, answers, do, operator
+from app.bounds import PAGE_ITEMS_MAX
+from app.cli.asking import answers, do, operator
 from app.cli.tables import Columns, json_option, minute_of, print_rows
 
 _ROOM = click.option("--room", help="Only in this room; without it, on the whole server.")
@@ -79,7 +80,7 @@ def bans(room: str | None, as_json: bool) -> None:
     """Show who is banned or muted, until when, by whom and why."""
     with operator() as ask:
         op, where = ("server.bans", {}) if room is None else ("bans", {"room": room})
-        found = list(answers(ask, op, itemgetter("last"), count=PAGE, **where))
+        found = list(answers(ask, op, itemgetter("last"), count=PAGE_ITEMS_MAX, **where))
     rows = ({"kind": kind, **each} for kind in _DONE for page in found for each in page[f"{kind}s"])
     print_rows(rows, _COLUMNS, as_json=as_json)
 

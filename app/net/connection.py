@@ -23,11 +23,7 @@ from gevent.event import Event as Signal
 from gevent.socket import cancel_wait, wait
 
 from app import events, metrics
-from app.chat.limits import LoginTime, TokenBucket
-from app.errors import Refusal, internal
-from app.events import Event
-from app.net.sockets import TlsSocket, format_address
-from app.settings import (
+from app.bounds import (
     DISCARD_SECONDS_MAX,
     LAST_WORDS_SECONDS_MAX,
     LINES_IN_A_ROW_MAX,
@@ -37,6 +33,10 @@ from app.settings import (
     REPLY_BYTES_MAX,
     TURN_SECONDS,
 )
+from app.chat.limits import LoginTime, TokenBucket
+from app.errors import Refusal, internal
+from app.events import Event
+from app.net.sockets import TlsSocket, format_address
 from app.times import now
 
 if TYPE_CHECKING:

@@ -17,11 +17,11 @@ from gevent.socket import socket
 
 from app import events
 from app.addresses import short_path
+from app.bounds import CONTROL_CONNECTIONS_MAX, CONTROL_LINE_BYTES_MAX
 from app.errors import StartRefused
 from app.net.connection import Connection
 from app.net.listener import Listener
 from app.net.sockets import never_blocking
-from app.settings import CONTROL_CONNECTIONS_MAX, CONTROL_LINE_BYTES_MAX
 from app.store.disk import make_private_folder
 from app.wire.ndjson import NdjsonWire
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from math import inf
 
-from app.settings import COLLECTION_SECONDS_MAX
+from app.bounds import COLLECTION_SECONDS_MAX
 
 _FULL = 2  # a collection of all generations
 

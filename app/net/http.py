@@ -26,6 +26,14 @@ import structlog
 from gevent.lock import Semaphore
 from gevent.pywsgi import Input, WSGIHandler, WSGIServer
 
+from app.bounds import (
+    DISCARD_SECONDS_MAX,
+    HTTP_REQUEST_SECONDS_MAX,
+    HTTP_STALL_SECONDS_MAX,
+    LINES_IN_A_ROW_MAX,
+    RECEIVE_BYTES_MAX,
+    TURN_SECONDS,
+)
 from app.net import exposition, transfer
 from app.net.requests import (
     BadRequestError,
@@ -36,14 +44,6 @@ from app.net.requests import (
     read_headers,
 )
 from app.net.sockets import TlsSocket
-from app.settings import (
-    DISCARD_SECONDS_MAX,
-    HTTP_REQUEST_SECONDS_MAX,
-    HTTP_STALL_SECONDS_MAX,
-    LINES_IN_A_ROW_MAX,
-    RECEIVE_BYTES_MAX,
-    TURN_SECONDS,
-)
 
 if TYPE_CHECKING:
     from gevent.socket import socket

@@ -15,14 +15,14 @@ import structlog
 from gevent.socket import socket
 
 from app.addresses import parse_address
-from app.errors import StartRefused
-from app.settings import (
+from app.bounds import (
     ACCEPT_BACKLOG,
     ACCEPT_RETRY_SECONDS,
     ACCEPTED_IN_A_ROW_MAX,
     KEEPALIVE_PROBE_SECONDS,
     KEEPALIVE_PROBES,
 )
+from app.errors import StartRefused
 
 Serve = Callable[[socket, Any], None]  # a client's socket, and where it comes from
 

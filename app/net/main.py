@@ -12,6 +12,7 @@ from gevent.event import Event as Signal
 from gevent.socket import socket
 
 from app import log as logging
+from app.bounds import SWITCH_INTERVAL_SECONDS
 from app.chat.service import Service
 from app.net.control import Control
 from app.net.garbage import keep_collections_short
@@ -19,7 +20,7 @@ from app.net.listener import listen
 from app.net.pulse import Notifier, Pulse
 from app.net.server import Server, connections_possible
 from app.net.tls import Tls
-from app.settings import SWITCH_INTERVAL_SECONDS, Settings, unknown_settings
+from app.settings import Settings, unknown_settings
 from app.store.database import Database
 from app.store.opening import open_database
 from app.times import now

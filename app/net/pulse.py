@@ -20,7 +20,7 @@ import gevent
 import structlog
 
 from app import metrics
-from app.settings import DISK_SECONDS, PULSE_SECONDS, SNAPSHOT_SECONDS
+from app.bounds import DISK_SECONDS, PULSE_SECONDS, SNAPSHOT_SECONDS
 from app.sizes import parse_whole
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from ipaddress import IPv6Address
 from typing import Protocol
 
 from app.addresses import PORT_MAX
-from app.settings import HTTP_HEAD_BYTES_MAX, HTTP_HEADERS_MAX
+from app.bounds import HTTP_HEAD_BYTES_MAX, HTTP_HEADERS_MAX
 
 _REQUEST_LINE = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+ [!-~]+ HTTP/1\.[01]\r\n")
 _HEADER = re.compile(

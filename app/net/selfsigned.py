@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from app.addresses import parse_host
+from app.bounds import SELFSIGNED_DAYS
 from app.errors import StartRefused
-from app.settings import SELFSIGNED_DAYS
 from app.store.disk import make_private_folder, open_private, sync
 
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")

@@ -15,16 +15,7 @@ import structlog
 from gevent.socket import socket
 
 from app import events, metrics
-from app.errors import StartRefused
-from app.net.connection import Connection
-from app.net.hosts import KnownHosts
-from app.net.http import Http
-from app.net.listener import Listener
-from app.net.protocols import Protocol, look, recognise_now
-from app.net.sockets import TlsSocket, format_address, never_blocking
-from app.net.tls import HTTP, NO_HANDSHAKE
-from app.networks import origin, plain_address, read_address
-from app.settings import (
+from app.bounds import (
     DRAIN_POLL_SECONDS,
     DRAIN_SECONDS_MAX,
     FIRST_BYTES_SECONDS_MAX,
@@ -34,6 +25,15 @@ from app.settings import (
     REFUSED_WITH_PATIENCE_MAX,
     RESERVED_DESCRIPTORS,
 )
+from app.errors import StartRefused
+from app.net.connection import Connection
+from app.net.hosts import KnownHosts
+from app.net.http import Http
+from app.net.listener import Listener
+from app.net.protocols import Protocol, look, recognise_now
+from app.net.sockets import TlsSocket, format_address, never_blocking
+from app.net.tls import HTTP, NO_HANDSHAKE
+from app.networks import origin, plain_address, read_address
 from app.wire.ndjson import NdjsonWire
 from app.wire.text import TextWire
 

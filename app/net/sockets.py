@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from gevent import ssl
 
+from app.bounds import TLS_RECORD_BYTES_MAX
 from app.networks import plain_address
-from app.settings import TLS_RECORD_BYTES_MAX
 
 if TYPE_CHECKING:
     import gevent.socket

@@ -12,9 +12,9 @@ import structlog
 from cryptography import x509
 from gevent import ssl
 
+from app.bounds import CERTIFICATE_SECONDS_CONCERN, TLS_HANDSHAKE_SECONDS_MAX
 from app.errors import StartRefused
 from app.net.sockets import TlsSocket
-from app.settings import CERTIFICATE_SECONDS_CONCERN, TLS_HANDSHAKE_SECONDS_MAX
 
 if TYPE_CHECKING:
     from gevent.socket import socket

@@ -17,9 +17,9 @@ from urllib.parse import quote
 import gevent
 
 from app import metrics
+from app.bounds import FILE_CHUNK_SECONDS_MAX
 from app.errors import Forbidden, NotPossible, Refusal, TooLarge, Unavailable
 from app.net.requests import BadRequestError, check_upload, parse_range
-from app.settings import FILE_CHUNK_SECONDS_MAX
 
 if TYPE_CHECKING:
     from app.chat.files import Files, Read

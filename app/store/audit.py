@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
+from app.bounds import AUDIT_RECORDS_A_USER_MAX
 from app.names import Name
-from app.settings import AUDIT_RECORDS_A_USER_MAX
 from app.store.models import AuditRecord, Room, User
 
 OPERATOR = "(operator)"  # whoever runs manage.py; no account can have that name

@@ -30,9 +30,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.errors import NotStored, StartRefused
-from app.names import harmless
-from app.settings import (
+from app.bounds import (
     BACKUP_PAGES_AT_ONCE,
     DATABASE_BUSY_SECONDS_MAX,
     DEVICE_CHANGE_IDS_SKIPPED,
@@ -42,6 +40,8 @@ from app.settings import (
     ROSTER_REVS_SKIPPED,
     TOKEN_IDS_SKIPPED,
 )
+from app.errors import NotStored, StartRefused
+from app.names import harmless
 from app.store import values
 from app.store.audit import OPERATOR
 from app.store.database import Url, first_line, is_sqlite, sqlite_path

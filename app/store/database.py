@@ -34,8 +34,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from app import metrics
 from app.addresses import expand_home
-from app.errors import NotStored, StartRefused
-from app.settings import (
+from app.bounds import (
     CHECKPOINT_WAIT_MILLISECONDS,
     DATABASE_BUSY_SECONDS_MAX,
     LOG_BYTES_KEPT,
@@ -43,6 +42,7 @@ from app.settings import (
     WRITES_SECONDS_MAX,
     WRITES_TOGETHER_MAX,
 )
+from app.errors import NotStored, StartRefused
 from app.store import postgresql
 from app.store.disk import log_path, size_bytes
 from app.store.held import Fate, HeldFile

@@ -9,8 +9,7 @@ from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select, update
 
-from app.records import DeviceMail
-from app.settings import (
+from app.bounds import (
     DEVICE_MAIL_DAYS_MAX,
     DEVICE_MAIL_FETCHED_BYTES_MAX,
     DEVICE_MAILBOX_ITEMS_MAX,
@@ -18,6 +17,7 @@ from app.settings import (
     REMOVED_AT_ONCE,
     SPENT_TXN_DAYS,
 )
+from app.records import DeviceMail
 from app.store.models import Device, ToDevice, User
 from app.times import DAY_MILLISECONDS
 

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 from sqlalchemy import Engine, func, select
 
+from app.bounds import EXPORT_PAGE
 from app.events import FileShared
 from app.events import Message as Shown
-from app.settings import EXPORT_PAGE
 from app.store import messages
 from app.store.files import name_shown
 from app.store.models import File, Message, Room, User

@@ -22,8 +22,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import aliased
 
+from app.bounds import FILE_CHUNKS_REMOVED_AT_ONCE, FILES_A_USER_MAX
 from app.records import SharedFile
-from app.settings import FILE_CHUNKS_REMOVED_AT_ONCE, FILES_A_USER_MAX
 from app.store.models import File, FileChunk, User
 
 

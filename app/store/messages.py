@@ -31,8 +31,8 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.orm import aliased
 
 from app import events
+from app.bounds import ID_MAX, REPLAY_BYTES_MAX
 from app.names import harmless
-from app.settings import ID_MAX, REPLAY_BYTES_MAX
 from app.shapes import Enc
 from app.store.models import Ignored, Message, Restoration, Room, SpentTxn, User
 from app.times import TIME_MAX

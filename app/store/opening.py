@@ -14,8 +14,8 @@ from typing import NoReturn
 from sqlalchemy import inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.bounds import DATABASE_CHECK_SECONDS_MAX
 from app.errors import StartRefused
-from app.settings import DATABASE_CHECK_SECONDS_MAX
 from app.store.database import Url, first_line, is_sqlite, reading_engine, sqlite_path
 from app.store.disk import log_path, open_private, size_bytes, sync
 from app.store.held import refuse_other_name

@@ -12,13 +12,13 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.errors import StartRefused
-from app.settings import (
+from app.bounds import (
     DATABASE_BUSY_SECONDS_MAX,
     DATABASE_PROBE_SECONDS,
     DATABASE_PROBES,
     READER_THREADS,
 )
+from app.errors import StartRefused
 
 SERVING, WRITING = 1, 2  # what locks of ours mean; they are of one database of PostgreSQL each
 _OURS = 0x67_72_65_65  # "gree": tells our locks from those of others in the same database

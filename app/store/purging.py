@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, literal, select
 
-from app.settings import REMOVED_AT_ONCE
+from app.bounds import REMOVED_AT_ONCE
 from app.store.models import File, Message, SpentTxn
 
 

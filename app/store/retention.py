@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import InstrumentedAttribute
 
-from app.settings import ID_MAX, REMOVED_AT_ONCE, SPENT_TXN_DAYS
+from app.bounds import ID_MAX, REMOVED_AT_ONCE, SPENT_TXN_DAYS
 from app.store.models import File, Member, Message, Moderator, Room, Sanction, SpentTxn, User
 from app.times import DAY_MILLISECONDS
 

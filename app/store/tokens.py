@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
+from app.bounds import TOKENS_A_USER_MAX
 from app.records import Token
-from app.settings import TOKENS_A_USER_MAX
 from app.store import models
 
 

@@ -10,8 +10,8 @@ from contextlib import closing
 
 from sqlalchemy import Connection
 
+from app.bounds import VACUUM_PAGES_AT_ONCE
 from app.errors import StartRefused
-from app.settings import VACUUM_PAGES_AT_ONCE
 from app.store.database import Url, sqlite_path
 
 

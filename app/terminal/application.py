@@ -17,10 +17,10 @@ from prompt_toolkit.history import History
 from prompt_toolkit.input import Input
 from prompt_toolkit.output import Output
 
+from app.bounds import PAGE_ITEMS_MAX
 from app.client import CallRefused, Client, ConnectionLost
 from app.client.incoming import is_same_name
 from app.errors import BadLine
-from app.settings import PAGE_ITEMS_MAX
 from app.sizes import format_count
 from app.terminal import phrases, trust
 from app.terminal.arrivals import Json, event_of, page_of

@@ -5,8 +5,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import MISSING, fields
 from typing import Any, NamedTuple
 
+from app.bounds import ID_MAX
 from app.operations import COMMANDS
-from app.settings import ID_MAX
 from app.shapes import InRoom, Level
 from app.wire.text_commands import find_command, parse_arguments, split_command, summary, usage
 from app.wire.text_help import by_subject

@@ -6,9 +6,9 @@ Whatever comes in between is taken for the file's, so that none of it can end up
 import binascii
 from dataclasses import replace
 
+from app.bounds import FILE_IN_LINES_BYTES_MAX
 from app.commands import Upload
 from app.errors import BadLine, TooLarge
-from app.settings import FILE_IN_LINES_BYTES_MAX
 
 _TEXT_BYTES_MAX = (FILE_IN_LINES_BYTES_MAX + 2) // 3 * 4
 TYPED_BYTES_MAX = 2 * _TEXT_BYTES_MAX  # with the ends of its lines, which may be short

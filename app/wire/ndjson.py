@@ -11,10 +11,10 @@ more than a short line.
 from collections.abc import Iterator
 
 from app import device_events, events
+from app.bounds import LONG_LINE_BYTES_MAX, ROOMS_A_SESSION_MAX
 from app.commands import Emote, Say, Tell
 from app.errors import BadLine, Refusal
 from app.events import Event
-from app.settings import LONG_LINE_BYTES_MAX, ROOMS_A_SESSION_MAX
 from app.shapes import Check, Command, let_all
 from app.wire.lines import LineSplitter
 from app.wire.ndjson_events import render, render_answer, render_done

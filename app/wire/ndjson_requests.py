@@ -17,9 +17,9 @@ from annotated_types import Ge, Le, MaxLen
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
+from app.bounds import ID_MAX, REQUEST_ID_CHARS_MAX
 from app.errors import BadLine
 from app.operations import COMMANDS
-from app.settings import ID_MAX, REQUEST_ID_CHARS_MAX
 from app.shapes import Check, Command, let_all
 
 RequestId = (

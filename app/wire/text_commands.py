@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
 from typing import NamedTuple, get_type_hints
 
+from app.bounds import FILE_PATH_CHARS_MAX
 from app.errors import BadLine
 from app.operations import COMMANDS
-from app.settings import FILE_PATH_CHARS_MAX
 from app.shapes import Addressee, Command, Count, End, Level, Path, Rest, Shape, Span
 from app.sizes import parse_whole
 from app.times import parse_span

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from app import events, records
+from app.bounds import BLANKS_SHOWN_MAX, TAB_COLUMNS
 from app.errors import BadLine
 from app.events import Event
 from app.names import harmless
-from app.settings import BLANKS_SHOWN_MAX, TAB_COLUMNS
 from app.sizes import format_count, format_size
 from app.times import format_seconds, format_uptime, how_long, minute, minute_since
 from app.wire.text_help import help_lines

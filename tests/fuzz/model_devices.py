@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterable
 
 from app import device_commands, device_events, records
+from app.bounds import ONE_TIME_KEYS_LOW
 from app.device_commands import OfferedKey, Target
 from app.events import Event
-from app.settings import ONE_TIME_KEYS_LOW
 from app.signed import Signed
 from tests.fuzz.devices import BAD_SIGNATURE, owner_of
 from tests.fuzz.model_base import Base

@@ -12,11 +12,11 @@ import pyte
 from hypothesis import strategies as st
 
 from app import events
+from app.bounds import FILE_IN_LINES_BYTES_MAX, FILE_NAME_BYTES_MAX, NAME_CHARS_MAX
 from app.commands import Upload
 from app.errors import BadNameError, Refusal
 from app.names import harmless, parse_file_name, parse_name, parse_password
 from app.operations import COMMANDS
-from app.settings import FILE_IN_LINES_BYTES_MAX, FILE_NAME_BYTES_MAX, NAME_CHARS_MAX
 from app.shapes import Command
 from app.wire.lines import LineSplitter
 from app.wire.ndjson import NdjsonWire

@@ -20,6 +20,7 @@ import gevent
 import structlog
 
 from app import events
+from app.bounds import CONTROL_LINE_BYTES_MAX, SWITCH_INTERVAL_SECONDS
 from app.chat import passwords
 from app.chat.room import Room
 from app.chat.service import Service
@@ -27,7 +28,7 @@ from app.chat.session import Session
 from app.errors import Refusal
 from app.events import Event
 from app.names import parse_name
-from app.settings import CONTROL_LINE_BYTES_MAX, SWITCH_INTERVAL_SECONDS, Settings
+from app.settings import Settings
 from app.shapes import Command
 from app.store import values
 from app.store.database import Database

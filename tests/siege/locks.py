@@ -2,7 +2,7 @@
 
 import time
 
-from app.settings import JOURNAL_BYTES_MAX
+from app.bounds import JOURNAL_BYTES_MAX
 from tests.chaos.disturbances import hold_database
 from tests.client import wait_until
 from tests.siege import talkers
