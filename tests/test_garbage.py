@@ -17,9 +17,10 @@ def test_what_lasts_is_set_aside(seconds_max: float, is_kept: bool) -> None:
         lasting = [[each] for each in range(100_000)]
         gc.collect()
         assert at_first > 0
-        assert (gc.get_freeze_count() - at_first >= len(lasting)) is is_kept
+        half = len(lasting) // 2  # a few of those that were there may be gone meanwhile
+        assert (gc.get_freeze_count() - at_first > half) is is_kept
         lasting.clear()
-        assert gc.get_freeze_count() - at_first < 100_000
+        assert gc.get_freeze_count() - at_first < half
     finally:
         end()
         gc.unfreeze()
