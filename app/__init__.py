@@ -30,6 +30,7 @@ Read it in this order:
     metrics.py  last_minute.py                      what is counted and timed; how it grew
     process.py  figures.py                          what the kernel says; how the server is
     wire/           bytes <-> commands and events; pure
+        wire.py  wires.py                           what every wire keeps; which there are
         lines.py  telnet.py  typed_lines.py         bytes to lines; keys that end and erase them
         text_commands.py  text_events.py  text_help.py  base64_lines.py  text.py    for people
         ndjson_requests.py  ndjson_events.py  ndjson.py    what programs send and read

@@ -142,11 +142,10 @@ def _install_for_messages(points: _Failpoints) -> None:
     from app.chat import delivery
     from app.chat.journal import Journal
     from app.net.connection import Connection
-    from app.wire.ndjson import NdjsonWire
-    from app.wire.text import TextWire
+    from app.wire import wires
 
-    _before(points, TextWire, "feed", "receive")
-    _before(points, NdjsonWire, "feed", "receive")
+    for wire in wires.WIRES:
+        _before(points, wire, "feed", "receive")
     _after(points, Journal, "append", "append")
     _before(points, delivery.Delivery, "send", "release")
     _stop_among_readers(points, delivery._Page)

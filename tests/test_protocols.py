@@ -13,8 +13,10 @@ from gevent import socket as cooperative
 from app.bounds import FIRST_BYTES_SECONDS_MAX, FIRST_BYTES_TLS_SECONDS_MAX
 from app.net.hosts import KnownHosts
 from app.net.http import Http
-from app.net.protocols import Protocol, look, recognise
+from app.net.protocols import Protocol, Spoken, look, recognise
 from app.settings import Settings
+from app.wire.ndjson import NdjsonWire
+from app.wire.text import TextWire
 from tests.client import WAIT_SECONDS_MAX, SilentClient
 from tests.server_process import ServerProcess
 
@@ -42,27 +44,27 @@ def _status(server: ServerProcess) -> tuple[int, bytes]:
 @pytest.mark.parametrize(
     ("first_bytes", "protocol"),
     [
-        (b'{"op": "ping"}', Protocol.NDJSON),
-        (b"{", Protocol.NDJSON),
-        (b" {", Protocol.TEXT),
+        (b'{"op": "ping"}', NdjsonWire),
+        (b"{", NdjsonWire),
+        (b" {", TextWire),
         (b"\x16\x03\x01", Protocol.TLS),
         (b"\x16", Protocol.TLS),
         *((f"{word} /f".encode(), Protocol.HTTP) for word in ("GET", "PUT", "HEAD", "POST")),
         *((f"{word} *".encode(), Protocol.HTTP) for word in ("DELETE", "OPTIONS", "PRI")),
         (b"O", None),
         (b"OPTIONS", None),
-        (b"GETTER ", Protocol.TEXT),
-        (b"get /", Protocol.TEXT),
-        (b"GET\r\n", Protocol.TEXT),
-        (b"/login bob", Protocol.TEXT),
-        (b"\r\n", Protocol.TEXT),
-        (b"\xff\xfd\x03", Protocol.TEXT),  # telnet
+        (b"GETTER ", TextWire),
+        (b"get /", TextWire),
+        (b"GET\r\n", TextWire),
+        (b"/login bob", TextWire),
+        (b"\r\n", TextWire),
+        (b"\xff\xfd\x03", TextWire),  # telnet
         *((bytes([byte, 1]), Protocol.NONE) for byte in range(9)),  # STUN, DNS, SOCKS
-        (b"\t", Protocol.TEXT),
-        (b"\xef\xbb\xbf{", Protocol.TEXT),
+        (b"\t", TextWire),
+        (b"\xef\xbb\xbf{", TextWire),
     ],
 )
-def test_first_bytes(first_bytes: bytes, protocol: Protocol | None) -> None:
+def test_first_bytes(first_bytes: bytes, protocol: Spoken | None) -> None:
     assert recognise(first_bytes) is protocol
 
 

@@ -45,8 +45,7 @@ if TYPE_CHECKING:
     from app.net.sockets import PlainSocket
     from app.settings import Settings
     from app.shapes import Command
-    from app.wire.ndjson import NdjsonWire
-    from app.wire.text import TextWire
+    from app.wire.wire import Wire
 
 _HUNG_UP = getattr(select, "POLLRDHUP", 0)  # on Linux; elsewhere it is seen when all is over
 _GONE = select.POLLERR | select.POLLHUP  # it can't be sent anything either
@@ -93,7 +92,7 @@ class Connection:
         self,
         client_socket: PlainSocket | TlsSocket,
         address: str,
-        wire: TextWire | NdjsonWire,
+        wire: Wire,
         service: Service,
         settings: Settings,
         is_secure: bool,
@@ -199,7 +198,9 @@ class Connection:
                 if self.is_closing:
                     return
             self._send_output()
-            if number:
+            if session.user is not None:
+                self._stop_login_timer()
+            elif number:
                 self._login_time.note_line(time.monotonic())
             self._pay_for(0 if number else max(len(data), READ_BYTES_MIN))
             data = b""  # is not kept while the client is silent
@@ -298,8 +299,6 @@ class Connection:
 
     def show(self, *shown: Event) -> None:
         """See Client."""
-        if isinstance(shown[0], events.LoggedIn):
-            self._stop_login_timer()
         self.send(self._wire.take_output() + b"".join(map(self._wire.show, shown)))
 
     def show_at_leisure(self, event: Event) -> None:

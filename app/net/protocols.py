@@ -13,6 +13,8 @@ import gevent
 from gevent.socket import socket
 
 from app.bounds import FIRST_BYTES, FIRST_BYTES_POLL_SECONDS, FIRST_BYTES_SECONDS_MAX
+from app.wire import wires
+from app.wire.wire import Wire
 
 _METHODS = (b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"TRACE", b"CONNECT")
 _HTTP2_PREFACE = b"PRI"  # of a client that speaks nothing older: it is answered in HTTP/1.1
@@ -22,31 +24,33 @@ _TLS_HANDSHAKE = b"\x16"  # the type of the record in which a ClientHello comes
 
 
 class Protocol(Enum):
-    """What the port is spoken to in."""
+    """What the port is spoken to in, besides wires."""
 
-    TEXT = auto()
-    NDJSON = auto()
     TLS = auto()
     HTTP = auto()
     NONE = auto()  # it is binary, and nothing that is spoken here
 
 
-def recognise(first_bytes: bytes) -> Protocol | None:
+Spoken = Protocol | type[Wire]
+
+
+def recognise(first_bytes: bytes) -> Spoken | None:
     """Return what begins so, or None while it could become HTTP: "GE" is a person or a program."""
-    if first_bytes.startswith(b"{"):
-        return Protocol.NDJSON
+    for wire in wires.WIRES:
+        if wire.begins(first_bytes):
+            return wire
     if first_bytes.startswith(_TLS_HANDSHAKE):
         return Protocol.TLS
     if first_bytes and first_bytes[0] in _BINARY:
         return Protocol.NONE
     word, blank, _ = first_bytes.partition(b" ")
     if blank:
-        return Protocol.HTTP if word in _HTTP_WORDS else Protocol.TEXT
-    return None if any(each.startswith(word) for each in _HTTP_WORDS) else Protocol.TEXT
+        return Protocol.HTTP if word in _HTTP_WORDS else wires.PEOPLE
+    return None if any(each.startswith(word) for each in _HTTP_WORDS) else wires.PEOPLE
 
 
-def look(client_socket: socket, seconds: float = FIRST_BYTES_SECONDS_MAX) -> Protocol:
-    """Return what a newcomer speaks; text when it says nothing for so long. Switches.
+def look(client_socket: socket, seconds: float = FIRST_BYTES_SECONDS_MAX) -> Spoken:
+    """Return what a newcomer speaks; a person's wire when it is silent so long. Switches.
 
     The socket comes back with a timeout of its own, which is to be set anew.
     """
@@ -54,19 +58,19 @@ def look(client_socket: socket, seconds: float = FIRST_BYTES_SECONDS_MAX) -> Pro
     first_bytes = _peek(client_socket, seconds)
     if not first_bytes:
         first_bytes = _peek(client_socket, 0)  # a busy hub looks at its clock first
-    protocol = recognise(first_bytes) if first_bytes else Protocol.TEXT
+    protocol = recognise(first_bytes) if first_bytes else wires.PEOPLE
     while protocol is None and time.monotonic() < deadline:
         gevent.sleep(FIRST_BYTES_POLL_SECONDS)
         protocol = recognise(_peek(client_socket, 0))
-    return protocol or Protocol.TEXT
+    return protocol or wires.PEOPLE
 
 
-def recognise_now(client_socket: socket) -> Protocol:
-    """Return what a newcomer speaks by what it has sent already; text when it says nothing.
+def recognise_now(client_socket: socket) -> Spoken:
+    """Return what a newcomer speaks by what it has sent already; a person's wire when it is silent.
 
     The socket comes back with a timeout of its own, which is to be set anew.
     """
-    return recognise(_peek(client_socket, 0)) or Protocol.TEXT
+    return recognise(_peek(client_socket, 0)) or wires.PEOPLE
 
 
 def _peek(client_socket: socket, seconds: float) -> bytes:

@@ -30,25 +30,24 @@ from app.net.connection import Connection
 from app.net.hosts import KnownHosts
 from app.net.http import Http
 from app.net.listener import Listener
-from app.net.protocols import Protocol, look, recognise_now
+from app.net.protocols import Protocol, Spoken, look, recognise_now
 from app.net.sockets import TlsSocket, format_address, never_blocking
 from app.net.tls import HTTP, NO_HANDSHAKE
 from app.networks import origin, plain_address, read_address
-from app.wire.ndjson import NdjsonWire
-from app.wire.text import TextWire
+from app.wire import wires
 
 if TYPE_CHECKING:
     from app.chat.service import Service
     from app.net.tls import Tls
     from app.settings import Settings
-
-# What is spoken in lines, and how; whoever speaks none of these is shown text.
-_WIRES: dict[Protocol, type[TextWire] | type[NdjsonWire]] = {
-    Protocol.TEXT: TextWire,
-    Protocol.NDJSON: NdjsonWire,
-}
+    from app.wire.wire import Wire
 
 log = structlog.get_logger()
+
+
+def _wire_of(spoken: Spoken) -> type[Wire]:
+    """Return the wire for what is spoken; people's for TLS where there is none."""
+    return wires.PEOPLE if isinstance(spoken, Protocol) else spoken
 
 
 def connections_possible(wanted: int) -> int:
@@ -167,7 +166,7 @@ class Server:
             self._patience += 1
 
     def _tell(
-        self, client_socket: socket, address: str, protocol: Protocol, refused: events.Refused
+        self, client_socket: socket, address: str, protocol: Spoken, refused: events.Refused
     ) -> None:
         """Tell a client, in its own words, why it is not served, and close. Switches."""
         if protocol is Protocol.HTTP:
@@ -187,12 +186,12 @@ class Server:
             elif protocol is Protocol.HTTP:
                 client_socket.send(self._http.refusal(refused))
             else:
-                wire = _WIRES.get(protocol, TextWire)(self._settings.line_bytes_max)
+                wire = _wire_of(protocol)(self._settings.line_bytes_max)
                 client_socket.send(wire.show_last(refused))
             client_socket.shutdown(native.SHUT_WR)
             client_socket.recv(RECEIVE_BYTES_MAX)  # closed with input unread, that could be lost
 
-    def _hear(self, client_socket: socket, address: str) -> tuple[socket, Protocol] | None:
+    def _hear(self, client_socket: socket, address: str) -> tuple[socket, Spoken] | None:
         """Return what a newcomer speaks, and the socket for it; None if it is nothing. Switches."""
         patience = FIRST_BYTES_TLS_SECONDS_MAX if self._tls else FIRST_BYTES_SECONDS_MAX
         protocol = look(client_socket, patience)
@@ -227,7 +226,7 @@ class Server:
         else:
             self._converse(client_socket, address, protocol)
 
-    def _converse(self, client_socket: socket, address: str, protocol: Protocol) -> None:
+    def _converse(self, client_socket: socket, address: str, protocol: Spoken) -> None:
         """Serve a client who speaks in lines. Switches."""
         connection = self._connection(client_socket, address, protocol)
         self._connections.add(connection)
@@ -236,8 +235,8 @@ class Server:
         finally:
             self._connections.discard(connection)
 
-    def _connection(self, client_socket: socket, address: str, protocol: Protocol) -> Connection:
-        wire = _WIRES.get(protocol, TextWire)(self._settings.line_bytes_max)
+    def _connection(self, client_socket: socket, address: str, protocol: Spoken) -> Connection:
+        wire = _wire_of(protocol)(self._settings.line_bytes_max)
         is_secure = isinstance(client_socket, TlsSocket) or read_address(address).is_loopback
         return Connection(
             never_blocking(client_socket), address, wire, self._service, self._settings, is_secure

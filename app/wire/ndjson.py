@@ -19,12 +19,13 @@ from app.shapes import Check, Command, let_all
 from app.wire.lines import LineSplitter
 from app.wire.ndjson_events import render, render_answer, render_done
 from app.wire.ndjson_requests import parse_id, parse_object, parse_request
+from app.wire.wire import Wire
 
 _NO_ID = "null"
 _ANSWERED_WHEN_STORED = (Say, Emote, Tell)
 
 
-class NdjsonWire:
+class NdjsonWire(Wire):
     """One connection's dialogue: bytes to commands, events to bytes."""
 
     __slots__ = (
@@ -34,15 +35,20 @@ class NdjsonWire:
         "tag",
     )
 
-    render = staticmethod(render)  # of what everybody in a room is shown
     name = "ndjson"
     rooms_max = ROOMS_A_SESSION_MAX
+    render = staticmethod(render)
 
     def __init__(self, line_bytes_max: int) -> None:
         self._lines = LineSplitter(line_bytes_max)
         self._line_bytes_max = line_bytes_max
         self.tag = _NO_ID  # the id of the request that is being carried out
         self._owes_answer = False
+
+    @staticmethod
+    def begins(first_bytes: bytes) -> bool:
+        """See Wire."""
+        return first_bytes.startswith(b"{")
 
     def feed(self, data: bytes, check: Check = let_all) -> Iterator[Command | Refusal | None]:
         """Yield what the client asks, one request at a time; call `done` after each.

@@ -21,6 +21,7 @@ from app.wire.telnet import HIDE_INPUT, SHOW_INPUT, TelnetFilter
 from app.wire.text_commands import find_command, parse_arguments, split_command
 from app.wire.text_events import greeting, render
 from app.wire.typed_lines import TypedLines, hides_command
+from app.wire.wire import Wire
 
 Answer = Command | Refusal | None  # None: the line asks for nothing, or for another line
 
@@ -35,7 +36,7 @@ _PROTOCOLS = {
 }
 
 
-class TextWire:
+class TextWire(Wire):
     """One connection's dialogue: bytes to commands, events to bytes."""
 
     __slots__ = (
@@ -52,9 +53,9 @@ class TextWire:
         "_telnet",
     )
 
-    render = staticmethod(render)  # of what everybody in a room is shown
     name = "text"
     rooms_max = 1
+    render = staticmethod(render)
     tag = ""  # what is said comes back to its sender as it does to all: no answer is asked for
 
     def __init__(self, line_bytes_max: int) -> None:
@@ -69,6 +70,11 @@ class TextWire:
         self._secret: Callable[[str], Answer] | None = None  # takes the hidden line asked for
         self._file: Base64Lines | None = None  # takes the lines of a file that is typed
         self._output = bytearray()
+
+    @staticmethod
+    def begins(_first_bytes: bytes) -> bool:
+        """See Wire."""
+        return False
 
     def feed(self, data: bytes, check: Check = let_all) -> Iterator[Answer]:
         """Yield what the client asks, one line at a time; None for a line that asks nothing.

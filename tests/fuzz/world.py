@@ -33,14 +33,13 @@ from app.shapes import Command
 from app.store import values
 from app.store.database import Database
 from app.store.migration import migrate
-from app.wire.ndjson import NdjsonWire
-from app.wire.text import TextWire
+from app.wire import wires
 from tests.fuzz.fuzzers import MEMORY
 from tests.fuzz.hub import watched
 from tests.prepared import QUICK_HASHES
 
 LINE_BYTES_MAX = 1_024
-WIRES = {"text": TextWire, "ndjson": NdjsonWire}
+WIRES = {kind.name: kind for kind in wires.WIRES}
 _FRAME = re.compile(rb"\x1e([0-9]+)\x1f")  # no text that is shown to anybody can have these
 
 _TURNS = 4  # that a greenlet takes which was spawned, and sleeps for no time at all
