@@ -10,11 +10,10 @@ import pytest
 from app import commands, events, operations
 from app.chat import apply
 from app.shapes import Command
+from app.times import DAY_MILLISECONDS
 from tests.client import WAIT_SECONDS_MAX
 from tests.fuzz.asking import as_json
 from tests.fuzz.world import Terminal, World, in_a_hurry
-
-DAY_MILLISECONDS = 86_400_000
 
 # Who asks what, one after the other: all of it is possible, and each decision is among it.
 DECISIONS: list[tuple[str, Command]] = [

@@ -14,11 +14,11 @@ from contextlib import closing, suppress
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 
+from app.times import DAY_MILLISECONDS
 from tests.chaos import strangers
 from tests.chaos.confidants import KILL_STEPS_MAX
 from tests.chaos.older import OlderDatabase
 from tests.chaos.program import Refused
-from tests.chaos.server import DAY_MILLISECONDS
 from tests.chaos.strangers import HOLD_SECONDS
 
 if TYPE_CHECKING:

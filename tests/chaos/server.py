@@ -27,7 +27,6 @@ from tests.chaos.watched import PASSWORDS
 from tests.server_process import ServerProcess
 
 DISK_BYTES = 256 << 20  # of the data's file system: 20 minutes of talk, and files, fill a third
-DAY_MILLISECONDS = 86_400_000
 GREENLETS_SECONDS_MAX = 5
 METRICS_SECONDS_MAX = 5
 PASSWORD = "zqp-password"  # of everybody; like each token, never to be seen in the log
