@@ -25,7 +25,10 @@ from typing import IO
 from tests.prepared import run
 
 ROOT = Path(__file__).parents[1]
-STRICT = {"PYTHONWARNINGS": "error"}  # what a later Python takes back is a fault now
+STRICT = {
+    "PYTHONWARNINGS": "error",  # what a later Python takes back is a fault now
+    "PYTHONFAULTHANDLER": "1",  # an interpreter that crashes says where
+}
 _REQUEST_BYTES_MAX = 1 << 16  # arguments and environment of a server
 
 

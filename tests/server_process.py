@@ -115,9 +115,10 @@ class ServerProcess:
         is_in_time = bool(told.poll(self.start_seconds_max * 1000))
         first_line = output.readline() if is_in_time else ""  # when it listens, or ends without
         match = re.search(r"listens on \S+:(\d+)\.", first_line)
+        how = f"not within {self.start_seconds_max:.0f} s"
         if match is None:
             self.kill()
-        how = "it ended" if is_in_time else f"not within {self.start_seconds_max:.0f} s"
+            how = f"it ended with {self.process.returncode}" if is_in_time else how
         assert match, f"the server did not start: {how}; its log: {self.log[-LOG_CHARS_SHOWN:]}"
         self.port = int(match[1])
 

@@ -214,7 +214,7 @@ def test_a_late_answer_counts_unless_there_was_no_core(tmp_path: Path) -> None:
 def test_a_hub_that_computes_is_not_excused_by_who_waits(tmp_path: Path) -> None:
     path = tmp_path / "blocks"
     judge = HubJudge(path, [])
-    block = {"at": 10, "seconds": 0.3, "collecting_seconds": 0, "stack": ["Blocked Stack", "x"]}
+    block = {"at": 10, "seconds": 0.3, "collecting_seconds": 0, "stack": ["x"]}
     waited = {**block, "ran_seconds": 0.02, "starved_seconds": 0.25}
     computed = {**block, "ran_seconds": 0.29, "starved_seconds": 0.25}
     path.write_text(json.dumps(waited) + "\n")
@@ -238,14 +238,16 @@ def _hold(clock: Callable[[], float]) -> None:
             time.sleep(0.01)
 
 
-# For how long the hub itself had a core is written down with each block.
+# For how long the hub itself had a core is written down with each block, and where it was.
 def test_a_block_says_how_long_the_hub_had_a_core(tmp_path: Path) -> None:
     path = tmp_path / "blocks"
     process = multiprocessing.get_context("spawn").Process(target=_block_and_record, args=(path,))
     process.start()
     process.join()
-    ran = [json.loads(line)["ran_seconds"] for line in path.read_text().splitlines()]
+    blocks = [json.loads(line) for line in path.read_text().splitlines()]
+    ran = [block["ran_seconds"] for block in blocks]
     assert ran[0] < 0.1 < ran[-1]
+    assert all(block["stack"][-1].endswith("in _hold") for block in blocks)
 
 
 # Of all that the canary is told only the answer to its ping is one, and only if it says so.

@@ -18,7 +18,7 @@ from tests.chaos.watched import BLOCKING_SECONDS_MAX
 ANSWER_SECONDS_MAX = 0.1  # for a ping, at any time that is not excused
 PINGS_A_SECOND_MIN = 3  # of the ten: a machine that has much else to do takes its part
 COUNTED_SECONDS = 5.0  # that are not excused, before it is said that there were too few
-STACK_LINES_SHOWN = 6  # three frames
+FRAMES_SHOWN = 3  # of a stack
 
 
 class Block(NamedTuple):
@@ -38,10 +38,8 @@ class Block(NamedTuple):
 
     @property
     def where(self) -> str:
-        """Where it was: the last lines of its stack."""
-        first = next(n for n, line in enumerate(self.stack) if line.startswith("Blocked Stack"))
-        lines = self.stack[first + 1].strip().splitlines()
-        return " ".join(line.strip() for line in lines[-STACK_LINES_SHOWN:])
+        """Where it was: the end of its stack."""
+        return " > ".join(self.stack[-FRAMES_SHOWN:])
 
 
 class HubJudge:

@@ -25,7 +25,6 @@ from typing import NamedTuple
 from weakref import WeakSet
 
 import gevent
-import gevent.events
 from gevent import Greenlet
 
 from app import times
@@ -60,10 +59,10 @@ class BlockRecorder:
     def __init__(self, path: Path) -> None:
         self._file = path.open("a")  # now: later there may be no descriptor for it
         self._run_queue = RunQueue(os.getpid())
-        self._hub_clock = time.pthread_getcpuclockid(threading.get_ident())
+        self._hub_thread = threading.get_ident()
+        self._hub_clock = time.pthread_getcpuclockid(self._hub_thread)
         gevent.config.monitor_thread = True
-        gevent.config.max_blocking_time = BLOCKING_SECONDS_MAX
-        gevent.config.print_blocking_reports = False  # they go to that file
+        gevent.config.max_blocking_time = SAMPLE_SECONDS  # so often its first function is called
         warnings.filterwarnings("ignore", "Unable to monitor memory")  # and nobody asks it to
         gevent.sleep(0)  # the monitor ends at once when it finds a hub that has not begun
         self._monitor = gevent.get_hub().start_periodic_monitoring_thread()
@@ -71,8 +70,10 @@ class BlockRecorder:
         self._collected, self._collection_began = 0.0, time.monotonic()
         gc.callbacks.append(self._on_collection)
         self._switched = self._now()
+        self._told_at = self._switched.at
         self._monitor.add_monitoring_function(self._look, SAMPLE_SECONDS)
-        gevent.events.subscribers.append(self._on_event)
+        # gevent's own report looks through all objects, and may crash the interpreter (its #1969).
+        self._monitor.add_monitoring_function(self._monitor.monitor_blocking, None)
 
     def _now(self) -> _Moment:
         ran = time.clock_gettime(self._hub_clock)
@@ -84,27 +85,37 @@ class BlockRecorder:
         else:
             self._collected += time.monotonic() - self._collection_began
 
-    def _look(self, _hub: object) -> None:
-        """Notice the last time that somebody else got a turn: never earlier than it was."""
-        switches = self._monitor._greenlet_tracer.greenlet_switch_counter
-        if switches not in (0, self._switches):  # at 0 it was only begun to be counted anew
-            self._switched = self._now()
-        self._switches = switches
+    def _look(self, hub: object) -> None:
+        """Notice the last switch of greenlets, and write down each 100 ms without one."""
+        tracer = self._monitor._greenlet_tracer
+        switches, now = tracer.greenlet_switch_counter, self._now()
+        if switches != self._switches or tracer.active_greenlet in (None, hub):
+            self._switches, self._switched, self._told_at = switches, now, now.at
+        elif now.at - self._told_at >= BLOCKING_SECONDS_MAX:
+            self._told_at = now.at
+            self._write(self._switched, now)
 
-    def _on_event(self, event: object) -> None:
-        if not isinstance(event, gevent.events.EventLoopBlocked):
-            return
-        before, now = self._switched, self._now()
+    def _write(self, before: _Moment, now: _Moment) -> None:
         record = {
             "at": now.at,
             "seconds": now.at - before.at,
             "ran_seconds": now.ran_seconds - before.ran_seconds,
             "starved_seconds": before.starved.until(now.starved),
             "collecting_seconds": now.collected_seconds - before.collected_seconds,
-            "stack": event.info,
+            "stack": self._stack(),
         }
         self._file.write(json.dumps(record) + "\n")
         self._file.flush()
+
+    def _stack(self) -> list[str]:
+        """Return where the hub's thread is, innermost last, without letting it go on meanwhile."""
+        places, frame = [], sys._current_frames()[self._hub_thread]
+        while frame is not None:
+            places.append((frame.f_code, frame.f_lineno))
+            frame = frame.f_back
+        return [
+            f"{code.co_filename}:{line}, in {code.co_qualname}" for code, line in reversed(places)
+        ]
 
 
 def watch_hub() -> None:
