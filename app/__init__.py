@@ -37,7 +37,8 @@ Read it in this order:
         ndjson_schema.py                            and its description, made from them
     chat/           what may happen: the service layer
         session.py      who is speaking, and where; what the service needs of a connection
-        service.py      which module does what a command asks
+        service.py      its parts, which carry out commands
+        kit.py          what all of them work with
         journal.py      orders, commits in batches, releases
         entries.py      who comes to rooms and goes, and what is shown there, on the way through it
         delivery.py     a released batch on its way to its readers

@@ -14,6 +14,7 @@ from app.bounds import (
     REPLAY_BYTES_MAX,
 )
 from app.chat import devices, limits
+from app.chat.kit import Kit, Present
 from app.chat.recent import Recent
 from app.errors import BadLine
 from app.room_events import SaidEncrypted
@@ -150,7 +151,8 @@ def test_others_get_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     watchers = [fake_session(f"watcher{number}") for number in range(6)]
     for each in watchers:
         each.watched = None
-    told = devices.Devices(None, None, None, watchers)
+    present = Present(watchers, frozenset())
+    told = devices.Devices(Kit(*[None] * 5, present, None), None)
     other = gevent.spawn(lambda: sum(len(each.client.shown) for each in watchers))
     told._tell_changed(1, "alice")
     assert other.get() == 2

@@ -3,15 +3,16 @@
 import ast
 import json
 import re
+import shutil
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import get_args
-from unittest.mock import Mock
 
 import pytest
 
-from app import commands, device_commands, device_events, events, operations, records
-from app.chat.service import Service
+from app import commands, device_commands, device_events, events, operations, records, times
+from app.chat.service import Service, _merged
 from app.client import client
 from app.errors import BadNameError, Code
 from app.events import Event
@@ -21,6 +22,7 @@ from app.records import Person, RoomSummary, Sanction, ServerSanction
 from app.settings import MessageRate, Settings
 from app.shapes import Command, Enc, InRoom, Level
 from app.signed import Signed
+from app.store.database import Database
 from app.wire import ndjson_events
 from app.wire.text_commands import summary, usage
 from app.wire.text_events import render
@@ -240,10 +242,14 @@ def _lines(event: Event) -> list[str]:
     return render(event).decode().removesuffix("\r\n").split("\r\n")
 
 
-# Each command is one that the service can carry out.
-def test_every_command_has_a_handler() -> None:
-    handlers = Service._handlers_by_command(Mock())
-    assert set(handlers) == set(COMMANDS.values())
+# Each command is one that the service can carry out, in one way.
+def test_every_command_has_a_handler(tmp_path: Path, new_database: Path) -> None:
+    url = f"sqlite:///{shutil.copy(new_database, tmp_path)}"
+    service = Service(Database(url, "normal"), Settings(data_dir=tmp_path), times.now)
+    with closing(service):
+        assert set(service._handlers) == set(COMMANDS.values())
+        with pytest.raises(ValueError, match="twice"):
+            _merged(service, service)
 
 
 # Each command is in the table, by its own word.

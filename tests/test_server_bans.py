@@ -14,6 +14,7 @@ from app import commands, operations, records
 from app.chat import passwords
 from app.chat.in_force import InForce
 from app.chat.session import Session
+from app.chat.tokens import Tokens
 from app.errors import (
     BadLine,
     Forbidden,
@@ -325,14 +326,14 @@ def test_shut_out_while_logging_in(
 # So it is while the token is being made that they asked for.
 def test_banned_while_a_token_is_made(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     place.register("bob")
-    make = place.service._tokens.make
+    make = Tokens.make
 
     def make_late(*arguments: object) -> str | None:
         token = make(*arguments)
         place.act(operations.ServerBan("bob"))
         return token
 
-    monkeypatch.setattr(place.service._tokens, "make", make_late)
+    monkeypatch.setattr(Tokens, "make", make_late)
     with pytest.raises(LoginRefused, match="banned"):
         place.come(commands.Login("bob", "secret", remember="stolen"))
 

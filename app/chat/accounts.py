@@ -19,7 +19,6 @@ from app.chat.tokens import Tokens
 from app.errors import BadNameError, Forbidden, LoginRefused, NotPossible, Refusal
 from app.names import Name, parse_name, parse_new_name
 from app.networks import origin
-from app.settings import Settings
 from app.store import accounts as store
 from app.store import tokens as tokens_store
 from app.store.accounts import Account, NameTakenError
@@ -29,8 +28,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from app.chat.in_force import InForce
-    from app.chat.session import Clock
-    from app.store.database import Database
+    from app.chat.kit import Kit
+
 
 _WRONG = "wrong name or password"
 _COUNTED = {"bad_name", "bad_password", "name_taken", "disabled", "banned"}
@@ -42,19 +41,10 @@ log = structlog.get_logger()
 class Accounts:
     """The accounts, and the users who are here."""
 
-    def __init__(
-        self,
-        database: Database,
-        hasher: Hasher,
-        tokens: Tokens,
-        clock: Clock,
-        settings: Settings,
-        in_force: InForce,
-    ) -> None:
-        self._database = database
+    def __init__(self, kit: Kit, hasher: Hasher, tokens: Tokens, in_force: InForce) -> None:
+        self._database, self._clock, settings = kit.database, kit.clock, kit.settings
         self._in_force = in_force
         self._hasher = hasher
-        self._clock = clock
         self.is_open = settings.registration == "open"
         self._requires_tls = settings.require_tls
         self._throttle = Throttle(settings.login_attempts, seconds=60)

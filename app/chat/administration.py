@@ -23,33 +23,33 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from app.chat.accounts import Accounts
-    from app.chat.acts import Acts
     from app.chat.endings import Endings
-    from app.chat.session import Clock, Session
+    from app.chat.kit import Handlers, Kit
+    from app.chat.session import Session
     from app.store.accounts import Account
-    from app.store.database import Database
 
 
 class Administration:
     """The acts of admins and of the operator. All of them switch, and raise Refusal."""
 
-    def __init__(
-        self,
-        database: Database,
-        clock: Clock,
-        acts: Acts,
-        hasher: Hasher,
-        accounts: Accounts,
-        sessions: Set[Session],
-        endings: Endings,
-    ) -> None:
-        self._database = database
-        self._clock = clock
-        self._acts = acts
+    def __init__(self, kit: Kit, hasher: Hasher, accounts: Accounts, endings: Endings) -> None:
+        self._database, self._clock, self._acts = kit.database, kit.clock, kit.acts
+        self._sessions = kit.present.sessions
         self._hasher = hasher
         self._accounts = accounts
-        self._sessions = sessions
         self._endings = endings
+
+    def handlers(self) -> Handlers:
+        """Return the method that carries out each command."""
+        return {
+            operations.Announce: self.announce,
+            operations.UserList: self.list_accounts,
+            operations.UserCreate: self.create,
+            operations.UserPassword: self.set_password,
+            operations.UserAdmin: self.set_admin,
+            operations.UserDisable: self.disable,
+            operations.UserEnable: self.enable,
+        }
 
     def announce(self, session: Session, command: operations.Announce) -> None:
         """Say something to everybody who is logged in."""

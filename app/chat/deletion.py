@@ -21,15 +21,14 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from app.chat.accounts import Accounts
-    from app.chat.acts import Acts
     from app.chat.devices import Devices
-    from app.chat.endings import End, Endings
+    from app.chat.endings import Endings
     from app.chat.in_force import InForce
-    from app.chat.journal import Journal
+    from app.chat.kit import Handlers, Kit
     from app.chat.room import Room
     from app.chat.rooms import Rooms
     from app.chat.rosters import Rosters
-    from app.chat.session import Clock, Session
+    from app.chat.session import Session
     from app.store.accounts import Account
     from app.store.deletion import Heir
 
@@ -39,28 +38,29 @@ class Deletion:
 
     def __init__(
         self,
-        acts: Acts,
-        journal: Journal,
-        clock: Clock,
+        kit: Kit,
         accounts: Accounts,
         rooms: Rooms,
         rosters: Rosters,
         in_force: InForce,
         devices: Devices,
         endings: Endings,
-        end: End,
     ) -> None:
-        """End the session that asked with `end`, which never switches."""
-        self._acts = acts
-        self._journal = journal
-        self._clock = clock
+        self._acts, self._journal = kit.acts, kit.journal
+        self._clock, self._end = kit.clock, kit.end
         self._accounts = accounts
         self._rooms = rooms
         self._rosters = rosters
         self._in_force = in_force
         self._devices = devices
         self._endings = endings
-        self._end = end
+
+    def handlers(self) -> Handlers:
+        """Return the method that carries out each command."""
+        return {
+            operations.UserDelete: self.delete,
+            commands.Unregister: self.delete_own,
+        }
 
     def delete(self, session: Session, command: operations.UserDelete) -> None:
         """Delete an account, as the operator."""

@@ -46,21 +46,27 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from app.chat.devices import Devices
-    from app.chat.session import Clock, Session
+    from app.chat.kit import Handlers, Kit
+    from app.chat.session import Session
     from app.device_commands import OfferedKey
-    from app.store.database import Database
     from app.store.devices import Address, KnownDevice
 
 
 class DeviceKeys:
     """The keys of all devices."""
 
-    def __init__(self, database: Database, clock: Clock, devices: Devices) -> None:
-        self._database = database
-        self._clock = clock
+    def __init__(self, kit: Kit, devices: Devices) -> None:
+        self._database, self._clock = kit.database, kit.clock
         self._devices = devices
         self._uploads = Throttle(KEY_UPLOADS_AN_HOUR_MAX, seconds=3_600)
         self._claims = Throttle(CLAIMS_AN_HOUR_AND_DEVICE_MAX, seconds=3_600)
+
+    def handlers(self) -> Handlers:
+        """Return the method that carries out each command."""
+        return {
+            device_commands.KeysPut: self.put,
+            device_commands.KeysClaim: self.claim,
+        }
 
     def put(self, session: Session, command: device_commands.KeysPut) -> None:
         """Keep keys of a session's device, and say how many there are. Switches. Raises Refusal."""

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from app.chat.devices import Devices
-    from app.chat.session import Clock, Session
+    from app.chat.kit import Handlers, Kit
+    from app.chat.session import Session
     from app.device_commands import Letter
-    from app.store.database import Database
     from app.store.devices import DeviceRow
 
 
@@ -45,11 +45,18 @@ class _Sent(NamedTuple):
 class DeviceMail:
     """The mailboxes of all devices."""
 
-    def __init__(self, database: Database, clock: Clock, devices: Devices) -> None:
-        self._database = database
-        self._clock = clock
+    def __init__(self, kit: Kit, devices: Devices) -> None:
+        self._database, self._clock = kit.database, kit.clock
         self._devices = devices
         self._sends = Throttle(DEVICE_MAIL_SENDS_A_MINUTE_MAX, seconds=60)
+
+    def handlers(self) -> Handlers:
+        """Return the method that carries out each command."""
+        return {
+            device_commands.DeviceSend: self.send,
+            device_commands.DeviceFetch: self.fetch,
+            device_commands.DeviceAck: self.let_go,
+        }
 
     def send(self, session: Session, command: device_commands.DeviceSend) -> None:
         """Put items into mailboxes, and tell their readers. Switches. Raises Refusal."""

@@ -40,32 +40,34 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from app.chat.accounts import Accounts
-    from app.chat.session import Clock, Session
+    from app.chat.kit import Handlers, Kit
+    from app.chat.session import Session
     from app.device_commands import Target
     from app.events import Event
     from app.store.accounts import Account
-    from app.store.database import Database
     from app.store.devices import Address, DeviceRow
 
 
 class Devices:
     """All devices, and the sessions that speak for one or have asked for some."""
 
-    def __init__(
-        self,
-        database: Database,
-        clock: Clock,
-        accounts: Accounts,
-        sessions: Iterable[Session],
-    ) -> None:
-        self._database = database
-        self._clock = clock
+    def __init__(self, kit: Kit, accounts: Accounts) -> None:
+        self._database, self._clock = kit.database, kit.clock
+        self._sessions = kit.present.sessions
         self._accounts = accounts
-        self._sessions = sessions
         self._new_devices = Throttle(NEW_DEVICES_AN_HOUR_MAX, seconds=3_600)
         self._manifests = Throttle(MANIFESTS_AN_HOUR_MAX, seconds=3_600)
         self._queries = Throttle(KEY_QUERIES_A_MINUTE_MAX, seconds=60)
         self._revocations = 0  # since the start
+
+    def handlers(self) -> Handlers:
+        """Return the method that carries out each command."""
+        return {
+            device_commands.DevicePut: self.put,
+            device_commands.ManifestPut: self.put_manifest,
+            device_commands.KeysQuery: self.query,
+            device_commands.KeysChanges: self.changes,
+        }
 
     def put(self, session: Session, command: device_commands.DevicePut) -> None:
         """Let a session speak for a device, which may be new. Switches. Raises Refusal."""

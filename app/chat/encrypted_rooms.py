@@ -25,12 +25,12 @@ from app.store.rosters import Roster
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from app.chat.acts import Acts, Check
+    from app.chat.acts import Check
     from app.chat.delivery import Delivery
-    from app.chat.journal import Journal
+    from app.chat.kit import Handlers, Kit
     from app.chat.room import Room
     from app.chat.rooms import Rooms
-    from app.chat.session import Clock, Session
+    from app.chat.session import Session
 
 
 class _Encryption(WrittenEntry):
@@ -62,11 +62,16 @@ class _Encryption(WrittenEntry):
 class EncryptedRooms:
     """What is asked about encrypted rooms."""
 
-    def __init__(self, journal: Journal, clock: Clock, acts: Acts, rooms: Rooms) -> None:
-        self._acts = acts
-        self._journal = journal
-        self._clock = clock
+    def __init__(self, kit: Kit, rooms: Rooms) -> None:
+        self._journal, self._clock, self._acts = kit.journal, kit.clock, kit.acts
         self._rooms = rooms
+
+    def handlers(self) -> Handlers:
+        """Return the method that carries out each command."""
+        return {
+            commands.Encrypt: self.encrypt,
+            commands.Roster: self.show_roster,
+        }
 
     def encrypt(self, session: Session, command: commands.Encrypt) -> None:
         """Make a room encrypted, as its owner or an admin. Switches. Raises Refusal."""

@@ -7,31 +7,28 @@ another login: nothing that was handed out before comes back.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from app import events
 from app.store import tokens as tokens_store
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from app import events
     from app.chat.accounts import Accounts
     from app.chat.acts import Change
+    from app.chat.kit import Kit
     from app.chat.session import Session
     from app.chat.tickets import Tickets
-
-End = Callable[["Session", events.Event], None]  # shows a session its last event, and ends it
 
 
 class Endings:
     """Ends the sessions, the addresses of files, the transfers and the logins of an account."""
 
-    def __init__(self, accounts: Accounts, tickets: Tickets, end: End) -> None:
-        """End sessions with `end`, which never switches."""
+    def __init__(self, kit: Kit, accounts: Accounts, tickets: Tickets) -> None:
         self._accounts = accounts
         self._tickets = tickets
-        self._end = end
+        self._end = kit.end
 
     @staticmethod
     def ending_tokens(user_id: int, change: Change) -> Change:

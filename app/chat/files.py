@@ -26,15 +26,14 @@ from app.store.files import NewFile, StoredFile
 
 if TYPE_CHECKING:
     from app.chat.accounts import Accounts
-    from app.chat.acts import Acts
     from app.chat.delivery import Delivery
-    from app.chat.journal import Journal
+    from app.chat.kit import Handlers, Kit
     from app.chat.room import Room
     from app.chat.rooms import Rooms
-    from app.chat.session import Clock, Session
+    from app.chat.session import Session
     from app.chat.tickets import Tickets
     from app.chat.transfers import Incoming, Transfers
-    from app.store.database import Database
+
 
 Read = Callable[[int], bytes]  # so many bytes, or fewer at the end; it may switch
 
@@ -66,23 +65,29 @@ class Files:
 
     def __init__(
         self,
-        database: Database,
-        journal: Journal,
-        clock: Clock,
-        acts: Acts,
+        kit: Kit,
         transfers: Transfers,
         tickets: Tickets,
         accounts: Accounts,
         rooms: Rooms,
     ) -> None:
-        self._database = database
-        self._journal = journal
-        self._clock = clock
-        self._acts = acts
+        self._database, self._journal = kit.database, kit.journal
+        self._clock, self._acts = kit.clock, kit.acts
         self._transfers = transfers
         self._tickets = tickets
         self._accounts = accounts
         self._rooms = rooms
+
+    def handlers(self) -> Handlers:
+        """Return the method that carries out each command."""
+        return {
+            commands.Send: self.send,
+            commands.Get: self.get,
+            commands.Files: self.list_files,
+            commands.Upload: self.upload,
+            commands.Download: self.download,
+            commands.Unshare: self.unshare,
+        }
 
     def send(self, session: Session, command: commands.Send) -> None:
         """Offer a place for a file. Switches. Raises Refusal."""

@@ -10,7 +10,7 @@ import gevent
 from app import commands, events
 from app.bounds import LAG_SECONDS, REPLAY_BYTES_MAX
 from app.chat import apply
-from app.chat.journal import Entry, Journal, SaidEntry
+from app.chat.journal import Entry, SaidEntry
 from app.chat.room import first_that_fit, newest_that_fit, not_encrypted
 from app.errors import BadLine, NotPossible
 from app.names import harmless
@@ -19,9 +19,9 @@ from app.store.messages import NewMessage
 
 if TYPE_CHECKING:
     from app.chat.delivery import Delivery
+    from app.chat.kit import Handlers, Kit
     from app.chat.room import Room
-    from app.chat.session import Clock, Session
-    from app.store.database import Database
+    from app.chat.session import Session
 
 
 class _SaidInRoom(SaidEntry):
@@ -64,10 +64,16 @@ def check_content(command: commands.Say | commands.Tell) -> None:
 class Messages:
     """What members of a room say."""
 
-    def __init__(self, database: Database, journal: Journal, clock: Clock) -> None:
-        self._database = database
-        self._journal = journal
-        self._clock = clock
+    def __init__(self, kit: Kit) -> None:
+        self._database, self._journal, self._clock = kit.database, kit.journal, kit.clock
+
+    def handlers(self) -> Handlers:
+        """Return the method that carries out each command."""
+        return {
+            commands.Say: self.say,
+            commands.Emote: self.emote,
+            commands.History: self.history,
+        }
 
     def say(self, session: Session, command: commands.Say) -> None:
         """Post a message to the room. Switches when the journal is full. Raises Refusal."""

@@ -17,7 +17,6 @@ from app.bounds import MODERATORS_A_ROOM_MAX, SANCTIONS_A_ROOM_MAX
 from app.chat import apply
 from app.chat.acts import check_is_there
 from app.chat.entries import Shown
-from app.chat.journal import Journal
 from app.chat.room import Room
 from app.chat.rooms import Rooms
 from app.chat.tickets import Tickets
@@ -31,11 +30,12 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from app.chat.accounts import Accounts
-    from app.chat.acts import Acts, Change
+    from app.chat.acts import Change
+    from app.chat.kit import Handlers, Kit
     from app.chat.rosters import Rosters
-    from app.chat.session import Clock, Session, User
+    from app.chat.session import Session, User
     from app.store.accounts import Account
-    from app.store.database import Database
+
 
 _About = (
     commands.Kick
@@ -94,23 +94,32 @@ class Moderation:
 
     def __init__(
         self,
-        database: Database,
-        acts: Acts,
-        journal: Journal,
-        clock: Clock,
+        kit: Kit,
         accounts: Accounts,
         rooms: Rooms,
         rosters: Rosters,
         tickets: Tickets,
     ) -> None:
-        self._database = database
-        self._acts = acts
-        self._journal = journal
-        self._clock = clock
+        self._database, self._journal = kit.database, kit.journal
+        self._clock, self._acts = kit.clock, kit.acts
         self._accounts = accounts
         self._rooms = rooms
         self._rosters = rosters
         self._tickets = tickets
+
+    def handlers(self) -> Handlers:
+        """Return the method that carries out each command."""
+        return {
+            commands.Topic: self.topic,
+            commands.Kick: self.kick,
+            commands.Ban: self.ban,
+            commands.Unban: self.unban,
+            commands.Bans: self.bans,
+            commands.Mute: self.mute,
+            commands.Unmute: self.unmute,
+            commands.Promote: self.promote,
+            commands.Demote: self.demote,
+        }
 
     def kick(self, session: Session, command: commands.Kick) -> None:
         """Send a user out of the room."""

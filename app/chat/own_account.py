@@ -10,7 +10,8 @@ from app.errors import NotPossible
 if TYPE_CHECKING:
     from app.chat.accounts import Accounts
     from app.chat.administration import Administration
-    from app.chat.endings import End, Endings
+    from app.chat.endings import Endings
+    from app.chat.kit import Handlers, Kit
     from app.chat.session import Session
 
 
@@ -18,13 +19,23 @@ class OwnAccount:
     """What is asked about the account that a session has logged in to."""
 
     def __init__(
-        self, accounts: Accounts, administration: Administration, endings: Endings, end: End
+        self,
+        kit: Kit,
+        accounts: Accounts,
+        administration: Administration,
+        endings: Endings,
     ) -> None:
-        """End sessions with `end`, which never switches."""
+        self._end = kit.end
         self._accounts = accounts
         self._administration = administration
         self._endings = endings
-        self._end = end
+
+    def handlers(self) -> Handlers:
+        """Return the method that carries out each command."""
+        return {
+            commands.Passwd: self.change_password,
+            commands.Sessions: self.sessions,
+        }
 
     def change_password(self, session: Session, command: commands.Passwd) -> None:
         """Set another password, and end all that the old one was good for. Switches.

@@ -26,7 +26,7 @@ from app.bounds import (
     MAILBOXES_COUNTED_MAX,
 )
 from app.chat.accounts import Accounts
-from app.chat.journal import Journal, SaidEntry
+from app.chat.journal import SaidEntry
 from app.chat.messages import check_content
 from app.errors import NotPossible, Unavailable
 from app.names import harmless
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from app.chat.delivery import Delivery
-    from app.chat.session import Clock, Session, User
-    from app.store.database import Database
+    from app.chat.kit import Handlers, Kit
+    from app.chat.session import Session, User
 
 
 class _SaidPrivately(SaidEntry):
@@ -68,15 +68,20 @@ class _SaidPrivately(SaidEntry):
 class Private:
     """Private messages, and what else is between two users."""
 
-    def __init__(
-        self, database: Database, journal: Journal, clock: Clock, accounts: Accounts
-    ) -> None:
-        self._database = database
-        self._journal = journal
-        self._clock = clock
+    def __init__(self, kit: Kit, accounts: Accounts) -> None:
+        self._database, self._journal, self._clock = kit.database, kit.journal, kit.clock
         self._accounts = accounts
         self._unread: OrderedDict[int, Counter[int]] = OrderedDict()  # by recipient: by sender
         self._removals = 0  # that there were when that was counted
+
+    def handlers(self) -> Handlers:
+        """Return the method that carries out each command."""
+        return {
+            commands.Tell: self.tell,
+            commands.Away: self.away,
+            commands.Ignore: self.ignore,
+            commands.Unignore: self.unignore,
+        }
 
     def tell(self, session: Session, command: commands.Tell) -> None:
         """Send a private message. Switches. Raises Refusal."""

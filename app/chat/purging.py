@@ -34,11 +34,11 @@ if TYPE_CHECKING:
     from app.chat.acts import Acts
     from app.chat.delivery import Delivery
     from app.chat.journal import Journal
+    from app.chat.kit import Handlers, Kit
     from app.chat.room import Room
     from app.chat.rooms import Rooms
-    from app.chat.session import Clock, Session
+    from app.chat.session import Session
     from app.chat.transfers import Transfers
-    from app.store.database import Database
 
 
 class _Purge(NamedTuple):
@@ -137,24 +137,21 @@ class _LastPiece(WrittenEntry):
 class Purging:
     """What removes for good. All of it switches, and raises Refusal."""
 
-    def __init__(
-        self,
-        database: Database,
-        journal: Journal,
-        clock: Clock,
-        acts: Acts,
-        accounts: Accounts,
-        rooms: Rooms,
-        transfers: Transfers,
-    ) -> None:
-        self._database = database
-        self._journal = journal
-        self._clock = clock
-        self._acts = acts
+    def __init__(self, kit: Kit, accounts: Accounts, rooms: Rooms, transfers: Transfers) -> None:
+        self._database, self._journal = kit.database, kit.journal
+        self._clock, self._acts = kit.clock, kit.acts
         self._accounts = accounts
         self._rooms = rooms
         self._transfers = transfers
         self._purging = RLock()
+
+    def handlers(self) -> Handlers:
+        """Return the method that carries out each command."""
+        return {
+            operations.Purge: self.purge,
+            operations.Vacuum: self.vacuum,
+            operations.Backup: self.back_up,
+        }
 
     def purge(self, session: Session, command: operations.Purge) -> None:
         """Remove what a command is about, one purge at a time."""

@@ -27,13 +27,11 @@ from app.store.retention import Old
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from app.chat.acts import Acts
-    from app.chat.journal import Journal
+    from app.chat.kit import Handlers, Kit
     from app.chat.rooms import Rooms
-    from app.chat.session import Clock, Session
+    from app.chat.session import Session
     from app.chat.transfers import Transfers
-    from app.settings import Settings
-    from app.store.database import Database
+
 
 _WORDS = {"forever": store.FOR_EVER, "default": None}
 
@@ -43,25 +41,18 @@ log = structlog.get_logger()
 class Retention:
     """For how long what is kept, and what removes it then."""
 
-    def __init__(
-        self,
-        database: Database,
-        journal: Journal,
-        clock: Clock,
-        acts: Acts,
-        rooms: Rooms,
-        transfers: Transfers,
-        settings: Settings,
-    ) -> None:
-        self._database = database
-        self._journal = journal
-        self._clock = clock
-        self._acts = acts
+    def __init__(self, kit: Kit, rooms: Rooms, transfers: Transfers) -> None:
+        self._database, self._journal = kit.database, kit.journal
+        self._clock, self._acts = kit.clock, kit.acts
         self._rooms = rooms
         self._transfers = transfers
-        self._days = settings.retention_days
+        self._days = kit.settings.retention_days
         self._has_work = Signal()
         self._is_stopping = False
+
+    def handlers(self) -> Handlers:
+        """Return the method that carries out each command."""
+        return {operations.Retention: self.show_or_set}
 
     def show_or_set(self, session: Session, command: operations.Retention) -> None:
         """Show for how long messages are kept, or set it for a room. Switches. Raises Refusal."""

@@ -31,35 +31,32 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from app.chat.accounts import Accounts
-    from app.chat.acts import Acts
-    from app.chat.journal import Journal
+    from app.chat.kit import Handlers, Kit
     from app.chat.room import Room
-    from app.chat.session import Clock, Session
+    from app.chat.session import Session
     from app.chat.tickets import Tickets
-    from app.store.database import Database
 
 
 class RoomAdministration:
     """The acts upon rooms of admins and of the operator. All switch, and raise Refusal."""
 
-    def __init__(
-        self,
-        database: Database,
-        journal: Journal,
-        clock: Clock,
-        acts: Acts,
-        accounts: Accounts,
-        rooms: Rooms,
-        tickets: Tickets,
-    ) -> None:
-        self._database = database
-        self._journal = journal
-        self._clock = clock
-        self._acts = acts
+    def __init__(self, kit: Kit, accounts: Accounts, rooms: Rooms, tickets: Tickets) -> None:
+        self._database, self._journal = kit.database, kit.journal
+        self._clock, self._acts = kit.clock, kit.acts
         self._accounts = accounts
         self._rooms = rooms
         self._tickets = tickets
         self._naming = RLock()  # while a name is given to a room, or becomes free
+
+    def handlers(self) -> Handlers:
+        """Return the method that carries out each command."""
+        return {
+            operations.RoomList: self.list_rooms,
+            operations.RoomCreate: self.create,
+            operations.RoomDelete: self.delete,
+            operations.RoomRename: self.rename,
+            operations.RoomOwner: self.set_owner,
+        }
 
     def list_rooms(self, session: Session, command: operations.RoomList) -> None:
         """Show a page of the rooms."""

@@ -18,7 +18,6 @@ from app.bounds import RECENT_MESSAGES_MAX, REPLAY_BYTES_MAX, SINCE_MESSAGES_MAX
 from app.chat import apply
 from app.chat.acts import check_is_active
 from app.chat.entries import Arrival, Closure, Departure, Renaming, Replay
-from app.chat.journal import Journal
 from app.chat.recent import Recent, Shelf
 from app.chat.room import Ranks, Room, newest_that_fit
 from app.errors import Forbidden, NotPossible
@@ -30,37 +29,37 @@ from app.store.accounts import NameTakenError
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from app.chat.kit import Handlers, Kit
     from app.chat.rosters import Rosters
-    from app.chat.session import Clock, Session, User
-    from app.settings import Settings
-    from app.store.database import Database, Work
+    from app.chat.session import Session, User
+    from app.store.database import Work
 
 
 class Rooms:
     """The live rooms, and the way in and out of them."""
 
-    def __init__(
-        self,
-        database: Database,
-        journal: Journal,
-        clock: Clock,
-        rosters: Rosters,
-        settings: Settings,
-    ) -> None:
-        self._database = database
-        self._journal = journal
-        self._clock = clock
+    def __init__(self, kit: Kit, rosters: Rosters) -> None:
+        self._database, self._journal, self._clock = kit.database, kit.journal, kit.clock
         self._rosters = rosters
-        self._history_replay = settings.history_replay
-        self._owned_max = settings.rooms_owned_max
-        self._recent_max = max(settings.history_replay, RECENT_MESSAGES_MAX)
+        self._history_replay = kit.settings.history_replay
+        self._owned_max = kit.settings.rooms_owned_max
+        self._recent_max = max(kit.settings.history_replay, RECENT_MESSAGES_MAX)
         self._live: dict[str, Room] = {}
         self._ranks = Ranks()
         self._shelf = Shelf()
         metrics.show_kept("recent_bytes", lambda: self._shelf.memory_bytes)
         self._opening: WeakValueDictionary[str, RLock] = WeakValueDictionary()
         self._loading = RLock()
-        self._lost = database.read(messages.lost)
+        self._lost = self._database.read(messages.lost)
+
+    def handlers(self) -> Handlers:
+        """Return the method that carries out each command."""
+        return {
+            commands.Join: self.join,
+            commands.Leave: self.leave,
+            commands.Who: self.who,
+            commands.Rooms: self.list_rooms,
+        }
 
     @property
     def live_rooms(self) -> int:

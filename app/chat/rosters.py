@@ -29,19 +29,16 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from app.chat.acts import Change
-    from app.chat.journal import Journal
+    from app.chat.kit import Kit
     from app.chat.room import Room
-    from app.chat.session import Clock, Session, User
-    from app.store.database import Database
+    from app.chat.session import Session, User
 
 
 class Rosters:
     """Makes and ends members."""
 
-    def __init__(self, database: Database, journal: Journal, clock: Clock) -> None:
-        self._database = database
-        self._journal = journal
-        self._clock = clock
+    def __init__(self, kit: Kit) -> None:
+        self._database, self._journal, self._clock = kit.database, kit.journal, kit.clock
         self._entries = Throttle(ENTRIES_AN_HOUR_MAX, seconds=3_600)
 
     def admit(self, session: Session, room: Room) -> None:

@@ -8,7 +8,7 @@ Does the write fail, nothing has changed. Acts are done one at a time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -28,13 +28,14 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from app.chat.accounts import Accounts
-    from app.chat.acts import Acts, Change
-    from app.chat.endings import End, Endings
+    from app.chat.acts import Change
+    from app.chat.endings import Endings
     from app.chat.in_force import InForce
-    from app.chat.session import Clock, Session, Visitor
+    from app.chat.kit import Handlers, Kit
+    from app.chat.session import Session
     from app.chat.tickets import Tickets
-    from app.store.database import Database
     from app.store.rooms import SanctionKind
+
 
 _A_USER = "@"  # before a name that could be an address
 
@@ -47,39 +48,35 @@ class _Case(NamedTuple):
     now: int
 
 
-class Present(NamedTuple):
-    """Who is connected: by session, or speaking HTTP."""
-
-    sessions: Set[Session]
-    visitors: Set[Visitor]
-
-
 class Sanctions:
     """The acts of admins and of the operator. All of them switch, and raise Refusal."""
 
     def __init__(
         self,
-        database: Database,
-        acts: Acts,
-        clock: Clock,
+        kit: Kit,
         accounts: Accounts,
         in_force: InForce,
         tickets: Tickets,
-        present: Present,
         endings: Endings,
-        end: End,
     ) -> None:
-        """End sessions with `end`, which never switches."""
-        self._database = database
-        self._acts = acts
-        self._clock = clock
+        self._database, self._clock, self._acts = kit.database, kit.clock, kit.acts
+        self._present, self._end = kit.present, kit.end
         self._accounts = accounts
         self._in_force = in_force
         self._tickets = tickets
-        self._present = present
         self._endings = endings
-        self._end = end
         self._deciding = RLock()
+
+    def handlers(self) -> Handlers:
+        """Return the method that carries out each command."""
+        return {
+            operations.ServerKick: self.kick,
+            operations.ServerBan: self.ban,
+            operations.ServerUnban: self.unban,
+            operations.ServerMute: self.mute,
+            operations.ServerUnmute: self.unmute,
+            operations.ServerBans: self.bans,
+        }
 
     def kick(self, session: Session, command: operations.ServerKick) -> None:
         """End all sessions of a user, or from a network. They may come back."""

@@ -1,14 +1,14 @@
-"""The service: which module does what a command asks, and what a server needs of all of them."""
+"""The service: its parts, which carry out commands, and what a server needs of all of them."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 import gevent
 
-from app import commands, device_commands, events, metrics, operations
+from app import commands, events, metrics
 from app.chat.accounts import Accounts
 from app.chat.acts import Acts
 from app.chat.administration import Administration
@@ -21,6 +21,7 @@ from app.chat.endings import Endings
 from app.chat.files import Files
 from app.chat.in_force import InForce
 from app.chat.journal import Journal, Write
+from app.chat.kit import Handler, Handlers, Kit, Present
 from app.chat.messages import Messages
 from app.chat.moderation import Moderation
 from app.chat.own_account import OwnAccount
@@ -31,7 +32,7 @@ from app.chat.retention import Retention
 from app.chat.room_administration import RoomAdministration
 from app.chat.rooms import Rooms
 from app.chat.rosters import Rosters
-from app.chat.sanctions import Present, Sanctions
+from app.chat.sanctions import Sanctions
 from app.chat.session import OPERATOR, Client, Session, Visitor, only_for_admins
 from app.chat.shutdown import Shutdown
 from app.chat.status import Status
@@ -50,7 +51,12 @@ if TYPE_CHECKING:
     from app.settings import Settings
     from app.store.database import Database
 
-Handler = Callable[[Session, Any], None]
+
+class _Part(Protocol):
+    """A part of the service that carries out commands."""
+
+    def handlers(self) -> Handlers:
+        """Return the method that carries out each command."""
 
 
 class Service:
@@ -59,138 +65,62 @@ class Service:
     def __init__(self, database: Database, settings: Settings, clock: Clock) -> None:
         """Take over the database. Switches, to read from it."""
         self._database = database
-        self.sessions: set[Session] = set()  # of clients, whoever has logged in on them
-        self.visitors: set[Visitor] = set()  # whoever speaks HTTP
+        self.sessions: set[Session] = set()  # of clients, logged in or not
+        self.visitors: set[Visitor] = set()  # clients that speak HTTP
         self._numbers = itertools.count(1)  # of sessions
         self._hasher = Hasher(settings.logins_waiting_max)
         self.journal = Journal(self._commit, database.read(messages_store.newest_id))
-        self._tokens = Tokens(database, clock)
-        in_force = InForce(database.read(lambda each: sanctions_store.in_force(each, clock())))
-        self.accounts = Accounts(database, self._hasher, self._tokens, clock, settings, in_force)
-        rosters = Rosters(database, self.journal, clock)
-        self.rooms = Rooms(database, self.journal, clock, rosters, settings)
-        acts = Acts(database, clock)
-        self._encrypted_rooms = EncryptedRooms(self.journal, clock, acts, self.rooms)
-        self._messages = Messages(database, self.journal, clock)
-        self._private = Private(database, self.journal, clock, self.accounts)
-        tickets = Tickets(clock)
-        self._moderation = Moderation(
-            database, acts, self.journal, clock, self.accounts, self.rooms, rosters, tickets
-        )
-        self._transfers = Transfers(database, self.journal, clock, settings)
-        self.files = Files(
-            database, self.journal, clock, acts, self._transfers, tickets, self.accounts, self.rooms
-        )
         present = Present(self.sessions, self.visitors)
-        endings = Endings(self.accounts, tickets, self.end)
-        self.sanctions = Sanctions(
-            database, acts, clock, self.accounts, in_force, tickets, present, endings, self.end
+        acts = Acts(database, clock)
+        kit = Kit(database, self.journal, clock, acts, settings, present, self.end)
+        in_force = InForce(database.read(lambda each: sanctions_store.in_force(each, clock())))
+        tokens, tickets, rosters = Tokens(kit), Tickets(clock), Rosters(kit)
+        self.accounts = accounts = Accounts(kit, self._hasher, tokens, in_force)
+        self.rooms = rooms = Rooms(kit, rosters)
+        self._transfers = Transfers(kit)
+        self.files = Files(kit, self._transfers, tickets, accounts, rooms)
+        self._private = Private(kit, accounts)
+        endings = Endings(kit, accounts, tickets)
+        self.sanctions = Sanctions(kit, accounts, in_force, tickets, endings)
+        administration = Administration(kit, self._hasher, accounts, endings)
+        devices = Devices(kit, accounts)
+        self._purging = Purging(kit, accounts, rooms, self._transfers)
+        self._retention = Retention(kit, rooms, self._transfers)
+        self.status = Status(kit, self._hasher, accounts, rooms)
+        self.shutdown = Shutdown(kit)
+        self._handlers = _merged(
+            self,
+            rooms,
+            EncryptedRooms(kit, rooms),
+            Messages(kit),
+            self._private,
+            Moderation(kit, accounts, rooms, rosters, tickets),
+            self.files,
+            tokens,
+            OwnAccount(kit, accounts, administration, endings),
+            Deletion(kit, accounts, rooms, rosters, in_force, devices, endings),
+            administration,
+            self.sanctions,
+            RoomAdministration(kit, accounts, rooms, tickets),
+            devices,
+            DeviceKeys(kit, devices),
+            DeviceMail(kit, devices),
+            self._purging,
+            self._retention,
+            self.status,
+            self.shutdown,
         )
-        self._administration = Administration(
-            database, clock, acts, self._hasher, self.accounts, self.sessions, endings
-        )
-        self._own_account = OwnAccount(self.accounts, self._administration, endings, self.end)
-        self._room_administration = RoomAdministration(
-            database, self.journal, clock, acts, self.accounts, self.rooms, tickets
-        )
-        self._devices = Devices(database, clock, self.accounts, self.sessions)
-        self._deletion = Deletion(
-            acts,
-            self.journal,
-            clock,
-            self.accounts,
-            self.rooms,
-            rosters,
-            in_force,
-            self._devices,
-            endings,
-            self.end,
-        )
-        self._device_keys = DeviceKeys(database, clock, self._devices)
-        self._device_mail = DeviceMail(database, clock, self._devices)
-        self.shutdown = Shutdown(acts, self.sessions)
-        self._purging = Purging(
-            database, self.journal, clock, acts, self.accounts, self.rooms, self._transfers
-        )
-        self._retention = Retention(
-            database, self.journal, clock, acts, self.rooms, self._transfers, settings
-        )
-        self.status = Status(
-            database, self.journal, self._hasher, self.accounts, self.rooms, self.sessions, settings
-        )
-        self._handlers = self._handlers_by_command()
         self._journal_greenlet = gevent.spawn(self.journal.run)
         self._reaper_greenlets = [
             gevent.spawn(self._transfers.run),
             gevent.spawn(self._retention.run),
         ]
 
-    def _handlers_by_command(self) -> Mapping[type[Command], Handler]:
-        rooms, messages, private = self.rooms, self._messages, self._private
-        moderation, files, administration = self._moderation, self.files, self._administration
-        sanctions = self.sanctions
-        room_administration = self._room_administration
+    def handlers(self) -> Handlers:
+        """Return the method that carries out each command."""
         return {
-            commands.Say: messages.say,
-            commands.Emote: messages.emote,
-            commands.History: messages.history,
-            commands.Join: rooms.join,
-            commands.Leave: rooms.leave,
-            commands.Who: rooms.who,
-            commands.Rooms: rooms.list_rooms,
-            commands.Encrypt: self._encrypted_rooms.encrypt,
-            commands.Roster: self._encrypted_rooms.show_roster,
-            commands.Tell: private.tell,
-            commands.Away: private.away,
-            commands.Ignore: private.ignore,
-            commands.Unignore: private.unignore,
-            commands.Topic: moderation.topic,
-            commands.Kick: moderation.kick,
-            commands.Ban: moderation.ban,
-            commands.Unban: moderation.unban,
-            commands.Bans: moderation.bans,
-            commands.Mute: moderation.mute,
-            commands.Unmute: moderation.unmute,
-            commands.Promote: moderation.promote,
-            commands.Demote: moderation.demote,
             commands.Register: self._register,
             commands.Login: self._log_in,
-            commands.Send: files.send,
-            commands.Get: files.get,
-            commands.Files: files.list_files,
-            commands.Upload: files.upload,
-            commands.Download: files.download,
-            commands.Unshare: files.unshare,
-            commands.Passwd: self._own_account.change_password,
-            commands.Sessions: self._own_account.sessions,
-            commands.Unregister: self._deletion.delete_own,
-            commands.Tokens: self._tokens.list_or_revoke,
-            operations.Announce: administration.announce,
-            operations.UserList: administration.list_accounts,
-            operations.UserCreate: administration.create,
-            operations.UserPassword: administration.set_password,
-            operations.UserAdmin: administration.set_admin,
-            operations.UserDelete: self._deletion.delete,
-            operations.UserDisable: administration.disable,
-            operations.UserEnable: administration.enable,
-            operations.ServerKick: sanctions.kick,
-            operations.ServerBan: sanctions.ban,
-            operations.ServerUnban: sanctions.unban,
-            operations.ServerMute: sanctions.mute,
-            operations.ServerUnmute: sanctions.unmute,
-            operations.ServerBans: sanctions.bans,
-            operations.RoomList: room_administration.list_rooms,
-            operations.RoomCreate: room_administration.create,
-            operations.RoomDelete: room_administration.delete,
-            operations.RoomRename: room_administration.rename,
-            operations.RoomOwner: room_administration.set_owner,
-            operations.Shutdown: self.shutdown.plan,
-            operations.Purge: self._purging.purge,
-            operations.Retention: self._retention.show_or_set,
-            operations.Vacuum: self._purging.vacuum,
-            operations.Backup: self._purging.back_up,
-            operations.Status: self.status.show,
-            **_device_handlers(self._devices, self._device_keys, self._device_mail),
             commands.Ping: self._ping,
             commands.Help: _help,
             commands.Quit: _quit,
@@ -298,20 +228,14 @@ class Service:
         self._private.show_mail(session)
 
 
-def _device_handlers(
-    devices: Devices, keys: DeviceKeys, mail: DeviceMail
-) -> Mapping[type[Command], Handler]:
-    return {
-        device_commands.DevicePut: devices.put,
-        device_commands.ManifestPut: devices.put_manifest,
-        device_commands.KeysQuery: devices.query,
-        device_commands.KeysChanges: devices.changes,
-        device_commands.KeysPut: keys.put,
-        device_commands.KeysClaim: keys.claim,
-        device_commands.DeviceSend: mail.send,
-        device_commands.DeviceFetch: mail.fetch,
-        device_commands.DeviceAck: mail.let_go,
-    }
+def _merged(*parts: _Part) -> Handlers:
+    """Return the handlers of all parts. Raises ValueError when two carry out one command."""
+    merged: dict[type[Command], Handler] = {}
+    for handlers in (part.handlers() for part in parts):
+        if twice := merged.keys() & handlers.keys():
+            raise ValueError(f"carried out twice: {twice}")
+        merged.update(handlers)
+    return merged
 
 
 def _not_for(session: Session, kind: type[Command]) -> Refusal:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import gevent
@@ -15,8 +15,9 @@ from app.names import harmless
 from app.times import check_reason, span_in_words
 
 if TYPE_CHECKING:
-    from app.chat.acts import Acts
+    from app.chat.kit import Handlers, Kit
     from app.chat.session import Session
+
 
 # When what is to come is said again: so many seconds before. Who reads it can still finish.
 _REMINDERS_SECONDS = (86_400, 3_600, 1_800, 600, 300, 120, 60, 30, 10)
@@ -36,11 +37,14 @@ def reminders(seconds: int) -> Iterator[tuple[float, int]]:
 class Shutdown:
     """Sets `is_due` when the server is to stop."""
 
-    def __init__(self, acts: Acts, sessions: Set[Session]) -> None:
-        self._acts = acts
-        self._sessions = sessions
+    def __init__(self, kit: Kit) -> None:
+        self._acts, self._sessions = kit.acts, kit.present.sessions
         self._countdown: gevent.Greenlet[[int, str], None] | None = None
         self.is_due = Signal()
+
+    def handlers(self) -> Handlers:
+        """Return the method that carries out each command."""
+        return {operations.Shutdown: self.plan}
 
     def plan(self, session: Session, command: operations.Shutdown) -> None:
         """Stop the server at once or in a while, in place of an earlier plan; or do not, after all.

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from heapq import nlargest
 from typing import TYPE_CHECKING
 
 import structlog
 
-from app import events, metrics, process
+from app import events, metrics, operations, process
 from app.bounds import (
     COMMIT_SECONDS_ILL,
     HUB_ILL_SECONDS,
@@ -28,13 +28,11 @@ from app.times import format_seconds
 
 if TYPE_CHECKING:
     from app.chat.accounts import Accounts
-    from app.chat.journal import Journal
+    from app.chat.kit import Handlers, Kit
     from app.chat.passwords import Hasher
     from app.chat.rooms import Rooms
     from app.chat.session import Session
-    from app.operations import Status as StatusCommand
-    from app.settings import Settings
-    from app.store.database import Database
+
 
 log = structlog.get_logger()
 
@@ -42,30 +40,24 @@ log = structlog.get_logger()
 class Status:
     """Knows where each figure is to be had. Times are of time.monotonic."""
 
-    def __init__(
-        self,
-        database: Database,
-        journal: Journal,
-        hasher: Hasher,
-        accounts: Accounts,
-        rooms: Rooms,
-        sessions: Set[Session],
-        settings: Settings,
-    ) -> None:
-        self._database = database
-        self._journal = journal
+    def __init__(self, kit: Kit, hasher: Hasher, accounts: Accounts, rooms: Rooms) -> None:
+        self._database, self._journal = kit.database, kit.journal
+        self._sessions = kit.present.sessions
         self._hasher = hasher
         self._accounts = accounts
         self._rooms = rooms
-        self._sessions = sessions
-        self._outbox_bytes_max = settings.outbox_bytes_max
+        self._outbox_bytes_max = kit.settings.outbox_bytes_max
         self._began_at = self._measured_at = time.monotonic()
         self._on_disk: FilesOnDisk | None = FilesOnDisk()  # None: a look was refused, and logged
         self.certificate_seconds: Callable[[], float | None] = lambda: None
         self.unknown_settings: Mapping[str, str] = {}
         self.last_minute = LastMinute(self._began_at, metrics.snapshot())
 
-    def show(self, session: Session, _command: StatusCommand) -> None:
+    def handlers(self) -> Handlers:
+        """Return the method that carries out each command."""
+        return {operations.Status: self.show}
+
+    def show(self, session: Session, _command: operations.Status) -> None:
         """Tell how the server is. Never switches."""
         session.client.show(self.status(time.monotonic()))
 

@@ -22,10 +22,11 @@ from app.store import tokens as store
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from app.chat.session import Clock, Session
+    from app.chat.kit import Handlers, Kit
+    from app.chat.session import Session
     from app.store.accounts import Account
-    from app.store.database import Database
     from app.store.tokens import KnownToken
+
 
 log = structlog.get_logger()
 
@@ -33,9 +34,12 @@ log = structlog.get_logger()
 class Tokens:
     """The tokens of all users."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
-        self._database = database
-        self._clock = clock
+    def __init__(self, kit: Kit) -> None:
+        self._database, self._clock = kit.database, kit.clock
+
+    def handlers(self) -> Handlers:
+        """Return the method that carries out each command."""
+        return {commands.Tokens: self.list_or_revoke}
 
     def make(self, account: Account, label: str) -> str | None:
         """Return a new token of a user, which can't be had again. Switches. Raises NotStored.

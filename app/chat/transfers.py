@@ -27,10 +27,9 @@ from app.times import DAY_MILLISECONDS
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from app.chat.journal import Journal
-    from app.chat.session import Clock
-    from app.settings import Settings
-    from app.store.database import Database, Work
+    from app.chat.kit import Kit
+    from app.store.database import Work
+
 
 Result = TypeVar("Result")
 
@@ -82,15 +81,11 @@ class Incoming:
 class Transfers:
     """The bytes of all files."""
 
-    def __init__(
-        self, database: Database, journal: Journal, clock: Clock, settings: Settings
-    ) -> None:
-        self._database = database
-        self._journal = journal
-        self._clock = clock
-        self._bytes_max = settings.file_bytes_max
-        self._quota_bytes = settings.file_quota_bytes
-        self._days_max = settings.file_days_max
+    def __init__(self, kit: Kit) -> None:
+        self._database, self._journal, self._clock = kit.database, kit.journal, kit.clock
+        self._bytes_max = kit.settings.file_bytes_max
+        self._quota_bytes = kit.settings.file_quota_bytes
+        self._days_max = kit.settings.file_days_max
         self._under_way: set[int] = set()  # files that are not complete yet
         self._writing = Semaphore()
         self._reading = Semaphore()
