@@ -18,17 +18,14 @@ Read it in this order:
     times.py        times and spans as people write them
     sizes.py        sizes and counts as people say them
     errors.py       every refusal, with its stable code
-    shapes.py       what a command is; the one table that parser, usage and /help are made from
-    commands.py     what users may ask
-    room_events.py  what happened in a room
-    events.py       what a session is told besides
-    signed.py       what devices sign for others to see
-    signatures.py   whether they did
-    device_commands.py  device_events.py            what programs that encrypt ask; are told
-    operations.py   what admins and the operator may ask; with it, the table is complete
-    records.py      what lists have of each account, room and session
+    protocol/       what is asked, what happened, what lists have; COMMANDS is the table of all
+        command.py  event.py                        what a command is; what an event is
+        talk.py  rooms.py  moderation.py  files.py  accounts.py  devices.py  removal.py  server.py
+                                                    a file a subject
+        signed.py  signatures.py                    what devices sign; whether they did
+        figures.py                                  how the server is
     metrics.py  last_minute.py                      what is counted and timed; how it grew
-    process.py  figures.py                          what the kernel says; how the server is
+    process.py                                      what the kernel says
     wire/           bytes <-> commands and events; pure
         wire.py  wires.py                           what every wire keeps; which there are
         lines.py  telnet.py  typed_lines.py         bytes to lines; keys that end and erase them

@@ -7,7 +7,7 @@ from gevent.event import Event as Signal
 from app.chat.recent import Recent
 from app.chat.room import Room
 from app.chat.session import Session, User
-from app.events import Event, RoomEvent
+from app.protocol.event import Event, RoomEvent
 from app.store.messages import NewMessage
 from app.store.rooms import StoredRoom
 

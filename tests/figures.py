@@ -1,6 +1,6 @@
 """Figures of a server that is well, but for one reader; tests change what they are about."""
 
-from app.figures import Concern, Load, Minute, Outbox
+from app.protocol.figures import Concern, Load, Minute, Outbox
 
 LOAD = Load(
     sessions=120,

@@ -7,8 +7,8 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from app.signatures import context
-from app.signed import encode
+from app.protocol.signatures import context
+from app.protocol.signed import encode
 from tests.program import Line, Program
 
 Signed = dict[str, str]

@@ -7,9 +7,9 @@ from unittest.mock import Mock
 import gevent
 import pytest
 
-from app import commands, events, operations
 from app.chat import apply
-from app.shapes import Command
+from app.protocol import accounts, moderation, removal, rooms, server, talk
+from app.protocol.command import Command
 from app.times import DAY_MILLISECONDS
 from tests.client import WAIT_SECONDS_MAX
 from tests.fuzz.asking import as_json
@@ -17,31 +17,31 @@ from tests.fuzz.world import Terminal, World, in_a_hurry
 
 # Who asks what, one after the other: all of it is possible, and each decision is among it.
 DECISIONS: list[tuple[str, Command]] = [
-    ("alice", commands.Say("one")),
-    ("bob", commands.Say("two")),
-    ("alice", commands.Topic("tea")),
-    ("alice", commands.Topic("-")),
-    ("alice", commands.Promote("bob")),
-    ("alice", commands.Demote("bob")),
-    ("alice", commands.Mute("bob", 60, "loud")),
-    ("alice", commands.Unmute("bob")),
-    ("alice", commands.Promote("bob")),
-    ("alice", commands.Ban("bob", None, "rude")),
-    ("alice", commands.Unban("bob")),
-    ("bob", commands.Join("den")),
-    ("alice", commands.Mute("carol", 60)),
-    ("", operations.RoomOwner("den", "carol")),
-    ("carol", commands.Promote("alice")),
-    ("", operations.Purge(user="bob")),
-    ("", operations.RoomRename("den", "cave")),
-    ("carol", commands.Say("three")),
-    ("", operations.Retention("cave", "1")),
-    ("carol", commands.Encrypt()),
-    ("dave", commands.Join("cave")),
-    ("dave", commands.Leave()),
-    ("carol", commands.Kick("bob")),
-    ("", operations.UserDelete("carol")),
-    ("", operations.RoomDelete("cave")),
+    ("alice", talk.Say("one")),
+    ("bob", talk.Say("two")),
+    ("alice", moderation.Topic("tea")),
+    ("alice", moderation.Topic("-")),
+    ("alice", moderation.Promote("bob")),
+    ("alice", moderation.Demote("bob")),
+    ("alice", moderation.Mute("bob", 60, "loud")),
+    ("alice", moderation.Unmute("bob")),
+    ("alice", moderation.Promote("bob")),
+    ("alice", moderation.Ban("bob", None, "rude")),
+    ("alice", moderation.Unban("bob")),
+    ("bob", rooms.Join("den")),
+    ("alice", moderation.Mute("carol", 60)),
+    ("", rooms.RoomOwner("den", "carol")),
+    ("carol", moderation.Promote("alice")),
+    ("", removal.Purge(user="bob")),
+    ("", rooms.RoomRename("den", "cave")),
+    ("carol", talk.Say("three")),
+    ("", removal.Retention("cave", "1")),
+    ("carol", rooms.Encrypt()),
+    ("dave", rooms.Join("cave")),
+    ("dave", rooms.Leave()),
+    ("carol", moderation.Kick("bob")),
+    ("", accounts.UserDelete("carol")),
+    ("", rooms.RoomDelete("cave")),
 ]
 
 
@@ -58,7 +58,7 @@ def _ask(world: World, terminal: Terminal, command: Command) -> None:
     terminal.feed(world.service, [as_json(command)])
     world.settle()
     shown, _ = terminal.take()
-    assert not [each for each in shown if isinstance(each, events.Refused)], command
+    assert not [each for each in shown if isinstance(each, server.Refused)], command
     world.check_live_rooms()
 
 
@@ -70,12 +70,12 @@ def test_a_live_room_equals_the_database(world: World, monkeypatch: pytest.Monke
     people = {"": world.connect_operator()}
     for name in ("alice", "bob", "carol", "dave"):
         people[name] = world.connect("ndjson", "10.0.0.1")
-        _ask(world, people[name], commands.Register(name, "secret"))
+        _ask(world, people[name], accounts.Register(name, "secret"))
         if name != "dave":
-            _ask(world, people[name], commands.Join("den"))
+            _ask(world, people[name], rooms.Join("den"))
     for who, command in DECISIONS:
         _ask(world, people[who], command)
-        if isinstance(command, operations.Retention):
+        if isinstance(command, removal.Retention):
             world.now += 2 * DAY_MILLISECONDS
             world.service._retention.reap()
             world.check_live_rooms()

@@ -11,14 +11,15 @@ import gevent
 import pytest
 from gevent import socket as cooperative
 
-from app import events
 from app.bounds import LINES_IN_A_ROW_MAX, READ_BYTES_MIN, REPLAY_BYTES_MAX
 from app.net import connection as connection_module
 from app.net.connection import Connection
 from app.net.listener import listen
 from app.net.sockets import never_blocking
+from app.protocol import rooms
+from app.protocol.command import Command
+from app.protocol.event import Event
 from app.settings import Settings
-from app.shapes import Command
 from app.wire.ndjson import NdjsonWire
 from app.wire.text import TextWire
 from tests.client import WAIT_SECONDS_MAX, Client, wait_until
@@ -87,11 +88,11 @@ def test_a_flood_before_login(server, new_name, flood: bytes) -> None:
     ("in_a_row", "user", "answer"),
     [
         (LINES_IN_A_ROW_MAX, "alice", None),
-        (1, "alice", events.RoomsListed([], False)),
+        (1, "alice", rooms.RoomsListed([], False)),
         (1, None, None),
     ],
 )
-def test_others_get_a_turn(in_a_row: int, user: str | None, answer: events.Event | None) -> None:
+def test_others_get_a_turn(in_a_row: int, user: str | None, answer: Event | None) -> None:
     near, far = cooperative.socketpair()
     count, handled, seen = 5 * in_a_row, [], []
 

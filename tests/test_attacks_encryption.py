@@ -17,8 +17,8 @@ from app.chat import devices, limits
 from app.chat.kit import Kit, Present
 from app.chat.recent import Recent
 from app.errors import BadLine
-from app.room_events import SaidEncrypted
-from app.shapes import Enc
+from app.protocol.command import Enc
+from app.protocol.talk import SaidEncrypted
 from app.wire.ndjson_requests import parse_request
 from tests.fakes import fake_session
 from tests.prepared import name_of

@@ -8,8 +8,19 @@ from urllib.request import urlopen
 import pytest
 
 from app.chat import passwords
-from app.operations import COMMANDS
-from app.shapes import Addressee, Command, Count, End, Level, Path, Rest, Shape, Span, Word
+from app.protocol import COMMANDS
+from app.protocol.command import (
+    Addressee,
+    Command,
+    Count,
+    End,
+    Level,
+    Path,
+    Rest,
+    Shape,
+    Span,
+    Word,
+)
 from tests.client import Client
 from tests.fakes import FakeClient
 from tests.server_process import ServerProcess

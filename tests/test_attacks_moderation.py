@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 import pytest
 
-from app.commands import Ban, History
 from app.errors import BadLine
+from app.protocol.moderation import Ban
+from app.protocol.talk import History
 from app.wire.text_commands import parse_arguments
 from tests.client import Client
 from tests.server_process import ServerProcess

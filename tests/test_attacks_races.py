@@ -12,8 +12,8 @@ from types import SimpleNamespace
 import pytest
 
 from app.chat.messages import Messages
-from app.commands import History
 from app.errors import NotPossible
+from app.protocol.talk import History
 from tests.client import Client, at_once
 from tests.fakes import fake_room, fake_session
 from tests.server_process import ServerProcess

@@ -8,11 +8,12 @@ from pathlib import Path
 import gevent
 import pytest
 
-from app import commands, events
 from app.chat.service import Service
 from app.errors import Forbidden
+from app.protocol import accounts, moderation, rooms, talk
+from app.protocol.command import Command
+from app.protocol.event import Event
 from app.settings import Settings
-from app.shapes import Command
 from app.store.database import Database
 from app.store.opening import open_database
 from tests.fakes import FakeClient
@@ -37,23 +38,23 @@ class Chat:
         self._service.close()
         self._lock.release()
 
-    def person(self, name: str, *, is_new: bool = True) -> Callable[..., events.Event]:
+    def person(self, name: str, *, is_new: bool = True) -> Callable[..., Event]:
         """Log somebody in, and return what makes them do something and tells what they see last."""
         client = FakeClient()
         session = self._service.connect(client)
 
-        def do(command: Command) -> events.Event:
+        def do(command: Command) -> Event:
             self._service.handle(session, command)
             self._service.journal.settle(session)
             return client.shown[-1]
 
-        do((commands.Register if is_new else commands.Login)(name, "secret"))
+        do((accounts.Register if is_new else accounts.Login)(name, "secret"))
         return do
 
     def hasty(self, name: str) -> Callable[[Command | None], None]:
         """Log somebody in who waits for nothing: None is their line that drops."""
         session = self._service.connect(FakeClient())
-        self._service.handle(session, commands.Login(name, "secret"))
+        self._service.handle(session, accounts.Login(name, "secret"))
 
         def do(command: Command | None) -> None:
             if command is None:
@@ -91,43 +92,43 @@ def chat(tmp_path: Path) -> Iterator[Chat]:
 @pytest.mark.parametrize("is_restarted", [False, True])
 def test_timed_ban_ends_on_time(chat: Chat, is_restarted: bool) -> None:
     owner, bob = chat.person("owner"), chat.person("bob")
-    owner(commands.Join("lobby"))
-    owner(commands.Ban("bob", 30 * 60, "spam"))
+    owner(rooms.Join("lobby"))
+    owner(moderation.Ban("bob", 30 * 60, "spam"))
     if is_restarted:
         chat.close()
         chat.open()
         bob = chat.person("bob", is_new=False)
     chat.now += 30 * MINUTE - 1
     with pytest.raises(Forbidden, match=r"banned from lobby until 2027-01-15 08:30 UTC \(spam\)"):
-        bob(commands.Join("lobby"))
+        bob(rooms.Join("lobby"))
     chat.now += 1
-    assert isinstance(bob(commands.Join("lobby")), events.Entered)
+    assert isinstance(bob(rooms.Join("lobby")), rooms.Entered)
 
 
 # A mute ends on time too, and until then costs its target nothing but their voice.
 def test_timed_mute_ends_on_time(chat: Chat) -> None:
     owner, bob = chat.person("owner"), chat.person("bob")
-    owner(commands.Join("lobby"))
-    bob(commands.Join("lobby"))
-    owner(commands.Mute("bob", 60))
+    owner(rooms.Join("lobby"))
+    bob(rooms.Join("lobby"))
+    owner(moderation.Mute("bob", 60))
     with pytest.raises(Forbidden, match="muted in lobby until"):
-        bob(commands.Say("hello"))
-    assert isinstance(bob(commands.Who()), events.PeopleListed)
+        bob(talk.Say("hello"))
+    assert isinstance(bob(rooms.Who()), rooms.PeopleListed)
     chat.now += MINUTE
-    bob(commands.Say("hello again"))
+    bob(talk.Say("hello again"))
 
 
 # A clock that jumps a day and back lets nobody in for good: the ban holds again.
 def test_clock_that_jumps_back_finds_the_ban_again(chat: Chat) -> None:
     owner, bob = chat.person("owner"), chat.person("bob")
-    owner(commands.Join("lobby"))
-    owner(commands.Ban("bob", 60 * 60))
+    owner(rooms.Join("lobby"))
+    owner(moderation.Ban("bob", 60 * 60))
     chat.now += 24 * 60 * MINUTE
-    bob(commands.Join("lobby"))
-    bob(commands.Leave())
+    bob(rooms.Join("lobby"))
+    bob(rooms.Leave())
     chat.now -= 24 * 60 * MINUTE
     with pytest.raises(Forbidden):
-        bob(commands.Join("lobby"))
+        bob(rooms.Join("lobby"))
 
 
 # A clock that is a day wrong for a while, either way: what is in force for an hour ends at the time
@@ -140,20 +141,20 @@ def test_clock_that_jumps_and_comes_back(chat: Chat, jump: int) -> None:
 
     def check(*, is_over: bool) -> None:
         said.append(f"look {len(said)}")
-        owner(commands.Say(said[-1]))
-        for person, command in ((muted, commands.Say("me")), (banned, commands.Join("lobby"))):
+        owner(talk.Say(said[-1]))
+        for person, command in ((muted, talk.Say("me")), (banned, rooms.Join("lobby"))):
             if is_over:
                 person(command)
             else:
                 with pytest.raises(Forbidden, match="until 2027-01-15 09:00 UTC"):
                     person(command)
         if is_over:
-            banned(commands.Leave())
+            banned(rooms.Leave())
 
     for person in (owner, muted):
-        person(commands.Join("lobby"))
-    owner(commands.Mute("muted", 60 * 60))
-    owner(commands.Ban("banned", 60 * 60))
+        person(rooms.Join("lobby"))
+    owner(moderation.Mute("muted", 60 * 60))
+    owner(moderation.Ban("banned", 60 * 60))
     check(is_over=False)
     chat.now += jump
     check(is_over=jump > 0)
@@ -161,7 +162,7 @@ def test_clock_that_jumps_and_comes_back(chat: Chat, jump: int) -> None:
     check(is_over=False)
     chat.now += 60 * MINUTE
     check(is_over=True)
-    entered = chat.person("newcomer")(commands.Join("lobby"))
+    entered = chat.person("newcomer")(rooms.Join("lobby"))
     assert [each.body for each in entered.messages if each.body != "me"] == said
 
 
@@ -169,18 +170,18 @@ def test_clock_that_jumps_and_comes_back(chat: Chat, jump: int) -> None:
 # not enter knocks meanwhile: whoever comes next is replayed all of it.
 def test_room_outlives_its_last_words(chat: Chat) -> None:
     owner, bob, carol = chat.person("owner"), chat.person("bob"), chat.person("carol")
-    owner(commands.Join("lobby"))
-    owner(commands.Ban("bob"))
-    owner(commands.Leave())
+    owner(rooms.Join("lobby"))
+    owner(moderation.Ban("bob"))
+    owner(rooms.Leave())
     hasty = chat.hasty("owner")
-    hasty(commands.Join("lobby"))
+    hasty(rooms.Join("lobby"))
     with chat.held_writer():
-        hasty(commands.Say("last words"))
+        hasty(talk.Say("last words"))
         hasty(None)
         with pytest.raises(Forbidden):
-            bob(commands.Join("lobby"))
-    entered = carol(commands.Join("lobby"))
-    assert isinstance(entered, events.Entered)
+            bob(rooms.Join("lobby"))
+    entered = carol(rooms.Join("lobby"))
+    assert isinstance(entered, rooms.Entered)
     assert [said.body for said in entered.messages] == ["last words"]
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from app import commands, operations, records
 from app.bounds import FILES_A_USER_MAX, PAGE_ITEMS_MAX
 from app.chat.in_force import InForce, Target
 from app.errors import Refusal
+from app.protocol import accounts, moderation, talk
+from app.protocol import rooms as protocol
 from app.store import audit
 from tests.client import wait_until
 from tests.fakes import FakeClient
@@ -234,7 +235,7 @@ def house(tmp_path: Path) -> Iterator[_House]:
 
 def _make_admins(house: _House, *names: str) -> None:
     operator = house.service.connect_operator(FakeClient())
-    house.do(operator, *(operations.UserAdmin(name) for name in names))
+    house.do(operator, *(accounts.UserAdmin(name) for name in names))
 
 
 # Of each kind of row that a user can make there are so many, and the next one is refused.
@@ -250,9 +251,9 @@ def _make_admins(house: _House, *names: str) -> None:
 def test_rows_are_bounded(house: _House, monkeypatch, bound: str, op: str, code: str) -> None:
     monkeypatch.setattr(f"app.chat.{bound}", 2)
     owner, *others = (house.register(name) for name in ("owner", "al", "bo", "cy"))
-    house.do(owner, commands.Join("lobby"))
-    kind = {"ban": commands.Ban, "mute": commands.Mute}.get(op)
-    kind = kind or {"promote": commands.Promote, "ignore": commands.Ignore}[op]
+    house.do(owner, protocol.Join("lobby"))
+    kind = {"ban": moderation.Ban, "mute": moderation.Mute}.get(op)
+    kind = kind or {"promote": moderation.Promote, "ignore": talk.Ignore}[op]
     house.do(owner, kind("al"), kind("bo"))
     with pytest.raises(Refusal) as refused:
         house.do(owner, kind("cy"))
@@ -268,10 +269,10 @@ def test_rows_are_bounded(house: _House, monkeypatch, bound: str, op: str, code:
 def test_members_are_bounded(house: _House, monkeypatch) -> None:
     monkeypatch.setattr("app.chat.rosters.MEMBERS_A_ROOM_MAX", 2)
     owner, bo, cy = (house.register(name) for name in ("owner", "bo", "cy"))
-    house.do(owner, commands.Join("den"), commands.Encrypt())
-    house.do(bo, commands.Join("den"), commands.Leave(), commands.Join("den"))
+    house.do(owner, protocol.Join("den"), protocol.Encrypt())
+    house.do(bo, protocol.Join("den"), protocol.Leave(), protocol.Join("den"))
     with pytest.raises(Refusal, match="an encrypted room has at most"):
-        house.do(cy, commands.Join("den"))
+        house.do(cy, protocol.Join("den"))
 
 
 # One admin makes a share of the bans from the server; others, and the operator, still make theirs.
@@ -279,19 +280,19 @@ def test_an_admin_s_share(house: _House, monkeypatch) -> None:
     monkeypatch.setattr("app.chat.sanctions.SERVER_SANCTIONS_OF_ONE_MAX", 2)
     admin, other = house.register("ada"), house.register("other")
     _make_admins(house, "ada", "other")
-    house.do(admin, operations.ServerBan("203.0.113.1"), operations.ServerBan("203.0.113.2", 60))
+    house.do(admin, moderation.ServerBan("203.0.113.1"), moderation.ServerBan("203.0.113.2", 60))
     with pytest.raises(Refusal, match="you made 2 of these"):
-        house.do(admin, operations.ServerBan("203.0.113.3"))
-    house.do(other, operations.ServerBan("203.0.113.3"))
+        house.do(admin, moderation.ServerBan("203.0.113.3"))
+    house.do(other, moderation.ServerBan("203.0.113.3"))
     house.now += 60_000
-    house.do(admin, operations.ServerBan("203.0.113.4"))
+    house.do(admin, moderation.ServerBan("203.0.113.4"))
 
 
 # What is asked of thousands of bans looks at none of the others: bans that end leave no trace.
 def test_many_bans() -> None:
     looked_at = []
 
-    class Seen(records.ServerSanction):
+    class Seen(moderation.ServerSanction):
         def is_over(self, now: int) -> bool:
             looked_at.append(self)
             return super().is_over(now)
@@ -312,11 +313,11 @@ def test_the_audit_is_bounded(house: _House, monkeypatch) -> None:
     monkeypatch.setattr("app.store.audit.AUDIT_RECORDS_A_USER_MAX", 3)
     owner, admin = house.register("owner"), house.register("ada")
     _make_admins(house, "ada")
-    house.do(owner, commands.Join("lobby"))
-    house.do(admin, commands.Join("lobby"))
+    house.do(owner, protocol.Join("lobby"))
+    house.do(admin, protocol.Join("lobby"))
     for number in range(5):
-        house.do(owner, commands.Topic(f"owner {number}"))
-        house.do(admin, commands.Topic(f"admin {number}"))
+        house.do(owner, moderation.Topic(f"owner {number}"))
+        house.do(admin, moderation.Topic(f"admin {number}"))
     with house.database._reading.begin() as connection:
         kept = [act.reason for act in audit.list_newest(connection, 100)]
     assert [each for each in kept if "owner" in each] == ["owner 2", "owner 3", "owner 4"]

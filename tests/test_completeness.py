@@ -11,17 +11,29 @@ from typing import get_args
 
 import pytest
 
-from app import commands, device_commands, device_events, events, operations, records, times
+from app import times
 from app.chat.service import Service, _merged
 from app.client import client
 from app.errors import BadNameError, Code
-from app.events import Event
 from app.names import parse_new_name
-from app.operations import COMMANDS
-from app.records import Person, RoomSummary, Sanction, ServerSanction
+from app.protocol import (
+    COMMANDS,
+    EVENTS,
+    accounts,
+    devices,
+    files,
+    moderation,
+    removal,
+    rooms,
+    server,
+    talk,
+)
+from app.protocol.command import Command, Enc, InRoom, Level
+from app.protocol.event import Answer, Event, RoomEvent
+from app.protocol.moderation import Sanction, ServerSanction
+from app.protocol.rooms import Person, RoomSummary
+from app.protocol.signed import Signed
 from app.settings import MessageRate, Settings
-from app.shapes import Command, Enc, InRoom, Level
-from app.signed import Signed
 from app.store.database import Database
 from app.wire import ndjson_events
 from app.wire.text_commands import summary, usage
@@ -117,16 +129,16 @@ NOT_IN_A_CONVERSATION = {
 }
 
 AT = 1_795_356_120_000  # 2026-11-22 14:02 UTC
-_KICKED = events.Kicked("lobby", "bob", "alice", "enough for today")
-_BANNED = events.Banned("lobby", "carol", "alice", 7200, "spam")
-_ASKED = events.PrivatelySaid("alice", "bob", "are you there?", AT)
+_KICKED = moderation.Kicked("lobby", "bob", "alice", "enough for today")
+_BANNED = moderation.Banned("lobby", "carol", "alice", 7200, "spam")
+_ASKED = talk.PrivatelySaid("alice", "bob", "are you there?", AT)
 HELLO_SHA256 = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
-_FILE = records.SharedFile(1, "hello.txt", 5, HELLO_SHA256, "alice", None, AT)
-_RECORD = records.RoomRecord("lobby", "bob", 2, "Tea at five", AT, None)
-_CONNECTION = records.Connection(2, "bob", "127.0.0.1", "text", ["lobby"], 0, AT)
+_FILE = files.SharedFile(1, "hello.txt", 5, HELLO_SHA256, "alice", None, AT)
+_RECORD = rooms.RoomRecord("lobby", "bob", 2, "Tea at five", AT, None)
+_CONNECTION = accounts.Connection(2, "bob", "127.0.0.1", "text", ["lobby"], 0, AT)
 _SIGNED = Signed(payload="{}", sig="abc")
 _ENC = Enc(alg="megolm.v1", sid="c2Vzc2lvbg", ct="aGVsbG8")
-_HELLO = events.Said("lobby", "alice", "hello", AT)
+_HELLO = talk.Said("lobby", "alice", "hello", AT)
 
 
 def _is_below(kind: object, base: type) -> bool:
@@ -134,105 +146,105 @@ def _is_below(kind: object, base: type) -> bool:
 
 
 # What stands for others, or is shown to programs alone.
-FOR_PEOPLE = {events.FilePrinted}  # no op is answered with it
-FOR_PROGRAMS = {kind for kind in vars(device_events).values() if _is_below(kind, Event)} - {
-    events.Answer
-} | {events.RosterChanged}  # nobody who types has a device
+FOR_PEOPLE = {files.FilePrinted}  # no op is answered with it
+FOR_PROGRAMS = {  # nobody who types has a device
+    rooms.RosterChanged,
+    *(kind for kind in EVENTS if kind.__module__ == devices.__name__),
+}
 # What no conversation shows, since it is of the machine that it runs on: tests/test_status.py.
-OF_THE_MACHINE = {events.StatusShown}
-ABSTRACT = {events.RoomEvent, events.Answer, events.Stored, InRoom}
+OF_THE_MACHINE = {server.StatusShown}
 
 # One event of each class, which occurs in a transcript and in docs/protocol.md just so.
 SAMPLES: list[Event] = [
     _HELLO,
-    events.SaidEncrypted("lobby", "bot", "abcd2345", _ENC, AT),
-    events.Joined("lobby", "bob"),
-    events.Left("lobby", "bob"),
-    events.Disconnected("lobby", "bob"),
+    talk.SaidEncrypted("lobby", "bot", "abcd2345", _ENC, AT),
+    rooms.Joined("lobby", "bob"),
+    rooms.Left("lobby", "bob"),
+    rooms.Disconnected("lobby", "bob"),
     _KICKED,
     _BANNED,
-    events.Unbanned("lobby", "bob", "alice"),
-    events.Muted("lobby", "bob", "alice", 1800, "caps"),
-    events.Unmuted("lobby", "bob", "alice"),
-    events.Promoted("lobby", "bob", "alice"),
-    events.Demoted("lobby", "bob", "alice"),
-    events.TopicSet("lobby", "bob", "Tea at five"),
-    events.TopicSet("lobby", "bob", ""),
-    events.Purged("lobby", "alice", "bob", 3, 9, 3),
-    events.Encrypted("lobby", "alice"),
-    events.RosterChanged("lobby", "bob", 2),
-    events.Connected(is_registration_open=True),
-    events.LoggedIn("alice"),
-    events.Entered("lobby", "Tea at five", ["alice", "bob"], [_HELLO], AT),
-    events.Departed("lobby"),
-    events.SentOut(_KICKED),
-    events.SentOut(_BANNED),
+    moderation.Unbanned("lobby", "bob", "alice"),
+    moderation.Muted("lobby", "bob", "alice", 1800, "caps"),
+    moderation.Unmuted("lobby", "bob", "alice"),
+    moderation.Promoted("lobby", "bob", "alice"),
+    moderation.Demoted("lobby", "bob", "alice"),
+    moderation.TopicSet("lobby", "bob", "Tea at five"),
+    moderation.TopicSet("lobby", "bob", ""),
+    removal.Purged("lobby", "alice", "bob", 3, 9, 3),
+    rooms.Encrypted("lobby", "alice"),
+    rooms.RosterChanged("lobby", "bob", 2),
+    server.Connected(is_registration_open=True),
+    accounts.LoggedIn("alice"),
+    rooms.Entered("lobby", "Tea at five", ["alice", "bob"], [_HELLO], AT),
+    rooms.Departed("lobby"),
+    moderation.SentOut(_KICKED),
+    moderation.SentOut(_BANNED),
     _ASKED,
-    events.PrivatelySent(9, "bob", "soup?", "for lunch"),
-    events.PrivatelySaidEncrypted("bot", "bob", "abcd2345", _ENC, AT),
-    events.MailShown([events.PrivatelySaid("alice", "bob", "I saved you some", AT)], AT),
-    events.HistoryShown("lobby", [_HELLO], has_more=True, before_id=9, now=AT),
-    events.HistoryShown("lobby", [], has_more=False, before_id=1, now=AT),
-    events.PeopleListed("lobby", [Person("alice", "owner", None)]),
-    events.RosterShown("lobby", 2, True, 8840, ["alice", "bob", "bot"]),
-    events.RosterShown("lobby", 0, False, 0, ["alice", "bot"]),
-    events.RoomsListed([RoomSummary("lobby", 3, "Tea at five")], has_more=False),
-    events.RoomsListed([], has_more=False),
-    events.SanctionsListed("lobby", [Sanction("carol", "alice", "spam", AT)], []),
-    events.ServerSanctionsListed(
+    talk.PrivatelySent(9, "bob", "soup?", "for lunch"),
+    talk.PrivatelySaidEncrypted("bot", "bob", "abcd2345", _ENC, AT),
+    talk.MailShown([talk.PrivatelySaid("alice", "bob", "I saved you some", AT)], AT),
+    talk.HistoryShown("lobby", [_HELLO], has_more=True, before_id=9, now=AT),
+    talk.HistoryShown("lobby", [], has_more=False, before_id=1, now=AT),
+    rooms.PeopleListed("lobby", [Person("alice", "owner", None)]),
+    rooms.RosterShown("lobby", 2, True, 8840, ["alice", "bob", "bot"]),
+    rooms.RosterShown("lobby", 0, False, 0, ["alice", "bot"]),
+    rooms.RoomsListed([RoomSummary("lobby", 3, "Tea at five")], has_more=False),
+    rooms.RoomsListed([], has_more=False),
+    moderation.SanctionsListed("lobby", [Sanction("carol", "alice", "spam", AT)], []),
+    moderation.ServerSanctionsListed(
         [
             ServerSanction("bob", "(operator)", "too loud", AT),
             ServerSanction("", "alice", "", None, "203.0.113.7/32"),
         ],
         [],
     ),
-    events.IgnoredListed(["mallory"]),
-    events.IgnoredListed([]),
-    events.TopicShown("lobby", "Tea at five"),
-    events.TopicShown("lobby", ""),
-    events.TokensListed([]),
-    events.TokensListed([records.Token(1, "bot on lab3", AT, AT)]),
-    events.FileShared("lobby", "alice", 1, "hello.txt", 5, HELLO_SHA256, AT),
-    events.FileSent("alice", "bob", 2, "secret.txt", 5, HELLO_SHA256, AT),
-    events.UploadOffered("/f/TOKEN", "report.pdf", AT, "report.pdf", "http://127.0.0.1:8888"),
-    events.DownloadOffered(
+    talk.IgnoredListed(["mallory"]),
+    talk.IgnoredListed([]),
+    moderation.TopicShown("lobby", "Tea at five"),
+    moderation.TopicShown("lobby", ""),
+    accounts.TokensListed([]),
+    accounts.TokensListed([accounts.Token(1, "bot on lab3", AT, AT)]),
+    files.FileShared("lobby", "alice", 1, "hello.txt", 5, HELLO_SHA256, AT),
+    files.FileSent("alice", "bob", 2, "secret.txt", 5, HELLO_SHA256, AT),
+    files.UploadOffered("/f/TOKEN", "report.pdf", AT, "report.pdf", "http://127.0.0.1:8888"),
+    files.DownloadOffered(
         17, "/f/TOKEN", "hello.txt", 5, HELLO_SHA256, AT, "http://127.0.0.1:8888"
     ),
-    events.FilesListed([], has_more=False, before_id=1),
-    events.FilesListed([_FILE], has_more=False, before_id=1),
-    events.FilePrinted(_FILE, b"hello"),
-    events.OwnerSet("lobby", "bob", "alice"),
-    events.Renamed("lobby", "alice", "garden"),
-    events.Deleted("garden", "alice", "too quiet"),
-    events.AccountsListed([], has_more=False),
-    events.AccountsListed([records.Account("carol", False, True, AT)], has_more=False),
-    events.AccountsListed([records.Account("bob", False, True, AT, True)], has_more=False),
-    events.RoomRecordsListed([], has_more=False),
-    events.RoomRecordsListed([_RECORD], has_more=False),
-    events.SessionsListed([], has_more=False),
-    events.SessionsListed([_CONNECTION], has_more=False),
-    events.RetentionListed(0, [], has_more=False),
-    events.RetentionListed(0, [records.RoomRetention("lobby", 30)], has_more=False),
-    events.StatusShown([BOB_IS_SLOW], "0.1.0", 273_600, True, "", LOAD, MINUTE),
-    events.StatusShown([], "0.1.0", 273_600, True, "", LOAD, MINUTE),
-    device_events.DeviceKnown(),
-    device_events.KeysKept(50, fallback_unused=True),
-    device_events.DevicesShown({"bob": records.UserDevices(_SIGNED, [_SIGNED])}),
-    device_events.DevicesShown({"nobody": records.UserDevices(None, [])}),
-    device_events.KeysHandedOut([records.ClaimedKey("bob", "abcdefgh", _SIGNED)], []),
-    device_events.KeysHandedOut([], [records.OutOfReach("bob", "abcdefgh", "no_keys")]),
-    device_events.DeviceChangesListed(["bob"], 17),
-    device_events.DeviceMailSent([]),
-    device_events.DeviceMailShown([records.DeviceMail(9, "bob", "abcdefgh", "...")], False),
-    device_events.DeviceMailCame(),
-    device_events.KeysLow(),
-    device_events.DevicesChanged(["bob"]),
-    events.HelpShown("kick", Level.USER),
-    events.Done("Welcome back."),
-    events.Greeted("Pong.", is_registration_open=True, needs_tls=False),
-    events.Noticed("The server is shutting down. Goodbye."),
-    events.Refused("login_required", "log in first: /login NAME, or /register NAME"),
-    events.SaidGoodbye(),
+    files.FilesListed([], has_more=False, before_id=1),
+    files.FilesListed([_FILE], has_more=False, before_id=1),
+    files.FilePrinted(_FILE, b"hello"),
+    rooms.OwnerSet("lobby", "bob", "alice"),
+    rooms.Renamed("lobby", "alice", "garden"),
+    rooms.Deleted("garden", "alice", "too quiet"),
+    accounts.AccountsListed([], has_more=False),
+    accounts.AccountsListed([accounts.Account("carol", False, True, AT)], has_more=False),
+    accounts.AccountsListed([accounts.Account("bob", False, True, AT, True)], has_more=False),
+    rooms.RoomRecordsListed([], has_more=False),
+    rooms.RoomRecordsListed([_RECORD], has_more=False),
+    accounts.SessionsListed([], has_more=False),
+    accounts.SessionsListed([_CONNECTION], has_more=False),
+    removal.RetentionListed(0, [], has_more=False),
+    removal.RetentionListed(0, [removal.RoomRetention("lobby", 30)], has_more=False),
+    server.StatusShown([BOB_IS_SLOW], "0.1.0", 273_600, True, "", LOAD, MINUTE),
+    server.StatusShown([], "0.1.0", 273_600, True, "", LOAD, MINUTE),
+    devices.DeviceKnown(),
+    devices.KeysKept(50, fallback_unused=True),
+    devices.DevicesShown({"bob": devices.UserDevices(_SIGNED, [_SIGNED])}),
+    devices.DevicesShown({"nobody": devices.UserDevices(None, [])}),
+    devices.KeysHandedOut([devices.ClaimedKey("bob", "abcdefgh", _SIGNED)], []),
+    devices.KeysHandedOut([], [devices.OutOfReach("bob", "abcdefgh", "no_keys")]),
+    devices.DeviceChangesListed(["bob"], 17),
+    devices.DeviceMailSent([]),
+    devices.DeviceMailShown([devices.DeviceMail(9, "bob", "abcdefgh", "...")], False),
+    devices.DeviceMailCame(),
+    devices.KeysLow(),
+    devices.DevicesChanged(["bob"]),
+    server.HelpShown("kick", Level.USER),
+    server.Done("Welcome back."),
+    server.Greeted("Pong.", is_registration_open=True, needs_tls=False),
+    server.Noticed("The server is shutting down. Goodbye."),
+    server.Refused("login_required", "log in first: /login NAME, or /register NAME"),
+    server.SaidGoodbye(),
 ]
 
 
@@ -254,10 +266,11 @@ def test_every_command_has_a_handler(tmp_path: Path, new_database: Path) -> None
 
 # Each command is in the table, by its own word.
 def test_every_command_is_in_the_table() -> None:
-    defined = (vars(commands) | vars(operations) | vars(device_commands)).values()
-    kinds = {kind for kind in defined if _is_below(kind, Command)}
-    kinds -= ABSTRACT
+    subjects = (accounts, devices, files, moderation, removal, rooms, server, talk)
+    defined = [kind for subject in subjects for kind in vars(subject).values()]
+    kinds = {kind for kind in defined if _is_below(kind, Command)} - {InRoom}
     assert set(COMMANDS.values()) == kinds
+    assert set(EVENTS) == {kind for kind in defined if _is_below(kind, Event)} - {RoomEvent, Answer}
     assert all(COMMANDS[kind.word] is kind for kind in kinds)
 
 
@@ -269,16 +282,14 @@ def test_every_command_is_in_the_table() -> None:
 )
 def test_every_command_is_shown_and_described(kind: type[Command]) -> None:
     assert any(re.match(rf"/{kind.word}\b", typed) for typed in TYPED)
-    assert usage(kind) in " ".join(_lines(events.HelpShown("", Level.ADMIN)))
-    assert f"  {summary(kind)}" in _lines(events.HelpShown(str(kind.word), Level.ADMIN))
+    assert usage(kind) in " ".join(_lines(server.HelpShown("", Level.ADMIN)))
+    assert f"  {summary(kind)}" in _lines(server.HelpShown(str(kind.word), Level.ADMIN))
     assert re.search(rf"^`{re.escape(usage(kind))}` ", PROTOCOL, re.M)
 
 
 # Each event has a sample here.
 def test_every_event_has_a_sample() -> None:
-    defined = (vars(events) | vars(device_events)).values()
-    kinds = {kind for kind in defined if _is_below(kind, Event)}
-    assert {type(sample) for sample in SAMPLES} == kinds - ABSTRACT
+    assert {type(sample) for sample in SAMPLES} == {*EVENTS} - {talk.Stored}
 
 
 # Each event has happened in some conversation, and was shown as the text wire shows it.
@@ -291,7 +302,7 @@ def test_every_event_happens(event: Event) -> None:
 # Each event can be shown to a program, as the schema says: what fails here fails for a whole batch.
 @pytest.mark.parametrize("event", SAMPLES, ids=lambda event: type(event).__name__)
 def test_every_event_is_shown_to_programs(event: Event) -> None:
-    is_answer = isinstance(event, events.Answer)
+    is_answer = isinstance(event, Answer)
     shown = ndjson_events.render_answer(event, "7") if is_answer else ndjson_events.render(event)
     for line in shown.splitlines() if type(event) not in FOR_PEOPLE else ():
         check("line", json.loads(line))

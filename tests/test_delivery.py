@@ -13,7 +13,10 @@ from app.chat.entries import Arrival
 from app.chat.rooms import Room
 from app.chat.session import Session
 from app.errors import internal
-from app.events import Entered, Joined, Left, Noticed, Refused, RoomEvent, Said
+from app.protocol.event import RoomEvent
+from app.protocol.rooms import Entered, Joined, Left
+from app.protocol.server import Noticed, Refused
+from app.protocol.talk import Said
 from tests.fakes import fake_room, fake_session, render
 
 

@@ -11,7 +11,7 @@ from app.bounds import (
     DEVICE_MAILBOX_ITEMS_MAX,
     DEVICE_MAILBOX_ITEMS_OF_ONE_MAX,
 )
-from app.signed import encode
+from app.protocol.signed import encode
 from tests.server_process import ServerProcess
 from tests.signing import Device, new_aik, public, sign
 

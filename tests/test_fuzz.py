@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import gevent
 import pytest
 
-from app.operations import COMMANDS
+from app.protocol import COMMANDS
 from tests.client import WAIT_SECONDS_MAX
 from tests.fuzz import asking
 from tests.fuzz.batches import FUZZERS, MACHINE, NAMES, run

@@ -11,7 +11,9 @@ from app.chat.delivery import Delivery
 from app.chat.journal import Entry, Journal, WrittenEntry
 from app.chat.session import Session
 from app.errors import NotStored, Unavailable, internal
-from app.events import Done, Joined, Refused, Said
+from app.protocol.rooms import Joined
+from app.protocol.server import Done, Refused
+from app.protocol.talk import Said
 from app.store.messages import NewMessage
 from tests.client import WAIT_SECONDS_MAX
 from tests.fakes import FakeStore, fake_room, fake_session

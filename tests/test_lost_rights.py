@@ -13,10 +13,12 @@ import gevent
 import pytest
 from sqlalchemy import Connection
 
-from app import commands, operations
 from app.chat.session import Session
 from app.errors import Refusal
-from app.shapes import Command
+from app.protocol import files, moderation, removal, server, talk
+from app.protocol import rooms as protocol
+from app.protocol.accounts import UserAdmin, UserDisable, UserEnable
+from app.protocol.command import Command
 from app.store import accounts, audit, deletion, rooms, sanctions
 from app.store.sanctions import NewServerSanction
 from app.times import now
@@ -28,40 +30,40 @@ from tests.test_service import House
 from tests.test_writes import held
 
 ACTS: tuple[Command, ...] = (
-    commands.Kick("carol"),
-    commands.Ban("carol"),
-    commands.Unban("dave"),
-    commands.Mute("carol"),
-    commands.Unmute("erin"),
-    commands.Promote("carol"),
-    commands.Demote("fred"),
-    commands.Topic(text="soup"),
-    commands.Encrypt(),
-    commands.Unshare(1),
-    operations.Announce("soup"),
-    operations.ServerKick("carol"),
-    operations.ServerBan("carol"),
-    operations.ServerUnban("dave"),
-    operations.ServerMute("carol"),
-    operations.ServerUnmute("erin"),
-    operations.UserDisable("carol"),
-    operations.UserEnable("gina"),
-    operations.RoomDelete("den"),
-    operations.RoomRename("den", "cave"),
-    operations.RoomOwner("den", "carol"),
-    operations.Retention("den", "5"),
-    operations.Purge(user="carol", seconds=60),
+    moderation.Kick("carol"),
+    moderation.Ban("carol"),
+    moderation.Unban("dave"),
+    moderation.Mute("carol"),
+    moderation.Unmute("erin"),
+    moderation.Promote("carol"),
+    moderation.Demote("fred"),
+    moderation.Topic(text="soup"),
+    protocol.Encrypt(),
+    files.Unshare(1),
+    server.Announce("soup"),
+    moderation.ServerKick("carol"),
+    moderation.ServerBan("carol"),
+    moderation.ServerUnban("dave"),
+    moderation.ServerMute("carol"),
+    moderation.ServerUnmute("erin"),
+    UserDisable("carol"),
+    UserEnable("gina"),
+    protocol.RoomDelete("den"),
+    protocol.RoomRename("den", "cave"),
+    protocol.RoomOwner("den", "carol"),
+    removal.Retention("den", "5"),
+    removal.Purge(user="carol", seconds=60),
 )
 WITH_WORDS: tuple[Command, ...] = (
-    commands.Kick("carol", "spam"),
-    commands.Topic(text="soup"),
-    operations.Announce("soup"),
-    operations.ServerKick("carol", "spam"),
-    operations.RoomDelete("den", "spam"),
-    operations.RoomRename("den", "cave"),
+    moderation.Kick("carol", "spam"),
+    moderation.Topic(text="soup"),
+    server.Announce("soup"),
+    moderation.ServerKick("carol", "spam"),
+    protocol.RoomDelete("den", "spam"),
+    protocol.RoomRename("den", "cave"),
 )
-OF_MODERATORS = (commands.Kick("carol"), commands.Topic(text="soup"), commands.Unshare(1))
-OF_OWNERS = (commands.Promote("carol"), commands.Encrypt())
+OF_MODERATORS = (moderation.Kick("carol"), moderation.Topic(text="soup"), files.Unshare(1))
+OF_OWNERS = (moderation.Promote("carol"), protocol.Encrypt())
 Losing = Callable[[Connection, int], None]
 
 
@@ -90,12 +92,12 @@ def people(tmp_path: Path) -> Iterator[_People]:
         names = ("alice", "bob", "fred", "carol", "dave", "erin", "gina")
         admin, owner, moderator, carol, *_ = sessions = [house.register(each) for each in names]
         for each in (owner, moderator, carol, admin):
-            house.do(each, commands.Join("den"))
-        house.do(owner, commands.Ban("dave"), commands.Mute("erin"), commands.Promote("fred"))
-        house.do(owner, commands.Upload("a.txt", data=b"soup"))
+            house.do(each, protocol.Join("den"))
+        house.do(owner, moderation.Ban("dave"), moderation.Mute("erin"), moderation.Promote("fred"))
+        house.do(owner, files.Upload("a.txt", data=b"soup"))
         operator = house.service.connect_operator(FakeClient())
-        house.do(operator, operations.ServerBan("dave"), operations.ServerMute("erin"))
-        house.do(operator, operations.UserAdmin("alice"), operations.UserDisable("gina"))
+        house.do(operator, moderation.ServerBan("dave"), moderation.ServerMute("erin"))
+        house.do(operator, UserAdmin("alice"), UserDisable("gina"))
         for each in sessions:
             house.service.journal.settle(each)
         yield _People(house, operator, admin, owner, moderator)
@@ -160,16 +162,16 @@ def test_a_role_no_more(people: _People) -> None:
 
 def test_about_one_who_is_an_admin_by_then(people: _People) -> None:
     people.losing(people.moderator, _change(is_admin=True))
-    kick = (commands.Kick("fred"),)
+    kick = (moderation.Kick("fred"),)
     assert _refusals(people, people.owner, kick) == _all(kick, "not_allowed")
 
 
 # Nor does who is gone by then belong to an encrypted room, where nobody could send them out.
 def test_no_member_any_more(people: _People) -> None:
-    people.house.do(people.owner, commands.Encrypt())
+    people.house.do(people.owner, protocol.Encrypt())
     newcomer = people.house.register("hal")
     people.losing(newcomer, _change(is_disabled=True))
-    join = (commands.Join("den"),)
+    join = (protocol.Join("den"),)
     assert _refusals(people, newcomer, join) == _all(join, "sent_out")
 
 
@@ -184,21 +186,21 @@ def test_nothing_is_theirs_any_more(people: _People) -> None:
     known = {name: find(name) for name in ("bee", "carol")}
     people.losing(newcomer, delete)
     made = (
-        commands.Join("cave"),
+        protocol.Join("cave"),
         asking.device_put(Kit("bee", 1)),
         asking.manifest_put("bee", 1, [1]),
     )
     assert _refusals(people, newcomer, made) == _all(made, "sent_out")
     with patch.object(people.house.service.accounts, "find", known.__getitem__):  # found before
-        given = (commands.Promote("bee"), commands.Ban("bee"), commands.Mute("bee"))
+        given = (moderation.Promote("bee"), moderation.Ban("bee"), moderation.Mute("bee"))
         assert _refusals(people, people.owner, given) == _all(given, "no_such_user")
-        given = (operations.RoomOwner("den", "bee"), operations.RoomCreate("cave", "bee"))
+        given = (protocol.RoomOwner("den", "bee"), protocol.RoomCreate("cave", "bee"))
         assert _refusals(people, people.operator, given) == _all(given, "no_such_user")
 
 
 # A purge stops where its admin is none any more.
 def test_a_purge_by_an_admin_no_more(people: _People, monkeypatch: pytest.MonkeyPatch) -> None:
-    people.house.do(people.owner, commands.Say(body="soup"))
+    people.house.do(people.owner, talk.Say(body="soup"))
     purging = people.house.service._purging
     finish = purging._finish
 
@@ -208,8 +210,8 @@ def test_a_purge_by_an_admin_no_more(people: _People, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(purging, "_finish", finish_late)
     with pytest.raises(Refusal, match="only admins"):
-        people.house.do(people.admin, operations.Purge(user="bob", seconds=60))
-    people.house.do(people.owner, commands.History())
+        people.house.do(people.admin, removal.Purge(user="bob", seconds=60))
+    people.house.do(people.owner, talk.History())
     assert [each.body for each in people.owner.client.shown[-1].messages] == ["soup"]
 
 
@@ -219,12 +221,12 @@ def test_both_wait(people: _People) -> None:
 
     def kick() -> None:
         try:
-            house.do(people.admin, commands.Kick("carol"))
+            house.do(people.admin, moderation.Kick("carol"))
         except Refusal as refusal:
             told.append(refusal.code)
 
     with held(house.database):
-        demotion = operations.UserAdmin("alice", is_admin=False)
+        demotion = UserAdmin("alice", is_admin=False)
         asked = []
         for each in (lambda: house.do(people.operator, demotion), kick):
             asked.append(gevent.spawn(each))

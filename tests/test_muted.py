@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import pytest
 from pydantic import BaseModel
 
-from app import device_events, events
-from app.signed import encode
+from app.protocol import EVENTS
+from app.protocol.signed import encode
 from tests.client import Client
 from tests.program import Program
 from tests.server_process import ServerProcess
@@ -132,13 +132,7 @@ def _texts(kind: object, place: str, seen: set[object]) -> Iterator[str]:
 # silent.
 def test_every_place_is_known() -> None:
     seen: set[object] = set()
-    kinds = [*vars(events).values(), *vars(device_events).values()]
-    found = {
-        place
-        for kind in kinds
-        if isinstance(kind, type) and issubclass(kind, events.Event)
-        for place in _texts(kind, kind.__name__, seen)
-    }
+    found = {place for kind in EVENTS for place in _texts(kind, kind.__name__, seen)}
     known = NAMES | OF_THE_SERVER
     met = {each: known & {each, *each.split(".")} for each in found}
     assert {each for each in found if not met[each]} == SINKS.keys()

@@ -6,8 +6,8 @@ from dataclasses import MISSING, fields
 
 import pytest
 
-from app.operations import COMMANDS
-from app.shapes import Command, Level
+from app.protocol import COMMANDS
+from app.protocol.command import Command, Level
 from app.wire.ndjson_requests import OPS
 from tests.program import Program
 from tests.server_process import ServerProcess

@@ -7,11 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from app import events
 from app.bounds import ENC_ALG_CHARS_MAX, ID_MAX, REQUEST_ID_CHARS_MAX
-from app.commands import Ban, Emote, Kick, Ping, Say, Tell
 from app.errors import Refusal
-from app.shapes import Command, Enc
+from app.protocol import rooms, server, talk
+from app.protocol.command import Command, Enc
+from app.protocol.moderation import Ban, Kick
+from app.protocol.server import Ping
+from app.protocol.talk import Emote, Say, Tell
 from app.times import TIME_MAX
 from app.wire.ndjson import NdjsonWire
 from app.wire.ndjson_events import ADAPTERS, render, render_answer
@@ -24,9 +26,9 @@ _texts = st.text(st.characters(exclude_categories=["Cs"]))
 _words = st.text("AZaz09+/=_.-", min_size=1, max_size=ENC_ALG_CHARS_MAX)
 _ids, _times = st.integers(0, ID_MAX), st.integers(0, TIME_MAX)
 _said = st.one_of(
-    st.builds(events.Said, _texts, _texts, _texts, _times, st.booleans(), _ids),
+    st.builds(talk.Said, _texts, _texts, _texts, _times, st.booleans(), _ids),
     st.builds(
-        events.SaidEncrypted,
+        talk.SaidEncrypted,
         _texts,
         _texts,
         _texts,
@@ -116,7 +118,7 @@ def test_bad_ids(field: str, number: str) -> None:
 def test_request_ids(request_id: int | str | None) -> None:
     wire = NdjsonWire(LINE_BYTES_MAX)
     assert list(wire.feed(json.dumps({"id": request_id, "op": "ping"}).encode() + b"\n"))
-    assert _answers(wire.show(events.Done("Pong.")))[0]["id"] == request_id
+    assert _answers(wire.show(server.Done("Pong.")))[0]["id"] == request_id
 
 
 # Anything else is none; the answer to such a request has no id.
@@ -127,7 +129,7 @@ def test_bad_request_ids(request_id: str) -> None:
     wire = NdjsonWire(LINE_BYTES_MAX)
     (refusal,) = wire.feed(f'{{"id":{request_id},"op":"ping"}}\n'.encode())
     assert refusal.code == "bad_arguments"
-    (answer,) = _answers(wire.show(events.Refused(refusal.code, str(refusal))))
+    (answer,) = _answers(wire.show(server.Refused(refusal.code, str(refusal))))
     assert answer["id"] is None
 
 
@@ -165,19 +167,19 @@ def test_late_answers(request_id: str) -> None:
     wire = NdjsonWire(LINE_BYTES_MAX)
     list(wire.feed(f'{{"id":{request_id},"op":"say","body":"x"}}\n'.encode()))
     list(wire.feed(f'{{"id":{request_id},"op":"kick","user":"bob"}}\n'.encode()))
-    (late,) = _answers(wire.show(events.Stored(3, request_id)))
+    (late,) = _answers(wire.show(talk.Stored(3, request_id)))
     assert late == {"id": json.loads(request_id), "ok": True, "message_id": 3}
-    wire.show(events.Refused("not_stored", "not stored: ...", request_id))
+    wire.show(server.Refused("not_stored", "not stored: ...", request_id))
     assert _answers(wire.done()) == [{"id": json.loads(request_id), "ok": True}]
 
 
 # What is written by hand, because most of what is sent is such, is what its shape says: now, and
 # when it is replayed.
 @given(_said)
-def test_messages_are_written_as_their_shape_says(said: events.Message) -> None:
+def test_messages_are_written_as_their_shape_says(said: talk.Message) -> None:
     fields = ADAPTERS[type(said)].dump_json(said)[1:]
     assert render(said) == b'{"event":"message",' + fields + b"\n"
-    entered = render_answer(events.Entered("den", "", [], [said], now=0), "1")
+    entered = render_answer(rooms.Entered("den", "", [], [said], now=0), "1")
     assert entered.splitlines(keepends=True)[1] == (
         b'{"event":"message","is_replayed":true,' + fields + b"\n"
     )
@@ -187,7 +189,7 @@ def test_messages_are_written_as_their_shape_says(said: events.Message) -> None:
 @given(_ids, st.integers() | _texts)
 def test_what_is_stored_is_answered_as_its_shape_says(message_id: int, request_id: object) -> None:
     tag = json.dumps(request_id)
-    answer = render_answer(events.Stored(message_id, tag), tag)
+    answer = render_answer(talk.Stored(message_id, tag), tag)
     assert json.loads(answer) == {"id": request_id, "ok": True, "message_id": message_id}
 
 

@@ -7,14 +7,16 @@ from sys import getsizeof
 import gevent
 import pytest
 
-from app import commands, events, metrics, operations
+from app import metrics
 from app.chat import recent as module
 from app.chat.recent import Recent, Shelf
 from app.chat.service import Service
 from app.chat.session import Session
-from app.events import Said, SaidEncrypted
+from app.protocol import accounts, removal, talk
+from app.protocol import rooms as protocol
+from app.protocol.command import Enc
+from app.protocol.talk import Said, SaidEncrypted
 from app.settings import Settings
-from app.shapes import Enc
 from app.store.database import Database
 from app.times import now
 from tests.client import WAIT_SECONDS_MAX
@@ -57,14 +59,14 @@ class Chat:
     def come(self, name: str, *rooms: str) -> Session:
         session = self.service.connect(FakeClient())
         session.client.rooms_max = 100
-        self.service.handle(session, commands.Register(name, "secret"))
+        self.service.handle(session, accounts.Register(name, "secret"))
         for room in rooms:
-            self.service.handle(session, commands.Join(room))
+            self.service.handle(session, protocol.Join(room))
         return session
 
     def say(self, session: Session, room: str, *bodies: str) -> None:
         for body in bodies:
-            self.service.handle(session, commands.Say(body, room=room))
+            self.service.handle(session, talk.Say(body, room=room))
         self.service.journal.settle(session)
 
 
@@ -79,7 +81,7 @@ def chat(tmp_path: Path, new_database: Path, monkeypatch) -> Iterator[Chat]:
 
 
 def _entered(session: Session) -> tuple[list[str], bool, int]:
-    entered = [each for each in session.client.shown if isinstance(each, events.Entered)][-1]
+    entered = [each for each in session.client.shown if isinstance(each, protocol.Entered)][-1]
     return [said.body for said in entered.messages], entered.is_complete, entered.last_id
 
 
@@ -109,7 +111,7 @@ def test_since_what_was_given_up(chat: Chat, since: int) -> None:
     chat.say(alice, "den", "4")
     chat.say(alice, "lobby", "elsewhere, too")
     bob = chat.come("bob")
-    chat.service.handle(bob, commands.Join("den", since=since))
+    chat.service.handle(bob, protocol.Join("den", since=since))
     assert _entered(bob) == ([each for each in ("1", "2", "4") if int(each) > since], True, 4)
 
 
@@ -133,7 +135,7 @@ def test_what_is_said_while_it_is_read(chat: Chat, monkeypatch, is_given_up_agai
 
     bob = chat.come("bob")
     monkeypatch.setattr(chat.database, "read", read_slowly)
-    chat.service.handle(bob, commands.Join("den"))
+    chat.service.handle(bob, protocol.Join("den"))
     assert _entered(bob)[0] == (["4"] if is_given_up_again else ["1", "2", "3"])
     assert _entered(chat.come("carol", "den"))[0][:3] == ["1", "2", "3"]
 
@@ -144,9 +146,9 @@ def test_a_room_without_memory_is_renamed(chat: Chat) -> None:
     chat.say(alice, "den", "1")
     chat.say(alice, "lobby", "elsewhere")
     operator = chat.service.connect_operator(FakeClient())
-    chat.service.handle(operator, operations.RoomRename("den", "lair"))
+    chat.service.handle(operator, protocol.RoomRename("den", "lair"))
     bob = chat.come("bob", "lair")
-    entered = [each for each in bob.client.shown if isinstance(each, events.Entered)][-1]
+    entered = [each for each in bob.client.shown if isinstance(each, protocol.Entered)][-1]
     assert [(said.room, said.body) for said in entered.messages] == [("lair", "1")]
-    chat.service.handle(operator, operations.Purge(message=1))
+    chat.service.handle(operator, removal.Purge(message=1))
     assert _entered(chat.come("carol", "lair"))[0] == []

@@ -13,11 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app import commands, events
 from app.bounds import RECENT_MESSAGES_MAX, SINCE_MESSAGES_MAX
 from app.chat import rooms
 from app.chat.service import Service
 from app.chat.session import Session, User
+from app.protocol import talk as protocol
+from app.protocol.event import RoomEvent
+from app.protocol.rooms import Join
 from app.settings import Settings
 from app.store.database import Database
 from tests.fakes import FakeClient
@@ -118,8 +120,8 @@ class _Listener(FakeClient):
         self.live: list[int] = []
 
     @staticmethod
-    def render_ids(event: events.RoomEvent) -> bytes:
-        return b"%d " % event.id if isinstance(event, events.Said) else b""
+    def render_ids(event: RoomEvent) -> bytes:
+        return b"%d " % event.id if isinstance(event, protocol.Said) else b""
 
     def send(self, data: bytes) -> bool:
         self.live += map(int, data.split())
@@ -158,7 +160,7 @@ def _page_on(service: Service, session: Session, room: str, since: int, count: i
     paged, has_more = [], True
     while has_more:
         after = paged[-1] if paged else since
-        service.handle(session, commands.History(room=room, after=after, count=count))
+        service.handle(session, protocol.History(room=room, after=after, count=count))
         page = session.client.shown[-1]
         paged += [said.id for said in page.messages]
         has_more = page.has_more
@@ -171,7 +173,7 @@ _rooms = itertools.count()
 def _say(service: Service, talker: Session, room: str, count: int) -> int:
     """Say so much, and return the id of the last of it when it is stored."""
     for _ in range(count):
-        service.handle(talker, commands.Say("x", room=room))
+        service.handle(talker, protocol.Say("x", room=room))
     service.journal.settle(talker)
     return service.journal.newest_id
 
@@ -181,11 +183,11 @@ def _say(service: Service, talker: Session, room: str, count: int) -> int:
 def test_what_is_said_at_that_moment(service: Service, missed: int) -> None:
     room = f"room{next(_rooms)}"
     talker, back = _session(service, 1), _session(service, 2)
-    service.handle(talker, commands.Join(room))
+    service.handle(talker, Join(room))
     since = _say(service, talker, room, 5)
     _say(service, talker, room, missed)
-    service.handle(talker, commands.Say("at that moment", room=room))
-    service.handle(back, commands.Join(room, since))
+    service.handle(talker, protocol.Say("at that moment", room=room))
+    service.handle(back, Join(room, since))
     service.journal.settle(talker)
     entered = back.client.shown[-1]
     seen = [said.id for said in entered.messages] + back.client.live
@@ -203,11 +205,11 @@ def test_no_gap_and_nothing_twice(
 ) -> None:
     room = f"room{next(_rooms)}"
     talker, back = _session(service, 1), _session(service, 2)
-    service.handle(talker, commands.Join(room))
+    service.handle(talker, Join(room))
 
     def talk(count: int) -> None:
         for _ in range(count):
-            service.handle(talker, commands.Say("x", room=room))
+            service.handle(talker, protocol.Say("x", room=room))
             gevent.sleep(0.001 * (pause % 3))
 
     talk(before)
@@ -216,7 +218,7 @@ def test_no_gap_and_nothing_twice(
     talk(missed)
     other = gevent.spawn(talk, meanwhile)
     gevent.sleep(0.001 * pause)
-    service.handle(back, commands.Join(room, since))
+    service.handle(back, Join(room, since))
     entered = back.client.shown[-1]
     seen = [said.id for said in entered.messages]
     if not entered.is_complete:

@@ -8,11 +8,13 @@ import gevent
 import pytest
 from sqlalchemy import Connection, text
 
-from app import commands, events, operations, records
 from app.bounds import RECENT_MESSAGES_MAX, REMOVED_AT_ONCE, ROOM_REAP_SECONDS
 from app.chat.service import Service
 from app.chat.session import Session
 from app.errors import Refusal
+from app.protocol import accounts, files, moderation, removal, talk
+from app.protocol import rooms as protocol
+from app.protocol.event import Event
 from app.settings import Settings
 from app.store.database import Database
 from tests.fakes import FakeClient
@@ -34,17 +36,17 @@ class _World:
 
     def session(self, name: str) -> Session:
         session = self.service.connect(FakeClient())
-        self.do(session, commands.Register(name, "secret"))
+        self.do(session, accounts.Register(name, "secret"))
         return session
 
-    def do(self, session: Session, command: object) -> events.Event:
+    def do(self, session: Session, command: object) -> Event:
         """Carry out a command, and return what was shown last."""
         self.service.handle(session, command)
         return session.client.shown[-1]
 
     def say(self, session: Session, room: str, *bodies: str) -> None:
         for body in bodies:
-            self.do(session, commands.Say(body, room=room))
+            self.do(session, talk.Say(body, room=room))
         self.service.journal.settle(session)
 
     def reap(self) -> None:
@@ -53,7 +55,7 @@ class _World:
 
     def history(self, session: Session, room: str) -> list[str]:
         """Return what a member is shown of a room's past."""
-        return [said.body for said in self.do(session, commands.History(1000, room=room)).messages]
+        return [said.body for said in self.do(session, talk.History(1000, room=room)).messages]
 
     def bodies(self) -> list[str]:
         """Return all messages that are stored."""
@@ -89,21 +91,21 @@ def test_of_a_room(new_world) -> None:
     alice, bob = world.session("alice"), world.session("bob")
     for room in ("short", "long"):
         alice.client.rooms_max = 2
-        world.do(alice, commands.Join(room))
+        world.do(alice, protocol.Join(room))
     many = [f"old {number}" for number in range(REMOVED_AT_ONCE + RECENT_MESSAGES_MAX)]
     world.say(alice, "short", *many)
     world.say(alice, "long", "old")
     world.now += 5 * DAY
     world.say(alice, "short", "new")
-    told = world.do(world.operator, operations.Retention("SHORT", "4"))
+    told = world.do(world.operator, removal.Retention("SHORT", "4"))
     assert told.sentence == "Messages of short are kept for 4 days."
     world.reap()
     assert world.history(alice, "short") == ["new"]
     assert world.history(alice, "long") == ["old"]
-    entered = world.do(bob, commands.Join("short", since=0))
+    entered = world.do(bob, protocol.Join("short", since=0))
     assert ([said.body for said in entered.messages], entered.is_complete) == (["new"], True)
-    shown = world.do(alice, commands.Leave(room="short"))
-    assert isinstance(shown, events.Departed)  # nobody was told of it
+    shown = world.do(alice, protocol.Leave(room="short"))
+    assert isinstance(shown, protocol.Departed)  # nobody was told of it
 
 
 # Where nothing else is said, the server's own setting holds, and for private messages it alone.
@@ -113,11 +115,11 @@ def test_of_the_server(new_world) -> None:
     world.session("bob")
     alice.client.rooms_max = 3
     for room in ("plain", "forever", "longer"):
-        world.do(alice, commands.Join(room))
+        world.do(alice, protocol.Join(room))
         world.say(alice, room, room)
-    world.do(alice, commands.Tell("bob", "private"))
+    world.do(alice, talk.Tell("bob", "private"))
     for room, keep in (("forever", "forever"), ("longer", "20"), ("plain", "default")):
-        world.do(world.operator, operations.Retention(room, keep))
+        world.do(world.operator, removal.Retention(room, keep))
     world.now += 9 * DAY
     world.reap()
     assert world.bodies() == ["plain", "forever", "longer", "private"]
@@ -127,18 +129,18 @@ def test_of_the_server(new_world) -> None:
     world.now += 10 * DAY
     world.reap()
     assert world.bodies() == ["forever"]
-    listed = world.do(world.operator, operations.Retention())
-    rooms = [records.RoomRetention("forever", 0), records.RoomRetention("longer", 20)]
-    assert listed == events.RetentionListed(10, rooms, has_more=False)
+    listed = world.do(world.operator, removal.Retention())
+    rooms = [removal.RoomRetention("forever", 0), removal.RoomRetention("longer", 20)]
+    assert listed == removal.RetentionListed(10, rooms, has_more=False)
 
 
 # A file is kept no longer than what is said in its room.
 def test_files(new_world) -> None:
     world = new_world()
     alice = world.session("alice")
-    world.do(alice, commands.Join("lobby"))
-    world.do(alice, commands.Upload("a.txt", data=b"a" * 1000))
-    world.do(world.operator, operations.Retention("lobby", "3"))
+    world.do(alice, protocol.Join("lobby"))
+    world.do(alice, files.Upload("a.txt", data=b"a" * 1000))
+    world.do(world.operator, removal.Retention("lobby", "3"))
     world.now += 2 * DAY
     world.reap()
     assert world.read("SELECT name FROM files") == ["a.txt"]
@@ -154,11 +156,11 @@ def test_a_deleted_room(new_world) -> None:
     alice, bob = world.session("alice"), world.session("bob")
     alice.client.rooms_max = 2
     for room in ("gone", "kept"):
-        world.do(alice, commands.Join(room))
+        world.do(alice, protocol.Join(room))
         world.say(alice, room, room)
-    world.do(alice, commands.Upload("a.txt", data=b"a", room="gone"))
-    world.do(alice, commands.Promote("bob", room="gone"))
-    world.do(alice, commands.Mute("bob", 60, room="gone"))
+    world.do(alice, files.Upload("a.txt", data=b"a", room="gone"))
+    world.do(alice, moderation.Promote("bob", room="gone"))
+    world.do(alice, moderation.Mute("bob", 60, room="gone"))
     world.service.disconnect(alice)
     world.service.disconnect(bob)
     world.write(f"UPDATE rooms SET deleted_at = {world.now} WHERE name = 'gone'")
@@ -206,9 +208,9 @@ def test_what_devices_left(new_world) -> None:
 @pytest.mark.parametrize("keep", ["", "0", "3651", "-1", "1.5", "soon", "1" * 5000, "٣"])
 def test_refusals(new_world, keep: str) -> None:
     world = new_world()
-    world.do(world.session("alice"), commands.Join("lobby"))
+    world.do(world.session("alice"), protocol.Join("lobby"))
     with pytest.raises(Refusal, match="say for how long"):
-        world.do(world.operator, operations.Retention("lobby", keep))
+        world.do(world.operator, removal.Retention("lobby", keep))
     assert world.read("SELECT retention_days FROM rooms") == [None]
 
 
@@ -216,10 +218,10 @@ def test_refusals(new_world, keep: str) -> None:
 def test_stopping_in_the_middle(new_world) -> None:
     world = new_world()
     alice = world.session("alice")
-    world.do(alice, commands.Join("lobby"))
+    world.do(alice, protocol.Join("lobby"))
     world.say(alice, "lobby", *map(str, range(3 * REMOVED_AT_ONCE)))
     world.now += 5 * DAY
-    world.do(world.operator, operations.Retention("lobby", "1"))
+    world.do(world.operator, removal.Retention("lobby", "1"))
     reaping = gevent.spawn(world.reap)
     gevent.sleep(0)
     world.service._retention.stop()

@@ -7,12 +7,12 @@ from pathlib import Path
 import gevent
 import pytest
 
-from app import commands, operations
 from app.chat.service import Service
 from app.errors import NotPossible, Refusal
 from app.names import parse_name
+from app.protocol import accounts, moderation, rooms
+from app.protocol.command import Command
 from app.settings import Settings
-from app.shapes import Command
 from app.store.database import Database
 from app.times import now
 from tests.client import WAIT_SECONDS_MAX
@@ -81,7 +81,7 @@ class House:
         )
         self.operator = self.service.connect_operator(FakeClient())
         self.alice = self.service.connect(FakeClient())
-        for command in (commands.Register("alice", "secret"), commands.Join("lobby")):
+        for command in (accounts.Register("alice", "secret"), rooms.Join("lobby")):
             self.service.handle(self.alice, command)
 
 
@@ -100,10 +100,10 @@ def test_a_room_that_is_gone(house: House) -> None:
         waiting = [
             gevent.spawn(_outcome, house, each)
             for each in (
-                operations.RoomDelete("lobby"),
-                operations.RoomRename("lobby", "garden"),
-                operations.RoomOwner("lobby", "alice"),
-                commands.Kick("alice", room="lobby"),
+                rooms.RoomDelete("lobby"),
+                rooms.RoomRename("lobby", "garden"),
+                rooms.RoomOwner("lobby", "alice"),
+                moderation.Kick("alice", room="lobby"),
             )
         ]
         while room.holds <= len(waiting):  # until all of them have it in hand
@@ -126,9 +126,9 @@ def _outcome(house: House, command: Command) -> str:
 
 # Two rooms that change names crosswise at once wait for each other, and for nobody for ever.
 def test_crossed_renames(house: House) -> None:
-    house.service.handle(house.operator, operations.RoomCreate("den", "alice"))
+    house.service.handle(house.operator, rooms.RoomCreate("den", "alice"))
     crossed = [
-        gevent.spawn(_outcome, house, operations.RoomRename(old, new))
+        gevent.spawn(_outcome, house, rooms.RoomRename(old, new))
         for old, new in (("lobby", "den"), ("den", "lobby"))
     ]
     gevent.joinall(crossed)

@@ -8,7 +8,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from app.errors import Refusal
-from app.operations import COMMANDS
+from app.protocol import COMMANDS
 from app.wire.ndjson_requests import parse_request
 from app.wire.ndjson_schema import ANSWERS, schema
 from tests.program import check

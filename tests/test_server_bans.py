@@ -10,7 +10,6 @@ from pathlib import Path
 import gevent
 import pytest
 
-from app import commands, operations, records
 from app.chat import passwords
 from app.chat.in_force import InForce
 from app.chat.session import Session
@@ -25,7 +24,8 @@ from app.errors import (
     Unavailable,
 )
 from app.networks import parse_network
-from app.shapes import Command
+from app.protocol import accounts, moderation, removal, rooms, talk
+from app.protocol.command import Command
 from app.store.sanctions import StoredServerSanction
 from tests.client import WAIT_SECONDS_MAX
 from tests.fakes import FakeClient
@@ -50,7 +50,7 @@ class Place(House):
         return self.operator.client.shown[-1].sentence
 
     def register_at(self, name: str, address: str) -> Session:
-        return self.come(commands.Register(name, "secret"), FakeClient(address))
+        return self.come(accounts.Register(name, "secret"), FakeClient(address))
 
     def come_from(self, address: str) -> Session:
         """Connect, and do not log in."""
@@ -126,7 +126,7 @@ def test_who_is_in_a_network(place: Place) -> None:
         ("0.0.0.0/8", "0.0.113.7", "::7"),
     ):
         there, elsewhere = place.come_from(inside), place.come_from(outside)
-        assert place.act(operations.ServerBan(network)).endswith("; 1 session ended.")
+        assert place.act(moderation.ServerBan(network)).endswith("; 1 session ended.")
         assert place.is_banned(inside)
         assert not place.is_banned(outside)
         assert there.client.shown[-1].code == "banned"
@@ -137,7 +137,7 @@ def test_who_is_in_a_network(place: Place) -> None:
 # Thousands of networks cost a look-up as little as the lengths of prefix that there are.
 def test_many_networks() -> None:
     bans = [
-        records.ServerSanction("", "alice", "", None, f"2001:db8:{number:x}::/48")
+        moderation.ServerSanction("", "alice", "", None, f"2001:db8:{number:x}::/48")
         for number in range(5_000)
     ]
     in_force = InForce(StoredServerSanction("ban", None, ban) for ban in bans)
@@ -152,7 +152,7 @@ def test_many_networks() -> None:
 # A ban ends by the clock, to the millisecond, and a later one takes the place of an earlier one.
 def test_bans_end(place: Place) -> None:
     bob = place.register("bob")
-    place.act(operations.ServerBan("bob", 3600, "spam"), operations.ServerBan("203.0.113.7", 3600))
+    place.act(moderation.ServerBan("bob", 3600, "spam"), moderation.ServerBan("203.0.113.7", 3600))
     with pytest.raises(
         LoginRefused, match=r"banned from this server until 2026-11-22 15:02 UTC \(spam\)"
     ):
@@ -162,7 +162,7 @@ def test_bans_end(place: Place) -> None:
     place.now += 1
     assert not place.is_banned("203.0.113.7")
     assert place.log_in("bob").user is not bob.user
-    place.act(operations.ServerBan("bob"))
+    place.act(moderation.ServerBan("bob"))
     place.now += 1000 * HOUR
     with pytest.raises(LoginRefused):
         place.log_in("bob")
@@ -174,27 +174,27 @@ def test_bans_end(place: Place) -> None:
 # Of all that one falls under, that which lasts longest holds; and what is ended leaves the others.
 def test_several_mutes(place: Place) -> None:
     bob = place.register_at("bob", "203.0.113.7")
-    place.do(bob, commands.Join("den"))
+    place.do(bob, rooms.Join("den"))
     for target, seconds in (("203.0.113.0/24", 7200), ("bob", 3600), ("203.0.113.7", 60)):
-        place.act(operations.ServerMute(target, seconds))
+        place.act(moderation.ServerMute(target, seconds))
         with pytest.raises(Forbidden, match="until 2026-11-22 16:02 UTC"):
-            place.do(bob, commands.Say("hello"))
-    place.act(operations.ServerUnmute("203.0.113.0/24"))
+            place.do(bob, talk.Say("hello"))
+    place.act(moderation.ServerUnmute("203.0.113.0/24"))
     with pytest.raises(Forbidden, match="until 2026-11-22 15:02 UTC"):
-        place.do(bob, commands.Say("hello"))
+        place.do(bob, talk.Say("hello"))
     place.now += HOUR
-    place.do(bob, commands.Emote("waves"))
+    place.do(bob, talk.Emote("waves"))
     assert list(bob.rooms["den"].recent)[-1].body == "waves"
 
 
 # Who comes from a muted network is mute as soon as they log in, and who logs in elsewhere is not.
 def test_a_muted_network(place: Place) -> None:
-    place.act(operations.ServerMute("2001:db8::1"))
+    place.act(moderation.ServerMute("2001:db8::1"))
     there = place.register_at("bob", "2001:db8::2")
-    elsewhere = place.come(commands.Login("bob", "secret"), FakeClient("203.0.113.7"))
-    place.do(elsewhere, commands.Tell("bob", "hello"))
+    elsewhere = place.come(accounts.Login("bob", "secret"), FakeClient("203.0.113.7"))
+    place.do(elsewhere, talk.Tell("bob", "hello"))
     with pytest.raises(Forbidden):
-        place.do(there, commands.Tell("bob", "hello"))
+        place.do(there, talk.Tell("bob", "hello"))
 
 
 # Admins act upon people: not upon themselves or where they are, nor upon admins or where one is.
@@ -203,24 +203,24 @@ def test_ranks(place: Place) -> None:
     with place.database._writing.begin() as connection:
         connection.exec_driver_sql("UPDATE users SET is_admin = 1")
     place.register_at("bob", "203.0.113.9")
-    alice = place.come(commands.Login("alice", "secret"), FakeClient("2001:db8::1"))
-    place.come(commands.Login("carol", "secret"), FakeClient("203.0.113.7"))
-    for kind in (operations.ServerKick, operations.ServerBan, operations.ServerMute):
+    alice = place.come(accounts.Login("alice", "secret"), FakeClient("2001:db8::1"))
+    place.come(accounts.Login("carol", "secret"), FakeClient("203.0.113.7"))
+    for kind in (moderation.ServerKick, moderation.ServerBan, moderation.ServerMute):
         for target in ("ALICE", "2001:db8::/32", "2001:db8::2"):
             with pytest.raises(NotPossible, match="to yourself"):
                 place.do(alice, kind(target))
         for target in ("carol", "@carol", "203.0.113.7", "203.0.113.0/24"):
             with pytest.raises(Forbidden, match="carol is an admin"):
                 place.do(alice, kind(target))
-    place.do(alice, operations.ServerBan("203.0.113.9"))
-    assert place.act(operations.ServerBan("203.0.113.0/24")).endswith("; 1 session ended.")
+    place.do(alice, moderation.ServerBan("203.0.113.9"))
+    assert place.act(moderation.ServerBan("203.0.113.0/24")).endswith("; 1 session ended.")
 
 
 # A user whose name could be an address is named with an @ before it.
 def test_a_name_like_an_address(place: Place) -> None:
     place.register_at("203.0.113.7", "198.51.100.1")
-    assert place.act(operations.ServerBan("203.0.113.7")).endswith("; 0 sessions ended.")
-    assert place.act(operations.ServerBan("@203.0.113.7")).endswith("; 1 session ended.")
+    assert place.act(moderation.ServerBan("203.0.113.7")).endswith("; 0 sessions ended.")
+    assert place.act(moderation.ServerBan("@203.0.113.7")).endswith("; 1 session ended.")
     with pytest.raises(LoginRefused):
         place.log_in("203.0.113.7")
 
@@ -229,17 +229,17 @@ def test_a_name_like_an_address(place: Place) -> None:
 def test_after_a_restart(place: Place, tmp_path: Path) -> None:
     place.register("bob"), place.register("carol")
     place.act(
-        operations.ServerBan("bob", 3600, "spam"),
-        operations.ServerBan("2001:db8::1"),
-        operations.ServerMute("carol"),
-        operations.ServerBan("203.0.113.7", 60),
+        moderation.ServerBan("bob", 3600, "spam"),
+        moderation.ServerBan("2001:db8::1"),
+        moderation.ServerMute("carol"),
+        moderation.ServerBan("203.0.113.7", 60),
     )
     place.operator.client.shown.clear()
     place.now += 60_000
-    place.do(place.operator, operations.ServerBans())
+    place.do(place.operator, moderation.ServerBans())
     again = Place(tmp_path)
     again.now = place.now
-    again.do(again.operator, operations.ServerBans())
+    again.do(again.operator, moderation.ServerBans())
     assert again.operator.client.shown == place.operator.client.shown
     assert len(again.operator.client.shown[-1].bans) == 2
     assert again.is_banned("2001:db8::2")
@@ -251,11 +251,11 @@ def test_after_a_restart(place: Place, tmp_path: Path) -> None:
 # There are so many and no more.
 def test_too_many(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.chat.sanctions.SERVER_SANCTIONS_MAX", 2)
-    place.act(operations.ServerBan("203.0.113.7", 60), operations.ServerBan("203.0.113.8"))
+    place.act(moderation.ServerBan("203.0.113.7", 60), moderation.ServerBan("203.0.113.8"))
     with pytest.raises(Unavailable, match="there are 2 of these"):
-        place.act(operations.ServerBan("203.0.113.9"))
+        place.act(moderation.ServerBan("203.0.113.9"))
     place.now += 60_000
-    place.act(operations.ServerBan("203.0.113.9"))
+    place.act(moderation.ServerBan("203.0.113.9"))
 
 
 # Does the write fail, nothing has changed, in memory either.
@@ -265,13 +265,13 @@ def test_a_ban_that_is_not_stored(place: Place, monkeypatch: pytest.MonkeyPatch)
     def fail(_work: object) -> None:
         raise NotStored("not stored: no")
 
-    for kind in (operations.ServerBan, operations.ServerMute, operations.ServerKick):
+    for kind in (moderation.ServerBan, moderation.ServerMute, moderation.ServerKick):
         for target in ("bob", "203.0.113.7"):
             monkeypatch.setattr(place.database, "write", fail)
             with pytest.raises(NotStored):
                 place.act(kind(target))
             monkeypatch.undo()
-    place.do(bob, commands.Tell("bob", "still here"))
+    place.do(bob, talk.Tell("bob", "still here"))
     assert not place.is_banned("203.0.113.7")
     place.log_in("bob")
 
@@ -282,12 +282,12 @@ def test_registering_while_the_network_is_banned(place: Place) -> None:
     hash_password = place.service.accounts._hasher.hash
 
     def hash_late(*arguments: object) -> str:
-        place.act(operations.ServerBan("203.0.113.7"))
+        place.act(moderation.ServerBan("203.0.113.7"))
         return hash_password(*arguments)
 
     place.service.accounts._hasher.hash = hash_late
     with pytest.raises(NotPossible, match="you were sent away meanwhile"):
-        place.come(commands.Register("bob", "secret"), client)
+        place.come(accounts.Register("bob", "secret"), client)
     assert client.shown[-1].code == "banned"
     assert place.service.accounts.user_here(1) is None
 
@@ -296,8 +296,8 @@ def test_registering_while_the_network_is_banned(place: Place) -> None:
 @pytest.mark.parametrize(
     ("act", "code"),
     [
-        (operations.ServerBan("bob"), "banned"),
-        (operations.UserDisable("bob"), "disabled"),
+        (moderation.ServerBan("bob"), "banned"),
+        (accounts.UserDisable("bob"), "disabled"),
     ],
 )
 @pytest.mark.parametrize("remember", ["", "stolen"])
@@ -314,11 +314,11 @@ def test_shut_out_while_logging_in(
 
     monkeypatch.setattr(place.service.accounts._hasher, "verify", verify_late)
     with pytest.raises(LoginRefused) as refused:
-        place.come(commands.Login("bob", "secret", remember=remember))
+        place.come(accounts.Login("bob", "secret", remember=remember))
     assert refused.value.code == code
     monkeypatch.undo()
     assert place.service.accounts.user_here(1) is None
-    lift = operations.UserEnable if code == "disabled" else operations.ServerUnban
+    lift = accounts.UserEnable if code == "disabled" else moderation.ServerUnban
     place.act(lift("bob"))
     place.log_in("bob")
 
@@ -330,32 +330,32 @@ def test_banned_while_a_token_is_made(place: Place, monkeypatch: pytest.MonkeyPa
 
     def make_late(*arguments: object) -> str | None:
         token = make(*arguments)
-        place.act(operations.ServerBan("bob"))
+        place.act(moderation.ServerBan("bob"))
         return token
 
     monkeypatch.setattr(Tokens, "make", make_late)
     with pytest.raises(LoginRefused, match="banned"):
-        place.come(commands.Login("bob", "secret", remember="stolen"))
+        place.come(accounts.Login("bob", "secret", remember="stolen"))
 
 
 # What the banned were just about to do, while they waited for others, does not happen any more.
 @pytest.mark.parametrize(
     "late",
     [
-        commands.Say("late"),
-        commands.Emote("late"),
-        commands.Tell("bob", "late"),
+        talk.Say("late"),
+        talk.Emote("late"),
+        talk.Tell("bob", "late"),
     ],
 )
 def test_waiting_to_speak(place: Place, late: Command) -> None:
     alice, bob = place.register("alice"), place.register("bob")
     for session in (alice, bob):
-        place.do(session, commands.Join("den"))
+        place.do(session, rooms.Join("den"))
     journal = place.service.journal
     journal._has_room.clear()
     speaking = gevent.spawn(_refused, place, bob, late)
     gevent.idle()
-    place.act(operations.ServerBan("bob"))
+    place.act(moderation.ServerBan("bob"))
     journal._has_room.set()
     assert speaking.get()
     journal.finish()
@@ -366,30 +366,30 @@ def test_waiting_to_speak(place: Place, late: Command) -> None:
 # So it is with a room that they were just entering, and one that they were just moderating.
 def test_waiting_to_enter(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     alice, bob = place.register("alice"), place.register("bob")
-    place.do(alice, commands.Join("den"))
+    place.do(alice, rooms.Join("den"))
     replay_since = place.service.rooms._replay_since
 
     def replay_late(*arguments: object) -> object:
-        place.act(operations.ServerBan("bob"))
+        place.act(moderation.ServerBan("bob"))
         return replay_since(*arguments)
 
     monkeypatch.setattr(place.service.rooms, "_replay_since", replay_late)
     with pytest.raises(NotPossible, match="you were sent away meanwhile"):
-        place.do(bob, commands.Join("den"))
+        place.do(bob, rooms.Join("den"))
     assert alice.rooms["den"].present.keys() == {alice.user}
     assert not any(b"Joined" in sent for sent in alice.client.sent)
 
 
 def test_waiting_to_decide(place: Place) -> None:
     alice, bob = place.register("alice"), place.register("bob")
-    place.do(bob, commands.Join("den"))
-    place.do(alice, commands.Join("den"))
+    place.do(bob, rooms.Join("den"))
+    place.do(alice, rooms.Join("den"))
     den = bob.rooms["den"]
     with place.service.rooms.deciding(den):
-        kicking = gevent.spawn(_refused, place, bob, commands.Kick("alice"))
+        kicking = gevent.spawn(_refused, place, bob, moderation.Kick("alice"))
         while den.holds < 2:
             gevent.sleep(0)
-        place.act(operations.ServerBan("bob"))
+        place.act(moderation.ServerBan("bob"))
     assert kicking.get() == "sent_out"
     assert den.present.keys() == {alice.user}
 
@@ -399,7 +399,7 @@ def test_waiting_without_rank(place: Place) -> None:
     alice, bob = place.register("alice"), place.register_at("bob", "203.0.113.7")
     alice.user.is_admin = True
     with place.service.sanctions._deciding:
-        banning = gevent.spawn(_refused, place, alice, operations.ServerBan("bob"))
+        banning = gevent.spawn(_refused, place, alice, moderation.ServerBan("bob"))
         gevent.idle()
         alice.user.is_admin = False
     assert banning.get() == "not_allowed"
@@ -409,14 +409,14 @@ def test_waiting_without_rank(place: Place) -> None:
 # Nor do they purge or delete anything: what they asked for, and had to wait for, is off.
 def test_waiting_to_remove(place: Place) -> None:
     alice, bob = place.register("alice"), place.register("bob")
-    place.do(bob, commands.Join("den"), commands.Say("stays"))
+    place.do(bob, rooms.Join("den"), talk.Say("stays"))
     alice.user.is_admin = True
     with place.service._purging._purging, place.service.rooms.deciding(bob.rooms["den"]):
-        acts = (operations.Purge(room="den"), operations.RoomDelete("den"))
+        acts = (removal.Purge(room="den"), rooms.RoomDelete("den"))
         removing = [gevent.spawn(_refused, place, alice, each) for each in acts]
         while bob.rooms["den"].holds < 2:
             gevent.sleep(0)
-        place.act(operations.ServerBan("alice"))
+        place.act(moderation.ServerBan("alice"))
     gevent.joinall(removing)
     assert [each.value for each in removing] == ["sent_out"] * 2
     assert [said.body for said in bob.rooms["den"].recent] == ["stays"]
@@ -433,27 +433,27 @@ def _refused(place: Place, session: Session, command: Command) -> str:
 def test_a_deserted_room(place: Place) -> None:
     alice = place.register("alice")
     place.register("bob")
-    place.do(alice, commands.Join("den"), commands.Leave())
+    place.do(alice, rooms.Join("den"), rooms.Leave())
     for asked in (
-        commands.Ban("bob", room="den"),
-        commands.Mute("bob", room="den"),
-        commands.Promote("bob", room="den"),
-        commands.Topic("Tea", room="den"),
-        commands.Topic(room="den"),
-        commands.Bans(room="den"),
-        commands.Who(room="den"),
+        moderation.Ban("bob", room="den"),
+        moderation.Mute("bob", room="den"),
+        moderation.Promote("bob", room="den"),
+        moderation.Topic("Tea", room="den"),
+        moderation.Topic(room="den"),
+        moderation.Bans(room="den"),
+        rooms.Who(room="den"),
     ):
         place.do(place.operator, asked)
         assert place.service.rooms._live == {}, asked
-    place.do(alice, commands.Join("den"))
+    place.do(alice, rooms.Join("den"))
     den = alice.rooms["den"]
     assert (den.topic, den.moderator_ids) == ("Tea", {2})
     for kind in ("ban", "mute"):
-        assert den.sanctions[kind] == {2: records.Sanction("bob", "(operator)", "", None)}
-    place.do(alice, commands.Leave())
-    for undone in (commands.Unban, commands.Unmute, commands.Demote):
+        assert den.sanctions[kind] == {2: moderation.Sanction("bob", "(operator)", "", None)}
+    place.do(alice, rooms.Leave())
+    for undone in (moderation.Unban, moderation.Unmute, moderation.Demote):
         place.do(place.operator, undone("bob", room="den"))
         assert place.service.rooms._live == {}, undone
-    place.do(alice, commands.Join("den"))
+    place.do(alice, rooms.Join("den"))
     den = alice.rooms["den"]
     assert (den.sanctions, den.moderator_ids) == ({"ban": {}, "mute": {}}, set())

@@ -12,13 +12,15 @@ import gevent
 import pytest
 from passlib.hash import argon2
 
-from app import commands, events, operations
-from app.chat.rooms import Rooms
 from app.chat.service import Service
 from app.chat.session import Session
 from app.errors import LoginRefused, NotPossible, Unavailable
+from app.protocol import accounts as protocol
+from app.protocol import moderation, removal, talk
+from app.protocol.command import Command, Level
+from app.protocol.event import Event
+from app.protocol.rooms import Join, Rooms
 from app.settings import Settings
-from app.shapes import Command, Level
 from app.store import accounts
 from app.store.database import Database
 from app.store.migration import migrate
@@ -47,10 +49,10 @@ class House:
         return session
 
     def register(self, name: str) -> Session:
-        return self.come(commands.Register(name, "secret"))
+        return self.come(protocol.Register(name, "secret"))
 
     def log_in(self, name: str, client: FakeClient | None = None) -> Session:
-        return self.come(commands.Login(name, "secret"), client)
+        return self.come(protocol.Login(name, "secret"), client)
 
 
 @pytest.fixture
@@ -65,8 +67,8 @@ def _mail(session: Session) -> list[str]:
     """Return the private messages that a session was shown."""
     bodies = []
     for event in session.client.shown:
-        shown = event.messages if isinstance(event, events.MailShown) else [event]
-        bodies += [each.body for each in shown if isinstance(each, events.PrivatelySaid)]
+        shown = event.messages if isinstance(event, talk.MailShown) else [event]
+        bodies += [each.body for each in shown if isinstance(each, talk.PrivatelySaid)]
     return bodies
 
 
@@ -76,7 +78,7 @@ def letters(house: House, monkeypatch: pytest.MonkeyPatch) -> Session:
     monkeypatch.setattr("app.chat.private.MAILBOX_PAGE", 2)
     alice, bob = house.register("alice"), house.register("bob")
     house.service.disconnect(bob)
-    house.do(alice, *(commands.Tell("bob", body) for body in ALL_LETTERS))
+    house.do(alice, *(talk.Tell("bob", body) for body in ALL_LETTERS))
     return alice
 
 
@@ -90,15 +92,15 @@ class _Interrupted(FakeClient):
         super().__init__()
         self._interrupt = interrupt
 
-    def show_at_leisure(self, event: events.Event) -> None:
+    def show_at_leisure(self, event: Event) -> None:
         self.show(event)
-        if isinstance(event, events.MailShown):
+        if isinstance(event, talk.MailShown):
             self._interrupt()
 
 
 # Who is written to while they are shown what came before is shown all of it, and the new one once.
 def test_a_letter_that_comes_while_others_are_read(house: House, letters: Session) -> None:
-    client = _Interrupted(lambda: house.do(letters, commands.Tell("bob", "soup?")))
+    client = _Interrupted(lambda: house.do(letters, talk.Tell("bob", "soup?")))
     bob = house.log_in("bob", client)
     assert [body for body in _mail(bob) if body != "soup?"] == ALL_LETTERS
     house.service.disconnect(bob)
@@ -108,9 +110,9 @@ def test_a_letter_that_comes_while_others_are_read(house: House, letters: Sessio
 class _Leaving(FakeClient):
     """Somebody who hangs up as soon as they are logged in."""
 
-    def show(self, *shown: events.Event) -> None:
+    def show(self, *shown: Event) -> None:
         super().show(*shown)
-        self.is_closing |= isinstance(shown[0], events.LoggedIn)
+        self.is_closing |= isinstance(shown[0], protocol.LoggedIn)
 
 
 # What somebody could not be shown because they were gone, they are shown when they come back.
@@ -126,7 +128,7 @@ def test_letters_to_one_who_hangs_up_in_the_middle(house: House, letters: Sessio
     def hang_up() -> None:
         client.is_closing = True
         others.append(house.log_in("bob"))
-        house.do(letters, commands.Tell("bob", "soup?"))
+        house.do(letters, talk.Tell("bob", "soup?"))
 
     client = _Interrupted(hang_up)
     house.service.disconnect(house.log_in("bob", client))
@@ -137,7 +139,7 @@ def test_letters_to_one_who_hangs_up_in_the_middle(house: House, letters: Sessio
 def test_a_letter_to_one_who_is_being_closed(house: House) -> None:
     alice, bob = house.register("alice"), house.register("bob")
     bob.client.is_closing = True
-    house.do(alice, commands.Tell("bob", "soup?"))
+    house.do(alice, talk.Tell("bob", "soup?"))
     assert _mail(house.log_in("bob")) == ["soup?"]
 
 
@@ -179,11 +181,11 @@ def test_no_token_for_a_password_that_was_changed(
     house: House, while_verifying: Callable[..., None]
 ) -> None:
     bob = house.register("bob")
-    while_verifying(lambda: house.do(bob, commands.Passwd("secret", "better")))
+    while_verifying(lambda: house.do(bob, protocol.Passwd("secret", "better")))
     with pytest.raises(LoginRefused):
-        house.come(commands.Login("bob", "secret", remember="stolen"))
-    house.do(bob, commands.Tokens())
-    assert bob.client.shown[-1] == events.TokensListed([])
+        house.come(protocol.Login("bob", "secret", remember="stolen"))
+    house.do(bob, protocol.Tokens())
+    assert bob.client.shown[-1] == protocol.TokensListed([])
 
 
 # Nobody gets in who was shut out while their password was looked at.
@@ -220,25 +222,25 @@ def test_an_account_that_is_changed_at_the_end_of_a_login(
             return token
 
         monkeypatch.setattr(house.service.accounts._tokens, "make", make_late)
-        return house.come(commands.Login("bob", "secret", remember="bot"))
+        return house.come(protocol.Login("bob", "secret", remember="bot"))
 
     for change, refusal in (
-        (operations.UserPassword("bob", "other"), "the account was changed meanwhile"),
-        (operations.UserDisable("bob"), "this account is disabled"),
+        (protocol.UserPassword("bob", "other"), "the account was changed meanwhile"),
+        (protocol.UserDisable("bob"), "this account is disabled"),
     ):
         with pytest.raises(LoginRefused, match=refusal):
             log_in_during(change)
-        house.do(operator, operations.UserEnable("bob"), operations.UserPassword("bob", "secret"))
-    assert log_in_during(operations.UserAdmin("bob")).level is Level.ADMIN
-    assert log_in_during(operations.UserAdmin("bob", is_admin=False)).level is Level.USER
+        house.do(operator, protocol.UserEnable("bob"), protocol.UserPassword("bob", "secret"))
+    assert log_in_during(protocol.UserAdmin("bob")).level is Level.ADMIN
+    assert log_in_during(protocol.UserAdmin("bob", is_admin=False)).level is Level.USER
 
 
 # A login that asks for a token while its account is shut out leaves none that is good later.
 @pytest.mark.parametrize(
     ("shut", "let_in"),
     [
-        (operations.UserDisable("bob"), operations.UserEnable("bob")),
-        (operations.ServerBan("bob"), operations.ServerUnban("bob")),
+        (protocol.UserDisable("bob"), protocol.UserEnable("bob")),
+        (moderation.ServerBan("bob"), moderation.ServerUnban("bob")),
     ],
     ids=["disable", "ban"],
 )
@@ -261,24 +263,24 @@ def test_a_token_that_is_made_while_its_account_is_shut_out(
 
     monkeypatch.setattr(tokens, "make", make_late)
     with pytest.raises(LoginRefused):
-        house.come(commands.Login("bob", "secret", remember="bot"))
+        house.come(protocol.Login("bob", "secret", remember="bot"))
     house.do(operator, let_in)
     bob = house.log_in("bob")
-    house.do(bob, commands.Tokens())
+    house.do(bob, protocol.Tokens())
     assert bob.client.shown[-1].tokens == []
 
 
 # Who is let in again while they wait to log in by a token has none any more.
 def test_a_token_that_ends_while_it_logs_in(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    bob = house.come(commands.Register("bob", "secret", remember="bot"))
+    bob = house.come(protocol.Register("bob", "secret", remember="bot"))
     token = bob.client.shown[-1].token
     operator = house.service.connect_operator(FakeClient())
-    acts = (operations.UserDisable("bob"), operations.UserEnable("bob"))
+    acts = (protocol.UserDisable("bob"), protocol.UserEnable("bob"))
     monkeypatch.setattr(
         house.service.accounts._tokens, "note_use", lambda _: house.do(operator, *acts)
     )
     with pytest.raises(LoginRefused, match="does not log anybody in"):
-        house.come(commands.Login(token=token))
+        house.come(protocol.Login(token=token))
 
 
 # A password that is changed while its account waits to be deleted keeps it.
@@ -287,20 +289,20 @@ def test_a_password_that_is_changed_before_a_deletion(
 ) -> None:
     bob = house.register("bob")
     thief = house.log_in("bob")
-    while_verifying(lambda: house.do(bob, commands.Passwd("secret", "better")))
+    while_verifying(lambda: house.do(bob, protocol.Passwd("secret", "better")))
     with pytest.raises((LoginRefused, NotPossible)):
-        house.do(thief, commands.Unregister("secret"))
-    house.come(commands.Login("bob", "better"))
+        house.do(thief, protocol.Unregister("secret"))
+    house.come(protocol.Login("bob", "better"))
 
 
 # Of two who change one password at once, one does; the other has ended by then.
 def test_a_password_is_changed_once(house: House, while_verifying: Callable[..., None]) -> None:
     bob = house.register("bob")
     thief = house.log_in("bob")
-    while_verifying(lambda: house.do(bob, commands.Passwd("secret", "better")))
+    while_verifying(lambda: house.do(bob, protocol.Passwd("secret", "better")))
     with pytest.raises((LoginRefused, NotPossible)):
-        house.do(thief, commands.Passwd("secret", "mine"))
-    house.come(commands.Login("bob", "better"))
+        house.do(thief, protocol.Passwd("secret", "mine"))
+    house.come(protocol.Login("bob", "better"))
 
 
 # A login that stores its password's hash anew does not bring back a password that was changed.
@@ -308,26 +310,26 @@ def test_a_new_hash_of_an_old_password(house: House, while_verifying: Callable[.
     bob = house.register("bob")
     weak = argon2.using(type="id", memory_cost=1_024, rounds=1, parallelism=1).hash("secret")
     house.service.accounts._hasher.hash = lambda *_: weak
-    house.do(bob, commands.Passwd("secret", "secret"))
+    house.do(bob, protocol.Passwd("secret", "secret"))
     del house.service.accounts._hasher.hash
-    while_verifying(lambda: house.do(bob, commands.Passwd("secret", "better")))
+    while_verifying(lambda: house.do(bob, protocol.Passwd("secret", "better")))
     with pytest.raises(LoginRefused):
         house.log_in("bob")
-    house.come(commands.Login("bob", "better"))
+    house.come(protocol.Login("bob", "better"))
 
 
 # A moderator who is sent out while they wait for their turn does not set the topic any more.
 def test_a_topic_by_one_who_was_sent_out(house: House) -> None:
     owner, moderator = house.register("alice"), house.register("bob")
     for session in (owner, moderator):
-        house.do(session, commands.Join("lobby"))
-    house.do(owner, commands.Promote("bob"))
-    rooms: Rooms = house.service.rooms
+        house.do(session, Join("lobby"))
+    house.do(owner, moderation.Promote("bob"))
+    rooms = house.service.rooms
     with rooms.deciding(owner.rooms["lobby"]):
-        kicking = gevent.spawn(house.do, owner, commands.Kick("bob"))
+        kicking = gevent.spawn(house.do, owner, moderation.Kick("bob"))
         while not owner.rooms["lobby"].holds > 1:
             gevent.sleep(0)
-        setting = gevent.spawn(house.do, moderator, commands.Topic("Mine!"))
+        setting = gevent.spawn(house.do, moderator, moderation.Topic("Mine!"))
         gevent.idle()
     kicking.get()
     with pytest.raises(NotPossible):
@@ -339,10 +341,10 @@ def test_a_topic_by_one_who_was_sent_out(house: House) -> None:
 def test_as_many_rooms_as_are_listed(house: House) -> None:
     bob = house.register("bob")
     for name in ("one", "two"):
-        house.do(bob, commands.Join(name))
-    house.do(bob, commands.Rooms(count=2))
+        house.do(bob, Join(name))
+    house.do(bob, Rooms(count=2))
     assert bob.client.shown[-1].has_more is False
-    house.do(bob, commands.Join("three"), commands.Rooms(count=2))
+    house.do(bob, Join("three"), Rooms(count=2))
     assert bob.client.shown[-1].has_more is True
 
 
@@ -357,13 +359,13 @@ def _refused(house: House, session: Session, command: Command) -> str:
 def test_the_newest_letters(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.chat.private.MAILBOX_SHOWN_MAX", 3)
     alice, bob, mallory = (house.register(name) for name in ("alice", "bob", "mallory"))
-    house.do(bob, commands.Ignore("mallory"))
+    house.do(bob, talk.Ignore("mallory"))
     house.service.disconnect(bob)
-    house.do(alice, *(commands.Tell("bob", body) for body in ALL_LETTERS))
-    house.do(mallory, *(commands.Tell("bob", f"spam {number}") for number in range(7)))
+    house.do(alice, *(talk.Tell("bob", body) for body in ALL_LETTERS))
+    house.do(mallory, *(talk.Tell("bob", f"spam {number}") for number in range(7)))
     bob = house.log_in("bob")
     assert _mail(bob) == ALL_LETTERS[-3:]
-    shown = [each.notice for each in bob.client.shown if isinstance(each, events.MailShown)]
+    shown = [each.notice for each in bob.client.shown if isinstance(each, talk.MailShown)]
     assert "".join(shown) == "2 older private messages are kept, and not shown."
     house.service.disconnect(bob)
     assert _mail(house.log_in("bob")) == []
@@ -374,19 +376,19 @@ def test_the_newest_letters(house: House, monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_full_mailbox(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.chat.private.MAILBOX_OF_ONE_MAX", 4)
     alice, bob, carol = (house.register(name) for name in ("alice", "bob", "carol"))
-    house.do(alice, *[commands.Tell("bob", "you are here")] * 7)
+    house.do(alice, *[talk.Tell("bob", "you are here")] * 7)
     house.service.disconnect(bob)
-    house.do(alice, *[commands.Tell("bob", "soup?")] * 2)
+    house.do(alice, *[talk.Tell("bob", "soup?")] * 2)
     house.service._private._unread.clear()  # as of somebody whose mail nobody counted lately
-    house.do(alice, *[commands.Tell("bob", "soup?")] * 2)
+    house.do(alice, *[talk.Tell("bob", "soup?")] * 2)
     for _ in range(2):
-        assert _refused(house, alice, commands.Tell("bob", "soup!")) == "mailbox_full"
-    house.do(carol, commands.Tell("bob", "tea?"))
+        assert _refused(house, alice, talk.Tell("bob", "soup!")) == "mailbox_full"
+    house.do(carol, talk.Tell("bob", "tea?"))
     bob = house.log_in("bob")
     assert _mail(bob) == ["soup?"] * 4 + ["tea?"]
-    house.do(alice, *[commands.Tell("bob", "you are here")] * 7)
+    house.do(alice, *[talk.Tell("bob", "you are here")] * 7)
     house.service.disconnect(bob)
-    house.do(alice, commands.Tell("bob", "soup?"))
+    house.do(alice, talk.Tell("bob", "soup?"))
 
 
 # The more others leave, the less one may; and what is purged does not count.
@@ -399,8 +401,8 @@ def test_the_share_of_a_mailbox(house: House, monkeypatch: pytest.MonkeyPatch) -
         left.append(0)
         with suppress(Unavailable):
             for left[-1] in range(10):
-                house.do(each, commands.Tell("bob", "soup?"))
+                house.do(each, talk.Tell("bob", "soup?"))
     assert left == [4, 3, 3]
     operator = house.service.connect_operator(FakeClient())
-    house.do(operator, operations.Purge(user="alice"))
-    house.do(people[0], *[commands.Tell("bob", "sorry")] * 3)
+    house.do(operator, removal.Purge(user="alice"))
+    house.do(people[0], *[talk.Tell("bob", "sorry")] * 3)

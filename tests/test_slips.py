@@ -2,8 +2,8 @@
 
 from dataclasses import MISSING, fields
 
-from app.operations import COMMANDS
-from app.shapes import Command, Level
+from app.protocol import COMMANDS
+from app.protocol.command import Command, Level
 from app.terminal.typed import read_request
 from tests.server_process import ServerProcess
 

@@ -9,10 +9,11 @@ from unittest.mock import Mock
 import pytest
 import structlog.testing
 
-from app import commands
 from app.bounds import HUB_SECONDS_CONCERN
 from app.chat.concerns import concerns
-from app.figures import Outbox
+from app.protocol import rooms
+from app.protocol.figures import Outbox
+from app.protocol.talk import Say
 from tests.client import Client, wait_until
 from tests.fakes import FakeClient
 from tests.figures import LOAD, MINUTE
@@ -159,7 +160,7 @@ def test_what_is_shown(house: House) -> None:  # noqa: F811
     alice = house.register("alice")
     house.log_in("alice")
     house.service.connect(FakeClient())
-    house.do(alice, commands.Join("lobby"), commands.Say("hello"), commands.Who())
+    house.do(alice, rooms.Join("lobby"), Say("hello"), rooms.Who())
     house.service.status.look_at_disk()
     shown = house.service.status.status(time.monotonic())
     assert (shown.now.sessions, shown.now.users, shown.now.live_rooms) == (3, 1, 1)

@@ -3,10 +3,13 @@
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 
-from app.commands import Join, Kick, Leave, Register, Say
 from app.errors import BadLine, Refusal
-from app.events import Event
-from app.shapes import Check, Command, let_all
+from app.protocol.accounts import Register
+from app.protocol.command import Check, Command, let_all
+from app.protocol.event import Event
+from app.protocol.moderation import Kick
+from app.protocol.rooms import Join, Leave
+from app.protocol.talk import Say
 from app.wire.lines import LineSplitter
 from app.wire.wire import Wire
 from tests.prepared import name_of

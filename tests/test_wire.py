@@ -8,10 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app import events
-from app.commands import Away, Ban, Help, History, Join, Login, Passwd, Register, Say, Send, Topic
 from app.errors import Refusal
-from app.shapes import Command
+from app.protocol import accounts
+from app.protocol.accounts import Login, Passwd, Register
+from app.protocol.command import Command
+from app.protocol.files import Send
+from app.protocol.moderation import Ban, Topic
+from app.protocol.rooms import Join
+from app.protocol.server import Help
+from app.protocol.talk import Away, History, Said, Say
 from app.terminal.typed import read_request
 from app.wire.lines import LineSplitter
 from app.wire.telnet import TelnetFilter
@@ -101,7 +106,7 @@ def talk(pieces: Iterable[bytes], line_bytes_max: int = LINE_BYTES_MAX) -> tuple
             if isinstance(item, Refusal) and item.is_final:
                 return items, _without_answers(output)
             if isinstance(item, Login | Register):
-                wire.show(events.LoggedIn(item.name))
+                wire.show(accounts.LoggedIn(item.name))
         output += wire.take_output()
     return items, _without_answers(output)
 
@@ -259,7 +264,7 @@ def test_runs_of_blanks(body: str) -> None:
     runs = ["".join(run) for _, run in groupby(line, lambda each: bool(unseen.match(each)))]
     wide = [unseen.match(run) and len(run.expandtabs(8)) > 16 for run in runs]
     shown = "".join(" " * 16 if is_wide else run for run, is_wide in zip(runs, wide, strict=True))
-    assert render(events.Said("lobby", "alice", body, 0)).decode() == f"{shown}\r\n"
+    assert render(Said("lobby", "alice", body, 0)).decode() == f"{shown}\r\n"
 
 
 # What begins with something to be seen, or with plain blanks, is said as it was typed.
@@ -416,4 +421,4 @@ def test_a_name_in_two_words(line: str, is_told: bool) -> None:
     wire = TextWire(100)
     (command,) = wire.feed(f"{line}\n".encode())
     told = f"; your name is {command.name}, and the rest of that line is your password."
-    assert (told.encode() in wire.show(events.LoggedIn(command.name))) == is_told
+    assert (told.encode() in wire.show(accounts.LoggedIn(command.name))) == is_told

@@ -17,16 +17,16 @@ from pathlib import Path
 import pytest
 from passlib.context import CryptContext
 
-from app import commands, events
 from app.bounds import LONG_LINE_BYTES_MAX, PASSWORD_BYTES_MAX
 from app.chat import passwords
 from app.chat.service import Service
 from app.chat.session import Session
 from app.errors import BadNameError, Refusal
 from app.names import parse_name, parse_password
-from app.operations import COMMANDS
+from app.protocol import COMMANDS, accounts, rooms, server, talk
+from app.protocol.command import Command, Level
+from app.protocol.event import Event
 from app.settings import Settings
-from app.shapes import Command, Level
 from app.store.database import Database
 from app.times import now
 from app.wire import ndjson_events, text_events
@@ -78,7 +78,7 @@ class _House:
         settings = Settings(login_attempts=0, registrations_per_ip_per_hour=0)
         self.service = Service(Database(f"sqlite:///{path}", "normal"), settings, now)
         self.admin = self.stranger()
-        self.service.handle(self.admin, commands.Register("alice", "secret"))
+        self.service.handle(self.admin, accounts.Register("alice", "secret"))
         self.admin.user.is_admin = True
 
     def stranger(self) -> Session:
@@ -90,7 +90,7 @@ class _House:
         session.client.shown.clear()
         session.client.sent.clear()
         if session.user and not session.rooms:
-            self.service.handle(session, commands.Join("lobby"))
+            self.service.handle(session, rooms.Join("lobby"))
 
     def check(self, session: Session, wire: TextWire | NdjsonWire, line: bytes) -> None:
         """Check that a line costs no more than its length allows."""
@@ -98,7 +98,7 @@ class _House:
         for _ in range(3):  # what is done once, or happened to be done meanwhile, is not the line's
             self.prepare(session)
             if session.user:
-                wire.show(events.LoggedIn(session.user.name))
+                wire.show(accounts.LoggedIn(session.user.name))
             parse_name.cache_clear()
             steps = _steps(lambda: self._do(session, wire, line))
             if steps <= most:
@@ -227,9 +227,9 @@ def test_a_page_of_many_rooms(house: _House) -> None:
         for number in many:
             guest = house.stranger()
             guest.user = house.admin.user
-            house.service.handle(guest, commands.Join(f"many{number}"))
+            house.service.handle(guest, rooms.Join(f"many{number}"))
         for after in ("", "many20"):
-            ask = partial(house.service.handle, house.admin, commands.Rooms(after=after, count=5))
+            ask = partial(house.service.handle, house.admin, rooms.Rooms(after=after, count=5))
             steps.append(min(_steps(ask) for _ in range(3)))
     assert max(steps) < 2 * min(steps)
 
@@ -238,8 +238,8 @@ def test_a_page_of_many_rooms(house: _House) -> None:
 @pytest.mark.parametrize(
     "show", [text_events.render, partial(ndjson_events.render_answer, tag="1")]
 )
-def test_help_is_made_once(show: Callable[[events.Event], bytes]) -> None:
-    ask = partial(show, events.HelpShown("", Level.USER))
+def test_help_is_made_once(show: Callable[[Event], bytes]) -> None:
+    ask = partial(show, server.HelpShown("", Level.USER))
     assert ask() == ask()
     assert _steps(ask) < 250
 
@@ -247,5 +247,5 @@ def test_help_is_made_once(show: Callable[[events.Event], bytes]) -> None:
 # A line is shown at once, whatever its letters are, and with whatever blanks between its words.
 @pytest.mark.parametrize("words", ["ä b ", "ä\u3000b\t", "\N{WOMAN}\u200d\N{GIRL} "])
 def test_lines_are_shown_at_once(words: str) -> None:
-    said = events.Said("lobby", "alice", words * 1_000, now())
+    said = talk.Said("lobby", "alice", words * 1_000, now())
     assert _steps(partial(text_events.render, said)) < 250

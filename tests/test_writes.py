@@ -10,14 +10,15 @@ import gevent
 import pytest
 from sqlalchemy import Connection
 
-from app import commands, events, metrics
+from app import metrics
 from app.bounds import LOG_BYTES_KEPT
 from app.chat.journal import WrittenEntry
 from app.chat.service import Service
 from app.chat.session import Session
 from app.errors import NotStored
+from app.protocol import accounts, moderation, rooms, server, talk
+from app.protocol.command import Command
 from app.settings import Settings
-from app.shapes import Command
 from app.store.database import Database
 from app.times import now
 from tests.client import WAIT_SECONDS_MAX
@@ -227,15 +228,15 @@ def test_what_is_written_with_a_batch_undoes_it(tmp_path: Path, new_database: Pa
     path.write_bytes(new_database.read_bytes())
     service = Service(Database(path, "normal"), Settings(data_dir=tmp_path), now)
     alice = service.connect(FakeClient())
-    for command in (commands.Register("alice", "secret"), commands.Join("lobby")):
+    for command in (accounts.Register("alice", "secret"), rooms.Join("lobby")):
         service.handle(alice, command)
     written = TooLarge(alice)
     with gevent.Timeout(WAIT_SECONDS_MAX):
-        service.handle(alice, commands.Say("never"))
+        service.handle(alice, talk.Say("never"))
         service.journal.append(written)
         service.journal.settle(alice)
     assert not any(b"never" in each for each in alice.client.sent)
-    assert alice.client.shown[-1] == events.Refused("not_stored", str(written.refusal))
+    assert alice.client.shown[-1] == server.Refused("not_stored", str(written.refusal))
     service.close()
 
 
@@ -264,11 +265,11 @@ def test_closing_waits_for_what_was_asked(tmp_path: Path, database: Database) ->
 @pytest.mark.parametrize(
     "kind",
     [
-        lambda number: commands.Ignore("victim"),
-        lambda number: commands.Unignore("villain"),
-        lambda number: commands.Topic("soup"),
-        lambda number: commands.Tokens(revoke=7),
-        lambda number: commands.Join(f"kitchen{number}"),
+        lambda number: talk.Ignore("victim"),
+        lambda number: talk.Unignore("villain"),
+        lambda number: moderation.Topic("soup"),
+        lambda number: accounts.Tokens(revoke=7),
+        lambda number: rooms.Join(f"kitchen{number}"),
     ],
     ids=["ignore", "unignore", "topic", "tokens", "a new room"],
 )
@@ -283,14 +284,14 @@ def test_repeated_commands_share_transactions(
 
     def come(name: str) -> Session:
         session = service.connect(FakeClient())
-        service.handle(session, commands.Register(name, "secret"))
+        service.handle(session, accounts.Register(name, "secret"))
         return session
 
     come("victim"), come("villain")
     people = [come(f"user{number}") for number in range(5)]
     for number, session in enumerate(people):
-        service.handle(session, commands.Join(f"room{number}"))
-        service.handle(session, commands.Ignore("villain"))
+        service.handle(session, rooms.Join(f"room{number}"))
+        service.handle(session, talk.Ignore("villain"))
     before = _transactions()
     with gevent.Timeout(WAIT_SECONDS_MAX), held(database):
         asked = [

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from app import commands, events
 from app.bounds import LOGIN_FAILURES_MAX, NAME_CHARS_MAX
 from app.chat.limits import Throttle
 from app.chat.passwords import Hasher
@@ -19,6 +18,7 @@ from app.chat.tokens import Tokens
 from app.errors import BadNameError, Forbidden, LoginRefused, NotPossible, Refusal
 from app.names import Name, parse_name, parse_new_name
 from app.networks import origin
+from app.protocol import accounts
 from app.store import accounts as store
 from app.store import tokens as tokens_store
 from app.store.accounts import Account, NameTakenError
@@ -77,7 +77,7 @@ class Accounts:
             raise NotPossible(f"there is no user {name_text[:NAME_CHARS_MAX]}", code="no_such_user")
         return account
 
-    def register(self, session: Session, command: commands.Register) -> None:
+    def register(self, session: Session, command: accounts.Register) -> None:
         """Make an account, and log in as it. Switches. Raises Refusal."""
         self._check_may_log_in(session)
         if not self.is_open:
@@ -88,7 +88,7 @@ class Accounts:
         with self._counting_refusals(session):
             self._register(session, command)
 
-    def _register(self, session: Session, command: commands.Register) -> None:
+    def _register(self, session: Session, command: accounts.Register) -> None:
         self._check_may_register(session)
         changes, name = self._changes, parse_new_name(command.name)
         password_hash = self._hasher.hash(session.client, command.password)
@@ -103,7 +103,7 @@ class Accounts:
         log.info("registered", user=account.name, address=session.client.address)
         self._attach(session, account, set(), command, changes)
 
-    def log_in(self, session: Session, command: commands.Login) -> None:
+    def log_in(self, session: Session, command: accounts.Login) -> None:
         """Log in, by password or by token. Switches. Raises Refusal."""
         self._check_may_log_in(session)
         changes = self._changes
@@ -115,7 +115,7 @@ class Accounts:
             self._attach(session, account, ignored, command, changes)
 
     def _known_by_password(
-        self, session: Session, command: commands.Login
+        self, session: Session, command: accounts.Login
     ) -> tuple[Account, set[str]]:
         try:
             name = parse_name(command.name)
@@ -157,7 +157,7 @@ class Accounts:
         self._tokens.note_use(known)
         return account, ignored
 
-    def change_password(self, session: Session, command: commands.Passwd) -> None:
+    def change_password(self, session: Session, command: accounts.Passwd) -> None:
         """Store another password for who knows theirs, and no token. Switches. Raises Refusal."""
         account = self.confirmed(session, command.old)
         password_hash = self._hasher.hash(session.client, command.new)
@@ -206,12 +206,12 @@ class Accounts:
         session: Session,
         account: Account,
         ignored: set[str],
-        command: commands.Register | commands.Login,
+        command: accounts.Register | accounts.Login,
         changes: int,
     ) -> None:
         """Let a session speak for an account, as it was when there were so many changes."""
         self._check_may_attach(session, account)
-        used = command.token if isinstance(command, commands.Login) else ""
+        used = command.token if isinstance(command, accounts.Login) else ""
         token = self._tokens.make(account, command.remember) if command.remember else None
         if command.remember and token is None:
             raise _changed_meanwhile()
@@ -226,7 +226,7 @@ class Accounts:
         session.user = user
         session.ignored = user.ignored
         session.mute = self._in_force.mute_of(user.id, session.client.address, self._clock())
-        session.client.show(events.LoggedIn(user.name, token))
+        session.client.show(accounts.LoggedIn(user.name, token))
 
     def _check_may_attach(self, session: Session, account: Account) -> None:
         """Raise Refusal when somebody may not log in who knows how.

@@ -10,12 +10,13 @@ from collections.abc import Iterator, Sequence, Set
 from heapq import nsmallest
 from typing import TYPE_CHECKING
 
-from app import commands, events, operations, records
 from app.bounds import PAGE_ITEMS_MAX, REPLAY_BYTES_MAX
 from app.chat.accounts import name_taken
 from app.chat.passwords import Hasher
 from app.errors import BadLine, Forbidden, NotPossible
 from app.names import harmless, parse_name, parse_new_name
+from app.protocol import accounts as protocol
+from app.protocol import server
 from app.store import accounts as store
 from app.store.accounts import NameTakenError
 
@@ -42,35 +43,35 @@ class Administration:
     def handlers(self) -> Handlers:
         """Return the method that carries out each command."""
         return {
-            operations.Announce: self.announce,
-            operations.UserList: self.list_accounts,
-            operations.UserCreate: self.create,
-            operations.UserPassword: self.set_password,
-            operations.UserAdmin: self.set_admin,
-            operations.UserDisable: self.disable,
-            operations.UserEnable: self.enable,
+            server.Announce: self.announce,
+            protocol.UserList: self.list_accounts,
+            protocol.UserCreate: self.create,
+            protocol.UserPassword: self.set_password,
+            protocol.UserAdmin: self.set_admin,
+            protocol.UserDisable: self.disable,
+            protocol.UserEnable: self.enable,
         }
 
-    def announce(self, session: Session, command: operations.Announce) -> None:
+    def announce(self, session: Session, command: server.Announce) -> None:
         """Say something to everybody who is logged in."""
         text = harmless(command.text).strip()
         if not text:
             raise BadLine("say what is to be announced", code="bad_arguments")
         session.check_may_speak(self._clock())
         self._acts.write(session, "announce", reason=text, speaks=True)
-        session.client.show(events.Done("It was said to everybody."))
+        session.client.show(server.Done("It was said to everybody."))
         tell_everybody(self._sessions, f"Announcement: {text}")
 
-    def list_accounts(self, session: Session, command: operations.UserList) -> None:
+    def list_accounts(self, session: Session, command: protocol.UserList) -> None:
         """Show a page of the accounts."""
         after_key = parse_name(command.after).key if command.after else ""
         found = self._database.read(
             lambda connection: store.page(connection, after_key, PAGE_ITEMS_MAX + 1)
         )
         has_more = len(found) > PAGE_ITEMS_MAX
-        session.client.show_at_leisure(events.AccountsListed(found[:PAGE_ITEMS_MAX], has_more))
+        session.client.show_at_leisure(protocol.AccountsListed(found[:PAGE_ITEMS_MAX], has_more))
 
-    def create(self, session: Session, command: operations.UserCreate) -> None:
+    def create(self, session: Session, command: protocol.UserCreate) -> None:
         """Make an account."""
         name, is_admin = parse_new_name(command.user), command.is_admin
         password_hash = self._hasher.hash(session.client, command.password)
@@ -83,9 +84,9 @@ class Administration:
         except NameTakenError as error:
             raise name_taken(name) from error
         as_what = ", as an admin" if is_admin else ""
-        session.client.show(events.Done(f"{name.shown} can log in now{as_what}."))
+        session.client.show(server.Done(f"{name.shown} can log in now{as_what}."))
 
-    def set_password(self, session: Session, command: operations.UserPassword) -> None:
+    def set_password(self, session: Session, command: protocol.UserPassword) -> None:
         """Set an account's password, and end all it may: somebody else may know the old one."""
         account = self._account(session, command.user)
         password_hash = self._hasher.hash(session.client, command.password)
@@ -93,34 +94,34 @@ class Administration:
         self._change_and_end(session, account, "passwd", password_hash=password_hash)
         self._endings.end(
             account.id,
-            events.Refused(
+            server.Refused(
                 "login_required", "your password was changed by the operator; log in again"
             ),
         )
-        session.client.show(events.Done(f"{account.name} has a new password."))
+        session.client.show(server.Done(f"{account.name} has a new password."))
 
-    def set_admin(self, session: Session, command: operations.UserAdmin) -> None:
+    def set_admin(self, session: Session, command: protocol.UserAdmin) -> None:
         """Make an account an admin, or one no more, in its open sessions as well."""
         account, is_admin = self._account(session, command.user), command.is_admin
         self._change(session, account, "admin" if is_admin else "unadmin", is_admin=is_admin)
         self._accounts.note_admin(account.id, is_admin=is_admin)
         what = "is an admin now" if is_admin else "is no admin any more"
-        session.client.show(events.Done(f"{account.name} {what}."))
+        session.client.show(server.Done(f"{account.name} {what}."))
 
-    def disable(self, session: Session, command: operations.UserDisable) -> None:
+    def disable(self, session: Session, command: protocol.UserDisable) -> None:
         """End all that an account may, and let it log in no more."""
         account = self._account(session, command.user)
         self._change_and_end(session, account, "disable", is_disabled=True)
-        self._endings.end(account.id, events.Refused("disabled", "your account was disabled"))
-        session.client.show(events.Done(f"{account.name} can't log in any more."))
+        self._endings.end(account.id, server.Refused("disabled", "your account was disabled"))
+        session.client.show(server.Done(f"{account.name} can't log in any more."))
 
-    def enable(self, session: Session, command: operations.UserEnable) -> None:
+    def enable(self, session: Session, command: protocol.UserEnable) -> None:
         """Let a disabled account log in again."""
         account = self._account(session, command.user)
         self._change(session, account, "enable", is_disabled=False)
-        session.client.show(events.Done(f"{account.name} can log in again."))
+        session.client.show(server.Done(f"{account.name} can log in again."))
 
-    def list_sessions(self, session: Session, command: commands.Sessions) -> None:
+    def list_sessions(self, session: Session, command: protocol.Sessions) -> None:
         """Show a page of the user's sessions, or to admins of everybody's.
 
         Never so much that it could not be read.
@@ -131,7 +132,7 @@ class Administration:
         found = nsmallest(PAGE_ITEMS_MAX + 1, behind, key=lambda each: each.number)
         shown = list(_up_to_a_page(found, session))
         has_more = len(shown) < len(found)
-        session.client.show_at_leisure(events.SessionsListed(shown, has_more))
+        session.client.show_at_leisure(protocol.SessionsListed(shown, has_more))
 
     def _change(self, session: Session, account: Account, action: str, **values: object) -> None:
         """Set columns of an account, as an act. Switches. Raises NotStored."""
@@ -164,18 +165,18 @@ class Administration:
 
 def tell_everybody(sessions: Set[Session], sentence: str) -> None:
     """Show a notice to everybody who is logged in. Never switches."""
-    notice = events.Noticed(sentence)
+    notice = server.Noticed(sentence)
     for each in list(sessions):
         if each.user is not None:
             each.client.show(notice)
 
 
-def _up_to_a_page(sessions: Sequence[Session], asking: Session) -> Iterator[records.Connection]:
+def _up_to_a_page(sessions: Sequence[Session], asking: Session) -> Iterator[protocol.Connection]:
     size_bytes = 0
     for each in sessions[:PAGE_ITEMS_MAX]:
         rooms = sorted(room.name for room in each.rooms.values())
         size_bytes += sum(len(name.encode()) for name in rooms)
-        yield records.Connection(
+        yield protocol.Connection(
             each.number,
             each.user.name if each.user else None,
             each.client.address,

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from app.chat.room import Room
     from app.names import Name
-    from app.records import Sanction
-    from app.room_events import Message
+    from app.protocol.moderation import Sanction
+    from app.protocol.talk import Message
     from app.store.rooms import SanctionKind
     from app.store.rosters import Roster
 

@@ -18,7 +18,7 @@ from app.bounds import (
     OUTBOX_SHARE_CONCERN,
     PASSWORDS_WAITING_CONCERN,
 )
-from app.figures import Concern, Load, Minute, Outbox
+from app.protocol.figures import Concern, Load, Minute, Outbox
 from app.settings import no_setting
 from app.sizes import format_size
 from app.times import format_seconds, format_uptime

@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from app import commands, events, operations
 from app.chat import apply
 from app.chat.entries import Shown
 from app.errors import LoginRefused
+from app.protocol import server
+from app.protocol.accounts import Unregister, UserDelete
+from app.protocol.rooms import OwnerSet
 from app.store import accounts as accounts_store
 from app.store import deletion as store
 
@@ -58,22 +60,22 @@ class Deletion:
     def handlers(self) -> Handlers:
         """Return the method that carries out each command."""
         return {
-            operations.UserDelete: self.delete,
-            commands.Unregister: self.delete_own,
+            UserDelete: self.delete,
+            Unregister: self.delete_own,
         }
 
-    def delete(self, session: Session, command: operations.UserDelete) -> None:
+    def delete(self, session: Session, command: UserDelete) -> None:
         """Delete an account, as the operator."""
         account = self._accounts.find(command.user)
         self._delete(session, account)
-        session.client.show(events.Done(f"{account.name} is deleted."))
+        session.client.show(server.Done(f"{account.name} is deleted."))
         self._devices.note_deletion(account)
 
-    def delete_own(self, session: Session, command: commands.Unregister) -> None:
+    def delete_own(self, session: Session, command: Unregister) -> None:
         """Delete the account of whoever asks, and knows its password."""
         account = self._accounts.confirmed(session, command.password)
         self._delete(session, account)
-        self._end(session, events.Done(f"{account.name} is deleted. Goodbye."))
+        self._end(session, server.Done(f"{account.name} is deleted. Goodbye."))
         self._devices.note_deletion(account)
 
     def _delete(self, session: Session, account: Account) -> None:
@@ -91,7 +93,7 @@ class Deletion:
             session.check_is_here()  # still: it had to wait
             self._acts.write(session, "delete user", account.name, change, check=check)
             self._in_force.forget(account.id)
-            last_words = events.Refused("deleted", "your account was deleted")
+            last_words = server.Refused("deleted", "your account was deleted")
             self._endings.end(account.id, last_words, spared=session)
             for room in sorted(rooms, key=lambda room: room.key):
                 self._leave_behind(session, room, account, heirs)
@@ -105,5 +107,5 @@ class Deletion:
         heir = heirs.get(room.id)
         if heir is not None:
             apply.set_owner(room, heir.id)
-            fact = events.OwnerSet(room.name, heir.name, session.speaker.name)
+            fact = OwnerSet(room.name, heir.name, session.speaker.name)
             self._journal.append(Shown(session, room, fact))

@@ -14,8 +14,11 @@ import gevent
 
 from app import metrics
 from app.bounds import DELIVERIES_BETWEEN_YIELDS
-from app.events import Answer, Event, FileShared, Noticed, RoomEvent, Said, SaidEncrypted
 from app.log import failure
+from app.protocol.event import Answer, Event, RoomEvent
+from app.protocol.files import FileShared
+from app.protocol.server import Noticed
+from app.protocol.talk import Said, SaidEncrypted
 
 if TYPE_CHECKING:
     from app.chat.room import Room

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import gevent
 
-from app import device_commands, device_events
 from app.bounds import (
     CLAIMS_AN_HOUR_AND_DEVICE_MAX,
     CLAIMS_AT_ONCE_MAX,
@@ -33,9 +32,10 @@ from app.chat.devices import (
 from app.chat.limits import Throttle
 from app.chat.session import no_device
 from app.errors import Code, NotPossible, Refusal
-from app.records import ClaimedKey, OutOfReach
-from app.signatures import Kind, is_signed
-from app.signed import FALLBACK, ONE_TIME, OneTimeKeyPayload, Signed
+from app.protocol import devices as protocol
+from app.protocol.devices import ClaimedKey, OutOfReach
+from app.protocol.signatures import Kind, is_signed
+from app.protocol.signed import FALLBACK, ONE_TIME, OneTimeKeyPayload, Signed
 from app.store import device_keys as store
 from app.store import devices as devices_store
 from app.store.device_keys import Claim, KeyConflictError, Stock, TooManyKeysError
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from app.chat.devices import Devices
     from app.chat.kit import Handlers, Kit
     from app.chat.session import Session
-    from app.device_commands import OfferedKey
+    from app.protocol.devices import OfferedKey
     from app.store.devices import Address, KnownDevice
 
 
@@ -64,11 +64,11 @@ class DeviceKeys:
     def handlers(self) -> Handlers:
         """Return the method that carries out each command."""
         return {
-            device_commands.KeysPut: self.put,
-            device_commands.KeysClaim: self.claim,
+            protocol.KeysPut: self.put,
+            protocol.KeysClaim: self.claim,
         }
 
-    def put(self, session: Session, command: device_commands.KeysPut) -> None:
+    def put(self, session: Session, command: protocol.KeysPut) -> None:
         """Keep keys of a session's device, and say how many there are. Switches. Raises Refusal."""
         device = session.device_or_refuse
         if len(command.otk) > ONE_TIME_KEYS_AT_ONCE_MAX:
@@ -95,9 +95,9 @@ class DeviceKeys:
             ) from error
         if stock is None:
             raise no_device()
-        session.client.show(device_events.KeysKept(*stock))
+        session.client.show(protocol.KeysKept(*stock))
 
-    def claim(self, session: Session, command: device_commands.KeysClaim) -> None:
+    def claim(self, session: Session, command: protocol.KeysClaim) -> None:
         """Hand out a key of each device that has any. Switches. Raises Refusal."""
         session.device_or_refuse  # noqa: B018 (refuse without one)
         if len(command.targets) > CLAIMS_AT_ONCE_MAX:
@@ -119,8 +119,8 @@ class DeviceKeys:
                 keys.append(ClaimedKey(target.user, target.device, key))
         for claim in claims.values():
             if claim.left < ONE_TIME_KEYS_LOW:
-                self._devices.tell(claim.device, device_events.KeysLow())
-        session.client.show_at_leisure(device_events.KeysHandedOut(keys, failed))
+                self._devices.tell(claim.device, protocol.KeysLow())
+        session.client.show_at_leisure(protocol.KeysHandedOut(keys, failed))
 
     def _may_claim(self, session: Session, address: Address) -> bool:
         """Count a claim of one device, that there is, by one user; whether they are not too many.

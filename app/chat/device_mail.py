@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, NamedTuple
 
-from app import device_commands, device_events
 from app.bounds import (
     DEVICE_MAIL_AT_ONCE_MAX,
     DEVICE_MAIL_BODY_CHARS_MAX,
@@ -20,7 +19,8 @@ from app.chat.devices import addresses_of, check_rate, too_many, user_key
 from app.chat.limits import Throttle
 from app.chat.session import no_device
 from app.errors import Code, TooLarge
-from app.records import OutOfReach
+from app.protocol import devices as protocol
+from app.protocol.devices import OutOfReach
 from app.store import device_mail as store
 from app.store import devices as devices_store
 from app.store.device_mail import Item
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from app.chat.devices import Devices
     from app.chat.kit import Handlers, Kit
     from app.chat.session import Session
-    from app.device_commands import Letter
+    from app.protocol.devices import Letter
     from app.store.devices import DeviceRow
 
 
@@ -53,12 +53,12 @@ class DeviceMail:
     def handlers(self) -> Handlers:
         """Return the method that carries out each command."""
         return {
-            device_commands.DeviceSend: self.send,
-            device_commands.DeviceFetch: self.fetch,
-            device_commands.DeviceAck: self.let_go,
+            protocol.DeviceSend: self.send,
+            protocol.DeviceFetch: self.fetch,
+            protocol.DeviceAck: self.let_go,
         }
 
-    def send(self, session: Session, command: device_commands.DeviceSend) -> None:
+    def send(self, session: Session, command: protocol.DeviceSend) -> None:
         """Put items into mailboxes, and tell their readers. Switches. Raises Refusal."""
         sender, letters = session.device_or_refuse, command.msgs
         _check_size(letters)
@@ -88,9 +88,9 @@ class DeviceMail:
         if sent is None:
             raise no_device()
         for recipient in sent.recipients:
-            self._devices.tell(recipient, device_events.DeviceMailCame())
+            self._devices.tell(recipient, protocol.DeviceMailCame())
         session.client.show(
-            device_events.DeviceMailSent(
+            protocol.DeviceMailSent(
                 [
                     OutOfReach(letters[place].user, letters[place].device, error)
                     for place, error in sent.failed.items()
@@ -98,7 +98,7 @@ class DeviceMail:
             )
         )
 
-    def fetch(self, session: Session, command: device_commands.DeviceFetch) -> None:
+    def fetch(self, session: Session, command: protocol.DeviceFetch) -> None:
         """Show what is in a device's mailbox. Switches. Raises Refusal.
 
         Where an answer would be too long, the device is told that there is more, as if it came now.
@@ -107,11 +107,11 @@ class DeviceMail:
         items, has_more = self._database.read(
             lambda connection: store.fetch(connection, device.id, command.after, command.limit)
         )
-        session.client.show_at_leisure(device_events.DeviceMailShown(items, has_more))
+        session.client.show_at_leisure(protocol.DeviceMailShown(items, has_more))
         if has_more and len(items) < command.limit:
-            session.client.show(device_events.DeviceMailCame())
+            session.client.show(protocol.DeviceMailCame())
 
-    def let_go(self, session: Session, command: device_commands.DeviceAck) -> None:
+    def let_go(self, session: Session, command: protocol.DeviceAck) -> None:
         """Empty a device's mailbox up to a position. Switches. Raises Refusal."""
         device = session.device_or_refuse
         self._database.write(lambda connection: store.take(connection, device.id, command.upto))

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import gevent
 
-from app import device_commands, device_events
 from app.bounds import (
     DELIVERIES_BETWEEN_YIELDS,
     KEY_QUERIES_A_MINUTE_MAX,
@@ -30,9 +29,10 @@ from app.chat.acts import check_is_active
 from app.chat.limits import Throttle
 from app.errors import BadLine, BadNameError, NotPossible, Refusal, Unavailable
 from app.names import parse_name
-from app.records import UserDevices
-from app.signatures import Kind, is_signed
-from app.signed import AnyOwned, DevicePayload, ManifestPayload, Signed, read_payload
+from app.protocol import devices
+from app.protocol.devices import UserDevices
+from app.protocol.signatures import Kind, is_signed
+from app.protocol.signed import AnyOwned, DevicePayload, ManifestPayload, Signed, read_payload
 from app.store import devices as store
 from app.store.devices import KeyTakenError, KnownDevice, TooManyDevicesError
 
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from app.chat.accounts import Accounts
     from app.chat.kit import Handlers, Kit
     from app.chat.session import Session
-    from app.device_commands import Target
-    from app.events import Event
+    from app.protocol.devices import Target
+    from app.protocol.event import Event
     from app.store.accounts import Account
     from app.store.devices import Address, DeviceRow
 
@@ -63,13 +63,13 @@ class Devices:
     def handlers(self) -> Handlers:
         """Return the method that carries out each command."""
         return {
-            device_commands.DevicePut: self.put,
-            device_commands.ManifestPut: self.put_manifest,
-            device_commands.KeysQuery: self.query,
-            device_commands.KeysChanges: self.changes,
+            devices.DevicePut: self.put,
+            devices.ManifestPut: self.put_manifest,
+            devices.KeysQuery: self.query,
+            devices.KeysChanges: self.changes,
         }
 
-    def put(self, session: Session, command: device_commands.DevicePut) -> None:
+    def put(self, session: Session, command: devices.DevicePut) -> None:
         """Let a session speak for a device, which may be new. Switches. Raises Refusal."""
         said = Signed(payload=command.payload, sig=command.sig)
         described = read_own(session, DevicePayload, said)
@@ -87,7 +87,7 @@ class Devices:
             known = self._find_or_put(session, described, said)
         session.check_is_here()
         session.device = known
-        session.client.show(device_events.DeviceKnown())
+        session.client.show(devices.DeviceKnown())
 
     def _find_or_put(self, session: Session, described: DevicePayload, said: Signed) -> KnownDevice:
         """Return a device as it is kept. It writes only what is news. Raises Refusal."""
@@ -119,7 +119,7 @@ class Devices:
         except TooManyDevicesError as error:
             raise too_many("your account has had too many devices; ask the operator") from error
 
-    def put_manifest(self, session: Session, command: device_commands.ManifestPut) -> None:
+    def put_manifest(self, session: Session, command: devices.ManifestPut) -> None:
         """Publish the next list of a user's devices. Switches. Raises Refusal."""
         said = Signed(payload=command.payload, sig=command.sig)
         manifest = read_own(session, ManifestPayload, said)
@@ -166,7 +166,7 @@ class Devices:
 
         Switches between some, now and then.
         """
-        changed = device_events.DevicesChanged([key])
+        changed = devices.DevicesChanged([key])
         for number, session in enumerate([*self._sessions], 1):
             is_watching = session.watched is None or key in session.watched
             if is_watching or (session.device is not None and session.speaker.id == user_id):
@@ -174,7 +174,7 @@ class Devices:
             if number % DELIVERIES_BETWEEN_YIELDS == 0:
                 gevent.sleep(TURN_SECONDS)
 
-    def query(self, session: Session, command: device_commands.KeysQuery) -> None:
+    def query(self, session: Session, command: devices.KeysQuery) -> None:
         """Show the devices of users, and remember to tell of changes. Switches. Raises Refusal."""
         if len(command.users) > KEY_QUERY_USERS_MAX:
             raise too_many(f"ask for at most {KEY_QUERY_USERS_MAX} users at once")
@@ -188,9 +188,9 @@ class Devices:
         )
         nobody = UserDevices(None, [])
         users = {name: found.get(keys.get(name, ""), nobody) for name in command.users}
-        session.client.show_at_leisure(device_events.DevicesShown(_bounded(users)))
+        session.client.show_at_leisure(devices.DevicesShown(_bounded(users)))
 
-    def changes(self, session: Session, command: device_commands.KeysChanges) -> None:
+    def changes(self, session: Session, command: devices.KeysChanges) -> None:
         """Show whose devices changed since a position. Switches. Raises Refusal."""
         check_rate(self._queries, session)
         found = self._database.read(lambda connection: store.changes(connection, command.since))
@@ -199,7 +199,7 @@ class Devices:
                 "what changed since then is not known any more; ask for everybody anew",
                 code="since_too_old",
             )
-        session.client.show_at_leisure(device_events.DeviceChangesListed(*found))
+        session.client.show_at_leisure(devices.DeviceChangesListed(*found))
 
 
 def _watch(session: Session, keys: Iterable[str]) -> None:

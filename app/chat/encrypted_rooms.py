@@ -10,13 +10,13 @@ from __future__ import annotations
 from heapq import nsmallest
 from typing import TYPE_CHECKING
 
-from app import commands, events
 from app.bounds import MEMBERS_A_ROOM_MAX
 from app.chat import apply
 from app.chat.journal import WrittenEntry
 from app.chat.rosters import too_many_members
 from app.errors import Forbidden, NotPossible
 from app.names import parse_name
+from app.protocol import rooms as protocol
 from app.store import audit
 from app.store import rooms as rooms_store
 from app.store import rosters as store
@@ -55,8 +55,8 @@ class _Encryption(WrittenEntry):
         """See Entry."""
         room, user = self.room, self.act.actor
         apply.encrypt(room, self.roster)
-        delivery.show(room, events.Encrypted(room.name, user))
-        delivery.show(room, events.RosterChanged(room.name, user, self.roster.rev))
+        delivery.show(room, protocol.Encrypted(room.name, user))
+        delivery.show(room, protocol.RosterChanged(room.name, user, self.roster.rev))
 
 
 class EncryptedRooms:
@@ -69,11 +69,11 @@ class EncryptedRooms:
     def handlers(self) -> Handlers:
         """Return the method that carries out each command."""
         return {
-            commands.Encrypt: self.encrypt,
-            commands.Roster: self.show_roster,
+            protocol.Encrypt: self.encrypt,
+            protocol.Roster: self.show_roster,
         }
 
-    def encrypt(self, session: Session, command: commands.Encrypt) -> None:
+    def encrypt(self, session: Session, command: protocol.Encrypt) -> None:
         """Make a room encrypted, as its owner or an admin. Switches. Raises Refusal."""
         room = session.room_or_refuse(command.room)
         with self._rooms.deciding(room):
@@ -105,7 +105,7 @@ class EncryptedRooms:
         if encryption.refusal is not None:
             raise encryption.refusal
 
-    def show_roster(self, session: Session, command: commands.Roster) -> None:
+    def show_roster(self, session: Session, command: protocol.Roster) -> None:
         """Show who belongs to a room to somebody who does. Switches. Raises Refusal."""
         room = self._room_meant(session, command.room)
         with self._rooms.deciding(room):
@@ -123,7 +123,7 @@ class EncryptedRooms:
             found = nsmallest(command.count + 1, behind)
         shown, has_more = found[: command.count], len(found) > command.count
         session.client.show_at_leisure(
-            events.RosterShown(
+            protocol.RosterShown(
                 room.name, rev, roster is not None, e2ee_from, shown, has_more, command.after
             )
         )

@@ -14,12 +14,12 @@ from app.store import tokens as tokens_store
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from app import events
     from app.chat.accounts import Accounts
     from app.chat.acts import Change
     from app.chat.kit import Kit
     from app.chat.session import Session
     from app.chat.tickets import Tickets
+    from app.protocol.event import Event
 
 
 class Endings:
@@ -40,7 +40,7 @@ class Endings:
 
         return both
 
-    def end(self, user_id: int, last_words: events.Event, *, spared: Session | None = None) -> int:
+    def end(self, user_id: int, last_words: Event, *, spared: Session | None = None) -> int:
         """End what a user has under way, and return how many sessions that were. Never switches.
 
         Addresses of files and transfers go, also those of a session that is `spared`. A login that

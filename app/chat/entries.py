@@ -9,17 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from app import events
 from app.chat import apply
 from app.chat.journal import Entry
 from app.chat.room import Room
+from app.protocol import rooms, talk
+from app.protocol.event import Event, RoomEvent
 
 if TYPE_CHECKING:
     from app.chat.delivery import Delivery
     from app.chat.session import Session
     from app.errors import Refusal
 
-Replay = Callable[[Room], tuple[Sequence[events.Message], bool]]  # messages; whether they are all
+Replay = Callable[[Room], tuple[Sequence[talk.Message], bool]]  # messages; whether they are all
 
 
 class Shown(Entry):
@@ -27,7 +28,7 @@ class Shown(Entry):
 
     __slots__ = ("event", "room")
 
-    def __init__(self, sender: Session | None, room: Room, event: events.RoomEvent) -> None:
+    def __init__(self, sender: Session | None, room: Room, event: RoomEvent) -> None:
         super().__init__(sender)
         self.room = room
         self.event = event
@@ -50,7 +51,7 @@ class Arrival(Entry):
         forget: Callable[[Room], None],
         session: Session,
         room: Room,
-        entered: events.Entered,
+        entered: rooms.Entered,
         replay: Replay,
         *,
         is_first: bool,
@@ -72,7 +73,7 @@ class Arrival(Entry):
         delivery.catch_up(session)
         session.client.show(entered)
         if self.is_first:
-            delivery.show(room, events.Joined(entered.room, session.speaker.name))
+            delivery.show(room, rooms.Joined(entered.room, session.speaker.name))
         delivery.enter(room, session)
 
     def fail(self, refusal: Refusal) -> None:
@@ -100,8 +101,8 @@ class Departure(Entry):
         sessions: Sequence[Session],
         *,
         sender: Session,
-        told: events.Event | None,
-        event: events.RoomEvent | None,
+        told: Event | None,
+        event: RoomEvent | None,
     ) -> None:
         super().__init__(sender)
         self.forget = forget
@@ -127,7 +128,7 @@ class Renaming(Entry):
 
     __slots__ = ("event", "room")
 
-    def __init__(self, sender: Session, room: Room, event: events.Renamed) -> None:
+    def __init__(self, sender: Session, room: Room, event: rooms.Renamed) -> None:
         super().__init__(sender)
         self.room = room
         self.event = event
@@ -144,7 +145,7 @@ class Closure(Entry):
     __slots__ = ("event", "room", "sessions")
 
     def __init__(
-        self, sender: Session, room: Room, sessions: Sequence[Session], event: events.Deleted
+        self, sender: Session, room: Room, sessions: Sequence[Session], event: rooms.Deleted
     ) -> None:
         super().__init__(sender)
         self.room = room

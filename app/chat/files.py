@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from app import commands, events, records
 from app.bounds import FILE_CHUNK_BYTES, FILE_IN_LINES_BYTES_MAX, ID_MAX
 from app.chat.entries import Shown
 from app.chat.journal import Entry
@@ -20,6 +19,8 @@ from app.chat.room import not_encrypted
 from app.chat.tickets import DownloadTicket, UploadTicket
 from app.errors import BadLine, Forbidden, NotPossible, TooLarge
 from app.names import harmless, parse_file_name
+from app.protocol import files
+from app.protocol.server import Done
 from app.store import files as store
 from app.store import rooms as rooms_store
 from app.store.files import NewFile, StoredFile
@@ -44,7 +45,7 @@ class _Sent(Entry):
     __slots__ = ("accounts", "event", "user_ids")
 
     def __init__(
-        self, sender: Session | None, accounts: Accounts, event: events.FileSent, *user_ids: int
+        self, sender: Session | None, accounts: Accounts, event: files.FileSent, *user_ids: int
     ) -> None:
         super().__init__(sender)
         self.accounts = accounts
@@ -81,15 +82,15 @@ class Files:
     def handlers(self) -> Handlers:
         """Return the method that carries out each command."""
         return {
-            commands.Send: self.send,
-            commands.Get: self.get,
-            commands.Files: self.list_files,
-            commands.Upload: self.upload,
-            commands.Download: self.download,
-            commands.Unshare: self.unshare,
+            files.Send: self.send,
+            files.Get: self.get,
+            files.Files: self.list_files,
+            files.Upload: self.upload,
+            files.Download: self.download,
+            files.Unshare: self.unshare,
         }
 
-    def send(self, session: Session, command: commands.Send) -> None:
+    def send(self, session: Session, command: files.Send) -> None:
         """Offer a place for a file. Switches. Raises Refusal."""
         if command.size is not None:
             self._transfers.check_size(command.size)
@@ -100,24 +101,24 @@ class Files:
         token = self._tickets.issue(ticket)
         path, server = harmless(command.name), session.client.server
         session.client.show(
-            events.UploadOffered(
+            files.UploadOffered(
                 _url(token), ticket.name or store.ENCRYPTED, ticket.expires_at, path, server
             )
         )
 
-    def upload(self, session: Session, command: commands.Upload) -> None:
+    def upload(self, session: Session, command: files.Upload) -> None:
         """Share a small file, which came in lines. Switches. Raises Refusal."""
         ticket = self._upload_ticket(session, command, len(command.data), e2ee=False)
         with self._tickets.holding(ticket):
             self._take_in(ticket, len(command.data), BytesIO(command.data).read, session)
 
-    def get(self, session: Session, command: commands.Get) -> None:
+    def get(self, session: Session, command: files.Get) -> None:
         """Offer a file to be fetched. Switches. Raises NotPossible when it is not for them."""
         found = self._find(session, command.file)
         ticket = DownloadTicket(user=session.speaker, room_id=found.room_id, file=found)
         token, shared = self._tickets.issue(ticket), found.shared
         session.client.show(
-            events.DownloadOffered(
+            files.DownloadOffered(
                 shared.id,
                 _url(token),
                 shared.name,
@@ -128,7 +129,7 @@ class Files:
             )
         )
 
-    def download(self, session: Session, command: commands.Download) -> None:
+    def download(self, session: Session, command: files.Download) -> None:
         """Show a small file in lines. Switches. Raises Refusal."""
         found = self._find(session, command.file)
         shared = found.shared
@@ -137,9 +138,9 @@ class Files:
         data = b"".join(self._transfers.outgoing(shared.id))
         if not _may_fetch(session, found) or len(data) < shared.size:  # that has switched
             raise _no_such_file(shared.id)
-        session.client.show_at_leisure(events.FilePrinted(shared, data))
+        session.client.show_at_leisure(files.FilePrinted(shared, data))
 
-    def list_files(self, session: Session, command: commands.Files) -> None:
+    def list_files(self, session: Session, command: files.Files) -> None:
         """Show the files of the room, and those between the user and others. Switches."""
         room = session.room_or_refuse(command.room) if session.rooms or command.room else None
         room_id, user_id, count = room.id if room else None, session.speaker.id, command.count
@@ -151,9 +152,9 @@ class Files:
             session.check_is_in(room)  # still: it may have been sent out while that was read
         has_more, shown = len(found) > count, found[-count:]
         before_id = shown[0].id if shown else 1
-        session.client.show_at_leisure(events.FilesListed(shown, has_more, before_id))
+        session.client.show_at_leisure(files.FilesListed(shown, has_more, before_id))
 
-    def unshare(self, session: Session, command: commands.Unshare) -> None:
+    def unshare(self, session: Session, command: files.Unshare) -> None:
         """Remove a file, as its sender or a moderator of its room. Switches. Raises Refusal."""
         user = session.speaker
         found = self._database.read(lambda connection: store.find(connection, command.file))
@@ -164,11 +165,11 @@ class Files:
             self._transfers.withdraw(shared.id)
         else:
             self._withdraw_as_moderator(session, shared, room)
-        session.client.show(events.Done(f"{shared.name} is shared no more."))
+        session.client.show(Done(f"{shared.name} is shared no more."))
         self._transfers.remove(shared.id)
 
     def _withdraw_as_moderator(
-        self, session: Session, shared: records.SharedFile, room: Room | None
+        self, session: Session, shared: files.SharedFile, room: Room | None
     ) -> None:
         user = session.speaker
 
@@ -196,7 +197,7 @@ class Files:
                 check=lambda each: check(rooms_store.role_of(each, room.id, user.id)),
             )
 
-    def receive(self, token: str, size: int | None, read: Read) -> records.SharedFile:
+    def receive(self, token: str, size: int | None, read: Read) -> files.SharedFile:
         """Take in and share a file that comes over HTTP, of that size if it was told. Switches.
 
         `read` gives its bytes. Raises Refusal, and what `read` raises; then nothing is kept. If it
@@ -212,7 +213,7 @@ class Files:
         with self._tickets.using(token, UploadTicket):
             return self._take_in(ticket, max(sizes, default=None), read, None)
 
-    def offered(self, token: str) -> records.SharedFile:
+    def offered(self, token: str) -> files.SharedFile:
         """Return which file a token is good for. Raises NotPossible when it is for none."""
         return self._tickets.find(token, DownloadTicket).file.shared
 
@@ -241,7 +242,7 @@ class Files:
     def _upload_ticket(
         self,
         session: Session,
-        command: commands.Send | commands.Upload,
+        command: files.Send | files.Upload,
         size: int | None,
         *,
         e2ee: bool,
@@ -272,7 +273,7 @@ class Files:
 
     def _take_in(
         self, ticket: UploadTicket, size: int | None, read: Read, sender: Session | None
-    ) -> records.SharedFile:
+    ) -> files.SharedFile:
         """Keep and share a file; `sender` waits until it is shown. Switches. Raises Refusal."""
         recipient_id = ticket.recipient.id if ticket.recipient else None
         new = NewFile(ticket.room_id, recipient_id, ticket.user.id, ticket.name, ticket.e2ee)
@@ -288,7 +289,7 @@ class Files:
 
     def _share(
         self, ticket: UploadTicket, incoming: Incoming, sender: Session | None
-    ) -> records.SharedFile:
+    ) -> files.SharedFile:
         """Let a file be there whose bytes all are, and show it to those whom it is for.
 
         In a room it is a decision: who is sent out before has not shared it, and who is sent out
@@ -300,7 +301,7 @@ class Files:
             shared = incoming.complete(self._clock()).shared
             if shared.e2ee:
                 return shared
-            sent = events.FileSent(shared.user, shared.recipient or "", *_what(shared))
+            sent = files.FileSent(shared.user, shared.recipient or "", *_what(shared))
             ids = (user.id, recipient.id) if recipient else (user.id,)
             self._journal.append(_Sent(sender, self._accounts, sent, *ids))
             return shared
@@ -312,12 +313,12 @@ class Files:
             _check_takes(room, e2ee=ticket.e2ee)  # still: it may be encrypted meanwhile
             shared = incoming.complete(self._clock()).shared
             if not shared.e2ee:
-                fact = events.FileShared(room.name, shared.user, *_what(shared))
+                fact = files.FileShared(room.name, shared.user, *_what(shared))
                 self._journal.append(Shown(sender, room, fact))
         return shared
 
 
-def _check_name(command: commands.Send) -> None:
+def _check_name(command: files.Send) -> None:
     """Check that a file is called something, or comes encrypted. Raises BadLine."""
     if bool(command.name) == command.e2ee:
         raise BadLine(
@@ -345,7 +346,7 @@ def _may_fetch(session: Session, found: StoredFile) -> bool:
     return session.speaker.id in (found.user_id, found.recipient_id)
 
 
-def _what(shared: records.SharedFile) -> tuple[int, str, int, str, int]:
+def _what(shared: files.SharedFile) -> tuple[int, str, int, str, int]:
     """Return what an event says of a file."""
     return shared.id, shared.name, shared.size, shared.sha256, shared.at
 

@@ -17,7 +17,7 @@ from app.networks import Network, read_address
 from app.store.rooms import SanctionKind
 
 if TYPE_CHECKING:
-    from app.records import ServerSanction
+    from app.protocol.moderation import ServerSanction
     from app.store.accounts import Account
     from app.store.sanctions import StoredServerSanction
 

@@ -30,7 +30,7 @@ import gevent
 import structlog
 from gevent.event import Event as Signal
 
-from app import events, metrics
+from app import metrics
 from app.bounds import (
     BATCH_BYTES_MAX,
     BATCH_ENTRIES_MAX,
@@ -44,6 +44,7 @@ from app.bounds import (
 from app.chat.delivery import Delivery
 from app.errors import NotStored, Refusal, Unavailable, internal
 from app.log import failure
+from app.protocol import server, talk
 from app.store.database import run_alone
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class Entry:
     def _answer(self, refusal: Refusal, tag: str) -> None:
         if self.sender is not None:
             metrics.REFUSALS.labels(refusal.code).inc()
-            self.sender.client.show(events.Refused(refusal.code, str(refusal), tag))
+            self.sender.client.show(server.Refused(refusal.code, str(refusal), tag))
 
 
 class SaidEntry(Entry):
@@ -99,7 +100,7 @@ class SaidEntry(Entry):
     message: NewMessage
 
     def __init__(
-        self, sender: Session, message: NewMessage, said: events.Message | events.PrivateMessage
+        self, sender: Session, message: NewMessage, said: talk.Message | talk.PrivateMessage
     ) -> None:
         super().__init__(sender, message)
         self.said = said
@@ -394,11 +395,11 @@ def _tell_senders(entries: Sequence[Entry], refusal: Refusal) -> None:
     for sender, lost in tags.items():
         metrics.REFUSALS.labels(refusal.code).inc()
         if lost[0]:
-            sender.client.show(*(events.Refused(refusal.code, str(refusal), tag) for tag in lost))
+            sender.client.show(*(server.Refused(refusal.code, str(refusal), tag) for tag in lost))
         else:
             is_counted = len(lost) > 1 and isinstance(refusal, NotStored)
             number = f"{len(lost)} messages " if is_counted else ""
-            sender.client.show(events.Refused(refusal.code, f"{number}{refusal}"))
+            sender.client.show(server.Refused(refusal.code, f"{number}{refusal}"))
 
 
 def _settle_senders(batch: Sequence[Entry]) -> None:

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Set
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from app import events
+from app.protocol.event import Event
 
 if TYPE_CHECKING:
     from app.chat.acts import Acts
     from app.chat.journal import Journal
     from app.chat.session import Clock, Session, Visitor
+    from app.protocol.command import Command
     from app.settings import Settings
-    from app.shapes import Command
     from app.store.database import Database
 
-End = Callable[["Session", events.Event], None]  # shows a last event, and ends; never switches
+End = Callable[["Session", Event], None]  # shows a last event, and ends; never switches
 Handler = Callable[["Session", Any], None]
 Handlers = Mapping[type["Command"], Handler]
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import gevent
 
-from app import commands, events
 from app.bounds import LAG_SECONDS, REPLAY_BYTES_MAX
 from app.chat import apply
 from app.chat.journal import Entry, SaidEntry
 from app.chat.room import first_that_fit, newest_that_fit, not_encrypted
 from app.errors import BadLine, NotPossible
 from app.names import harmless
+from app.protocol import talk
 from app.store import messages as store
 from app.store.messages import NewMessage
 
@@ -29,10 +29,10 @@ class _SaidInRoom(SaidEntry):
 
     __slots__ = ("room",)
 
-    said: events.Message
+    said: talk.Message
 
     def __init__(
-        self, session: Session, room: Room, said: events.Message, message: NewMessage
+        self, session: Session, room: Room, said: talk.Message, message: NewMessage
     ) -> None:
         super().__init__(session, message, said)
         self.room = room
@@ -43,7 +43,7 @@ class _SaidInRoom(SaidEntry):
             apply.say(self.room, self.said)
             delivery.show(self.room, self.said)
         if self.tag:
-            delivery.answer(self.sender, events.Stored(self.said.id, self.tag))
+            delivery.answer(self.sender, talk.Stored(self.said.id, self.tag))
 
 
 class _Turn(Entry):
@@ -55,7 +55,7 @@ class _Turn(Entry):
         """See Entry."""
 
 
-def check_content(command: commands.Say | commands.Tell) -> None:
+def check_content(command: talk.Say | talk.Tell) -> None:
     """Check that a program gave something to say: text, or what a device encrypted."""
     if bool(command.body) == (command.enc is not None):
         raise BadLine("say something: a body, or an enc", code="bad_arguments")
@@ -70,35 +70,33 @@ class Messages:
     def handlers(self) -> Handlers:
         """Return the method that carries out each command."""
         return {
-            commands.Say: self.say,
-            commands.Emote: self.emote,
-            commands.History: self.history,
+            talk.Say: self.say,
+            talk.Emote: self.emote,
+            talk.History: self.history,
         }
 
-    def say(self, session: Session, command: commands.Say) -> None:
+    def say(self, session: Session, command: talk.Say) -> None:
         """Post a message to the room. Switches when the journal is full. Raises Refusal."""
         if command.enc is not None or not command.body or command.if_rev is not None:
             self._post_encrypted(session, command)
         else:
             self._post(session, command, is_action=False)
 
-    def emote(self, session: Session, command: commands.Emote) -> None:
+    def emote(self, session: Session, command: talk.Emote) -> None:
         """Post what one does. Switches when the journal is full. Raises Refusal."""
         self._post(session, command, is_action=True)
 
-    def _post(
-        self, session: Session, command: commands.Say | commands.Emote, *, is_action: bool
-    ) -> None:
+    def _post(self, session: Session, command: talk.Say | talk.Emote, *, is_action: bool) -> None:
         room = self._wait_for_turn(session, command)
         user, now = session.speaker, self._clock()
         session.check_may_speak(now, room)
         room.check_takes_plaintext()
         body = harmless(command.body)
-        said = events.Said(room.name, user.name, body, now, is_action)
+        said = talk.Said(room.name, user.name, body, now, is_action)
         message = NewMessage(room.id, None, user.id, is_action, body, now, command.txn or None)
         self._journal.append(_SaidInRoom(session, room, said, message))
 
-    def _wait_for_turn(self, session: Session, command: commands.Say | commands.Emote) -> Room:
+    def _wait_for_turn(self, session: Session, command: talk.Say | talk.Emote) -> Room:
         """Return the room that is meant, after all that may switch.
 
         What checks find from now on must still hold when it is appended. Raises Refusal.
@@ -110,7 +108,7 @@ class Messages:
             room = session.room_or_refuse(command.room)
         return room
 
-    def _post_encrypted(self, session: Session, command: commands.Say) -> None:
+    def _post_encrypted(self, session: Session, command: talk.Say) -> None:
         """Post what a device encrypted for those who belong to the room now, or refuse it."""
         check_content(command)
         room, device = self._wait_for_turn(session, command), session.device_or_refuse
@@ -124,7 +122,7 @@ class Messages:
             self._answer_retry(session, room, command.txn)
             return
         body, txn, device_id = enc.model_dump_json(), command.txn or None, device.device_id
-        said = events.SaidEncrypted(room.name, user.name, device_id, enc, now)
+        said = talk.SaidEncrypted(room.name, user.name, device_id, enc, now)
         message = NewMessage(room.id, None, user.id, False, body, now, txn, device_id)
         self._journal.append(_SaidInRoom(session, room, said, message))
 
@@ -143,9 +141,9 @@ class Messages:
             raise NotPossible(
                 f"who belongs to {room.name} has changed; encrypt it anew", code="roster_changed"
             )
-        session.client.show(events.Stored(message_id, session.tag))
+        session.client.show(talk.Stored(message_id, session.tag))
 
-    def history(self, session: Session, command: commands.History) -> None:
+    def history(self, session: Session, command: talk.History) -> None:
         """Show a page of the room's past. Switches. Raises Refusal when not in it.
 
         With `after` alone it is the first page after that message; else the last one before
@@ -153,7 +151,7 @@ class Messages:
         """
         session.client.show_at_leisure(self._page(session, command))
 
-    def _read(self, limits: store.Page) -> Sequence[events.Message]:
+    def _read(self, limits: store.Page) -> Sequence[talk.Message]:
         """Read messages, anew if some were removed while they were read. Switches."""
         while True:
             removals = self._journal.removals
@@ -161,7 +159,7 @@ class Messages:
             if removals == self._journal.removals:
                 return found
 
-    def _page(self, session: Session, command: commands.History) -> events.HistoryShown:
+    def _page(self, session: Session, command: talk.History) -> talk.HistoryShown:
         """Read what `history` shows; that alone is kept while its reader takes it. Switches."""
         room = session.room_or_refuse(command.room)
         end_id = self._journal.newest_id + 1
@@ -175,7 +173,7 @@ class Messages:
             page = first_that_fit(found[: command.count])
         else:
             page = newest_that_fit(found[-command.count :])
-        return events.HistoryShown(
+        return talk.HistoryShown(
             room.name,
             [said for said in page if said.user not in session.ignored],
             has_more=len(page) < len(found),

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from app import commands, events, records
 from app.bounds import MODERATORS_A_ROOM_MAX, SANCTIONS_A_ROOM_MAX
 from app.chat import apply
 from app.chat.acts import check_is_there
@@ -22,6 +21,8 @@ from app.chat.rooms import Rooms
 from app.chat.tickets import Tickets
 from app.errors import Code, Forbidden, NotPossible, Unavailable
 from app.names import harmless, parse_name
+from app.protocol import moderation
+from app.protocol.event import RoomEvent
 from app.store import rooms as store
 from app.store.rooms import SanctionKind
 from app.times import check_reason
@@ -38,13 +39,13 @@ if TYPE_CHECKING:
 
 
 _About = (
-    commands.Kick
-    | commands.Ban
-    | commands.Unban
-    | commands.Mute
-    | commands.Unmute
-    | commands.Promote
-    | commands.Demote
+    moderation.Kick
+    | moderation.Ban
+    | moderation.Unban
+    | moderation.Mute
+    | moderation.Unmute
+    | moderation.Promote
+    | moderation.Demote
 )
 _RANKS = {"": 0, "moderator": 1, "owner": 2, "admin": 3, "operator": 4}
 _NO_TOPIC = "-"
@@ -110,18 +111,18 @@ class Moderation:
     def handlers(self) -> Handlers:
         """Return the method that carries out each command."""
         return {
-            commands.Topic: self.topic,
-            commands.Kick: self.kick,
-            commands.Ban: self.ban,
-            commands.Unban: self.unban,
-            commands.Bans: self.bans,
-            commands.Mute: self.mute,
-            commands.Unmute: self.unmute,
-            commands.Promote: self.promote,
-            commands.Demote: self.demote,
+            moderation.Topic: self.topic,
+            moderation.Kick: self.kick,
+            moderation.Ban: self.ban,
+            moderation.Unban: self.unban,
+            moderation.Bans: self.bans,
+            moderation.Mute: self.mute,
+            moderation.Unmute: self.unmute,
+            moderation.Promote: self.promote,
+            moderation.Demote: self.demote,
         }
 
-    def kick(self, session: Session, command: commands.Kick) -> None:
+    def kick(self, session: Session, command: moderation.Kick) -> None:
         """Send a user out of the room."""
         with self._case(session, command, "moderator") as case:
             room, target, reason = case.room, case.target, harmless(command.reason)
@@ -130,40 +131,40 @@ class Moderation:
             if not is_there and not room.has_member(target.id):
                 raise NotPossible(f"{target.name} is not in {room.name}", code="not_here")
             self._write(case, "kick", reason, self._rosters.removing(room, target.id, None))
-            fact = events.Kicked(room.name, target.name, case.by.name, reason)
+            fact = moderation.Kicked(room.name, target.name, case.by.name, reason)
             self._send_out(case, fact)
 
-    def ban(self, session: Session, command: commands.Ban) -> None:
+    def ban(self, session: Session, command: moderation.Ban) -> None:
         """Send a user out of the room, and keep them out for a time or for good."""
         with self._case(session, command, "moderator") as case:
             check_reason(command.seconds, command.reason)
             room, target, reason = case.room, case.target, harmless(command.reason)
             self._sanction(case, "ban", command.seconds, reason)
-            fact = events.Banned(room.name, target.name, case.by.name, command.seconds, reason)
+            fact = moderation.Banned(room.name, target.name, case.by.name, command.seconds, reason)
             self._send_out(case, fact)
 
-    def mute(self, session: Session, command: commands.Mute) -> None:
+    def mute(self, session: Session, command: moderation.Mute) -> None:
         """Keep a user silent in the room, for a time or for good."""
         with self._case(session, command, "moderator") as case:
             check_reason(command.seconds, command.reason)
             room, target, reason = case.room, case.target, harmless(command.reason)
             self._sanction(case, "mute", command.seconds, reason)
-            fact = events.Muted(room.name, target.name, case.by.name, command.seconds, reason)
+            fact = moderation.Muted(room.name, target.name, case.by.name, command.seconds, reason)
             self._show(case, fact)
 
-    def unban(self, session: Session, command: commands.Unban) -> None:
+    def unban(self, session: Session, command: moderation.Unban) -> None:
         """Let a user in again."""
         with self._case(session, command, "moderator") as case:
             self._lift(case, "ban")
-            self._show(case, events.Unbanned(case.room.name, case.target.name, case.by.name))
+            self._show(case, moderation.Unbanned(case.room.name, case.target.name, case.by.name))
 
-    def unmute(self, session: Session, command: commands.Unmute) -> None:
+    def unmute(self, session: Session, command: moderation.Unmute) -> None:
         """Let a user speak again."""
         with self._case(session, command, "moderator") as case:
             self._lift(case, "mute")
-            self._show(case, events.Unmuted(case.room.name, case.target.name, case.by.name))
+            self._show(case, moderation.Unmuted(case.room.name, case.target.name, case.by.name))
 
-    def promote(self, session: Session, command: commands.Promote) -> None:
+    def promote(self, session: Session, command: moderation.Promote) -> None:
         """Make a user a moderator."""
         with self._case(session, command, "owner") as case:
             room, target = case.room, case.target
@@ -177,9 +178,9 @@ class Moderation:
             add = store.add_moderator
             self._write(case, "promote", "", lambda each: add(each, room.id, target.id))
             apply.promote(room, target.id)
-            self._show(case, events.Promoted(room.name, target.name, case.by.name))
+            self._show(case, moderation.Promoted(room.name, target.name, case.by.name))
 
-    def demote(self, session: Session, command: commands.Demote) -> None:
+    def demote(self, session: Session, command: moderation.Demote) -> None:
         """Make a user a moderator no more."""
         with self._case(session, command, "owner") as case:
             room, target = case.room, case.target
@@ -188,13 +189,13 @@ class Moderation:
             remove = store.remove_moderator
             self._write(case, "demote", "", lambda each: remove(each, room.id, target.id))
             apply.demote(room, target.id)
-            self._show(case, events.Demoted(room.name, target.name, case.by.name))
+            self._show(case, moderation.Demoted(room.name, target.name, case.by.name))
 
-    def topic(self, session: Session, command: commands.Topic) -> None:
+    def topic(self, session: Session, command: moderation.Topic) -> None:
         """Show what the room is about, set it, or take it away: with a dash, or no text."""
         if command.text is None:
             with self._rooms.holding(self._rooms.room_of(session, command.room)) as room:
-                session.client.show(events.TopicShown(room.name, room.topic))
+                session.client.show(moderation.TopicShown(room.name, room.topic))
             return
         with self._deciding(session, command.room) as room:
             user = session.speaker
@@ -218,9 +219,11 @@ class Moderation:
                 speaks=True,
             )
             apply.set_topic(room, topic)
-            self._journal.append(Shown(session, room, events.TopicSet(room.name, user.name, topic)))
+            self._journal.append(
+                Shown(session, room, moderation.TopicSet(room.name, user.name, topic))
+            )
 
-    def bans(self, session: Session, command: commands.Bans) -> None:
+    def bans(self, session: Session, command: moderation.Bans) -> None:
         """Show a page of who is banned from the room, and who is muted in it."""
         after_key, now = parse_name(command.after).key if command.after else "", self._clock()
         with self._rooms.holding(self._rooms.room_of(session, command.room)) as room:
@@ -232,7 +235,7 @@ class Moderation:
         bans, mutes = ([each for of, each in found if of == kind] for kind in ("ban", "mute"))
         last = found[-1][1].user if has_more else ""
         session.client.show_at_leisure(
-            events.SanctionsListed(room.name, bans, mutes, has_more, last, command.after)
+            moderation.SanctionsListed(room.name, bans, mutes, has_more, last, command.after)
         )
 
     @contextmanager
@@ -277,7 +280,7 @@ class Moderation:
 
         both = self._rosters.removing(room, target.id, change) if kind == "ban" else change
         self._write(case, kind, reason, both)
-        terms = records.Sanction(target.name, case.by.name, reason, until)
+        terms = moderation.Sanction(target.name, case.by.name, reason, until)
         apply.sanction(room, kind, target.id, terms)
 
     def _lift(self, case: _Case, kind: SanctionKind) -> None:
@@ -308,10 +311,10 @@ class Moderation:
             speaks=bool(reason),
         )
 
-    def _show(self, case: _Case, fact: events.RoomEvent) -> None:
+    def _show(self, case: _Case, fact: RoomEvent) -> None:
         self._journal.append(Shown(case.session, case.room, fact))
 
-    def _send_out(self, case: _Case, fact: events.Kicked | events.Banned) -> None:
+    def _send_out(self, case: _Case, fact: moderation.Kicked | moderation.Banned) -> None:
         user = self._accounts.user_here(case.target.id)  # asked now: the write has switched
         self._tickets.revoke(case.room.id, case.target.id)
         self._rooms.send_out(case.room, user, sender=case.session, fact=fact)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from app import commands, events
 from app.errors import NotPossible
+from app.protocol import server
+from app.protocol.accounts import Passwd, Sessions
 
 if TYPE_CHECKING:
     from app.chat.accounts import Accounts
@@ -33,21 +34,21 @@ class OwnAccount:
     def handlers(self) -> Handlers:
         """Return the method that carries out each command."""
         return {
-            commands.Passwd: self.change_password,
-            commands.Sessions: self.sessions,
+            Passwd: self.change_password,
+            Sessions: self.sessions,
         }
 
-    def change_password(self, session: Session, command: commands.Passwd) -> None:
+    def change_password(self, session: Session, command: Passwd) -> None:
         """Set another password, and end all that the old one was good for. Switches.
 
         The session that asked goes on. Raises Refusal.
         """
         self._accounts.change_password(session, command)
-        last_words = events.Refused("login_required", "your password was changed; log in again")
+        last_words = server.Refused("login_required", "your password was changed; log in again")
         self._endings.end(session.speaker.id, last_words, spared=session)
-        session.client.show(events.Done("Your password is changed."))
+        session.client.show(server.Done("Your password is changed."))
 
-    def sessions(self, session: Session, command: commands.Sessions) -> None:
+    def sessions(self, session: Session, command: Sessions) -> None:
         """Show the user's sessions, or to admins everybody's; before, end one of the user's.
 
         Switches. Raises NotPossible when the user has none of that number.
@@ -60,7 +61,7 @@ class OwnAccount:
         for each in session.speaker.sessions:
             if each.number == number:
                 self._end(
-                    each, events.Refused("session_ended", "another session of yours ended this one")
+                    each, server.Refused("session_ended", "another session of yours ended this one")
                 )
                 return
         raise NotPossible(f"you have no session {number}", code="no_such_session")

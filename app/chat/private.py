@@ -16,7 +16,6 @@ from collections.abc import Callable
 from heapq import nsmallest
 from typing import TYPE_CHECKING
 
-from app import commands, events
 from app.bounds import (
     IGNORED_A_USER_MAX,
     MAILBOX_MAX,
@@ -30,6 +29,7 @@ from app.chat.journal import SaidEntry
 from app.chat.messages import check_content
 from app.errors import NotPossible, Unavailable
 from app.names import harmless
+from app.protocol import server, talk
 from app.store import accounts as accounts_store
 from app.store import messages as store
 from app.store.device_mail import share
@@ -48,13 +48,13 @@ class _SaidPrivately(SaidEntry):
 
     __slots__ = ("private",)
 
-    said: events.PrivateMessage
+    said: talk.PrivateMessage
 
     def __init__(
         self,
         session: Session,
         private: Private,
-        said: events.PrivateMessage,
+        said: talk.PrivateMessage,
         message: NewMessage,
     ) -> None:
         super().__init__(session, message, said)
@@ -77,13 +77,13 @@ class Private:
     def handlers(self) -> Handlers:
         """Return the method that carries out each command."""
         return {
-            commands.Tell: self.tell,
-            commands.Away: self.away,
-            commands.Ignore: self.ignore,
-            commands.Unignore: self.unignore,
+            talk.Tell: self.tell,
+            talk.Away: self.away,
+            talk.Ignore: self.ignore,
+            talk.Unignore: self.unignore,
         }
 
-    def tell(self, session: Session, command: commands.Tell) -> None:
+    def tell(self, session: Session, command: talk.Tell) -> None:
         """Send a private message. Switches. Raises Refusal."""
         check_content(command)
         recipient = self._accounts.find(command.user)
@@ -91,14 +91,14 @@ class Private:
         self._journal.wait_for_room()
         user, now, txn = session.speaker, self._clock(), command.txn or None
         session.check_may_speak(now)
-        said: events.PrivateMessage
+        said: talk.PrivateMessage
         if command.enc is not None:
             device_id, enc = session.device_or_refuse.device_id, command.enc
-            said = events.PrivatelySaidEncrypted(user.name, recipient.name, device_id, enc, now)
+            said = talk.PrivatelySaidEncrypted(user.name, recipient.name, device_id, enc, now)
             body = enc.model_dump_json()
         else:
             device_id, body = None, harmless(command.body)
-            said = events.PrivatelySaid(user.name, recipient.name, body, now)
+            said = talk.PrivatelySaid(user.name, recipient.name, body, now)
         message = NewMessage(None, recipient.id, user.id, False, body, now, txn, device_id)
         self._journal.append(_SaidPrivately(session, self, said, message))
 
@@ -135,7 +135,7 @@ class Private:
             self._show(recipient, said, delivery)
         if recipient_id is not None and entry.is_new and recipient_id in self._unread:
             self._unread[recipient_id][sender.speaker.id] += 1
-        if isinstance(said, events.PrivatelySaidEncrypted):
+        if isinstance(said, talk.PrivatelySaidEncrypted):
             if entry.is_new and recipient is not sender.user:
                 _show_own_devices(sender.speaker, said, delivery)
             name, body = said.to, ""
@@ -143,9 +143,9 @@ class Private:
             name, body = said.recipient, said.body
         delivery.catch_up(sender)
         away = recipient.away if recipient else None
-        sender.client.show(events.PrivatelySent(said.id, name, body, away))
+        sender.client.show(talk.PrivatelySent(said.id, name, body, away))
 
-    def _show(self, user: User, said: events.PrivateMessage, delivery: Delivery) -> None:
+    def _show(self, user: User, said: talk.PrivateMessage, delivery: Delivery) -> None:
         here = [session for session in user.sessions if not session.client.is_closing]
         for session in here:
             if said.user not in session.ignored:
@@ -170,7 +170,7 @@ class Private:
         shown_id = max(shown_id, first_id - 1)
         while messages := self._database.read(_mail_reader(user.id, shown_id, up_to_id)):
             heard = [said for said in messages if said.user not in user.ignored]
-            session.client.show_at_leisure(events.MailShown(heard, self._clock(), older))
+            session.client.show_at_leisure(talk.MailShown(heard, self._clock(), older))
             session.client.wait_until_read()
             if session.client.is_closing:
                 return  # and whoever comes next is shown it
@@ -181,21 +181,21 @@ class Private:
         if user.shown_early_id:
             self._journal.note_seen(user.id, user.shown_early_id)
 
-    def away(self, session: Session, command: commands.Away) -> None:
+    def away(self, session: Session, command: talk.Away) -> None:
         """Say that the user is away, or back again."""
         user = session.speaker
         if command.why:
             session.check_may_speak(self._clock())
         if user.away is not None and not command.why:
             user.away = None
-            session.client.show(events.Done("Welcome back."))
+            session.client.show(server.Done("Welcome back."))
         else:
             user.away = harmless(command.why)
             session.client.show(
-                events.Done("You are away now; type /away again when you are back.")
+                server.Done("You are away now; type /away again when you are back.")
             )
 
-    def ignore(self, session: Session, command: commands.Ignore) -> None:
+    def ignore(self, session: Session, command: talk.Ignore) -> None:
         """Hide somebody from the user, or say whom they ignore. Switches. Raises NotPossible."""
         user = session.speaker
         if not command.user:
@@ -215,10 +215,10 @@ class Private:
         )
         user.ignored.add(other.name)
         session.client.show(
-            events.Done(f"You ignore {other.name} now; /unignore {other.name} ends it.")
+            server.Done(f"You ignore {other.name} now; /unignore {other.name} ends it.")
         )
 
-    def unignore(self, session: Session, command: commands.Unignore) -> None:
+    def unignore(self, session: Session, command: talk.Unignore) -> None:
         """Let the user hear somebody again. Switches. Raises NotPossible."""
         user, other = session.speaker, self._accounts.find(command.user, ever=True)
         if other.name not in user.ignored:
@@ -227,17 +227,17 @@ class Private:
             lambda connection: accounts_store.unignore(connection, user.id, other.id)
         )
         user.ignored.discard(other.name)
-        session.client.show(events.Done(f"You hear {other.name} again."))
+        session.client.show(server.Done(f"You hear {other.name} again."))
 
 
-def _ignored(user: User, command: commands.Ignore) -> events.IgnoredListed:
+def _ignored(user: User, command: talk.Ignore) -> talk.IgnoredListed:
     after, count = command.after.casefold(), command.count
     behind = (name for name in user.ignored if name.casefold() > after)
     found = nsmallest(count + 1, behind, key=str.casefold)
-    return events.IgnoredListed(found[:count], len(found) > count)
+    return talk.IgnoredListed(found[:count], len(found) > count)
 
 
-def _show_own_devices(user: User, said: events.PrivatelySaidEncrypted, delivery: Delivery) -> None:
+def _show_own_devices(user: User, said: talk.PrivatelySaidEncrypted, delivery: Delivery) -> None:
     """Show a message to its sender's own sessions that speak for a device, which can read it."""
     for session in user.sessions:
         if session.device is not None:
@@ -247,8 +247,8 @@ def _show_own_devices(user: User, said: events.PrivatelySaidEncrypted, delivery:
 
 def _mail_reader(
     user_id: int, shown_id: int, up_to_id: int
-) -> Callable[[Connection], list[events.PrivateMessage]]:
-    def work(connection: Connection) -> list[events.PrivateMessage]:
+) -> Callable[[Connection], list[talk.PrivateMessage]]:
+    def work(connection: Connection) -> list[talk.PrivateMessage]:
         after_id = max(shown_id, accounts_store.seen_id(connection, user_id))
         return store.mail(connection, user_id, after_id, up_to_id, MAILBOX_PAGE)
 

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import gevent
 from gevent.lock import RLock
 
-from app import events, operations
 from app.bounds import CHECKPOINT_TRIES_MAX, CHECKPOINT_WAIT_MILLISECONDS, ID_MAX, REMOVED_AT_ONCE
 from app.chat import apply
 from app.chat.journal import WrittenEntry
 from app.errors import BadLine, NotPossible, Unavailable
+from app.protocol import removal, server, talk
 from app.sizes import format_count
 from app.store import audit, backup, messages, vacuum
 from app.store import purging as store
@@ -106,7 +106,7 @@ class _LastPiece(WrittenEntry):
         self.tally = tally
         self.after_id = after_id
         self.now = now
-        self.fresh: dict[int, list[events.Message]] = {}  # by room, what there is now
+        self.fresh: dict[int, list[talk.Message]] = {}  # by room, what there is now
 
     def write(self, connection: Connection) -> None:
         """See WrittenEntry."""
@@ -130,7 +130,7 @@ class _LastPiece(WrittenEntry):
             if room.id in self.fresh:
                 _, count, first_id, last_id = self.tally.removed[room.id]
                 apply.replace_messages(room, self.fresh[room.id])
-                fact = events.Purged(room.name, by, author, first_id, last_id, count)
+                fact = removal.Purged(room.name, by, author, first_id, last_id, count)
                 delivery.show(room, fact)
 
 
@@ -148,12 +148,12 @@ class Purging:
     def handlers(self) -> Handlers:
         """Return the method that carries out each command."""
         return {
-            operations.Purge: self.purge,
-            operations.Vacuum: self.vacuum,
-            operations.Backup: self.back_up,
+            removal.Purge: self.purge,
+            removal.Vacuum: self.vacuum,
+            server.Backup: self.back_up,
         }
 
-    def purge(self, session: Session, command: operations.Purge) -> None:
+    def purge(self, session: Session, command: removal.Purge) -> None:
         """Remove what a command is about, one purge at a time."""
         purge = self._purge_of(session, command)
         tally = _Tally(f"{purge.act}: " if purge.act else "")
@@ -167,9 +167,9 @@ class Purging:
                 tally.files += 1
             self._finish(purge, tally, self._remove_stored(purge, tally))
         removed = format_count(tally.messages, "message"), format_count(tally.files, "file")
-        session.client.show(events.Done(f"Removed {' and '.join(removed)}."))
+        session.client.show(server.Done(f"Removed {' and '.join(removed)}."))
 
-    def vacuum(self, session: Session, _command: operations.Vacuum) -> None:
+    def vacuum(self, session: Session, _command: removal.Vacuum) -> None:
         """Give what was removed back to the disk."""
         if not self._database.is_sqlite:
             raise NotPossible(
@@ -182,20 +182,20 @@ class Purging:
         for _ in range(CHECKPOINT_TRIES_MAX):
             if self._database.empty_log():
                 given_back = format_count(pages, "page")
-                session.client.show(events.Done(f"Gave {given_back} back to the disk."))
+                session.client.show(server.Done(f"Gave {given_back} back to the disk."))
                 return
             gevent.sleep(CHECKPOINT_WAIT_MILLISECONDS / 1000)
         raise Unavailable(
             "the log can't be emptied while something reads the database; try again", code="busy"
         )
 
-    def back_up(self, session: Session, command: operations.Backup) -> None:
+    def back_up(self, session: Session, command: server.Backup) -> None:
         """Copy the database, as it is open here, to an empty file. Switches. Raises NotStored."""
         path = Path(command.path)
         self._database.read(lambda connection: backup.copy_out(connection, path))
-        session.client.show(events.Done(f"Gave a copy of the database to {command.path}."))
+        session.client.show(server.Done(f"Gave a copy of the database to {command.path}."))
 
-    def _purge_of(self, session: Session, command: operations.Purge) -> _Purge:
+    def _purge_of(self, session: Session, command: removal.Purge) -> _Purge:
         """Return what a command is about. Raises Refusal when that is not clear, or is nothing."""
         names = command.user or command.room
         if (command.message is None) == (not names) or (command.seconds and not names):

@@ -13,11 +13,11 @@ from dataclasses import replace
 from sys import getsizeof
 from typing import TYPE_CHECKING
 
-from app import events
 from app.bounds import RECENT_BYTES_MAX, REPLAY_BYTES_MAX
+from app.protocol import talk
 
 if TYPE_CHECKING:
-    from app.room_events import Message
+    from app.protocol.talk import Message
 
 # What a message takes besides its text: objects, and names that it shares with no other.
 _MESSAGE_BYTES = 512
@@ -183,6 +183,6 @@ class Shelf:
 
 def _memory_bytes(said: Message) -> int:
     """Return how much memory a message takes, more or less."""
-    if isinstance(said, events.SaidEncrypted):
+    if isinstance(said, talk.SaidEncrypted):
         return getsizeof(said.enc.ct) + _ENCRYPTED_MESSAGE_BYTES
     return getsizeof(said.body) + _MESSAGE_BYTES

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 import structlog
 from gevent.event import Event as Signal
 
-from app import events, operations, records
 from app.bounds import LISTED_MAX, REAP_SECONDS, RETENTION_DAYS_MAX, ROOM_REAP_SECONDS
 from app.chat import apply
 from app.errors import BadLine, Unavailable
 from app.names import parse_name
+from app.protocol import removal, server
 from app.sizes import format_count, parse_whole
 from app.store import device_keys, device_mail
 from app.store import retention as store
@@ -52,9 +52,9 @@ class Retention:
 
     def handlers(self) -> Handlers:
         """Return the method that carries out each command."""
-        return {operations.Retention: self.show_or_set}
+        return {removal.Retention: self.show_or_set}
 
-    def show_or_set(self, session: Session, command: operations.Retention) -> None:
+    def show_or_set(self, session: Session, command: removal.Retention) -> None:
         """Show for how long messages are kept, or set it for a room. Switches. Raises Refusal."""
         if not command.room:
             session.client.show_at_leisure(self._listed(command.after))
@@ -70,16 +70,16 @@ class Retention:
         self._has_work.set()
         kept = self._days if days is None else days
         how_long = f"for {format_count(kept, 'day')}" if kept else "for ever"
-        session.client.show(events.Done(f"Messages of {room.name} are kept {how_long}."))
+        session.client.show(server.Done(f"Messages of {room.name} are kept {how_long}."))
 
-    def _listed(self, after: str) -> events.RetentionListed:
+    def _listed(self, after: str) -> removal.RetentionListed:
         after_key = parse_name(after).key if after else ""
         found = self._database.read(
             lambda connection: store.on_their_own(connection, after_key, LISTED_MAX + 1)
         )
-        rooms = [records.RoomRetention(room.name, room.days or 0) for room in found]
+        rooms = [removal.RoomRetention(room.name, room.days or 0) for room in found]
         has_more = len(rooms) > LISTED_MAX
-        return events.RetentionListed(self._days, rooms[:LISTED_MAX], has_more)
+        return removal.RetentionListed(self._days, rooms[:LISTED_MAX], has_more)
 
     def run(self) -> None:
         """Remove, until `stop`, what is kept no longer. Switches."""

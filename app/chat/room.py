@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from gevent.lock import RLock
 
-from app import events, records
 from app.bounds import REPLAY_BYTES_MAX
 from app.errors import Forbidden, NotPossible
+from app.protocol import moderation, talk
 from app.store.rooms import SanctionKind, StoredRoom
 
 if TYPE_CHECKING:
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from app.chat.session import Render, Send, Session, User
 
 
-def first_that_fit(messages: Sequence[events.Message]) -> Sequence[events.Message]:
+def first_that_fit(messages: Sequence[talk.Message]) -> Sequence[talk.Message]:
     """Return the first messages, as many as may be shown at once, but one at least."""
     sizes = accumulate(said.size_bytes for said in messages)
     count = sum(size <= REPLAY_BYTES_MAX for size in sizes)
     return messages[: max(1, count)]
 
 
-def newest_that_fit(messages: Sequence[events.Message]) -> Sequence[events.Message]:
+def newest_that_fit(messages: Sequence[talk.Message]) -> Sequence[talk.Message]:
     """Return the last messages, as many as may be shown at once, but one at least."""
     return first_that_fit(messages[::-1])[::-1]
 
@@ -98,7 +98,7 @@ class Room:
             return "owner"
         return "moderator" if user_id in self.moderator_ids else ""
 
-    def sanction(self, kind: SanctionKind, user_id: int, now: int) -> records.Sanction | None:
+    def sanction(self, kind: SanctionKind, user_id: int, now: int) -> moderation.Sanction | None:
         """Return the ban or mute on a user that is in force."""
         sanction = self.sanctions[kind].get(user_id)
         return None if sanction is None or sanction.is_over(now) else sanction

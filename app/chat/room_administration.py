@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from gevent.lock import RLock
 
-from app import events, operations
 from app.bounds import PAGE_ITEMS_MAX
 from app.chat import apply
 from app.chat.accounts import name_taken
@@ -23,6 +22,8 @@ from app.chat.entries import Shown
 from app.chat.rooms import Rooms
 from app.errors import NotPossible
 from app.names import harmless, parse_name, parse_new_name
+from app.protocol import rooms as protocol
+from app.protocol import server
 from app.store import rooms as store
 from app.store import rosters as rosters_store
 from app.store.accounts import NameTakenError
@@ -51,14 +52,14 @@ class RoomAdministration:
     def handlers(self) -> Handlers:
         """Return the method that carries out each command."""
         return {
-            operations.RoomList: self.list_rooms,
-            operations.RoomCreate: self.create,
-            operations.RoomDelete: self.delete,
-            operations.RoomRename: self.rename,
-            operations.RoomOwner: self.set_owner,
+            protocol.RoomList: self.list_rooms,
+            protocol.RoomCreate: self.create,
+            protocol.RoomDelete: self.delete,
+            protocol.RoomRename: self.rename,
+            protocol.RoomOwner: self.set_owner,
         }
 
-    def list_rooms(self, session: Session, command: operations.RoomList) -> None:
+    def list_rooms(self, session: Session, command: protocol.RoomList) -> None:
         """Show a page of the rooms."""
         after_key = parse_name(command.after).key if command.after else ""
         found = self._database.read(
@@ -68,9 +69,9 @@ class RoomAdministration:
             replace(room, users=self._rooms.people_in(key)) for key, room in found[:PAGE_ITEMS_MAX]
         ]
         has_more = len(found) > PAGE_ITEMS_MAX
-        session.client.show_at_leisure(events.RoomRecordsListed(shown, has_more))
+        session.client.show_at_leisure(protocol.RoomRecordsListed(shown, has_more))
 
-    def create(self, session: Session, command: operations.RoomCreate) -> None:
+    def create(self, session: Session, command: protocol.RoomCreate) -> None:
         """Make a room, and somebody its owner: every room has one, and they belong to it."""
         name, owner = parse_new_name(command.room), self._accounts.find(command.owner)
 
@@ -86,9 +87,9 @@ class RoomAdministration:
             except NameTakenError as error:
                 raise name_taken(name) from error
         what = "an encrypted room" if command.e2ee else "a room"
-        session.client.show(events.Done(f"{name.shown} is {what} of {owner.name} now."))
+        session.client.show(server.Done(f"{name.shown} is {what} of {owner.name} now."))
 
-    def set_owner(self, session: Session, command: operations.RoomOwner) -> None:
+    def set_owner(self, session: Session, command: protocol.RoomOwner) -> None:
         """Make somebody the owner of a room; no ban or mute stands in their way there."""
         owner = self._accounts.find(command.user)
         with self._deciding(command.room) as room:
@@ -101,11 +102,11 @@ class RoomAdministration:
 
             self._acts.write(session, "set owner", owner.name, change, room=room.name)
             apply.set_owner(room, owner.id)
-            fact = events.OwnerSet(room.name, owner.name, session.speaker.name)
+            fact = protocol.OwnerSet(room.name, owner.name, session.speaker.name)
             self._journal.append(Shown(session, room, fact))
         self._done(session, f"{room.name} is a room of {owner.name} now.")
 
-    def rename(self, session: Session, command: operations.RoomRename) -> None:
+    def rename(self, session: Session, command: protocol.RoomRename) -> None:
         """Give a room another name."""
         name = parse_new_name(command.name)
         with self._deciding(command.room) as room, self._naming, self._rooms.opening(name):
@@ -127,7 +128,7 @@ class RoomAdministration:
             self._rooms.rename(session, room, name)
         self._done(session, f"{old} is called {name.shown} now.")
 
-    def delete(self, session: Session, command: operations.RoomDelete) -> None:
+    def delete(self, session: Session, command: protocol.RoomDelete) -> None:
         """Let a room be gone at once; what is left of it is removed later."""
         reason = harmless(command.reason)
         with self._deciding(command.room) as room, self._naming:
@@ -155,4 +156,4 @@ class RoomAdministration:
     def _done(self, session: Session, sentence: str) -> None:
         """Say so when everybody in the room was shown it."""
         self._journal.settle(session)
-        session.client.show(events.Done(sentence))
+        session.client.show(server.Done(sentence))

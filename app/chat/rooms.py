@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 
 from gevent.lock import RLock
 
-from app import commands, events, metrics, records
+from app import metrics
 from app.bounds import RECENT_MESSAGES_MAX, REPLAY_BYTES_MAX, SINCE_MESSAGES_MAX
 from app.chat import apply
 from app.chat.acts import check_is_active
@@ -22,6 +22,8 @@ from app.chat.recent import Recent, Shelf
 from app.chat.room import Ranks, Room, newest_that_fit
 from app.errors import Forbidden, NotPossible
 from app.names import Name, check_new, parse_name
+from app.protocol import moderation, rooms, talk
+from app.protocol.event import Event
 from app.store import messages, retention
 from app.store import rooms as store
 from app.store.accounts import NameTakenError
@@ -55,10 +57,10 @@ class Rooms:
     def handlers(self) -> Handlers:
         """Return the method that carries out each command."""
         return {
-            commands.Join: self.join,
-            commands.Leave: self.leave,
-            commands.Who: self.who,
-            commands.Rooms: self.list_rooms,
+            rooms.Join: self.join,
+            rooms.Leave: self.leave,
+            rooms.Who: self.who,
+            rooms.Rooms: self.list_rooms,
         }
 
     @property
@@ -66,7 +68,7 @@ class Rooms:
         """How many rooms are live."""
         return len(self._live)
 
-    def join(self, session: Session, command: commands.Join) -> None:
+    def join(self, session: Session, command: rooms.Join) -> None:
         """Enter a room, which is made if there is none and it may be. Switches. Raises Refusal."""
         session.client.wait_until_read()  # or what a hundred rooms replay is too much to be unread
         user, moves = session.speaker, session.client.rooms_max == 1
@@ -91,7 +93,7 @@ class Rooms:
         is_first = room.take(session)
         room.visits += 1
         users = sorted((person.name for person in room.present), key=str.casefold)
-        entered = events.Entered(
+        entered = rooms.Entered(
             room.name, room.topic, users, (), self._clock(), e2ee=room.is_encrypted
         )
         arrival = Arrival(
@@ -108,7 +110,7 @@ class Rooms:
         count, removals = self._history_replay, self._journal.removals
         missed = self._missed(room, since)
 
-        def replay(room: Room) -> tuple[Sequence[events.Message], bool]:
+        def replay(room: Room) -> tuple[Sequence[talk.Message], bool]:
             newest = newest_that_fit(list(room.recent)[-count:] if count else [])
             if since is None:
                 return newest, True
@@ -123,7 +125,7 @@ class Rooms:
 
         return replay
 
-    def _missed(self, room: Room, since: int | None) -> Sequence[events.Message]:
+    def _missed(self, room: Room, since: int | None) -> Sequence[talk.Message]:
         """Read what came after `since`, if it is not too much, nor sure to be in memory. Switches.
 
         What is said until the room is entered may push out of memory what is there now.
@@ -135,7 +137,7 @@ class Rooms:
         found = self._database.read(lambda connection: messages.page(connection, page))
         return found if len(found) <= SINCE_MESSAGES_MAX else ()
 
-    def leave(self, session: Session, command: commands.Leave) -> None:
+    def leave(self, session: Session, command: rooms.Leave) -> None:
         """Leave the room. Switches, if it is encrypted. Raises Refusal when not in it."""
         room = session.room_or_refuse(command.room)
         if not self._leave(session, room):
@@ -146,21 +148,21 @@ class Rooms:
         with self.holding(room), self._rosters.resigning(session, room):
             is_there = session.rooms.get(room.key) is room
             if is_there:
-                self._depart(session, room, events.Left, told=events.Departed(room.name))
+                self._depart(session, room, rooms.Left, told=rooms.Departed(room.name))
         return is_there
 
     def disconnect(self, session: Session) -> None:
         """Take a session that ended out of its rooms."""
         for room in list(session.rooms.values()):
-            self._depart(session, room, events.Disconnected, told=None)
+            self._depart(session, room, rooms.Disconnected, told=None)
 
     def _depart(
         self,
         session: Session,
         room: Room,
-        how: type[events.Left | events.Disconnected],
+        how: type[rooms.Left | rooms.Disconnected],
         *,
-        told: events.Event | None,
+        told: Event | None,
     ) -> None:
         is_last = room.drop(session)
         event = how(room.name, session.speaker.name) if is_last else None
@@ -171,20 +173,25 @@ class Rooms:
         )
 
     def send_out(
-        self, room: Room, user: User | None, *, sender: Session, fact: events.Kicked | events.Banned
+        self,
+        room: Room,
+        user: User | None,
+        *,
+        sender: Session,
+        fact: moderation.Kicked | moderation.Banned,
     ) -> None:
         """End all of a user's sessions in a room at once, and show everybody why."""
         sessions = room.sessions_of(user) if user else []
         for session in sessions:
             room.drop(session)
-        told = events.SentOut(fact)
+        told = moderation.SentOut(fact)
         self._journal.append(
             Departure(self.forget_if_deserted, room, sessions, sender=sender, told=told, event=fact)
         )
 
     def rename(self, session: Session, room: Room, name: Name) -> None:
         """Let a room have another name, which was written, and show everybody so."""
-        fact = events.Renamed(room.name, session.speaker.name, name.shown)
+        fact = rooms.Renamed(room.name, session.speaker.name, name.shown)
         sessions = room.everybody()
         for each in sessions:
             del each.rooms[room.key]
@@ -198,7 +205,7 @@ class Rooms:
 
     def close(self, session: Session, room: Room, reason: str) -> None:
         """Let a room be gone, as was written, and show everybody who was there why."""
-        fact = events.Deleted(room.name, session.speaker.name, reason)
+        fact = rooms.Deleted(room.name, session.speaker.name, reason)
         sessions = room.everybody()
         for each in sessions:
             room.drop(each)
@@ -219,7 +226,7 @@ class Rooms:
         room = self._live.get(key)
         return len(room.present) if room else 0
 
-    def who(self, session: Session, command: commands.Who) -> None:
+    def who(self, session: Session, command: rooms.Who) -> None:
         """Show a page of who is in the room. Switches. Raises Refusal when not in it."""
         count, after = command.count, command.after.casefold()
         with self.holding(self.room_of(session, command.room)) as room:
@@ -227,7 +234,7 @@ class Rooms:
             found = nsmallest(count + 1, behind, key=lambda user: user.name.casefold())
             now = self._clock()
             people = [
-                records.Person(
+                rooms.Person(
                     user.name,
                     room.role_of(user.id, is_admin=user.is_admin),
                     room.away_of(user, now),
@@ -235,10 +242,10 @@ class Rooms:
                 for user in found[:count]
             ]
         session.client.show_at_leisure(
-            events.PeopleListed(room.name, people, len(found) > count, command.after)
+            rooms.PeopleListed(room.name, people, len(found) > count, command.after)
         )
 
-    def list_rooms(self, session: Session, command: commands.Rooms) -> None:
+    def list_rooms(self, session: Session, command: rooms.Rooms) -> None:
         """Show a page of the rooms: those that people are in, then the others. Switches."""
         count, after_key = command.count, parse_name(command.after).key if command.after else ""
         after_users = self.people_in(after_key)
@@ -246,24 +253,22 @@ class Rooms:
         if after_users or not after_key:
             keys = self._ranks.keys_behind(after_users, after_key, count + 1)
             shown = [self._live[key] for key in keys]
-        summaries = [
-            records.RoomSummary(room.name, len(room.present), room.topic) for room in shown
-        ]
+        summaries = [rooms.RoomSummary(room.name, len(room.present), room.topic) for room in shown]
         if len(shown) <= count:
             rest_key = "" if after_users else after_key
             summaries += self._deserted(rest_key, count + 1 - len(shown))
         has_more = len(summaries) > count
         session.client.show_at_leisure(
-            events.RoomsListed(summaries[:count], has_more, command.after)
+            rooms.RoomsListed(summaries[:count], has_more, command.after)
         )
 
-    def _deserted(self, after_key: str, count: int) -> list[records.RoomSummary]:
+    def _deserted(self, after_key: str, count: int) -> list[rooms.RoomSummary]:
         """Return the first rooms that nobody is in, behind a name. Switches."""
-        found: list[records.RoomSummary] = []
+        found: list[rooms.RoomSummary] = []
         while len(found) < count:
             page = self._database.read(_lister(after_key, count))
             found += [
-                records.RoomSummary(name, 0, topic)
+                rooms.RoomSummary(name, 0, topic)
                 for key, name, topic in page
                 if not self.people_in(key)
             ]

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from app import events
 from app.bounds import ENTRIES_AN_HOUR_MAX, MEMBERS_A_ROOM_MAX
 from app.chat import apply
 from app.chat.acts import check_is_active
@@ -23,6 +22,7 @@ from app.chat.entries import Shown
 from app.chat.limits import Throttle
 from app.errors import Unavailable
 from app.names import parse_name
+from app.protocol import rooms
 from app.store import rosters as store
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class Rosters:
 
     def _show(self, session: Session, room: Room, name: str, rev: int) -> None:
         """Tell everybody in the room of a revision."""
-        self._journal.append(Shown(session, room, events.RosterChanged(room.name, name, rev)))
+        self._journal.append(Shown(session, room, rooms.RosterChanged(room.name, name, rev)))
 
 
 def _write_member(connection: Connection, room_id: int, user_id: int) -> None:

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from gevent.lock import RLock
 
-from app import events, operations, records
 from app.bounds import SERVER_SANCTIONS_MAX, SERVER_SANCTIONS_OF_ONE_MAX
 from app.chat.in_force import Target
 from app.errors import Code, Forbidden, NotPossible, Unavailable
 from app.names import harmless, parse_name
 from app.networks import parse_network, read_address
+from app.protocol import moderation, server
 from app.sizes import format_count
 from app.store import sanctions as store
 from app.times import check_reason, how_long
@@ -70,15 +70,15 @@ class Sanctions:
     def handlers(self) -> Handlers:
         """Return the method that carries out each command."""
         return {
-            operations.ServerKick: self.kick,
-            operations.ServerBan: self.ban,
-            operations.ServerUnban: self.unban,
-            operations.ServerMute: self.mute,
-            operations.ServerUnmute: self.unmute,
-            operations.ServerBans: self.bans,
+            moderation.ServerKick: self.kick,
+            moderation.ServerBan: self.ban,
+            moderation.ServerUnban: self.unban,
+            moderation.ServerMute: self.mute,
+            moderation.ServerUnmute: self.unmute,
+            moderation.ServerBans: self.bans,
         }
 
-    def kick(self, session: Session, command: operations.ServerKick) -> None:
+    def kick(self, session: Session, command: moderation.ServerKick) -> None:
         """End all sessions of a user, or from a network. They may come back."""
         with self._case(session, command.target) as case:
             if not self._sessions_of(case.target):
@@ -87,11 +87,11 @@ class Sanctions:
             self._write(case, "server kick", reason)
             because = f" ({reason})" if reason else ""
             ended = self._send_away(
-                case.target, events.Refused("kicked", f"you were kicked from this server{because}")
+                case.target, server.Refused("kicked", f"you were kicked from this server{because}")
             )
             self._tell(session, f"{case.target.name} was kicked from this server; {ended}.")
 
-    def ban(self, session: Session, command: operations.ServerBan) -> None:
+    def ban(self, session: Session, command: moderation.ServerBan) -> None:
         """Keep a user or a network out of the server, for a time or for good."""
         with self._case(session, command.target) as case:
             ban = self._put(case, "ban", command.seconds, command.reason)
@@ -99,7 +99,7 @@ class Sanctions:
             terms = f"{how_long(command.seconds)}; {ended}"
             self._tell(session, f"{case.target.name} is banned from this server {terms}.")
 
-    def mute(self, session: Session, command: operations.ServerMute) -> None:
+    def mute(self, session: Session, command: moderation.ServerMute) -> None:
         """Let a user, or whoever speaks from a network, listen only, for a time or for good."""
         with self._case(session, command.target) as case:
             mute = self._put(case, "mute", command.seconds, command.reason)
@@ -109,37 +109,37 @@ class Sanctions:
             for each in sessions:
                 if each.speaker.away:
                     each.speaker.away = ""  # that they are away is shown, but not what they say
-                each.client.show(events.Noticed(f"You are muted on this server{mute.terms}."))
+                each.client.show(server.Noticed(f"You are muted on this server{mute.terms}."))
             self._tell(
                 session, f"{case.target.name} is muted on this server {how_long(command.seconds)}."
             )
 
-    def unban(self, session: Session, command: operations.ServerUnban) -> None:
+    def unban(self, session: Session, command: moderation.ServerUnban) -> None:
         """Let a user or a network in again."""
         with self._case(session, command.target) as case:
             self._lift(case, "ban")
             self._tell(session, f"{case.target.name} may come to this server again.")
 
-    def unmute(self, session: Session, command: operations.ServerUnmute) -> None:
+    def unmute(self, session: Session, command: moderation.ServerUnmute) -> None:
         """Let a user, or whoever speaks from a network, speak again."""
         with self._case(session, command.target) as case:
             self._lift(case, "mute")
             for each in self._follow_mutes(case):
                 if each.mute is None:
-                    each.client.show(events.Noticed("You may speak on this server again."))
+                    each.client.show(server.Noticed("You may speak on this server again."))
             self._tell(session, f"{case.target.name} may speak on this server again.")
 
-    def bans(self, session: Session, command: operations.ServerBans) -> None:
+    def bans(self, session: Session, command: moderation.ServerBans) -> None:
         """Show a page of who is banned from the server, and who is muted on it."""
         after, count, now = _after(command.after), command.count, self._clock()
         found, has_more = self._database.read(lambda each: store.page(each, after, count, now))
         bans, mutes = ([each for of, each in found if of == kind] for kind in ("ban", "mute"))
         last = (found[-1][1].user or found[-1][1].network) if has_more else ""
         session.client.show_at_leisure(
-            events.ServerSanctionsListed(bans, mutes, has_more, last, command.after)
+            moderation.ServerSanctionsListed(bans, mutes, has_more, last, command.after)
         )
 
-    def ban_of(self, address: str) -> events.Refused | None:
+    def ban_of(self, address: str) -> server.Refused | None:
         """Return what whoever comes from an address is told, if it is banned. Never switches."""
         ban = self._in_force.ban_of_address(address, self._clock())
         return None if ban is None else _banned(ban)
@@ -182,7 +182,7 @@ class Sanctions:
 
     def _put(
         self, case: _Case, kind: SanctionKind, seconds: int | None, reason: str
-    ) -> records.ServerSanction:
+    ) -> moderation.ServerSanction:
         """Write a ban or a mute, and put it in force."""
         check_reason(seconds, reason)
         self._check_share(case, kind)
@@ -200,7 +200,7 @@ class Sanctions:
             both = self._endings.ending_tokens(target.account.id, change)
         self._write(case, f"server {kind}", reason, both)
         user, network = target.account.name if target.account else "", new.network or ""
-        made = records.ServerSanction(user, case.session.speaker.name, reason, until, network)
+        made = moderation.ServerSanction(user, case.session.speaker.name, reason, until, network)
         self._in_force.put(kind, target, made, case.now)
         return made
 
@@ -237,7 +237,7 @@ class Sanctions:
             each.mute = self._in_force.mute_of(each.speaker.id, each.client.address, case.now)
         return sessions
 
-    def _send_away(self, target: Target, last_words: events.Refused) -> str:
+    def _send_away(self, target: Target, last_words: server.Refused) -> str:
         """End all that a target has here, and say how many sessions that were. Never switches."""
         if target.account is not None:
             ended = self._endings.end(target.account.id, last_words)
@@ -245,7 +245,7 @@ class Sanctions:
             ended = self._shut_out(target, last_words)
         return f"{format_count(ended, 'session')} ended"
 
-    def _shut_out(self, target: Target, last_words: events.Refused) -> int:
+    def _shut_out(self, target: Target, last_words: server.Refused) -> int:
         """End all that comes from a network. Accounts keep what they have elsewhere."""
         sessions = self._sessions_of(target)
         for user_id in _user_ids(target, sessions):
@@ -267,16 +267,16 @@ class Sanctions:
 
     @staticmethod
     def _tell(session: Session, sentence: str) -> None:
-        session.client.show(events.Done(sentence))
+        session.client.show(server.Done(sentence))
 
 
 def _is_in(address: str, target: Target) -> bool:
     return target.network is not None and read_address(address) in target.network
 
 
-def _banned(ban: records.ServerSanction) -> events.Refused:
+def _banned(ban: moderation.ServerSanction) -> server.Refused:
     who = "your address is" if ban.network else "you are"
-    return events.Refused("banned", f"{who} banned from this server{ban.terms}")
+    return server.Refused("banned", f"{who} banned from this server{ban.terms}")
 
 
 def _user_ids(target: Target, sessions: Iterable[Session]) -> set[int]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import gevent
 
-from app import commands, events, metrics
+from app import metrics
 from app.chat.accounts import Accounts
 from app.chat.acts import Acts
 from app.chat.administration import Administration
@@ -40,7 +40,10 @@ from app.chat.tickets import Tickets
 from app.chat.tokens import Tokens
 from app.chat.transfers import Transfers
 from app.errors import Forbidden, Refusal
-from app.shapes import Command, Level
+from app.protocol import server, talk
+from app.protocol.accounts import Login, Register
+from app.protocol.command import Command, Level
+from app.protocol.event import Event
 from app.store import messages as messages_store
 from app.store import sanctions as sanctions_store
 
@@ -119,18 +122,18 @@ class Service:
     def handlers(self) -> Handlers:
         """Return the method that carries out each command."""
         return {
-            commands.Register: self._register,
-            commands.Login: self._log_in,
-            commands.Ping: self._ping,
-            commands.Help: _help,
-            commands.Quit: _quit,
+            Register: self._register,
+            Login: self._log_in,
+            server.Ping: self._ping,
+            server.Help: _help,
+            server.Quit: _quit,
         }
 
     def connect(self, client: Client) -> Session:
         """Begin a session, on which nobody has logged in yet."""
         session = Session(client, next(self._numbers))
         self.sessions.add(session)
-        client.show(events.Connected(self.accounts.is_open, self.accounts.needs_tls(client)))
+        client.show(server.Connected(self.accounts.is_open, self.accounts.needs_tls(client)))
         return session
 
     def connect_operator(self, client: Client) -> Session:
@@ -151,14 +154,14 @@ class Service:
         session did before was released, and is done when what it does itself is.
         """
         kind = type(command)
-        if kind is not commands.Say:
+        if kind is not talk.Say:
             self.journal.settle(session)
         self.check_may_ask(session, kind)
         self._handlers[kind](session, command)
-        if kind is not commands.Say:
+        if kind is not talk.Say:
             self.journal.settle(session)
 
-    def end(self, session: Session, last_words: events.Event) -> None:
+    def end(self, session: Session, last_words: Event) -> None:
         """End a session here and now, whatever it is at: nothing of that happens any more.
 
         Never switches.
@@ -207,18 +210,18 @@ class Service:
 
         return self._database.write_first(work)
 
-    def _register(self, session: Session, command: commands.Register) -> None:
+    def _register(self, session: Session, command: Register) -> None:
         self.accounts.register(session, command)
         metrics.LOGINS.labels("ok").inc()
 
-    def _ping(self, session: Session, _command: commands.Ping) -> None:
+    def _ping(self, session: Session, _command: server.Ping) -> None:
         if session.user is not None:
-            session.client.show(events.Done("Pong."))
+            session.client.show(server.Done("Pong."))
         else:
             needs_tls = self.accounts.needs_tls(session.client)
-            session.client.show(events.Greeted("Pong.", self.accounts.is_open, needs_tls))
+            session.client.show(server.Greeted("Pong.", self.accounts.is_open, needs_tls))
 
-    def _log_in(self, session: Session, command: commands.Login) -> None:
+    def _log_in(self, session: Session, command: Login) -> None:
         try:
             self.accounts.log_in(session, command)
         except Refusal as refusal:
@@ -247,10 +250,10 @@ def _not_for(session: Session, kind: type[Command]) -> Refusal:
     return only_for_admins()
 
 
-def _help(session: Session, command: commands.Help) -> None:
+def _help(session: Session, command: server.Help) -> None:
     level = max(session.level, Level.USER)  # what one may ask once one has logged in
-    session.client.show(events.HelpShown(command.command, level))
+    session.client.show(server.HelpShown(command.command, level))
 
 
-def _quit(session: Session, _command: commands.Quit) -> None:
-    session.client.close(events.SaidGoodbye())
+def _quit(session: Session, _command: server.Quit) -> None:
+    session.client.close(server.SaidGoodbye())

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Protocol
 from gevent.event import Event as Signal
 
 from app.errors import Forbidden, NotPossible
-from app.events import Event
 from app.names import parse_name
-from app.records import ServerSanction
-from app.shapes import Level
+from app.protocol.command import Level
+from app.protocol.event import Event
+from app.protocol.moderation import ServerSanction
 from app.store import audit
 
 if TYPE_CHECKING:

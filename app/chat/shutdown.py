@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import gevent
 from gevent.event import Event as Signal
 
-from app import events, operations
 from app.chat.administration import tell_everybody
 from app.errors import NotPossible
 from app.names import harmless
+from app.protocol import server
 from app.times import check_reason, span_in_words
 
 if TYPE_CHECKING:
@@ -44,9 +44,9 @@ class Shutdown:
 
     def handlers(self) -> Handlers:
         """Return the method that carries out each command."""
-        return {operations.Shutdown: self.plan}
+        return {server.Shutdown: self.plan}
 
-    def plan(self, session: Session, command: operations.Shutdown) -> None:
+    def plan(self, session: Session, command: server.Shutdown) -> None:
         """Stop the server at once or in a while, in place of an earlier plan; or do not, after all.
 
         Switches. Raises Refusal.
@@ -59,7 +59,7 @@ class Shutdown:
         when = f"in {span_in_words(seconds)}" if seconds else "now"
         self._acts.write(session, "shutdown", when, reason=reason)
         self._forget_plan()
-        session.client.show(events.Done(f"The server shuts down {when}."))
+        session.client.show(server.Done(f"The server shuts down {when}."))
         self._countdown = gevent.spawn(self._count_down, seconds, reason)
 
     def stop(self) -> None:
@@ -72,7 +72,7 @@ class Shutdown:
         self._check_is_planned()  # still: it may have begun meanwhile
         self._forget_plan()
         tell_everybody(self._sessions, "The server does not shut down after all.")
-        session.client.show(events.Done("The server does not shut down."))
+        session.client.show(server.Done("The server does not shut down."))
 
     def _check_is_planned(self) -> None:
         if self._countdown is None or self.is_due.is_set():

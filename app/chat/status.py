@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from app import events, metrics, operations, process
+from app import metrics, process
 from app.bounds import (
     COMMIT_SECONDS_ILL,
     HUB_ILL_SECONDS,
@@ -20,8 +20,9 @@ from app.bounds import (
 )
 from app.chat.concerns import concerns
 from app.errors import NotStored
-from app.figures import Load, Minute, Outbox
 from app.last_minute import LastMinute
+from app.protocol import server
+from app.protocol.figures import Load, Minute, Outbox
 from app.settings import VERSION
 from app.store.database import FilesOnDisk
 from app.times import format_seconds
@@ -55,16 +56,16 @@ class Status:
 
     def handlers(self) -> Handlers:
         """Return the method that carries out each command."""
-        return {operations.Status: self.show}
+        return {server.Status: self.show}
 
-    def show(self, session: Session, _command: operations.Status) -> None:
+    def show(self, session: Session, _command: server.Status) -> None:
         """Tell how the server is. Never switches."""
         session.client.show(self.status(time.monotonic()))
 
-    def status(self, now: float) -> events.StatusShown:
+    def status(self, now: float) -> server.StatusShown:
         """Return how the server is."""
         load, minute = self.load(now), self.minute(now)
-        return events.StatusShown(
+        return server.StatusShown(
             concerns=concerns(load, minute, self._outbox_bytes_max),
             version=VERSION,
             uptime_seconds=int(self.uptime(now)),

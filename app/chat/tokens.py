@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from app import commands, events
 from app.bounds import TOKEN_USED_SECONDS
 from app.errors import NotPossible, NotStored
 from app.names import harmless
+from app.protocol import accounts
 from app.store import accounts as accounts_store
 from app.store import tokens as store
 
@@ -39,7 +39,7 @@ class Tokens:
 
     def handlers(self) -> Handlers:
         """Return the method that carries out each command."""
-        return {commands.Tokens: self.list_or_revoke}
+        return {accounts.Tokens: self.list_or_revoke}
 
     def make(self, account: Account, label: str) -> str | None:
         """Return a new token of a user, which can't be had again. Switches. Raises NotStored.
@@ -69,7 +69,7 @@ class Tokens:
             except NotStored as refusal:  # a full disk shuts nobody out
                 log.warning("use of a token not noted", reason=str(refusal))
 
-    def list_or_revoke(self, session: Session, command: commands.Tokens) -> None:
+    def list_or_revoke(self, session: Session, command: accounts.Tokens) -> None:
         """Show the user's tokens, without one that is to be revoked. Switches. Raises Refusal."""
         user, number = session.speaker, command.revoke
         if number is not None and not self._database.write(
@@ -77,7 +77,7 @@ class Tokens:
         ):
             raise NotPossible(f"you have no token {number}", code="no_such_token")
         tokens = self._database.read(lambda connection: store.list_of(connection, user.id))
-        session.client.show_at_leisure(events.TokensListed(tokens))
+        session.client.show_at_leisure(accounts.TokensListed(tokens))
 
 
 def _digest(token: str) -> bytes:

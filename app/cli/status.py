@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.text import Text
 
-Answer = dict[str, Any]  # of the op `status`: see app/figures.py
+Answer = dict[str, Any]  # of the op `status`: see app/protocol/figures.py
 
 _REFRESH_SECONDS = 1.0
 _HISTORY = 60  # rates that `top` draws

@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from app.encryption.refusals import ApprovalFailed
-from app.signatures import context
-from app.signed import DeviceKeys, decode, encode
+from app.protocol.signatures import context
+from app.protocol.signed import DeviceKeys, decode, encode
 
 _CODE_BYTES = 15  # 24 characters of 5 bits
 _GROUP_CHARS = 4

@@ -20,8 +20,8 @@ from app.encryption.payloads import FILE_TYPE_CHARS_MAX, FileReference
 from app.encryption.refusals import FileDamaged
 from app.errors import BadNameError
 from app.names import harmless, parse_file_name
-from app.signatures import context
-from app.signed import decode, encode
+from app.protocol.signatures import context
+from app.protocol.signed import decode, encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

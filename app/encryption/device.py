@@ -55,7 +55,7 @@ from app.encryption.sending import Sender
 from app.encryption.store import ids_without_passphrase
 from app.encryption.verification import Verifications, Verified, fingerprint
 from app.names import harmless
-from app.signed import DevicePayload
+from app.protocol.signed import DevicePayload
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

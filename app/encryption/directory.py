@@ -18,8 +18,8 @@ from app.encryption.refusals import (
     WrongOwner,
 )
 from app.encryption.signing import public_key, verify
-from app.signatures import Kind
-from app.signed import DevicePayload, Signed
+from app.protocol.signatures import Kind
+from app.protocol.signed import DevicePayload, Signed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -9,7 +9,7 @@ from app.encryption.payloads import RoomKeyContent, parse
 from app.encryption.people import Peer
 from app.encryption.refusals import KeyFileRefused, Malformed, SessionConflict
 from app.encryption.sealing import COST, Cost, seal, unseal
-from app.signed import Key, Shape
+from app.protocol.signed import Key, Shape
 
 if TYPE_CHECKING:
     from pathlib import Path

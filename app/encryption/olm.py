@@ -27,8 +27,8 @@ from app.encryption.refusals import (
     WrongRecipient,
 )
 from app.encryption.signing import open_signed, sign_as_device
-from app.signatures import Kind
-from app.signed import (
+from app.protocol.signatures import Kind
+from app.protocol.signed import (
     FALLBACK,
     ONE_TIME,
     DeviceKeys,

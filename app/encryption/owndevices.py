@@ -20,8 +20,8 @@ from app.encryption.people import Peer, peer_of
 from app.encryption.postbox import Letter
 from app.encryption.refusals import IdentityChanged, NoSuchDevice, NotApproved, Revoked, Withheld
 from app.encryption.signing import public_key, sign_as_user
-from app.signatures import Kind
-from app.signed import DeviceKeys, DevicePayload, ManifestPayload, Signed, encode
+from app.protocol.signatures import Kind
+from app.protocol.signed import DeviceKeys, DevicePayload, ManifestPayload, Signed, encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,6 +1,6 @@
 """The shapes of everything that is encrypted or sent between clients. Pure.
 
-They are made like those of what is signed (app/signed.py). What has another shape is Malformed.
+They are made like those of what is signed (app/protocol/signed.py). What has another shape is Malformed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,16 @@ from pydantic import AfterValidator, Field
 from app.encryption.refusals import Malformed
 from app.errors import BadNameError
 from app.names import parse_name
-from app.signed import AnyShape, DeviceId, Key, Shape, Short, UserKey, check_name, read_payload
+from app.protocol.signed import (
+    AnyShape,
+    DeviceId,
+    Key,
+    Shape,
+    Short,
+    UserKey,
+    check_name,
+    read_payload,
+)
 
 BODY_BYTES_MAX = 16 << 10  # of a text; what a line of the wire holds is up to the server
 FILE_NAME_CHARS_MAX = 1_024  # four times what a file system holds

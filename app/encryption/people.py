@@ -24,8 +24,8 @@ from app.encryption.refusals import (
     WrongOwner,
 )
 from app.encryption.signing import verify
-from app.signatures import Kind
-from app.signed import DeviceKeys, Key, ManifestPayload, Signed
+from app.protocol.signatures import Kind
+from app.protocol.signed import DeviceKeys, Key, ManifestPayload, Signed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

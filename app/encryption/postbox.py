@@ -16,7 +16,7 @@ from app.encryption.outbox import new_txn
 from app.encryption.payloads import Address, Control, ControlKind, OlmBody, parse, parse_answer
 from app.encryption.people import Peer
 from app.encryption.refusals import Malformed, UnknownDevice, Untrusted, WedgedSession, WrongSender
-from app.signed import Shape, Signed
+from app.protocol.signed import Shape, Signed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from app.encryption.payloads import parse_answer, user_key
 from app.encryption.refusals import Downgraded, NotAMember, NotEncrypted
-from app.signed import Shape, UserKey
+from app.protocol.signed import Shape, UserKey
 
 if TYPE_CHECKING:
     from app.encryption.store import Json, KeyStore

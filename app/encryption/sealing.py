@@ -9,8 +9,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from app.names import parse_password
-from app.signatures import context
-from app.signed import decode, encode
+from app.protocol.signatures import context
+from app.protocol.signed import decode, encode
 
 KEY_BYTES = 32
 NONCE_BYTES = 12

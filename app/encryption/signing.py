@@ -8,8 +8,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from app.encryption.payloads import parse
 from app.encryption.refusals import BadSignature
-from app.signatures import Kind, context, is_signed
-from app.signed import AnyShape, Signed, decode, encode
+from app.protocol.signatures import Kind, context, is_signed
+from app.protocol.signed import AnyShape, Signed, decode, encode
 
 if TYPE_CHECKING:
     from vodozemac import Account

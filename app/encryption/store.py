@@ -32,7 +32,7 @@ from app.encryption.refusals import (
     WrongPassphrase,
 )
 from app.encryption.sealing import COST, KEY_BYTES, NONCE_BYTES, Cost, seal, unseal
-from app.signatures import context
+from app.protocol.signatures import context
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -27,8 +27,8 @@ from app.encryption.olm import BINDING_ERRORS
 from app.encryption.payloads import VerifyContent, VerifyStep
 from app.encryption.postbox import Letter
 from app.encryption.refusals import NothingToVerify, VerificationFailed
-from app.signatures import PREFIX, context
-from app.signed import decode, encode
+from app.protocol.signatures import PREFIX, context
+from app.protocol.signed import decode, encode
 
 if TYPE_CHECKING:
     from vodozemac import EstablishedSas

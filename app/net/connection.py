@@ -22,7 +22,7 @@ from gevent import get_hub, getcurrent
 from gevent.event import Event as Signal
 from gevent.socket import cancel_wait, wait
 
-from app import events, metrics
+from app import metrics
 from app.bounds import (
     DISCARD_SECONDS_MAX,
     LAST_WORDS_SECONDS_MAX,
@@ -35,16 +35,17 @@ from app.bounds import (
 )
 from app.chat.limits import LoginTime, TokenBucket
 from app.errors import Refusal, internal
-from app.events import Event
 from app.net.sockets import TlsSocket, format_address
+from app.protocol.event import Event
+from app.protocol.server import Refused
 from app.times import now
 
 if TYPE_CHECKING:
     from app.chat.service import Service
     from app.chat.session import Session
     from app.net.sockets import PlainSocket
+    from app.protocol.command import Command
     from app.settings import Settings
-    from app.shapes import Command
     from app.wire.wire import Wire
 
 _HUNG_UP = getattr(select, "POLLRDHUP", 0)  # on Linux; elsewhere it is seen when all is over
@@ -177,7 +178,7 @@ class Connection:
             self._stop_login_timer()
             self._close_socket()
 
-    def refuse(self, refused: events.Refused) -> None:
+    def refuse(self, refused: Refused) -> None:
         """Tell a client why it is not served, and close. Switches."""
         self.close(refused)
         self._close_socket()
@@ -285,7 +286,7 @@ class Connection:
 
     def _refuse(self, session: Session, refusal: Refusal) -> None:
         self._service.journal.settle(session)  # answers come in the order of the questions
-        refused = events.Refused(refusal.code, str(refusal))
+        refused = Refused(refusal.code, str(refusal))
         if refusal.is_final:
             self.close(refused)
         else:
@@ -343,7 +344,7 @@ class Connection:
     def close(self, event: Event) -> None:
         """See Client."""
         if not self.is_closing:
-            if isinstance(event, events.Refused):
+            if isinstance(event, Refused):
                 metrics.REFUSALS.labels(event.code).inc()
             last_words = self._wire.take_output() + self._wire.show_last(event)
             self.send(last_words)
@@ -402,7 +403,7 @@ class Connection:
         waiting = bytes(self._outbox[0])
         start = max(0, self._socket.begun_bytes - 1)  # up to here it can't be taken back
         begun = waiting[:start] + waiting[start:].partition(b"\n")[0]
-        refused = events.Refused(
+        refused = Refused(
             "too_slow",
             f"you left over {self._outbox_bytes_max} bytes unread; come back and read on",
         )
@@ -420,9 +421,7 @@ class Connection:
             self._login_time.note_line(now)
         left_seconds = self._login_time.left_seconds(now)
         if left_seconds <= 0:
-            self.close(
-                events.Refused("login_timeout", "you took too long to log in; connect again")
-            )
+            self.close(Refused("login_timeout", "you took too long to log in; connect again"))
             return
         self._stop_login_timer()
         self._login_timer = get_hub().loop.timer(left_seconds)

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 import structlog
 from gevent.socket import socket
 
-from app import events
 from app.addresses import short_path
 from app.bounds import CONTROL_CONNECTIONS_MAX, CONTROL_LINE_BYTES_MAX
 from app.errors import StartRefused
 from app.net.connection import Connection
 from app.net.listener import Listener
 from app.net.sockets import never_blocking
+from app.protocol import server
 from app.store.disk import make_private_folder
 from app.wire.ndjson import NdjsonWire
 
@@ -57,7 +57,7 @@ class Control:
         self._listener.close()
         self._path.unlink(missing_ok=True)
         for connection in list(self._connections):
-            connection.close(events.Noticed("The server is shutting down."))
+            connection.close(server.Noticed("The server is shutting down."))
 
     def _serve(self, client_socket: socket, _peer: str) -> None:
         """Serve whoever runs the server, and nobody else. Runs in a greenlet of its own."""
@@ -75,7 +75,7 @@ class Control:
             is_secure=True,
         )
         if len(self._connections) >= CONTROL_CONNECTIONS_MAX:
-            connection.refuse(events.Refused("full", "too many of you are here; try again later"))
+            connection.refuse(server.Refused("full", "too many of you are here; try again later"))
             return
         self._connections.add(connection)
         try:

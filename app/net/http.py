@@ -48,9 +48,9 @@ from app.net.sockets import TlsSocket
 if TYPE_CHECKING:
     from gevent.socket import socket
 
-    from app import events
     from app.chat.service import Service
     from app.net.hosts import KnownHosts
+    from app.protocol.server import Refused
 
 _HEADERS = [("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff")]
 _BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
@@ -100,12 +100,12 @@ class Http(WSGIServer):
         for visitor in list(self._service.visitors):
             visitor.cut()
 
-    def refuse(self, client_socket: socket, refused: events.Refused) -> None:
+    def refuse(self, client_socket: socket, refused: Refused) -> None:
         """Say why it is not served, and close; before, what comes is read a while. Switches."""
         _send_last(client_socket, self.refusal(refused))
         client_socket.close()
 
-    def refusal(self, refused: events.Refused) -> bytes:
+    def refusal(self, refused: Refused) -> bytes:
         """Return the answer that says why a client is not served."""
         status = "403 Forbidden" if refused.code == "banned" else "503 Service Unavailable"
         return _refusal(status, refused.sentence)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from app.chat.service import Service
 from app.errors import Refusal
-from app.events import Answer, Event, Refused
+from app.protocol.event import Answer, Event
+from app.protocol.server import Refused
 from app.store.database import Database
 from app.store.opening import Note, open_database
 from app.times import now

@@ -14,7 +14,7 @@ import gevent
 import structlog
 from gevent.socket import socket
 
-from app import events, metrics
+from app import metrics
 from app.bounds import (
     DRAIN_POLL_SECONDS,
     DRAIN_SECONDS_MAX,
@@ -34,6 +34,7 @@ from app.net.protocols import Protocol, Spoken, look, recognise_now
 from app.net.sockets import TlsSocket, format_address, never_blocking
 from app.net.tls import HTTP, NO_HANDSHAKE
 from app.networks import origin, plain_address, read_address
+from app.protocol import server
 from app.wire import wires
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ class Server:
         self._listener.close()
         with suppress(gevent.Timeout), gevent.Timeout(DRAIN_SECONDS_MAX):
             self._service.journal.finish()
-            goodbye = events.Noticed("The server is shutting down. Goodbye.")
+            goodbye = server.Noticed("The server is shutting down. Goodbye.")
             for connection in list(self._connections):
                 connection.close(goodbye)
             cut_at = time.monotonic() + LAST_WORDS_SECONDS_MAX
@@ -136,17 +137,17 @@ class Server:
             if not self._per_address[counted]:
                 del self._per_address[counted]
 
-    def _refusal(self, address: str) -> events.Refused | None:
+    def _refusal(self, address: str) -> server.Refused | None:
         """Return why a newcomer from an address is not served, if it is not."""
         limit = self._settings.connections_per_ip_max
         if self._present >= self._connections_max:
-            return events.Refused("full", "the server is full; try again later")
+            return server.Refused("full", "the server is full; try again later")
         if limit and self._per_address[origin(address)] >= limit:
             sentence = "too many connections from your address; close one first"
-            return events.Refused("full", sentence)
+            return server.Refused("full", sentence)
         return self._service.sanctions.ban_of(address)
 
-    def _refuse(self, client_socket: socket, address: str, refused: events.Refused) -> None:
+    def _refuse(self, client_socket: socket, address: str, refused: server.Refused) -> None:
         """Tell a newcomer why it is not served, and close. Switches, if it may.
 
         A few are heard before, so that each is told in its own words, also inside TLS. When there
@@ -166,7 +167,7 @@ class Server:
             self._patience += 1
 
     def _tell(
-        self, client_socket: socket, address: str, protocol: Spoken, refused: events.Refused
+        self, client_socket: socket, address: str, protocol: Spoken, refused: server.Refused
     ) -> None:
         """Tell a client, in its own words, why it is not served, and close. Switches."""
         if protocol is Protocol.HTTP:
@@ -175,7 +176,7 @@ class Server:
         else:
             self._connection(client_socket, address, protocol).refuse(refused)
 
-    def _refuse_at_once(self, client_socket: socket, refused: events.Refused) -> None:
+    def _refuse_at_once(self, client_socket: socket, refused: server.Refused) -> None:
         """Tell a newcomer why it is not served, in the words that it has begun with, if any."""
         metrics.REFUSALS.labels(refused.code).inc()
         protocol = recognise_now(client_socket)

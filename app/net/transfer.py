@@ -23,7 +23,7 @@ from app.net.requests import BadRequestError, check_upload, parse_range
 
 if TYPE_CHECKING:
     from app.chat.files import Files, Read
-    from app.records import SharedFile
+    from app.protocol.files import SharedFile
 
 PREFIX = "/f/"
 HAS_TAKEN = "greenroom.has_taken"  # in a request: says whether the client has read the answer

@@ -6,8 +6,8 @@ from typing import NamedTuple
 from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from app import records
 from app.names import Name
+from app.protocol import accounts
 from app.store.models import Ignored, ServerSanction, User
 
 
@@ -113,12 +113,12 @@ def seen_id(connection: Connection, user_id: int) -> int:
     return connection.execute(_SEEN_ID, {"user_id": user_id}).scalar_one()
 
 
-def page(connection: Connection, after_key: str, count: int) -> Sequence[records.Account]:
+def page(connection: Connection, after_key: str, count: int) -> Sequence[accounts.Account]:
     """Return the first accounts behind that name, by name."""
     is_deleted = User.deleted_at.is_not(None)
     columns = (User.name, User.is_admin, User.is_disabled, User.created_at, is_deleted)
     query = select(*columns).where(User.key > after_key).order_by(User.key).limit(count)
-    return [records.Account(*row) for row in connection.execute(query)]
+    return [accounts.Account(*row) for row in connection.execute(query)]
 
 
 def ignored_names(connection: Connection, user_id: int) -> set[str]:

@@ -6,8 +6,8 @@ from typing import NamedTuple
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from app.bounds import CLAIMED_KEY_DAYS, ONE_TIME_KEYS_A_DEVICE_MAX, REMOVED_AT_ONCE
-from app.device_commands import OfferedKey
-from app.signed import Signed
+from app.protocol.devices import OfferedKey
+from app.protocol.signed import Signed
 from app.store import devices
 from app.store.devices import Address, DeviceRow
 from app.store.models import FallbackKey, OneTimeKey

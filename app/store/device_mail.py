@@ -17,7 +17,7 @@ from app.bounds import (
     REMOVED_AT_ONCE,
     SPENT_TXN_DAYS,
 )
-from app.records import DeviceMail
+from app.protocol.devices import DeviceMail
 from app.store.models import Device, ToDevice, User
 from app.times import DAY_MILLISECONDS
 

@@ -7,8 +7,8 @@ from sqlalchemy import Connection, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from app.bounds import DEVICE_CHANGES_MAX, DEVICES_EVER_MAX, DEVICES_WAITING_MAX, MANIFESTS_KEPT_MAX
-from app.records import UserDevices
-from app.signed import DeviceKeys, DevicePayload, ManifestPayload, Signed, read_payload
+from app.protocol.devices import UserDevices
+from app.protocol.signed import DeviceKeys, DevicePayload, ManifestPayload, Signed, read_payload
 from app.store.models import (
     Device,
     DeviceChange,

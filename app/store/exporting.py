@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from sqlalchemy import Engine, func, select
 
 from app.bounds import EXPORT_PAGE
-from app.events import FileShared
-from app.events import Message as Shown
+from app.protocol.files import FileShared
+from app.protocol.talk import Message as Shown
 from app.store import messages
 from app.store.files import name_shown
 from app.store.models import File, Message, Room, User

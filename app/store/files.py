@@ -23,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import aliased
 
 from app.bounds import FILE_CHUNKS_REMOVED_AT_ONCE, FILES_A_USER_MAX
-from app.records import SharedFile
+from app.protocol.files import SharedFile
 from app.store.models import File, FileChunk, User
 
 

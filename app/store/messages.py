@@ -30,14 +30,14 @@ from sqlalchemy import (
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.orm import aliased
 
-from app import events
 from app.bounds import ID_MAX, REPLAY_BYTES_MAX
 from app.names import harmless
-from app.shapes import Enc
+from app.protocol import talk
+from app.protocol.command import Enc
 from app.store.models import Ignored, Message, Restoration, Room, SpentTxn, User
 from app.times import TIME_MAX
 
-AnyMessage = TypeVar("AnyMessage", events.Message, events.PrivateMessage)
+AnyMessage = TypeVar("AnyMessage", talk.Message, talk.PrivateMessage)
 
 
 class NewMessage(NamedTuple):
@@ -209,7 +209,7 @@ def lost(connection: Connection) -> Sequence[tuple[int, int]]:
     return [(after_id, up_to_id) for after_id, up_to_id in rows]
 
 
-def page(connection: Connection, page: Page) -> list[events.Message]:
+def page(connection: Connection, page: Page) -> list[talk.Message]:
     """Return a page of a room's messages, oldest first."""
     order = Message.id if page.from_the_first else Message.id.desc()
     query = (
@@ -239,7 +239,7 @@ def page(connection: Connection, page: Page) -> list[events.Message]:
 
 def newest(
     connection: Connection, room_id: int, count: int, before_id: int = ID_MAX
-) -> list[events.Message]:
+) -> list[talk.Message]:
     """Return so many of a room's newest messages, and one more, or else more text than is kept."""
     return page(connection, Page(room_id, 0, before_id, count + 1, bytes_max=REPLAY_BYTES_MAX))
 
@@ -249,13 +249,13 @@ def _shown_at(said_at: int) -> int:
     return min(max(said_at, 0), TIME_MAX)
 
 
-def _said(row: Any) -> events.Message:
+def _said(row: Any) -> talk.Message:
     room, user, body, said_at, is_action, message_id, device = row
     said_at = _shown_at(said_at)
     if device is None:
-        return events.Said(room, user, harmless(body), said_at, is_action, message_id)
+        return talk.Said(room, user, harmless(body), said_at, is_action, message_id)
     enc = Enc.model_validate_json(body)
-    return events.SaidEncrypted(room, user, device, enc, said_at, message_id)
+    return talk.SaidEncrypted(room, user, device, enc, said_at, message_id)
 
 
 def _up_to(bytes_max: int | None, messages: Iterable[AnyMessage]) -> Iterator[AnyMessage]:
@@ -296,7 +296,7 @@ _MAIL = _mail_query()  # each login asks: to put it together takes longer than t
 
 def mail(
     connection: Connection, recipient_id: int, after_id: int, up_to_id: int, count: int
-) -> list[events.PrivateMessage]:
+) -> list[talk.PrivateMessage]:
     """Return the first `count` private messages of those ids to a user, oldest first.
 
     Fewer, where they are long: as much text as is shown at once.
@@ -341,10 +341,10 @@ def newest_mail(
     return first_id, connection.execute(older).scalar_one()
 
 
-def _privately_said(row: Any) -> events.PrivateMessage:
+def _privately_said(row: Any) -> talk.PrivateMessage:
     user, recipient, body, said_at, message_id, device = row
     said_at = _shown_at(said_at)
     if device is None:
-        return events.PrivatelySaid(user, recipient, harmless(body), said_at, message_id)
+        return talk.PrivatelySaid(user, recipient, harmless(body), said_at, message_id)
     enc = Enc.model_validate_json(body)
-    return events.PrivatelySaidEncrypted(user, recipient, device, enc, said_at, message_id)
+    return talk.PrivatelySaidEncrypted(user, recipient, device, enc, said_at, message_id)

@@ -8,7 +8,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import aliased
 
 from app.names import Name
-from app.records import RoomRecord, Sanction
+from app.protocol.moderation import Sanction
+from app.protocol.rooms import RoomRecord
 from app.store import audit, models, rosters
 from app.store.accounts import NameTakenError
 from app.store.models import Moderator, Room, User

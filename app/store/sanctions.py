@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, cast
 from sqlalchemy import Connection, Select, delete, func, insert, or_, select
 from sqlalchemy.orm import aliased
 
-from app.records import ServerSanction
+from app.protocol.moderation import ServerSanction
 from app.store import audit
 from app.store.models import ServerSanction as Row
 from app.store.models import User

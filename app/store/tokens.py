@@ -6,7 +6,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from app.bounds import TOKENS_A_USER_MAX
-from app.records import Token
+from app.protocol.accounts import Token
 from app.store import models
 
 

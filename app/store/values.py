@@ -16,7 +16,7 @@ from sqlalchemy import BigInteger, Boolean, Column, Integer, LargeBinary, Table
 from app.bounds import ID_MAX, RETENTION_DAYS_MAX
 from app.errors import BadNameError, StartRefused
 from app.names import REPLACEMENT, harmless, parse_name
-from app.shapes import Enc
+from app.protocol.command import Enc
 from app.store.models import Base
 from app.times import TIME_MAX
 

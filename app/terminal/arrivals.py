@@ -20,8 +20,8 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from app.client.incoming import ID_MAX
-from app.events import Renamed
 from app.names import harmless
+from app.protocol.rooms import Renamed
 from app.wire.ndjson_events import EVENT_NAMES, REPLAYED
 
 Json = Mapping[str, Any]

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion, PathCompleter
 from prompt_toolkit.document import Document
 
-from app.operations import COMMANDS
+from app.protocol import COMMANDS
 from app.terminal.model import Model
 from app.terminal.typed import OWN, WORDS, is_command
 from app.wire.text_commands import usage

@@ -10,8 +10,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from app import events
-from app.events import Event
+from app.protocol import accounts, files, moderation, rooms, server, talk
+from app.protocol.event import Event
 from app.terminal.arrivals import Json, cleaned, is_name, with_times
 from app.wire.ndjson_events import EVENT_NAMES
 from app.wire.text_events import render
@@ -20,23 +20,25 @@ _EVENTS: Mapping[str, TypeAdapter[Any]] = {
     name: TypeAdapter(reduce(or_, [kind for kind in EVENT_NAMES if EVENT_NAMES[kind] == name]))
     for name in EVENT_NAMES.values()
 }
-_SENT_OUT: TypeAdapter[events.Banned | events.Kicked] = TypeAdapter(events.Banned | events.Kicked)
+_SENT_OUT: TypeAdapter[moderation.Banned | moderation.Kicked] = TypeAdapter(
+    moderation.Banned | moderation.Kicked
+)
 _ANSWERS: Mapping[str, TypeAdapter[Any]] = {
-    "leave": TypeAdapter(events.Departed),
-    "who": TypeAdapter(events.PeopleListed),
-    "rooms": TypeAdapter(events.RoomsListed),
-    "room.roster": TypeAdapter(events.RosterShown),
-    "bans": TypeAdapter(events.SanctionsListed),
-    "ignore": TypeAdapter(events.IgnoredListed),
-    "topic": TypeAdapter(events.TopicShown),
-    "msg": TypeAdapter(events.PrivatelySent),
-    "tokens": TypeAdapter(events.TokensListed),
-    "file.list": TypeAdapter(events.FilesListed),
-    "server.bans": TypeAdapter(events.ServerSanctionsListed),
-    "user.list": TypeAdapter(events.AccountsListed),
-    "room.list": TypeAdapter(events.RoomRecordsListed),
-    "sessions": TypeAdapter(events.SessionsListed),
-    "status": TypeAdapter(events.StatusShown),
+    "leave": TypeAdapter(rooms.Departed),
+    "who": TypeAdapter(rooms.PeopleListed),
+    "rooms": TypeAdapter(rooms.RoomsListed),
+    "room.roster": TypeAdapter(rooms.RosterShown),
+    "bans": TypeAdapter(moderation.SanctionsListed),
+    "ignore": TypeAdapter(talk.IgnoredListed),
+    "topic": TypeAdapter(moderation.TopicShown),
+    "msg": TypeAdapter(talk.PrivatelySent),
+    "tokens": TypeAdapter(accounts.TokensListed),
+    "file.list": TypeAdapter(files.FilesListed),
+    "server.bans": TypeAdapter(moderation.ServerSanctionsListed),
+    "user.list": TypeAdapter(accounts.AccountsListed),
+    "room.list": TypeAdapter(rooms.RoomRecordsListed),
+    "sessions": TypeAdapter(accounts.SessionsListed),
+    "status": TypeAdapter(server.StatusShown),
 }
 
 
@@ -56,7 +58,7 @@ def event_lines(event: Json) -> list[str]:
 def sent_out_lines(event: Json) -> list[str]:
     """Return what tells somebody that they were kicked or banned themselves."""
     try:
-        return _rendered(events.SentOut(_SENT_OUT.validate_python(event)))
+        return _rendered(moderation.SentOut(_SENT_OUT.validate_python(event)))
     except (ValueError, LookupError, ArithmeticError):
         return [f"You are not in {event.get('room')} any more."]
 

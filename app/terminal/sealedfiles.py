@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from app.encryption import EncryptionRefusal, FileOpener, FileReference, FileSealer
-from app.signed import decode
+from app.protocol.signed import decode
 from app.terminal.encrypting import Encryption
 from app.terminal.files import Files, url_of
 from app.terminal.transfers import PIECE_BYTES, TransferFailed, download, upload

@@ -6,8 +6,8 @@ from dataclasses import MISSING, fields
 from typing import Any, NamedTuple
 
 from app.bounds import ID_MAX
-from app.operations import COMMANDS
-from app.shapes import InRoom, Level
+from app.protocol import COMMANDS
+from app.protocol.command import InRoom, Level
 from app.wire.text_commands import find_command, parse_arguments, split_command, summary, usage
 from app.wire.text_help import by_subject
 from app.wire.typed_lines import hides_command

@@ -7,8 +7,8 @@ import binascii
 from dataclasses import replace
 
 from app.bounds import FILE_IN_LINES_BYTES_MAX
-from app.commands import Upload
 from app.errors import BadLine, TooLarge
+from app.protocol.files import Upload
 
 _TEXT_BYTES_MAX = (FILE_IN_LINES_BYTES_MAX + 2) // 3 * 4
 TYPED_BYTES_MAX = 2 * _TEXT_BYTES_MAX  # with the ends of its lines, which may be short

@@ -10,12 +10,12 @@ more than a short line.
 
 from collections.abc import Iterator
 
-from app import device_events, events
 from app.bounds import LONG_LINE_BYTES_MAX, ROOMS_A_SESSION_MAX
-from app.commands import Emote, Say, Tell
 from app.errors import BadLine, Refusal
-from app.events import Event
-from app.shapes import Check, Command, let_all
+from app.protocol import devices, server, talk
+from app.protocol.command import Check, Command, let_all
+from app.protocol.event import Answer, Event
+from app.protocol.talk import Emote, Say, Tell
 from app.wire.lines import LineSplitter
 from app.wire.ndjson_events import render, render_answer, render_done
 from app.wire.ndjson_requests import parse_id, parse_object, parse_request
@@ -70,11 +70,11 @@ class NdjsonWire(Wire):
 
     def show(self, event: Event) -> bytes:
         """Return what shows the session an event that concerns it alone."""
-        if not isinstance(event, events.Answer):
+        if not isinstance(event, Answer):
             return render(event)
-        if isinstance(event, (events.Stored, events.Refused)) and event.tag:
+        if isinstance(event, (talk.Stored, server.Refused)) and event.tag:
             return render_answer(event, event.tag)  # late, perhaps; or soon, under the same id
-        if isinstance(event, device_events.DeviceKnown):
+        if isinstance(event, devices.DeviceKnown):
             self._lines.line_bytes_max = max(self._line_bytes_max, LONG_LINE_BYTES_MAX)
         self._owes_answer = False
         return render_answer(event, self.tag)

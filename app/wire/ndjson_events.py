@@ -1,4 +1,4 @@
-"""Events as programs read them: one JSON object a line, with the fields of app/events.py.
+"""Events as programs read them: one JSON object a line, with the fields of app/protocol/.
 
 What a session asked for comes back as an answer, with the id of its request; whatever else happens
 has `event`, the name of what it is. Times are RFC 3339, in UTC.
@@ -12,85 +12,84 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from app import device_events, events
-from app.events import Answer, Event
 from app.names import harmless
-from app.operations import COMMANDS
-from app.shapes import Level
+from app.protocol import COMMANDS, EVENTS, devices, files, moderation, removal, rooms, server, talk
+from app.protocol.command import Level
+from app.protocol.event import Answer, Event
 from app.times import instant
 
 EVENT_NAMES: Mapping[type[Event], str] = {
-    events.Said: "message",
-    events.SaidEncrypted: "message",
-    events.Joined: "joined",
-    events.Left: "left",
-    events.Disconnected: "disconnected",
-    events.Kicked: "kicked",
-    events.Banned: "banned",
-    events.Unbanned: "unbanned",
-    events.Muted: "muted",
-    events.Unmuted: "unmuted",
-    events.Promoted: "promoted",
-    events.Demoted: "demoted",
-    events.TopicSet: "topic",
-    events.Encrypted: "encrypted",
-    events.RosterChanged: "roster",
-    events.OwnerSet: "owner",
-    events.Renamed: "renamed",
-    events.Deleted: "deleted",
-    events.Purged: "purged",
-    events.PrivatelySaid: "private",
-    events.PrivatelySaidEncrypted: "private",
-    events.FileShared: "file",
-    events.FileSent: "file",
-    events.Noticed: "notice",
-    device_events.DeviceMailCame: "td",
-    device_events.KeysLow: "keys_low",
-    device_events.DevicesChanged: "keys_changed",
+    talk.Said: "message",
+    talk.SaidEncrypted: "message",
+    rooms.Joined: "joined",
+    rooms.Left: "left",
+    rooms.Disconnected: "disconnected",
+    moderation.Kicked: "kicked",
+    moderation.Banned: "banned",
+    moderation.Unbanned: "unbanned",
+    moderation.Muted: "muted",
+    moderation.Unmuted: "unmuted",
+    moderation.Promoted: "promoted",
+    moderation.Demoted: "demoted",
+    moderation.TopicSet: "topic",
+    rooms.Encrypted: "encrypted",
+    rooms.RosterChanged: "roster",
+    rooms.OwnerSet: "owner",
+    rooms.Renamed: "renamed",
+    rooms.Deleted: "deleted",
+    removal.Purged: "purged",
+    talk.PrivatelySaid: "private",
+    talk.PrivatelySaidEncrypted: "private",
+    files.FileShared: "file",
+    files.FileSent: "file",
+    server.Noticed: "notice",
+    devices.DeviceMailCame: "td",
+    devices.KeysLow: "keys_low",
+    devices.DevicesChanged: "keys_changed",
 }
 # Fields that are there for other wires, or are shown as lines of their own.
 HIDDEN: Mapping[type[Event], set[str]] = {
-    events.Entered: {"messages", "now"},
-    events.HistoryShown: {"now"},
-    events.Stored: {"tag"},
-    events.UploadOffered: {"path", "server"},
-    events.DownloadOffered: {"server"},
-    events.PeopleListed: {"after"},
-    events.RosterShown: {"after"},
-    events.RoomsListed: {"after"},
-    events.SanctionsListed: {"after"},
-    events.ServerSanctionsListed: {"after"},
+    rooms.Entered: {"messages", "now"},
+    talk.HistoryShown: {"now"},
+    talk.Stored: {"tag"},
+    files.UploadOffered: {"path", "server"},
+    files.DownloadOffered: {"server"},
+    rooms.PeopleListed: {"after"},
+    rooms.RosterShown: {"after"},
+    rooms.RoomsListed: {"after"},
+    moderation.SanctionsListed: {"after"},
+    moderation.ServerSanctionsListed: {"after"},
 }
 # May be shown later, and then say so.
 REPLAYED = (
-    events.Said,
-    events.SaidEncrypted,
-    events.PrivatelySaid,
-    events.PrivatelySaidEncrypted,
+    talk.Said,
+    talk.SaidEncrypted,
+    talk.PrivatelySaid,
+    talk.PrivatelySaidEncrypted,
 )
 _MARK = ',"is_replayed":true'
 
 
 def render(event: Event) -> bytes:
     """Return an event that is no answer, as a line or lines."""
-    if isinstance(event, events.Connected):
+    if isinstance(event, server.Connected):
         return b""  # a program speaks first
-    if isinstance(event, events.SentOut):
+    if isinstance(event, moderation.SentOut):
         return render(event.fact)
-    if isinstance(event, events.MailShown):
-        notice = _event(events.Noticed(event.notice)) if event.notice else b""
+    if isinstance(event, talk.MailShown):
+        notice = _event(server.Noticed(event.notice)) if event.notice else b""
         return notice + b"".join(_event(said, _MARK) for said in event.messages)
     return _event(event)
 
 
 def render_answer(answer: Answer, tag: str) -> bytes:
     """Return the answer to the request of that id, and what comes right behind it."""
-    if isinstance(answer, events.Refused):
+    if isinstance(answer, server.Refused):
         refusal = {"error": answer.code, "message": harmless(answer.sentence)}
         return _line(f'"id":{tag},"ok":false', _dump(refusal))
-    if isinstance(answer, events.Stored):  # one for each that is said
+    if isinstance(answer, talk.Stored):  # one for each that is said
         return f'{{"id":{tag},"ok":true,"message_id":{answer.message_id}}}\n'.encode()
-    replayed = answer.messages if isinstance(answer, events.Entered) else ()
+    replayed = answer.messages if isinstance(answer, rooms.Entered) else ()
     return _line(f'"id":{tag},"ok":true', _fields(answer)) + b"".join(
         _event(said, _MARK) for said in replayed
     )
@@ -102,12 +101,12 @@ def render_done(tag: str) -> bytes:
 
 
 def _event(event: Event, mark: str = "") -> bytes:
-    if type(event) is events.Said:
+    if type(event) is talk.Said:
         return _said(event, mark)
     return _line(f'"event":"{EVENT_NAMES[type(event)]}"{mark}', _fields(event))
 
 
-def _said(said: events.Said, mark: str) -> bytes:
+def _said(said: talk.Said, mark: str) -> bytes:
     """Write what the adapter would, for half of its price: most lines are such."""
     return (
         f'{{"event":"message"{mark},'
@@ -123,7 +122,7 @@ def _line(head: str, fields: bytes) -> bytes:
 
 
 def _fields(event: Event) -> bytes:
-    if isinstance(event, events.HelpShown):
+    if isinstance(event, server.HelpShown):
         return _dump({"ops": _ops(event.command, event.level)})
     kind = type(event)
     return ADAPTERS[kind].dump_json(event, exclude=HIDDEN.get(kind))
@@ -147,8 +146,4 @@ def _all_ops(level: Level) -> dict[str, str]:
     return {kind.op: str(kind.__doc__) for kind in kinds if kind.op and kind.is_for(level)}
 
 
-ADAPTERS: Mapping[type[Event], TypeAdapter[Any]] = {
-    kind: TypeAdapter(kind)
-    for kind in (vars(events) | vars(device_events)).values()
-    if isinstance(kind, type) and issubclass(kind, Event)
-}
+ADAPTERS: Mapping[type[Event], TypeAdapter[Any]] = {kind: TypeAdapter(kind) for kind in EVENTS}

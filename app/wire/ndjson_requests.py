@@ -19,8 +19,8 @@ from typing_extensions import TypedDict
 
 from app.bounds import ID_MAX, REQUEST_ID_CHARS_MAX
 from app.errors import BadLine
-from app.operations import COMMANDS
-from app.shapes import Check, Command, let_all
+from app.protocol import COMMANDS
+from app.protocol.command import Check, Command, let_all
 
 RequestId = (
     Annotated[int, Ge(-ID_MAX), Le(ID_MAX)] | Annotated[str, MaxLen(REQUEST_ID_CHARS_MAX)] | None

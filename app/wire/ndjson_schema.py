@@ -11,10 +11,10 @@ from typing import Any, Literal, get_args, get_type_hints
 
 from pydantic import BaseModel, create_model
 
-from app import commands, device_commands, device_events, events, operations
 from app.errors import Code
-from app.events import Answer, Event
-from app.shapes import Command
+from app.protocol import accounts, devices, files, moderation, removal, rooms, server, talk
+from app.protocol.command import Command
+from app.protocol.event import Answer, Event
 from app.wire.ndjson_events import ADAPTERS, EVENT_NAMES, HIDDEN, REPLAYED
 from app.wire.ndjson_requests import OPS, STRICT, RequestId
 
@@ -23,63 +23,63 @@ Schema = dict[str, Any]
 # What each op is answered with when it is not refused: one of these. None is `ok` and no more, as
 # is the answer to an op that is not here.
 ANSWERS: Mapping[type[Command], tuple[type[Answer] | None, ...]] = {
-    commands.Register: (events.LoggedIn,),
-    commands.Login: (events.LoggedIn,),
-    commands.Join: (events.Entered,),
-    commands.Leave: (events.Departed,),
-    commands.Say: (events.Stored,),
-    commands.Emote: (events.Stored,),
-    commands.Tell: (events.PrivatelySent,),
-    commands.Who: (events.PeopleListed,),
-    commands.Rooms: (events.RoomsListed,),
-    commands.Roster: (events.RosterShown,),
-    commands.History: (events.HistoryShown,),
-    commands.Topic: (events.TopicShown, None),
-    commands.Away: (events.Done,),
-    commands.Ignore: (events.IgnoredListed, events.Done),
-    commands.Unignore: (events.Done,),
-    commands.Bans: (events.SanctionsListed,),
-    commands.Passwd: (events.Done,),
-    commands.Send: (events.UploadOffered,),
-    commands.Get: (events.DownloadOffered,),
-    commands.Files: (events.FilesListed,),
-    commands.Unshare: (events.Done,),
-    commands.Unregister: (events.Done,),
-    commands.Tokens: (events.TokensListed,),
-    commands.Sessions: (events.SessionsListed,),
-    operations.Status: (events.StatusShown,),
-    commands.Ping: (events.Greeted, events.Done),
-    commands.Help: (events.HelpShown,),
-    operations.Announce: (events.Done,),
-    operations.UserDisable: (events.Done,),
-    operations.UserEnable: (events.Done,),
-    operations.ServerKick: (events.Done,),
-    operations.ServerBan: (events.Done,),
-    operations.ServerUnban: (events.Done,),
-    operations.ServerMute: (events.Done,),
-    operations.ServerUnmute: (events.Done,),
-    operations.ServerBans: (events.ServerSanctionsListed,),
-    operations.UserList: (events.AccountsListed,),
-    operations.UserCreate: (events.Done,),
-    operations.UserPassword: (events.Done,),
-    operations.UserAdmin: (events.Done,),
-    operations.UserDelete: (events.Done,),
-    operations.RoomList: (events.RoomRecordsListed,),
-    operations.RoomCreate: (events.Done,),
-    operations.RoomDelete: (events.Done,),
-    operations.RoomRename: (events.Done,),
-    operations.RoomOwner: (events.Done,),
-    operations.Shutdown: (events.Done,),
-    operations.Purge: (events.Done,),
-    operations.Retention: (events.RetentionListed, events.Done),
-    operations.Vacuum: (events.Done,),
-    operations.Backup: (events.Done,),
-    device_commands.KeysPut: (device_events.KeysKept,),
-    device_commands.KeysQuery: (device_events.DevicesShown,),
-    device_commands.KeysClaim: (device_events.KeysHandedOut,),
-    device_commands.KeysChanges: (device_events.DeviceChangesListed,),
-    device_commands.DeviceSend: (device_events.DeviceMailSent,),
-    device_commands.DeviceFetch: (device_events.DeviceMailShown,),
+    accounts.Register: (accounts.LoggedIn,),
+    accounts.Login: (accounts.LoggedIn,),
+    rooms.Join: (rooms.Entered,),
+    rooms.Leave: (rooms.Departed,),
+    talk.Say: (talk.Stored,),
+    talk.Emote: (talk.Stored,),
+    talk.Tell: (talk.PrivatelySent,),
+    rooms.Who: (rooms.PeopleListed,),
+    rooms.Rooms: (rooms.RoomsListed,),
+    rooms.Roster: (rooms.RosterShown,),
+    talk.History: (talk.HistoryShown,),
+    moderation.Topic: (moderation.TopicShown, None),
+    talk.Away: (server.Done,),
+    talk.Ignore: (talk.IgnoredListed, server.Done),
+    talk.Unignore: (server.Done,),
+    moderation.Bans: (moderation.SanctionsListed,),
+    accounts.Passwd: (server.Done,),
+    files.Send: (files.UploadOffered,),
+    files.Get: (files.DownloadOffered,),
+    files.Files: (files.FilesListed,),
+    files.Unshare: (server.Done,),
+    accounts.Unregister: (server.Done,),
+    accounts.Tokens: (accounts.TokensListed,),
+    accounts.Sessions: (accounts.SessionsListed,),
+    server.Status: (server.StatusShown,),
+    server.Ping: (server.Greeted, server.Done),
+    server.Help: (server.HelpShown,),
+    server.Announce: (server.Done,),
+    accounts.UserDisable: (server.Done,),
+    accounts.UserEnable: (server.Done,),
+    moderation.ServerKick: (server.Done,),
+    moderation.ServerBan: (server.Done,),
+    moderation.ServerUnban: (server.Done,),
+    moderation.ServerMute: (server.Done,),
+    moderation.ServerUnmute: (server.Done,),
+    moderation.ServerBans: (moderation.ServerSanctionsListed,),
+    accounts.UserList: (accounts.AccountsListed,),
+    accounts.UserCreate: (server.Done,),
+    accounts.UserPassword: (server.Done,),
+    accounts.UserAdmin: (server.Done,),
+    accounts.UserDelete: (server.Done,),
+    rooms.RoomList: (rooms.RoomRecordsListed,),
+    rooms.RoomCreate: (server.Done,),
+    rooms.RoomDelete: (server.Done,),
+    rooms.RoomRename: (server.Done,),
+    rooms.RoomOwner: (server.Done,),
+    server.Shutdown: (server.Done,),
+    removal.Purge: (server.Done,),
+    removal.Retention: (removal.RetentionListed, server.Done),
+    removal.Vacuum: (server.Done,),
+    server.Backup: (server.Done,),
+    devices.KeysPut: (devices.KeysKept,),
+    devices.KeysQuery: (devices.DevicesShown,),
+    devices.KeysClaim: (devices.KeysHandedOut,),
+    devices.KeysChanges: (devices.DeviceChangesListed,),
+    devices.DeviceSend: (devices.DeviceMailSent,),
+    devices.DeviceFetch: (devices.DeviceMailShown,),
 }
 _HELP: Schema = {
     "properties": {"ops": {"type": "object", "additionalProperties": {"type": "string"}}}
@@ -157,13 +157,13 @@ def _event_of(kind: type[Event], parts: Schema) -> Schema:
 
 
 def _request_id() -> Schema:
-    any_request = REQUESTS[commands.Ping.word].model_json_schema()
+    any_request = REQUESTS[server.Ping.word].model_json_schema()
     return {"anyOf": any_request["properties"]["id"]["anyOf"]}
 
 
 def _shape(kind: type[Event], parts: Schema) -> Schema:
     """Return the schema of what is shown of an event; what its fields are made of goes to parts."""
-    if kind is events.HelpShown:
+    if kind is server.HelpShown:
         return _HELP
     shape = _taken_apart(ADAPTERS[kind].json_schema(mode="serialization"), parts)
     for name in HIDDEN.get(kind, ()):

@@ -10,12 +10,14 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from app import events
-from app.commands import History, Login, Passwd, Register, Say, Unregister, Upload
 from app.errors import BadLine, BadNameError, Refusal
-from app.events import Event
 from app.names import parse_name
-from app.shapes import Check, Command, let_all
+from app.protocol import accounts, server, talk
+from app.protocol.accounts import Login, Passwd, Register, Unregister
+from app.protocol.command import Check, Command, let_all
+from app.protocol.event import Event
+from app.protocol.files import Upload
+from app.protocol.talk import History, Say
 from app.wire.base64_lines import TYPED_BYTES_MAX, Base64Lines
 from app.wire.telnet import HIDE_INPUT, SHOW_INPUT, TelnetFilter
 from app.wire.text_commands import find_command, parse_arguments, split_command
@@ -115,13 +117,13 @@ class TextWire(Wire):
 
     def show(self, event: Event) -> bytes:
         """Return what shows the session an event that concerns it alone, and what is asked next."""
-        if isinstance(event, events.LoggedIn):
+        if isinstance(event, accounts.LoggedIn):
             self._is_logged_in = True
             if self._says_name:
                 return f"{greeting(event, says_name=True)}\r\n".encode()
-        elif isinstance(event, events.Connected):
+        elif isinstance(event, server.Connected):
             self._may_ask_password = not event.needs_tls
-        elif isinstance(event, events.HistoryShown):
+        elif isinstance(event, talk.HistoryShown):
             self._history_before_id = event.before_id
         return render(event) + (b"" if self._is_logged_in else b"login: ")
 

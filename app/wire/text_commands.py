@@ -6,8 +6,8 @@ from typing import NamedTuple, get_type_hints
 
 from app.bounds import FILE_PATH_CHARS_MAX
 from app.errors import BadLine
-from app.operations import COMMANDS
-from app.shapes import Addressee, Command, Count, End, Level, Path, Rest, Shape, Span
+from app.protocol import COMMANDS
+from app.protocol.command import Addressee, Command, Count, End, Level, Path, Rest, Shape, Span
 from app.sizes import parse_whole
 from app.times import parse_span
 

@@ -10,11 +10,11 @@ import shlex
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from app import events, records
 from app.bounds import BLANKS_SHOWN_MAX, TAB_COLUMNS
 from app.errors import BadLine
-from app.events import Event
 from app.names import harmless
+from app.protocol import accounts, files, moderation, removal, rooms, server, talk
+from app.protocol.event import Event
 from app.sizes import format_count, format_size
 from app.times import format_seconds, format_uptime, how_long, minute, minute_since
 from app.wire.text_help import help_lines
@@ -48,18 +48,18 @@ def _shortened(blanks: re.Match[str]) -> str:
     return " " * BLANKS_SHOWN_MAX if is_long else blanks[0]
 
 
-def render_dated(event: events.Message | events.FileShared) -> bytes:
+def render_dated(event: talk.Message | files.FileShared) -> bytes:
     """Return what a room was shown as a line of a file, with its date and time."""
     return f"[{minute(event.at)}] {_SHOWN[type(event)](event)}\n".encode()
 
 
-def _said(event: events.Message) -> str:
-    if isinstance(event, events.SaidEncrypted):
+def _said(event: talk.Message) -> str:
+    if isinstance(event, talk.SaidEncrypted):
         return f"{event.user}: {_ENCRYPTED}"
     return f"* {event.user} {event.body}" if event.is_action else f"{event.user}: {event.body}"
 
 
-def _replayed(messages: Iterable[events.Message], now: int) -> Iterable[str]:
+def _replayed(messages: Iterable[talk.Message], now: int) -> Iterable[str]:
     return (f"[{minute_since(said.at, now)}] {_said(said)}" for said in messages)
 
 
@@ -71,19 +71,19 @@ def _done_to(event: Any, what: str) -> str:
     return f"{event.user} was {what} by {event.by}"
 
 
-def _kicked(event: events.Kicked) -> str:
+def _kicked(event: moderation.Kicked) -> str:
     return f"{_done_to(event, 'kicked')}{_because(event.reason)}."
 
 
-def _banned(event: events.Banned) -> str:
+def _banned(event: moderation.Banned) -> str:
     return f"{_done_to(event, 'banned')} {how_long(event.seconds)}{_because(event.reason)}."
 
 
-def _muted(event: events.Muted) -> str:
+def _muted(event: moderation.Muted) -> str:
     return f"{_done_to(event, 'muted')} {how_long(event.seconds)}{_because(event.reason)}."
 
 
-def _connected(event: events.Connected) -> Iterable[str]:
+def _connected(event: server.Connected) -> Iterable[str]:
     yield "Greenroom: a chat server that remembers."
     if event.needs_tls:
         yield "Logging in needs TLS: openssl s_client -quiet -connect HOST:PORT, to this same port."
@@ -94,7 +94,7 @@ def _connected(event: events.Connected) -> Iterable[str]:
         yield "Log in with your name. Accounts are made by the operator. Lost? Type /help."
 
 
-def greeting(event: events.LoggedIn, *, says_name: bool = False) -> str:
+def greeting(event: accounts.LoggedIn, *, says_name: bool = False) -> str:
     """Return what greets a user; `says_name` also says which part of a line was their name."""
     name = f"; your name is {event.user}, and the rest of that line is your password"
     return (
@@ -103,7 +103,7 @@ def greeting(event: events.LoggedIn, *, says_name: bool = False) -> str:
     )
 
 
-def _entered(event: events.Entered) -> Iterable[str]:
+def _entered(event: rooms.Entered) -> Iterable[str]:
     yield f"Welcome to room {event.room}!"
     yield f"Current users: {', '.join(event.users)}"
     if event.e2ee:
@@ -113,35 +113,35 @@ def _entered(event: events.Entered) -> Iterable[str]:
         yield f"Topic: {event.topic}"
 
 
-def _sent_out(event: events.SentOut) -> str:
+def _sent_out(event: moderation.SentOut) -> str:
     fact = event.fact
-    if isinstance(fact, events.Banned):
+    if isinstance(fact, moderation.Banned):
         what, ending = "banned", f" {how_long(fact.seconds)}"
     else:
         what, ending = "kicked", ""
     return f"You were {what} from {fact.room} by {fact.by}{ending}{_because(fact.reason)}."
 
 
-def _privately_said(event: events.PrivateMessage) -> str:
-    if isinstance(event, events.PrivatelySaidEncrypted):
+def _privately_said(event: talk.PrivateMessage) -> str:
+    if isinstance(event, talk.PrivatelySaidEncrypted):
         return f"[private] {event.user}: {_ENCRYPTED}"
     return f"[private] {event.user}: {event.body}"
 
 
-def _privately_sent(event: events.PrivatelySent) -> Iterable[str]:
+def _privately_sent(event: talk.PrivatelySent) -> Iterable[str]:
     yield f"[private to {event.recipient}] {event.body}"
     if event.away is not None:
         yield f"{event.recipient} is away{_because(event.away)}."
 
 
-def _mail(event: events.MailShown) -> Iterable[str]:
+def _mail(event: talk.MailShown) -> Iterable[str]:
     if event.notice:
         yield event.notice
     for said in event.messages:
         yield f"[{minute_since(said.at, event.now)}] {_privately_said(said)}"
 
 
-def _history(event: events.HistoryShown) -> Iterable[str]:
+def _history(event: talk.HistoryShown) -> Iterable[str]:
     if event.has_more:
         yield "There is more before this; type /history again."
     elif not event.messages:
@@ -153,7 +153,7 @@ def _none_after(after: str, word: str) -> str:
     return f"There are no more after {harmless(after)}; /{word} shows them from the start."
 
 
-def _people(event: events.PeopleListed) -> Iterable[str]:
+def _people(event: rooms.PeopleListed) -> Iterable[str]:
     if event.after and not event.people:
         yield _none_after(event.after, "who")
         return
@@ -167,14 +167,14 @@ def _people(event: events.PeopleListed) -> Iterable[str]:
         yield f"There are more: /who {event.people[-1].name}"
 
 
-def _encrypted(event: events.Encrypted) -> str:
+def _encrypted(event: rooms.Encrypted) -> str:
     return (
         f"{event.user} made this room encrypted; from now on it is read, and talked in, "
         "with: manage.py chat"
     )
 
 
-def _roster(event: events.RosterShown) -> Iterable[str]:
+def _roster(event: rooms.RosterShown) -> Iterable[str]:
     if event.after and not event.members:
         yield _none_after(event.after, "roster")
         return
@@ -184,7 +184,7 @@ def _roster(event: events.RosterShown) -> Iterable[str]:
         yield f"There are more: /roster {event.members[-1]}"
 
 
-def _rooms(event: events.RoomsListed) -> Iterable[str]:
+def _rooms(event: rooms.RoomsListed) -> Iterable[str]:
     if not event.rooms:
         none = "There is no room yet; /join ROOM makes one."
         yield _none_after(event.after, "rooms") if event.after else none
@@ -195,12 +195,12 @@ def _rooms(event: events.RoomsListed) -> Iterable[str]:
         yield f"There are more: /rooms {event.rooms[-1].name}"
 
 
-def _sanction(who: str, what: str, sanction: records.Sanction) -> str:
+def _sanction(who: str, what: str, sanction: moderation.Sanction) -> str:
     until = "for good" if sanction.until is None else f"until {minute(sanction.until)} UTC"
     return f"  {who} is {what} {until}, by {sanction.by}{_because(sanction.reason)}"
 
 
-def _sanctions(event: events.SanctionsListed) -> Iterable[str]:
+def _sanctions(event: moderation.SanctionsListed) -> Iterable[str]:
     if event.after and not (event.bans or event.mutes):
         yield _none_after(event.after, "bans")
     for what, sanctions in (("banned", event.bans), ("muted", event.mutes)):
@@ -212,7 +212,7 @@ def _sanctions(event: events.SanctionsListed) -> Iterable[str]:
         yield f"There are more: /bans {event.last}"
 
 
-def _server_sanctions(event: events.ServerSanctionsListed) -> Iterable[str]:
+def _server_sanctions(event: moderation.ServerSanctionsListed) -> Iterable[str]:
     if event.after and not (event.bans or event.mutes):
         yield _none_after(event.after, "serverbans")
     for what, sanctions in (("banned from", event.bans), ("muted on", event.mutes)):
@@ -224,25 +224,25 @@ def _server_sanctions(event: events.ServerSanctionsListed) -> Iterable[str]:
         yield f"There are more: /serverbans {event.last}"
 
 
-def _ignored(event: events.IgnoredListed) -> Iterable[str]:
+def _ignored(event: talk.IgnoredListed) -> Iterable[str]:
     yield f"You ignore: {', '.join(event.users)}" if event.users else "You ignore nobody."
     if event.has_more:
         yield "There are more; /unignore some, and they are shown."
 
 
-def _topic_set(event: events.TopicSet) -> str:
+def _topic_set(event: moderation.TopicSet) -> str:
     if event.topic:
         return f"{event.user} set the topic: {event.topic}"
     return f"{event.user} took the topic away."
 
 
-def _topic(event: events.TopicShown) -> str:
+def _topic(event: moderation.TopicShown) -> str:
     if event.topic:
         return f"Topic of {event.room}: {event.topic}"
     return f"{event.room} has no topic; /topic TEXT sets one."
 
 
-def _tokens(event: events.TokensListed) -> Iterable[str]:
+def _tokens(event: accounts.TokensListed) -> Iterable[str]:
     if not event.tokens:
         yield "Nothing logs in as you without your password."
     for token in event.tokens:
@@ -250,24 +250,24 @@ def _tokens(event: events.TokensListed) -> Iterable[str]:
         yield f"  {token.number}: {token.label}, made {made} UTC, used {used} UTC"
 
 
-def _file_sent(event: events.FileShared | events.FileSent) -> str:
-    private = f"[private to {event.recipient}] " if isinstance(event, events.FileSent) else ""
+def _file_sent(event: files.FileShared | files.FileSent) -> str:
+    private = f"[private to {event.recipient}] " if isinstance(event, files.FileSent) else ""
     return f"{private}{event.user} shares {event.name} ({format_size(event.size)}): /get {event.id}"
 
 
-def _upload_offered(event: events.UploadOffered) -> str:
+def _upload_offered(event: files.UploadOffered) -> str:
     path = f"./{event.path}" if event.path.startswith("-") else event.path
     as_it_is = "-g " if set(path) & set("[]{}") else ""  # to curl these would stand for others
     return f"curl -T {shlex.quote(path)} {as_it_is}{event.server}{event.url}"
 
 
-def _download_offered(event: events.DownloadOffered) -> Iterable[str]:
+def _download_offered(event: files.DownloadOffered) -> Iterable[str]:
     # Used up, an address answers with a refusal: without -f it would take the place of the file.
     yield f"curl -f -o {shlex.quote(event.name)} {event.server}{event.url}"
     yield f"  {event.size} bytes, sha256 {event.sha256}"
 
 
-def _files(event: events.FilesListed) -> Iterable[str]:
+def _files(event: files.FilesListed) -> Iterable[str]:
     if event.has_more:
         yield f"There are older ones: /files {event.before_id}"
     elif not event.files:
@@ -277,14 +277,14 @@ def _files(event: events.FilesListed) -> Iterable[str]:
         yield f"  {file.id}: {file.name} ({format_size(file.size)}), {who}, {minute(file.at)} UTC"
 
 
-def _file_printed(event: events.FilePrinted) -> Iterable[str]:
+def _file_printed(event: files.FilePrinted) -> Iterable[str]:
     file, text = event.file, base64.b64encode(event.data).decode()
     yield f"{file.name}, {file.size} bytes, sha256 {file.sha256}:"
     yield from (text[start : start + 76] for start in range(0, len(text), 76))
     yield "."
 
 
-def _accounts(event: events.AccountsListed) -> Iterable[str]:
+def _accounts(event: accounts.AccountsListed) -> Iterable[str]:
     for account in event.accounts:
         gone = ", deleted" if account.is_deleted else ", disabled"
         what = (", admin" if account.is_admin else "") + (gone if account.is_disabled else "")
@@ -295,7 +295,7 @@ def _accounts(event: events.AccountsListed) -> Iterable[str]:
         yield "There are no more accounts."
 
 
-def _room_records(event: events.RoomRecordsListed) -> Iterable[str]:
+def _room_records(event: rooms.RoomRecordsListed) -> Iterable[str]:
     for room in event.rooms:
         kept = f", kept for {room.retention_days} days" if room.retention_days is not None else ""
         topic = f": {room.topic}" if room.topic else ""
@@ -309,7 +309,7 @@ def _room_records(event: events.RoomRecordsListed) -> Iterable[str]:
         yield "There are no more rooms."
 
 
-def _sessions(event: events.SessionsListed) -> Iterable[str]:
+def _sessions(event: accounts.SessionsListed) -> Iterable[str]:
     for each in event.sessions:
         where = f", in {', '.join(each.rooms)}" if each.rooms else ""
         unread = f", {format_size(each.unread_bytes)} unread" if each.unread_bytes else ""
@@ -327,7 +327,7 @@ def _kept(days: int) -> str:
     return f"for {format_count(days, 'day')}" if days else "for ever"
 
 
-def _retention(event: events.RetentionListed) -> Iterable[str]:
+def _retention(event: removal.RetentionListed) -> Iterable[str]:
     yield f"Messages are kept {_kept(event.days)}{', but:' if event.rooms else '.'}"
     for room in event.rooms:
         yield f"  {room.name}: {_kept(room.days)}"
@@ -335,7 +335,7 @@ def _retention(event: events.RetentionListed) -> Iterable[str]:
         yield "There are more; manage.py retention shows all of them."
 
 
-def _status(event: events.StatusShown) -> Iterable[str]:
+def _status(event: server.StatusShown) -> Iterable[str]:
     now, minute, seconds = event.now, event.minute, format_seconds
     storing = "messages are stored" if event.is_storing else "MESSAGES ARE NOT STORED"
     yield f"Greenroom {event.version}, up for {format_uptime(event.uptime_seconds)}: {storing}."
@@ -364,72 +364,74 @@ def _status(event: events.StatusShown) -> Iterable[str]:
     )
 
 
-def _help(event: events.HelpShown) -> Iterable[str]:
+def _help(event: server.HelpShown) -> Iterable[str]:
     try:
         return help_lines(event.command, event.level)
     except BadLine as refusal:
-        return [_refused(events.Refused(refusal.code, str(refusal)))]
+        return [_refused(server.Refused(refusal.code, str(refusal)))]
 
 
-def _refused(event: events.Refused) -> str:
+def _refused(event: server.Refused) -> str:
     return f"Error: {harmless(event.sentence)}"
 
 
 _SHOWN: dict[type[Event], Callable[[Any], str | Iterable[str]]] = {
-    events.Said: _said,
-    events.SaidEncrypted: _said,
-    events.Joined: lambda event: f"{event.user} has joined the room.",
-    events.Left: lambda event: f"{event.user} has left the room.",
-    events.Disconnected: lambda event: f"{event.user} has disconnected.",
-    events.Kicked: _kicked,
-    events.Banned: _banned,
-    events.Unbanned: lambda event: f"{_done_to(event, 'unbanned')}.",
-    events.Muted: _muted,
-    events.Unmuted: lambda event: f"{_done_to(event, 'unmuted')}.",
-    events.Promoted: lambda event: f"{_done_to(event, 'made a moderator')}.",
-    events.Demoted: lambda event: f"{_done_to(event, 'made a moderator no more')}.",
-    events.TopicSet: _topic_set,
-    events.Purged: lambda event: f"{event.user} removed {format_count(event.messages, 'message')}.",
-    events.Encrypted: _encrypted,
-    events.RosterChanged: lambda event: (),
-    events.Connected: _connected,
-    events.LoggedIn: greeting,
-    events.Entered: _entered,
-    events.Departed: lambda event: f"You have left {event.room}.",
-    events.SentOut: _sent_out,
-    events.PrivatelySaid: _privately_said,
-    events.PrivatelySaidEncrypted: _privately_said,
-    events.PrivatelySent: _privately_sent,
-    events.MailShown: _mail,
-    events.HistoryShown: _history,
-    events.PeopleListed: _people,
-    events.RosterShown: _roster,
-    events.RoomsListed: _rooms,
-    events.SanctionsListed: _sanctions,
-    events.ServerSanctionsListed: _server_sanctions,
-    events.IgnoredListed: _ignored,
-    events.TopicShown: _topic,
-    events.TokensListed: _tokens,
-    events.OwnerSet: lambda event: f"{_done_to(event, 'made the owner')}.",
-    events.Renamed: lambda event: f"{event.user} renamed {event.room}: it is {event.name} now.",
-    events.Deleted: lambda event: (
+    talk.Said: _said,
+    talk.SaidEncrypted: _said,
+    rooms.Joined: lambda event: f"{event.user} has joined the room.",
+    rooms.Left: lambda event: f"{event.user} has left the room.",
+    rooms.Disconnected: lambda event: f"{event.user} has disconnected.",
+    moderation.Kicked: _kicked,
+    moderation.Banned: _banned,
+    moderation.Unbanned: lambda event: f"{_done_to(event, 'unbanned')}.",
+    moderation.Muted: _muted,
+    moderation.Unmuted: lambda event: f"{_done_to(event, 'unmuted')}.",
+    moderation.Promoted: lambda event: f"{_done_to(event, 'made a moderator')}.",
+    moderation.Demoted: lambda event: f"{_done_to(event, 'made a moderator no more')}.",
+    moderation.TopicSet: _topic_set,
+    removal.Purged: lambda event: (
+        f"{event.user} removed {format_count(event.messages, 'message')}."
+    ),
+    rooms.Encrypted: _encrypted,
+    rooms.RosterChanged: lambda event: (),
+    server.Connected: _connected,
+    accounts.LoggedIn: greeting,
+    rooms.Entered: _entered,
+    rooms.Departed: lambda event: f"You have left {event.room}.",
+    moderation.SentOut: _sent_out,
+    talk.PrivatelySaid: _privately_said,
+    talk.PrivatelySaidEncrypted: _privately_said,
+    talk.PrivatelySent: _privately_sent,
+    talk.MailShown: _mail,
+    talk.HistoryShown: _history,
+    rooms.PeopleListed: _people,
+    rooms.RosterShown: _roster,
+    rooms.RoomsListed: _rooms,
+    moderation.SanctionsListed: _sanctions,
+    moderation.ServerSanctionsListed: _server_sanctions,
+    talk.IgnoredListed: _ignored,
+    moderation.TopicShown: _topic,
+    accounts.TokensListed: _tokens,
+    rooms.OwnerSet: lambda event: f"{_done_to(event, 'made the owner')}.",
+    rooms.Renamed: lambda event: f"{event.user} renamed {event.room}: it is {event.name} now.",
+    rooms.Deleted: lambda event: (
         f"{event.room} was deleted by {event.user}{_because(event.reason)}."
     ),
-    events.AccountsListed: _accounts,
-    events.RoomRecordsListed: _room_records,
-    events.SessionsListed: _sessions,
-    events.FileShared: _file_sent,
-    events.FileSent: _file_sent,
-    events.UploadOffered: _upload_offered,
-    events.DownloadOffered: _download_offered,
-    events.FilesListed: _files,
-    events.FilePrinted: _file_printed,
-    events.RetentionListed: _retention,
-    events.StatusShown: _status,
-    events.HelpShown: _help,
-    events.Greeted: lambda event: event.sentence,
-    events.Done: lambda event: event.sentence,
-    events.Noticed: lambda event: event.sentence,
-    events.Refused: _refused,
-    events.SaidGoodbye: lambda event: "Goodbye.",
+    accounts.AccountsListed: _accounts,
+    rooms.RoomRecordsListed: _room_records,
+    accounts.SessionsListed: _sessions,
+    files.FileShared: _file_sent,
+    files.FileSent: _file_sent,
+    files.UploadOffered: _upload_offered,
+    files.DownloadOffered: _download_offered,
+    files.FilesListed: _files,
+    files.FilePrinted: _file_printed,
+    removal.RetentionListed: _retention,
+    server.StatusShown: _status,
+    server.HelpShown: _help,
+    server.Greeted: lambda event: event.sentence,
+    server.Done: lambda event: event.sentence,
+    server.Noticed: lambda event: event.sentence,
+    server.Refused: _refused,
+    server.SaidGoodbye: lambda event: "Goodbye.",
 }

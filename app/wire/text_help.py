@@ -4,8 +4,8 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 
-from app.operations import COMMANDS
-from app.shapes import Level
+from app.protocol import COMMANDS
+from app.protocol.command import Level
 from app.wire.text_commands import find_command, summary, usage
 
 SECTIONS: Mapping[str, tuple[str, ...]] = {

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import ClassVar, Protocol
 
 from app.errors import Refusal
-from app.events import Event
-from app.shapes import Check, Command, let_all
+from app.protocol.command import Check, Command, let_all
+from app.protocol.event import Event
 
 
 class Wire(Protocol):

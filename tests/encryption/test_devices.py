@@ -5,7 +5,6 @@ import re
 
 import pytest
 
-from app import signed
 from app.encryption import Device, KeyStore, approval
 from app.encryption.payloads import ApprovedContent
 from app.encryption.people import peer_of
@@ -24,7 +23,8 @@ from app.encryption.refusals import (
 )
 from app.encryption.sealing import seal
 from app.encryption.verification import Verified, _letter
-from app.signed import DeviceKeys
+from app.protocol import signed
+from app.protocol.signed import DeviceKeys
 from tests.encryption.fakes import CHEAP, PASSPHRASE, Chat
 
 

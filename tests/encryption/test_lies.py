@@ -21,8 +21,8 @@ from app.encryption.refusals import (
     WrongOwner,
 )
 from app.encryption.signing import sign_as_user
-from app.signatures import Kind
-from app.signed import OneTimeKeyPayload
+from app.protocol.signatures import Kind
+from app.protocol.signed import OneTimeKeyPayload
 from tests.encryption.fakes import Chat
 
 

@@ -15,9 +15,10 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from app import commands, device_commands, operations
-from app.device_commands import Letter, OfferedKey, Target
-from app.shapes import Addressee, Command, Enc, End, Level, Span
+from app.protocol import accounts, files, moderation, removal, rooms, server, talk
+from app.protocol import devices as protocol
+from app.protocol.command import Addressee, Command, Enc, End, Level, Span
+from app.protocol.devices import Letter, OfferedKey, Target
 from app.wire.text_commands import _ARGUMENTS
 from tests.fuzz import devices
 from tests.fuzz.devices import BAD_SIGNATURE, Kit
@@ -83,29 +84,29 @@ _flaw = st.sampled_from([*[""] * 6, "signature", "payload", "kind"])
 _device_user = st.sampled_from([*USERS * 3, "ALICE", "nobody", "\x7f"])
 
 
-def device_put(kit: Kit, version: int = 0, flaw: str = "") -> device_commands.DevicePut:
+def device_put(kit: Kit, version: int = 0, flaw: str = "") -> protocol.DevicePut:
     """Return what lets a session speak for a device."""
     said = kit.described(version)
     if flaw == "signature":
         said = {**said, "sig": BAD_SIGNATURE}
     if flaw == "payload":
         said = {**said, "payload": "{}"}
-    return device_commands.DevicePut(**said)
+    return protocol.DevicePut(**said)
 
 
 def manifest_put(
     user: str, seq: int, numbers: Sequence[int], flaw: str = ""
-) -> device_commands.ManifestPut:
+) -> protocol.ManifestPut:
     """Return what publishes a list of devices."""
     said = devices.manifest(user, seq, tuple(sorted(set(numbers))))
     if flaw == "signature":
         said = {**said, "sig": BAD_SIGNATURE}
-    return device_commands.ManifestPut(**said)
+    return protocol.ManifestPut(**said)
 
 
 def _keys_put(
     kit: Kit, keys: Sequence[tuple[str, int]], fallback: tuple[str, int] | None, flaw: str
-) -> device_commands.KeysPut:
+) -> protocol.KeysPut:
     otk = [kit.offered(*each) for each in keys]
     if flaw == "signature":
         otk = [key.model_copy(update={"sig": BAD_SIGNATURE}) for key in otk]
@@ -114,27 +115,27 @@ def _keys_put(
     reserve = None if fallback is None else kit.offered(*fallback)
     if flaw == "kind" and otk:
         reserve = otk[0]
-    return device_commands.KeysPut(otk, reserve)
+    return protocol.KeysPut(otk, reserve)
 
 
 _of_kit: dict[type[Command], st.SearchStrategy[Any]] = {
-    device_commands.DevicePut: st.builds(device_put, kits, _version, _flaw),
-    device_commands.ManifestPut: st.builds(
+    protocol.DevicePut: st.builds(device_put, kits, _version, _flaw),
+    protocol.ManifestPut: st.builds(
         manifest_put,
         st.sampled_from(USERS),
         st.integers(1, 3),
         st.lists(st.integers(0, 1), max_size=2),
         _flaw,
     ),
-    device_commands.KeysPut: st.builds(
+    protocol.KeysPut: st.builds(
         _keys_put,
         kits,
         st.lists(st.tuples(_kid, _version), max_size=2),
         st.none() | st.tuples(_fallback_kid, _version),
         _flaw,
     ),
-    device_commands.KeysClaim: st.builds(
-        device_commands.KeysClaim,
+    protocol.KeysClaim: st.builds(
+        protocol.KeysClaim,
         st.lists(
             st.builds(
                 lambda user, kit: Target(user=user or kit.user, device=kit.id),
@@ -144,8 +145,8 @@ _of_kit: dict[type[Command], st.SearchStrategy[Any]] = {
             max_size=3,
         ),
     ),
-    device_commands.DeviceSend: st.builds(
-        device_commands.DeviceSend,
+    protocol.DeviceSend: st.builds(
+        protocol.DeviceSend,
         st.sampled_from(["t1", "t2", "t3"]),
         st.lists(
             st.builds(
@@ -162,11 +163,11 @@ _of_kit: dict[type[Command], st.SearchStrategy[Any]] = {
 ASKED: dict[type[Command], st.SearchStrategy[Command]] = _of_kit | {
     kind: st.builds(kind, **how)
     for kind, how in {
-        commands.Register: {"name": _user, "password": _password, "remember": _label},
-        commands.Login: {"name": _user, "password": _password, "remember": _label},
-        commands.Join: {"room": _room, "since": _message},
-        commands.Leave: {"room": _in_room},
-        commands.Say: {
+        accounts.Register: {"name": _user, "password": _password, "remember": _label},
+        accounts.Login: {"name": _user, "password": _password, "remember": _label},
+        rooms.Join: {"room": _room, "since": _message},
+        rooms.Leave: {"room": _in_room},
+        talk.Say: {
             "room": _in_room,
             "body": st.sampled_from([*[False] * 9, True]).flatmap(
                 lambda is_empty: st.just("") if is_empty else _text
@@ -175,118 +176,118 @@ ASKED: dict[type[Command], st.SearchStrategy[Command]] = _of_kit | {
             "enc": _rarely(enc),
             "if_rev": _rarely(st.integers(1, 3)),
         },
-        commands.Emote: {"room": _in_room, "body": _text, "txn": _txn},
-        commands.Tell: {"user": _user, "body": _text, "txn": _txn, "enc": _rarely(enc)},
-        commands.Who: {"room": _in_room},
-        commands.Rooms: {},
-        commands.History: {
+        talk.Emote: {"room": _in_room, "body": _text, "txn": _txn},
+        talk.Tell: {"user": _user, "body": _text, "txn": _txn, "enc": _rarely(enc)},
+        rooms.Who: {"room": _in_room},
+        rooms.Rooms: {},
+        talk.History: {
             "room": _in_room,
             "count": _small,
             "before": _message,
             "after": _message,
         },
-        commands.Topic: {"room": _in_room, "text": st.none() | st.just("-") | _reason},
-        commands.Away: {"why": _reason},
-        commands.Ignore: {"user": st.just("") | _user},
-        commands.Unignore: {"user": _user},
-        commands.Kick: {"room": _in_room, "user": _user, "reason": _reason},
-        commands.Ban: {
+        moderation.Topic: {"room": _in_room, "text": st.none() | st.just("-") | _reason},
+        talk.Away: {"why": _reason},
+        talk.Ignore: {"user": st.just("") | _user},
+        talk.Unignore: {"user": _user},
+        moderation.Kick: {"room": _in_room, "user": _user, "reason": _reason},
+        moderation.Ban: {
             "room": _in_room,
             "user": _user,
             "seconds": _seconds,
             "reason": _reason,
         },
-        commands.Unban: {"room": _in_room, "user": _user},
-        commands.Bans: {"room": _in_room},
-        commands.Mute: {
+        moderation.Unban: {"room": _in_room, "user": _user},
+        moderation.Bans: {"room": _in_room},
+        moderation.Mute: {
             "room": _in_room,
             "user": _user,
             "seconds": _seconds,
             "reason": _reason,
         },
-        commands.Unmute: {"room": _in_room, "user": _user},
-        commands.Promote: {"room": _in_room, "user": _user},
-        commands.Demote: {"room": _in_room, "user": _user},
-        commands.Send: {
+        moderation.Unmute: {"room": _in_room, "user": _user},
+        moderation.Promote: {"room": _in_room, "user": _user},
+        moderation.Demote: {"room": _in_room, "user": _user},
+        files.Send: {
             "room": _in_room,
             "name": _file_name | st.just(""),
             "user": st.just("") | _user,
             "size": st.none() | st.sampled_from([0, 5, 256, 1 << 40]),
             "e2ee": st.sampled_from([False, False, True]),
         },
-        commands.Get: {"file": _small},
-        commands.Files: {"room": _in_room},
-        commands.Upload: {"name": _file_name, "user": st.just("") | _user, "data": _data},
-        commands.Download: {"file": _small},
-        commands.Unshare: {"file": _small},
-        commands.Passwd: {"old": st.sampled_from(_PASSWORDS), "new": _password},
-        commands.Unregister: {"password": st.sampled_from(_PASSWORDS)},
-        commands.Tokens: {"revoke": st.none() | _small},
-        commands.Ping: {},
-        commands.Encrypt: {"room": _in_room},
-        commands.Roster: {"room": _in_room},
-        device_commands.KeysQuery: {"users": st.lists(_device_user, max_size=3)},
-        device_commands.KeysChanges: {"since": st.none() | st.integers(0, 5)},
-        device_commands.DeviceFetch: {"after": st.integers(0, 4), "limit": st.integers(1, 4)},
-        device_commands.DeviceAck: {"upto": st.integers(0, 6)},
-        commands.Help: {"command": st.sampled_from(["", "kick", "/join", "nothing"])},
-        commands.Quit: {},
-        operations.Announce: {"text": _text},
-        operations.UserDisable: {"user": _user},
-        operations.UserEnable: {"user": _user},
-        operations.Status: {},
-        operations.ServerKick: {"target": _target, "reason": _reason},
-        operations.ServerBan: {"target": _target, "seconds": _seconds, "reason": _reason},
-        operations.ServerUnban: {"target": _target},
-        operations.ServerMute: {"target": _target, "seconds": _seconds, "reason": _reason},
-        operations.ServerUnmute: {"target": _target},
-        operations.ServerBans: {},
-        operations.UserList: {"after": st.sampled_from(["", "alice", "x y"])},
-        operations.UserCreate: {
+        files.Get: {"file": _small},
+        files.Files: {"room": _in_room},
+        files.Upload: {"name": _file_name, "user": st.just("") | _user, "data": _data},
+        files.Download: {"file": _small},
+        files.Unshare: {"file": _small},
+        accounts.Passwd: {"old": st.sampled_from(_PASSWORDS), "new": _password},
+        accounts.Unregister: {"password": st.sampled_from(_PASSWORDS)},
+        accounts.Tokens: {"revoke": st.none() | _small},
+        server.Ping: {},
+        rooms.Encrypt: {"room": _in_room},
+        rooms.Roster: {"room": _in_room},
+        protocol.KeysQuery: {"users": st.lists(_device_user, max_size=3)},
+        protocol.KeysChanges: {"since": st.none() | st.integers(0, 5)},
+        protocol.DeviceFetch: {"after": st.integers(0, 4), "limit": st.integers(1, 4)},
+        protocol.DeviceAck: {"upto": st.integers(0, 6)},
+        server.Help: {"command": st.sampled_from(["", "kick", "/join", "nothing"])},
+        server.Quit: {},
+        server.Announce: {"text": _text},
+        accounts.UserDisable: {"user": _user},
+        accounts.UserEnable: {"user": _user},
+        server.Status: {},
+        moderation.ServerKick: {"target": _target, "reason": _reason},
+        moderation.ServerBan: {"target": _target, "seconds": _seconds, "reason": _reason},
+        moderation.ServerUnban: {"target": _target},
+        moderation.ServerMute: {"target": _target, "seconds": _seconds, "reason": _reason},
+        moderation.ServerUnmute: {"target": _target},
+        moderation.ServerBans: {},
+        accounts.UserList: {"after": st.sampled_from(["", "alice", "x y"])},
+        accounts.UserCreate: {
             "user": _user,
             "password": _password,
             "is_admin": st.booleans(),
         },
-        operations.UserPassword: {"user": _user, "password": _password},
-        operations.UserAdmin: {"user": _user, "is_admin": st.booleans()},
-        operations.UserDelete: {"user": _user},
-        operations.RoomList: {"after": st.sampled_from(["", "den", "x y"])},
-        operations.RoomCreate: {"room": _room, "owner": _user, "e2ee": st.booleans()},
-        operations.RoomDelete: {"room": _room, "reason": _reason},
-        operations.RoomRename: {"room": _room, "name": _room},
-        operations.RoomOwner: {"room": _room, "user": _user},
-        commands.Sessions: {"after": st.integers(0, 6), "end": st.none() | _small},
-        operations.Shutdown: {
+        accounts.UserPassword: {"user": _user, "password": _password},
+        accounts.UserAdmin: {"user": _user, "is_admin": st.booleans()},
+        accounts.UserDelete: {"user": _user},
+        rooms.RoomList: {"after": st.sampled_from(["", "den", "x y"])},
+        rooms.RoomCreate: {"room": _room, "owner": _user, "e2ee": st.booleans()},
+        rooms.RoomDelete: {"room": _room, "reason": _reason},
+        rooms.RoomRename: {"room": _room, "name": _room},
+        rooms.RoomOwner: {"room": _room, "user": _user},
+        accounts.Sessions: {"after": st.integers(0, 6), "end": st.none() | _small},
+        server.Shutdown: {
             "seconds": st.none() | st.sampled_from([3_600, 86_400]),
             "reason": _reason,
             "cancel": st.booleans(),
         },
-        operations.Purge: {
+        removal.Purge: {
             "user": st.just("") | _user,
             "seconds": _seconds,
             "room": st.just("") | _room,
             "message": _message,
         },
-        operations.Retention: {"room": st.just("") | _room, "keep": _keep},
-        operations.Vacuum: {},
-        operations.Backup: {"path": st.just("/dev/null")},
+        removal.Retention: {"room": st.just("") | _room, "keep": _keep},
+        removal.Vacuum: {},
+        server.Backup: {"path": st.just("/dev/null")},
     }.items()
 }
 
 # What people do most of the time; all else is asked as often as any of it.
-_LIVELY = (commands.Join, commands.Say, commands.Tell, commands.History)
-_OUTSIDE = (commands.Register, commands.Login)
-_devices_own = [kind for kind in ASKED if kind.__module__ == device_commands.__name__]
+_LIVELY = (rooms.Join, talk.Say, talk.Tell, talk.History)
+_OUTSIDE = (accounts.Register, accounts.Login)
+_devices_own = [kind for kind in ASKED if kind.__module__ == protocol.__name__]
 _users_own = [
     kind
     for kind in ASKED
-    if kind.least < Level.ADMIN and kind not in (*_OUTSIDE, *_devices_own, commands.Quit)
+    if kind.least < Level.ADMIN and kind not in (*_OUTSIDE, *_devices_own, server.Quit)
 ]
 _admins_own = [kind for kind in ASKED if kind.least is Level.ADMIN]
 _operators_own = [kind for kind in ASKED if kind.least is Level.OPERATOR]
 _moderators_own = [kind for kind in ASKED if kind.suits_operator and kind.least is Level.USER]
 _decisions = [kind for kind in _moderators_own if "user" in {each.name for each in fields(kind)}]
-_about_one = [commands.Ignore, commands.Unignore, commands.Tell, commands.Away, commands.Send]
+_about_one = [talk.Ignore, talk.Unignore, talk.Tell, talk.Away, files.Send]
 
 
 def left_out(seed: int) -> set[type[Command]]:
@@ -305,13 +306,13 @@ def _any_of(*kinds: type[Command]) -> st.SearchStrategy[Command]:
     return st.runner().flatmap(choose)
 
 
-of_strangers = _any_of(*_OUTSIDE * 4, commands.Say, commands.Help, commands.Roster)
-of_users = _any_of(*_users_own, *_LIVELY * 3, commands.Promote, commands.Topic, commands.Quit)
+of_strangers = _any_of(*_OUTSIDE * 4, talk.Say, server.Help, rooms.Roster)
+of_users = _any_of(*_users_own, *_LIVELY * 3, moderation.Promote, moderation.Topic, server.Quit)
 of_devices = _any_of(*_devices_own)
 of_admins = _any_of(*_admins_own)
-of_operators = _any_of(*_operators_own, *_admins_own, operations.UserAdmin)
+of_operators = _any_of(*_operators_own, *_admins_own, accounts.UserAdmin)
 of_moderators = _any_of(*_moderators_own, *_decisions * 3)
-of_removals = _any_of(commands.Kick, commands.Ban)
+of_removals = _any_of(moderation.Kick, moderation.Ban)
 of_judges = _any_of(*_decisions)
 about_one = _any_of(*_about_one, *_about_one, *_decisions)
 from_outside = _any_of(*_users_own, *_devices_own, *_admins_own, *_operators_own)
@@ -319,20 +320,20 @@ from_outside = _any_of(*_users_own, *_devices_own, *_admins_own, *_operators_own
 
 def payload_of(command: Command) -> str | None:
     """Return what somebody signed for a command, if it has something of the kind."""
-    if isinstance(command, device_commands.DevicePut | device_commands.ManifestPut):
+    if isinstance(command, protocol.DevicePut | protocol.ManifestPut):
         return command.payload
-    if isinstance(command, device_commands.KeysPut):
+    if isinstance(command, protocol.KeysPut):
         return next((key.payload for key in command.otk), None)
     return None
 
 
 def what_follows(command: Command) -> Command | None:
     """Return what all devices ask next: what was left for them somewhere, if it is that."""
-    if isinstance(command, device_commands.DeviceSend):
-        return device_commands.DeviceFetch(0, len(command.msgs) + 2)
-    if isinstance(command, device_commands.KeysPut) and command.otk:
+    if isinstance(command, protocol.DeviceSend):
+        return protocol.DeviceFetch(0, len(command.msgs) + 2)
+    if isinstance(command, protocol.KeysPut) and command.otk:
         said = json.loads(command.otk[0].payload)
-        return device_commands.KeysClaim([Target(user=said["user"], device=said["device"])])
+        return protocol.KeysClaim([Target(user=said["user"], device=said["device"])])
     return None
 
 
@@ -353,7 +354,7 @@ _BEFORE = {Addressee: "to ", End: "end "}
 def as_typed(command: Command) -> tuple[bytes, Command]:
     """Return a command as a person types it, and what of it can be typed at all."""
     kind, words, kept = type(command), [f"/{command.word}"], {}
-    if isinstance(command, commands.Say):
+    if isinstance(command, talk.Say):
         escaped = "/" if command.body.startswith("/") else ""
         typed = replace(command, room="", txn="", enc=None, if_rev=None)
         return f"{escaped}{command.body}\n".encode(), typed
@@ -369,7 +370,7 @@ def as_typed(command: Command) -> tuple[bytes, Command]:
         else:
             words.append(f"{_BEFORE.get(type(argument.shape), '')}{value}")
     line, tail = " ".join(words), b""
-    if isinstance(command, commands.Upload):
+    if isinstance(command, files.Upload):
         kept["data"] = command.data
         tail = base64.b64encode(command.data) + b"\n.\n"
     for field in fields(kind):
@@ -380,12 +381,12 @@ def as_typed(command: Command) -> tuple[bytes, Command]:
 
 def can_be_typed(command: Command, *, is_logged_in: bool) -> bool:
     """Whether a person can ask for it, and not begin a dialogue instead."""
-    if isinstance(command, commands.Say):
+    if isinstance(command, talk.Say):
         return is_logged_in and bool(command.body)
     if not command.is_typed:
         return False
-    if isinstance(command, commands.Upload):
+    if isinstance(command, files.Upload):
         return is_logged_in  # else its lines would be taken for names
     if command.least is Level.OPERATOR:
         return False
-    return not (isinstance(command, commands.Passwd) and not command.new)
+    return not (isinstance(command, accounts.Passwd) and not command.new)

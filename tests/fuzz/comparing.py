@@ -8,9 +8,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, is_dataclass, replace
 
-from app import commands, device_commands, events, operations
-from app.events import Event
-from app.shapes import Command
+from app.protocol import accounts, devices, files, moderation, removal, rooms, server, talk
+from app.protocol.command import Command
+from app.protocol.event import Event
 from tests.fuzz import asking
 from tests.fuzz.state import Seat
 from tests.program import check, check_sent
@@ -22,7 +22,7 @@ def plain(shown: Iterable[Event]) -> list[object]:
     place = 0
     while place < len(found):  # who is sent away together is gone in any order
         end = place
-        while end < len(found) and isinstance(found[end], events.Disconnected):
+        while end < len(found) and isinstance(found[end], rooms.Disconnected):
             end += 1
         found[place:end] = sorted(found[place:end], key=repr)
         place = max(end, place + 1)
@@ -31,19 +31,19 @@ def plain(shown: Iterable[Event]) -> list[object]:
 
 def _event(event: Event) -> object:
     match event:
-        case events.Refused():
+        case server.Refused():
             return ("refused", event.code)
-        case events.Done():
+        case server.Done():
             return "done"
-        case events.StatusShown():
+        case server.StatusShown():
             return "status"
-        case events.LoggedIn():
+        case accounts.LoggedIn():
             return ("logged in", event.user, bool(event.token))
-        case events.Stored():
+        case talk.Stored():
             return ("stored", event.message_id)
-        case events.UploadOffered() | events.DownloadOffered():
+        case files.UploadOffered() | files.DownloadOffered():
             return replace(event, url="")
-        case events.SanctionsListed() | events.ServerSanctionsListed():
+        case moderation.SanctionsListed() | moderation.ServerSanctionsListed():
             bans, mutes = (sorted(each, key=repr) for each in (event.bans, event.mutes))
             return replace(event, bans=bans, mutes=mutes)
     listed = {
@@ -94,4 +94,4 @@ def check_bytes(seat: Seat, sent: bytes, asked: Command | None) -> None:
 
 def is_out_of_bounds(command: Command) -> bool:
     """Whether a program may be told that a field is not what it can be, or all of it too long."""
-    return isinstance(command, operations.Purge | commands.Send | device_commands.KeysPut)
+    return isinstance(command, removal.Purge | files.Send | devices.KeysPut)

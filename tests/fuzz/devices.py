@@ -9,8 +9,8 @@ from hashlib import sha256
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from app.device_commands import OfferedKey
-from app.signed import encode
+from app.protocol.devices import OfferedKey
+from app.protocol.signed import encode
 from tests.signing import public, sign
 
 BAD_SIGNATURE = encode(bytes(64))

@@ -11,7 +11,6 @@ from unittest.mock import patch
 
 from hypothesis import strategies as st
 
-from app import signed
 from app.encryption import payloads
 from app.encryption.envelope import pack, unpack
 from app.encryption.notices import Shown
@@ -20,7 +19,8 @@ from app.encryption.reading import Received
 from app.encryption.refusals import EncryptionRefusal
 from app.encryption.sealing import seal, unseal
 from app.encryption.store import KeyStore
-from app.signed import Shape
+from app.protocol import signed
+from app.protocol.signed import Shape
 from tests.encryption.fakes import CHEAP, PASSPHRASE, Chat, Server
 from tests.fuzz.fuzzers import MEMORY, Fuzzer
 from tests.fuzz.streams import JUNK

@@ -14,11 +14,13 @@ import gevent
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
 
-from app import commands, device_commands, operations
-from app.device_commands import Letter, Target
 from app.errors import Refusal
-from app.events import Event
-from app.shapes import Command, Enc, InRoom, Level
+from app.protocol import accounts, moderation, talk
+from app.protocol import devices as protocol
+from app.protocol.command import Command, Enc, InRoom, Level
+from app.protocol.devices import Letter, Target
+from app.protocol.event import Event
+from app.protocol.rooms import Encrypt, Join, Roster
 from tests.fuzz import asking, devices
 from tests.fuzz.state import Seat
 from tests.fuzz.table import Table
@@ -53,11 +55,11 @@ class Chat(Table):
         for name, wire in zip(asking.USERS, wires, strict=True):
             seat = self._come(wire, "10.0.0.1")
             assert seat is not None
-            self._ask(seat, commands.Register(name, "secret"))
+            self._ask(seat, accounts.Register(name, "secret"))
             self._settle_in(seat, devices.one_of(seed))
-        self._ask(self.model.operator, operations.UserAdmin("alice"))
+        self._ask(self.model.operator, accounts.UserAdmin("alice"))
         if e2ee:
-            self._ask(self.model.seats[0], commands.Encrypt(room="lobby"))
+            self._ask(self.model.seats[0], Encrypt(room="lobby"))
         self.log_in("ndjson" if e2ee else "text", "bob", seed)
 
     @precondition(lambda self: len(self._strangers()) < 2)
@@ -72,7 +74,7 @@ class Chat(Table):
         seat = self._come(wire, "10.0.0.2")
         account = self.model.accounts.get(name)
         if seat is not None and account is not None:
-            self._ask(seat, commands.Login(name, account.password))
+            self._ask(seat, accounts.Login(name, account.password))
             if seat.account is not None:
                 self._settle_in(seat, devices.one_of(number))
 
@@ -94,7 +96,7 @@ class Chat(Table):
         judge = max(judges, key=self._rank)
         room = judge.rooms[number % len(judge.rooms)].shown if judge.rooms else "lobby"
         self._ask(judge, replace(command, room=room, user=away.shown))
-        self._ask(judge, commands.Roster(room=room))
+        self._ask(judge, Roster(room=room))
         self.log_in(wire, away.name.key, number)
 
     # What they ask.
@@ -112,7 +114,7 @@ class Chat(Table):
         programs = [seat for seat in self._strangers() if seat.wire == "ndjson"]
         seat = programs[number % len(programs)] if programs else self._come("ndjson", "10.0.0.1")
         if seat is not None:
-            self._ask(seat, commands.Login(token=tokens[which % len(tokens)]))
+            self._ask(seat, accounts.Login(token=tokens[which % len(tokens)]))
 
     @precondition(lambda self: self.model.seats)
     @rule(number=_number, command=asking.of_users, cuts=_cuts)
@@ -130,7 +132,7 @@ class Chat(Table):
         self._ask(seat, command)
         target = self.model.find_or_none(getattr(command, "user", ""))
         for each in list(target.seats) if target is not None else ():
-            self._ask(each, commands.Join(getattr(command, "room", "") or "lobby"))
+            self._ask(each, Join(getattr(command, "room", "") or "lobby"))
             self._ask(each, reply)
 
     @precondition(lambda self: self.model.seats)
@@ -146,8 +148,8 @@ class Chat(Table):
         if hasattr(command, "user"):
             command = replace(command, user=about.name)
         self._ask(seat, command)
-        self._ask(about, commands.Tell(seat.name, body))
-        kind = commands.Say if body == "a" else commands.Emote
+        self._ask(about, talk.Tell(seat.name, body))
+        kind = talk.Say if body == "a" else talk.Emote
         self._ask(about, kind(body, room=about.rooms[0].shown if about.rooms else ""))
 
     @precondition(lambda self: 0 < len(self.model.seats) < _SEATS_MAX)
@@ -157,15 +159,15 @@ class Chat(Table):
         about = self._seat(number).account
         if about is None:
             return
-        self._ask(self._seat(number), commands.Join("lobby"))
+        self._ask(self._seat(number), Join("lobby"))
         for wire in wires:
             self.log_in(wire, about.name.key, number)
         for last in about.seats[-1:]:
-            self._ask(last, commands.Join("den"))
+            self._ask(last, Join("den"))
         self._ask(self.model.operator, replace(command, room="lobby", user=about.shown))
-        self._ask(self.model.operator, commands.Unban(room="lobby", user=about.shown))
+        self._ask(self.model.operator, moderation.Unban(room="lobby", user=about.shown))
         for seat in list(about.seats):
-            self._ask(seat, commands.Join("lobby"))
+            self._ask(seat, Join("lobby"))
 
     # What devices ask, and what they encrypt.
 
@@ -180,7 +182,7 @@ class Chat(Table):
         rooms = [room for room in seat.rooms if room.roster is not None] or seat.rooms
         room = rooms[number % len(rooms)]
         rev = max(1, room.roster.rev - behind) if room.roster else 1
-        self._ask(seat, commands.Say("", txn, said, rev, room=room.shown))
+        self._ask(seat, talk.Say("", txn, said, rev, room=room.shown))
 
     @precondition(lambda self: any(seat.wire == "ndjson" for seat in self.model.seats))
     @rule(
@@ -193,7 +195,7 @@ class Chat(Table):
         for command in asked:
             seats = self._programs(command) if is_right else []
             seat = self._seat(number) if not seats else seats[number % len(seats)]
-            if is_right and seat.account and isinstance(command, device_commands.ManifestPut):
+            if is_right and seat.account and isinstance(command, protocol.ManifestPut):
                 numbers = devices.numbers_of(command.payload)
                 command = asking.manifest_put(seat.me.name.key, seat.me.manifests + 1, numbers)
             self._ask(seat, command)
@@ -208,8 +210,8 @@ class Chat(Table):
         seats = self._with_device()
         seat = seats[number % len(seats)]
         kit = devices.kit_of(seat.speaks_for.id)
-        self._ask(seat, device_commands.KeysPut([kit.offered(f"o:{key}", 0) for key in keys]))
-        claim = device_commands.KeysClaim([Target(user=kit.user, device=kit.id)])
+        self._ask(seat, protocol.KeysPut([kit.offered(f"o:{key}", 0) for key in keys]))
+        claim = protocol.KeysClaim([Target(user=kit.user, device=kit.id)])
         for each in others:
             self._ask(seats[each % len(seats)], claim)
 
@@ -230,9 +232,9 @@ class Chat(Table):
         for sender, bodies in sent:
             letters = [Letter(user=kit.user, device=kit.id, body=body) for body in bodies]
             txn = f"new{self.model.letter_ids}"
-            self._ask(seats[sender % len(seats)], device_commands.DeviceSend(txn, letters))
+            self._ask(seats[sender % len(seats)], protocol.DeviceSend(txn, letters))
         ends = self._read_letters(reader, limit)
-        self._ask(reader, device_commands.DeviceAck(ends[pages % len(ends)]))
+        self._ask(reader, protocol.DeviceAck(ends[pages % len(ends)]))
         self._read_letters(reader, limit)
 
     def _read_letters(self, reader: Seat, limit: int) -> list[int]:
@@ -240,7 +242,7 @@ class Chat(Table):
         waiting = self.model.waiting_for(reader.speaks_for)
         places = [0, *(each.n for each in waiting[limit - 1 :: limit])]
         for after in places:
-            self._ask(reader, device_commands.DeviceFetch(after, limit))
+            self._ask(reader, protocol.DeviceFetch(after, limit))
         return places
 
     @precondition(lambda self: self.model.seats)

@@ -7,10 +7,10 @@ its matter, but for those that repeat what somebody typed.
 
 from __future__ import annotations
 
-from app import commands, events, records
-from app.events import Event
 from app.names import harmless
-from app.shapes import Command, Level
+from app.protocol import accounts, moderation, rooms, server, talk
+from app.protocol.command import Command, Level
+from app.protocol.event import Event
 from tests.fuzz.model_acts import Acts
 from tests.fuzz.model_devices import Devices
 from tests.fuzz.model_encrypted import Encrypted
@@ -29,7 +29,7 @@ class Model(Moderation, Files, Devices, Encrypted, Acts):
             self._check_level(seat, type(command))
             getattr(self, f"_{command.word.replace('.', '_')}")(seat, command)
         except Refused as refused:
-            self.tell(seat, events.Refused(refused.code, ""))
+            self.tell(seat, server.Refused(refused.code, ""))
             if refused.is_final:
                 self._close(seat)
         return self.out
@@ -37,7 +37,7 @@ class Model(Moderation, Files, Devices, Encrypted, Acts):
     def refuse(self, seat: Seat, code: str, *, is_final: bool) -> list[tuple[Seat, Event]]:
         """Return what is shown for a line that is no command."""
         self.out.clear()
-        self.tell(seat, events.Refused(code, ""))
+        self.tell(seat, server.Refused(code, ""))
         if is_final:
             self._close(seat)
         return self.out
@@ -62,13 +62,13 @@ class Model(Moderation, Files, Devices, Encrypted, Acts):
         if remember:
             self.token_ids += 1
             label = harmless(remember)
-            account.tokens.append(records.Token(self.token_ids, label, self.now, self.now))
+            account.tokens.append(accounts.Token(self.token_ids, label, self.now, self.now))
         seat.account = account
         account.seats.append(seat)
         token = self.token_of(account, self.token_ids) if remember else None
-        self.tell(seat, events.LoggedIn(account.shown, token))
+        self.tell(seat, accounts.LoggedIn(account.shown, token))
 
-    def _register(self, seat: Seat, command: commands.Register) -> None:
+    def _register(self, seat: Seat, command: accounts.Register) -> None:
         if seat.account:
             raise Refused("already_logged_in")
         name = name_of(command.name)
@@ -76,7 +76,7 @@ class Model(Moderation, Files, Devices, Encrypted, Acts):
         account = self.make_account(name, command.password)
         self._attach(seat, account, command.remember)
 
-    def _login(self, seat: Seat, command: commands.Login) -> None:
+    def _login(self, seat: Seat, command: accounts.Login) -> None:
         if seat.account:
             raise Refused("already_logged_in")
         if command.token:
@@ -91,21 +91,21 @@ class Model(Moderation, Files, Devices, Encrypted, Acts):
         self._attach(seat, account, command.remember)
         if account.mail:
             heard = [each for each in account.mail if each.user not in account.ignored]
-            self.tell(seat, events.MailShown(heard, self.now))
+            self.tell(seat, talk.MailShown(heard, self.now))
             account.mail.clear()
 
-    def _passwd(self, seat: Seat, command: commands.Passwd) -> None:
+    def _passwd(self, seat: Seat, command: accounts.Passwd) -> None:
         self.check_password(command.new)
         if seat.me.password != command.old:
             raise Refused("login_refused")
         self.set_password(seat.me, command.new)
         others = [each for each in seat.me.seats if each is not seat]
-        self.end(others, events.Refused("login_required", ""))
+        self.end(others, server.Refused("login_required", ""))
         self.done(seat)
         for each in others:
             self._close(each)
 
-    def _tokens(self, seat: Seat, command: commands.Tokens) -> None:
+    def _tokens(self, seat: Seat, command: accounts.Tokens) -> None:
         me = seat.me
         if command.revoke is not None:
             kept = [each for each in me.tokens if each.number != command.revoke]
@@ -113,21 +113,21 @@ class Model(Moderation, Files, Devices, Encrypted, Acts):
                 raise Refused("no_such_token")
             me.tokens = kept
             self.forget_tokens(me)
-        self.tell(seat, events.TokensListed(list(me.tokens)))
+        self.tell(seat, accounts.TokensListed(list(me.tokens)))
 
-    def _ping(self, seat: Seat, _command: commands.Ping) -> None:
+    def _ping(self, seat: Seat, _command: server.Ping) -> None:
         self.done(seat)
 
-    def _help(self, seat: Seat, command: commands.Help) -> None:
-        self.tell(seat, events.HelpShown(command.command, max(seat.level, Level.USER)))
+    def _help(self, seat: Seat, command: server.Help) -> None:
+        self.tell(seat, server.HelpShown(command.command, max(seat.level, Level.USER)))
 
-    def _quit(self, seat: Seat, _command: commands.Quit) -> None:
-        self.tell(seat, events.SaidGoodbye())
+    def _quit(self, seat: Seat, _command: server.Quit) -> None:
+        self.tell(seat, server.SaidGoodbye())
         self._close(seat)
 
     # Rooms.
 
-    def _join(self, seat: Seat, command: commands.Join) -> None:
+    def _join(self, seat: Seat, command: rooms.Join) -> None:
         name = name_of(command.room)
         if any(room.name.key == name.key for room in seat.rooms):
             raise Refused("already_there")
@@ -137,10 +137,10 @@ class Model(Moderation, Files, Devices, Encrypted, Acts):
         self.check_may_enter(room, seat.me)
         self.admit(room, seat.me)
         if seat.wire == "text" and seat.rooms:
-            self._leave(seat, commands.Leave())
+            self._leave(seat, rooms.Leave())
         is_first = seat.me not in room.people
         if is_first:
-            self.show(room, events.Joined(room.shown, seat.name))
+            self.show(room, rooms.Joined(room.shown, seat.name))
         room.seats.append(seat)
         seat.rooms.append(room)
         messages, is_complete = room.replay(command.since, self.message_ids)
@@ -149,7 +149,7 @@ class Model(Moderation, Files, Devices, Encrypted, Acts):
         users = [each.shown for each in room.people]
         self.tell(
             seat,
-            events.Entered(
+            rooms.Entered(
                 room.shown,
                 room.topic,
                 users,
@@ -161,35 +161,35 @@ class Model(Moderation, Files, Devices, Encrypted, Acts):
             ),
         )
 
-    def _leave(self, seat: Seat, command: commands.Leave) -> None:
+    def _leave(self, seat: Seat, command: rooms.Leave) -> None:
         room = self.room_of(seat, command.room)
         self.drop(seat, room)
-        self.tell(seat, events.Departed(room.shown))
+        self.tell(seat, rooms.Departed(room.shown))
         if seat.me not in room.people:
-            self.show(room, events.Left(room.shown, seat.name))
+            self.show(room, rooms.Left(room.shown, seat.name))
             self.end_membership(room, seat.me)
 
-    def _who(self, seat: Seat, command: commands.Who) -> None:
+    def _who(self, seat: Seat, command: rooms.Who) -> None:
         room = self.room_of(seat, command.room)
         people = [
-            records.Person(each.shown, room.role(each), room.away_of(each, self.now))
+            rooms.Person(each.shown, room.role(each), room.away_of(each, self.now))
             for each in room.people
         ]
-        self.tell(seat, events.PeopleListed(room.shown, people))
+        self.tell(seat, rooms.PeopleListed(room.shown, people))
 
-    def _rooms(self, seat: Seat, _command: commands.Rooms) -> None:
+    def _rooms(self, seat: Seat, _command: rooms.Rooms) -> None:
         found = [
-            records.RoomSummary(room.shown, len(room.people), room.topic)
+            rooms.RoomSummary(room.shown, len(room.people), room.topic)
             for room in self.rooms.values()
         ]
         found.sort(key=lambda each: (-each.users, each.name.casefold()))
-        self.tell(seat, events.RoomsListed(found, has_more=False))
+        self.tell(seat, rooms.RoomsListed(found, has_more=False))
 
     # What is said.
 
-    def _say(self, seat: Seat, command: commands.Say | commands.Emote) -> None:
-        is_action = isinstance(command, commands.Emote)
-        if isinstance(command, commands.Say) and (
+    def _say(self, seat: Seat, command: talk.Say | talk.Emote) -> None:
+        is_action = isinstance(command, talk.Emote)
+        if isinstance(command, talk.Say) and (
             command.enc is not None or not command.body or command.if_rev is not None
         ):
             message = self.encrypted(seat, command)
@@ -205,11 +205,11 @@ class Model(Moderation, Files, Devices, Encrypted, Acts):
             room.messages.append(message)
             self.show(room, room.said(message), by=seat.me)
         if seat.wire == "ndjson":
-            self.tell(seat, events.Stored(message.id, ""))
+            self.tell(seat, talk.Stored(message.id, ""))
 
     _me = _say
 
-    def _history(self, seat: Seat, command: commands.History) -> None:
+    def _history(self, seat: Seat, command: talk.History) -> None:
         room = self.room_of(seat, command.room)
         goes_on = command.after is not None and command.before is None
         end_id = self.message_ids + 1
@@ -218,7 +218,7 @@ class Model(Moderation, Files, Devices, Encrypted, Acts):
         page = found[: command.count] if goes_on else found[-command.count :]
         self.tell(
             seat,
-            events.HistoryShown(
+            talk.HistoryShown(
                 room.shown,
                 [room.said(m) for m in page if m.author.shown not in seat.me.ignored],
                 has_more=len(page) < len(found),
@@ -228,7 +228,7 @@ class Model(Moderation, Files, Devices, Encrypted, Acts):
             ),
         )
 
-    def _msg(self, seat: Seat, command: commands.Tell) -> None:
+    def _msg(self, seat: Seat, command: talk.Tell) -> None:
         self.check_content(command)
         recipient = self.find(command.user)
         self.check_may_speak(seat)
@@ -236,11 +236,11 @@ class Model(Moderation, Files, Devices, Encrypted, Acts):
         device = "" if enc is None else self.device_of(seat).id
         message = Message(0, seat.me, body, self.now, recipient=recipient)
         is_new = self.store(message, command.txn)
-        said: events.PrivateMessage
+        said: talk.PrivateMessage
         if enc is None:
-            said = events.PrivatelySaid(seat.name, recipient.shown, body, self.now, message.id)
+            said = talk.PrivatelySaid(seat.name, recipient.shown, body, self.now, message.id)
         else:
-            said = events.PrivatelySaidEncrypted(
+            said = talk.PrivatelySaidEncrypted(
                 seat.name, recipient.shown, device, enc, self.now, message.id
             )
         if is_new and not recipient.seats:
@@ -253,20 +253,20 @@ class Model(Moderation, Files, Devices, Encrypted, Acts):
                 if each.device is not None:
                     self.tell(each, said)
         away = recipient.away if recipient.seats else None
-        self.tell(seat, events.PrivatelySent(message.id, recipient.shown, body, away))
+        self.tell(seat, talk.PrivatelySent(message.id, recipient.shown, body, away))
 
-    def _away(self, seat: Seat, command: commands.Away) -> None:
+    def _away(self, seat: Seat, command: talk.Away) -> None:
         if command.why:
             self.check_may_speak(seat)
         is_back = seat.me.away is not None and not command.why
         seat.me.away = None if is_back else harmless(command.why)
         self.done(seat)
 
-    def _ignore(self, seat: Seat, command: commands.Ignore) -> None:
+    def _ignore(self, seat: Seat, command: talk.Ignore) -> None:
         me = seat.me
         if not command.user:
             ignored = sorted(me.ignored, key=str.casefold)
-            self.tell(seat, events.IgnoredListed(ignored))
+            self.tell(seat, talk.IgnoredListed(ignored))
             return
         other = self.find(command.user)
         if other is me:
@@ -274,20 +274,20 @@ class Model(Moderation, Files, Devices, Encrypted, Acts):
         me.ignored.add(other.shown)
         self.done(seat)
 
-    def _unignore(self, seat: Seat, command: commands.Unignore) -> None:
+    def _unignore(self, seat: Seat, command: talk.Unignore) -> None:
         other = self.find(command.user, ever=True)
         if other.shown not in seat.me.ignored:
             raise Refused("not_ignored")
         seat.me.ignored.discard(other.shown)
         self.done(seat)
 
-    def _topic(self, seat: Seat, command: commands.Topic) -> None:
+    def _topic(self, seat: Seat, command: moderation.Topic) -> None:
         room: Room = self.room_of(seat, command.room)
         if command.text is None:
-            self.tell(seat, events.TopicShown(room.shown, room.topic))
+            self.tell(seat, moderation.TopicShown(room.shown, room.topic))
             return
         self.check_may_speak(seat, room)
         if not room.role(seat.account):
             raise Refused("not_allowed")
         room.topic = "" if command.text == "-" else harmless(command.text).strip()
-        self.show(room, events.TopicSet(room.shown, seat.name, room.topic))
+        self.show(room, moderation.TopicSet(room.shown, seat.name, room.topic))

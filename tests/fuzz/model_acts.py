@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from app import commands, events, operations, records
 from app.errors import GreenroomError
-from app.events import Event
 from app.names import harmless
 from app.networks import parse_network
-from app.shapes import Command, Level
+from app.protocol import accounts, moderation, removal, server
+from app.protocol import rooms as protocol
+from app.protocol.command import Command, Level
+from app.protocol.event import Event
 from app.times import span_in_words
 from tests.fuzz.model_base import Base
 from tests.fuzz.state import (
@@ -36,7 +37,7 @@ class Acts(Base):
 
     # The whole server.
 
-    def _announce(self, seat: Seat, command: operations.Announce) -> None:
+    def _announce(self, seat: Seat, command: server.Announce) -> None:
         text = harmless(command.text).strip()
         if not text:
             raise Refused("bad_arguments")
@@ -47,20 +48,20 @@ class Acts(Base):
     def _notice(self, sentence: str) -> None:
         for each in self.seats:
             if each.account:
-                self.tell(each, events.Noticed(sentence))
+                self.tell(each, server.Noticed(sentence))
 
-    def _status(self, seat: Seat, _command: operations.Status) -> None:
-        self.tell(seat, events.StatusShown([], "", 0, True, "", None, None))  # type: ignore[arg-type]
+    def _status(self, seat: Seat, _command: server.Status) -> None:
+        self.tell(seat, server.StatusShown([], "", 0, True, "", None, None))  # type: ignore[arg-type]
 
-    def _sessions(self, seat: Seat, command: commands.Sessions) -> None:
+    def _sessions(self, seat: Seat, command: accounts.Sessions) -> None:
         mine = [] if seat.is_operator else list(seat.me.seats)
         ended = [each for each in mine if each.number == command.end]
         if command.end is not None and not ended:
             raise Refused("no_such_session")
-        self.end(ended, events.Refused("session_ended", ""))
+        self.end(ended, server.Refused("session_ended", ""))
         shown = self.seats if seat.level >= Level.ADMIN else mine
         found = [
-            records.Connection(
+            accounts.Connection(
                 each.number,
                 each.account.shown if each.account else None,
                 each.address,
@@ -74,11 +75,11 @@ class Acts(Base):
             if each.number > command.after and each not in ended
         ]
         if seat not in ended:
-            self.tell(seat, events.SessionsListed(found, has_more=False))
+            self.tell(seat, accounts.SessionsListed(found, has_more=False))
         for each in ended:
             self._close(each)
 
-    def _shutdown(self, seat: Seat, command: operations.Shutdown) -> None:
+    def _shutdown(self, seat: Seat, command: server.Shutdown) -> None:
         if command.cancel:
             if not self.has_plan or self.is_due:
                 raise Refused("not_planned")
@@ -97,10 +98,10 @@ class Acts(Base):
         if reason:
             self._notice(f"The server shuts down now: {reason}")
 
-    def _vacuum(self, seat: Seat, _command: operations.Vacuum) -> None:
+    def _vacuum(self, seat: Seat, _command: removal.Vacuum) -> None:
         self.done(seat)
 
-    def _backup(self, _seat: Seat, _command: operations.Backup) -> None:
+    def _backup(self, _seat: Seat, _command: server.Backup) -> None:
         raise Refused("not_stored")  # that is no file
 
     # Sanctions.
@@ -144,23 +145,23 @@ class Acts(Base):
         for each in ended:
             self._close(each)
 
-    def _serverkick(self, seat: Seat, command: operations.ServerKick) -> None:
+    def _serverkick(self, seat: Seat, command: moderation.ServerKick) -> None:
         target = self._target(seat, command.target)
         seats = self._seats_of(target)
         if not seats:
             raise Refused("not_here")
         self._check_reason(seat, command)
         self._revoke(target)
-        self._send_away(seat, seats, events.Refused("kicked", ""))
+        self._send_away(seat, seats, server.Refused("kicked", ""))
 
     def _put(
         self, seat: Seat, target: Target, kind: ServerSanctions, command: Command
-    ) -> records.ServerSanction:
+    ) -> moderation.ServerSanction:
         check_reason(command.seconds, command.reason)
         self._check_reason(seat, command)
         until = None if command.seconds is None else self.now + command.seconds * 1000
         is_account = isinstance(target, Account)
-        made = records.ServerSanction(
+        made = moderation.ServerSanction(
             target.shown if is_account else "",
             seat.name,
             harmless(command.reason),
@@ -170,32 +171,32 @@ class Acts(Base):
         kind.put(target, made)
         return made
 
-    def _serverban(self, seat: Seat, command: operations.ServerBan) -> None:
+    def _serverban(self, seat: Seat, command: moderation.ServerBan) -> None:
         target = self._target(seat, command.target)
         self._put(seat, target, self.server_bans, command)
         self._revoke(target)
         if isinstance(target, Account):
             self.end_rights(target)
-        self._send_away(seat, self._seats_of(target), events.Refused("banned", ""))
+        self._send_away(seat, self._seats_of(target), server.Refused("banned", ""))
 
-    def _servermute(self, seat: Seat, command: operations.ServerMute) -> None:
+    def _servermute(self, seat: Seat, command: moderation.ServerMute) -> None:
         target = self._target(seat, command.target)
         made = self._put(seat, target, self.server_mutes, command)
         self._revoke(target, lambda ticket: ticket.file is None)
         for each in self._seats_of(target):
             if each.account:
                 each.account.away = each.account.away and ""
-                self.tell(each, events.Noticed(f"You are muted on this server{made.terms}."))
+                self.tell(each, server.Noticed(f"You are muted on this server{made.terms}."))
         self.done(seat)
 
-    def _serverunban(self, seat: Seat, command: operations.ServerUnban) -> None:
+    def _serverunban(self, seat: Seat, command: moderation.ServerUnban) -> None:
         target = self._target(seat, command.target)
         if not self.server_bans.find(target, self.now):
             raise Refused("no_ban")
         del self.server_bans.by_key[target]
         self.done(seat)
 
-    def _serverunmute(self, seat: Seat, command: operations.ServerUnmute) -> None:
+    def _serverunmute(self, seat: Seat, command: moderation.ServerUnmute) -> None:
         target = self._target(seat, command.target)
         if not self.server_mutes.find(target, self.now):
             raise Refused("no_mute")
@@ -203,12 +204,12 @@ class Acts(Base):
         for each in self._seats_of(target):
             left = self.server_mutes.longest(each.account, each.address, self.now)
             if each.account and not left:
-                self.tell(each, events.Noticed("You may speak on this server again."))
+                self.tell(each, server.Noticed("You may speak on this server again."))
         self.done(seat)
 
-    def _serverbans(self, seat: Seat, _command: operations.ServerBans) -> None:
+    def _serverbans(self, seat: Seat, _command: moderation.ServerBans) -> None:
         bans, mutes = self.server_bans.all(self.now), self.server_mutes.all(self.now)
-        self.tell(seat, events.ServerSanctionsListed(bans, mutes))
+        self.tell(seat, moderation.ServerSanctionsListed(bans, mutes))
 
     # Accounts.
 
@@ -220,47 +221,47 @@ class Acts(Base):
             raise Refused("not_allowed")
         return account
 
-    def _disable(self, seat: Seat, command: operations.UserDisable) -> None:
+    def _disable(self, seat: Seat, command: accounts.UserDisable) -> None:
         account = self._account(seat, command.user)
         account.is_disabled = True
         self.end_rights(account)
-        self._send_away(seat, list(account.seats), events.Refused("disabled", ""))
+        self._send_away(seat, list(account.seats), server.Refused("disabled", ""))
 
-    def _enable(self, seat: Seat, command: operations.UserEnable) -> None:
+    def _enable(self, seat: Seat, command: accounts.UserEnable) -> None:
         self._account(seat, command.user).is_disabled = False
         self.done(seat)
 
-    def _createuser(self, seat: Seat, command: operations.UserCreate) -> None:
+    def _createuser(self, seat: Seat, command: accounts.UserCreate) -> None:
         name = name_of(command.user)
         self.check_password(command.password)
         self.make_account(name, command.password, is_admin=command.is_admin)
         self.done(seat)
 
-    def _setpassword(self, seat: Seat, command: operations.UserPassword) -> None:
+    def _setpassword(self, seat: Seat, command: accounts.UserPassword) -> None:
         account = self._account(seat, command.user)
         self.check_password(command.password)
         self.set_password(account, command.password)
-        self._send_away(seat, list(account.seats), events.Refused("login_required", ""))
+        self._send_away(seat, list(account.seats), server.Refused("login_required", ""))
 
-    def _admin(self, seat: Seat, command: operations.UserAdmin) -> None:
+    def _admin(self, seat: Seat, command: accounts.UserAdmin) -> None:
         self._account(seat, command.user).is_admin = command.is_admin
         self.done(seat)
 
-    def _userdelete(self, seat: Seat, command: operations.UserDelete) -> None:
+    def _userdelete(self, seat: Seat, command: accounts.UserDelete) -> None:
         account = self.find(command.user)
-        ended = self.end(list(account.seats), events.Refused("deleted", ""))
+        ended = self.end(list(account.seats), server.Refused("deleted", ""))
         self.done(seat)
         self.end_devices(account)
         for each in ended:
             self._close(each)
         self._leave_behind(seat, account)
 
-    def _unregister(self, seat: Seat, command: commands.Unregister) -> None:
+    def _unregister(self, seat: Seat, command: accounts.Unregister) -> None:
         account = seat.me
         if account.password != command.password:
             raise Refused("login_refused")
         others = [each for each in account.seats if each is not seat]
-        self.end(others, events.Refused("deleted", ""))
+        self.end(others, server.Refused("deleted", ""))
         self.done(seat)
         seat.is_closed = True
         self.end_devices(account)
@@ -284,7 +285,7 @@ class Acts(Base):
             heir = min(room.moderators, key=lambda each: each.id, default=None)
             if room.owner is account and heir is not None:
                 self._make_owner(room, heir)
-                self.show(room, events.OwnerSet(room.shown, heir.shown, seat.name))
+                self.show(room, protocol.OwnerSet(room.shown, heir.shown, seat.name))
 
     @staticmethod
     def _make_owner(room: Room, owner: Account) -> None:
@@ -293,57 +294,57 @@ class Acts(Base):
         for sanctions in (room.bans, room.mutes):
             sanctions.pop(owner, None)
 
-    def _users(self, seat: Seat, command: operations.UserList) -> None:
+    def _users(self, seat: Seat, command: accounts.UserList) -> None:
         after = name_of(command.after).key if command.after else ""
         found = [
-            records.Account(
+            accounts.Account(
                 each.shown, each.is_admin, each.is_disabled, each.made_at, each.is_deleted
             )
             for key, each in sorted(self.accounts.items())
             if key > after
         ]
-        self.tell(seat, events.AccountsListed(found, has_more=False))
+        self.tell(seat, accounts.AccountsListed(found, has_more=False))
 
     # Rooms.
 
-    def _roomlist(self, seat: Seat, command: operations.RoomList) -> None:
+    def _roomlist(self, seat: Seat, command: protocol.RoomList) -> None:
         after = name_of(command.after).key if command.after else ""
         found = [room_record(room) for key, room in sorted(self.rooms.items()) if key > after]
-        self.tell(seat, events.RoomRecordsListed(found, has_more=False))
+        self.tell(seat, protocol.RoomRecordsListed(found, has_more=False))
 
-    def _roomcreate(self, seat: Seat, command: operations.RoomCreate) -> None:
+    def _roomcreate(self, seat: Seat, command: protocol.RoomCreate) -> None:
         owner = self.find(command.owner)
         room = self.make_room(name_of(command.room), owner)
         if command.e2ee:
             room.roster = Roster(self.message_ids, {owner})
         self.done(seat)
 
-    def _roomowner(self, seat: Seat, command: operations.RoomOwner) -> None:
+    def _roomowner(self, seat: Seat, command: protocol.RoomOwner) -> None:
         owner, room = self.find(command.user), self.any_room(command.room)
         if room.owner is owner:
             raise Refused("is_owner")
         self._make_owner(room, owner)
-        self.show(room, events.OwnerSet(room.shown, owner.shown, seat.name))
+        self.show(room, protocol.OwnerSet(room.shown, owner.shown, seat.name))
         self.done(seat)
 
-    def _roomrename(self, seat: Seat, command: operations.RoomRename) -> None:
+    def _roomrename(self, seat: Seat, command: protocol.RoomRename) -> None:
         name, room = name_of(command.name), self.any_room(command.room)
         self.check_may_speak(seat, room)
         if room.roster is not None:
             raise Refused("already_e2ee")
         self._check_is_free(name, [each.name for each in self.rooms.values() if each is not room])
-        fact = events.Renamed(room.shown, seat.name, name.shown)
+        fact = protocol.Renamed(room.shown, seat.name, name.shown)
         del self.rooms[room.name.key]
         room.name = name
         self.rooms[name.key] = room
         self.show(room, fact)
         self.done(seat)
 
-    def _roomdelete(self, seat: Seat, command: operations.RoomDelete) -> None:
+    def _roomdelete(self, seat: Seat, command: protocol.RoomDelete) -> None:
         room = self.any_room(command.room)
         if command.reason:
             self.check_may_speak(seat, room)
-        self.show(room, events.Deleted(room.shown, seat.name, harmless(command.reason)))
+        self.show(room, protocol.Deleted(room.shown, seat.name, harmless(command.reason)))
         for each in list(room.seats):
             self.drop(each, room)
         del self.rooms[room.name.key]
@@ -353,11 +354,11 @@ class Acts(Base):
                 del self.tickets[path]
         self.done(seat)
 
-    def _retention(self, seat: Seat, command: operations.Retention) -> None:
+    def _retention(self, seat: Seat, command: removal.Retention) -> None:
         if not command.room:
             own = [room for _, room in sorted(self.rooms.items()) if room.days is not None]
-            rooms = [records.RoomRetention(room.shown, room.days or 0) for room in own]
-            self.tell(seat, events.RetentionListed(0, rooms, has_more=False))
+            rooms = [removal.RoomRetention(room.shown, room.days or 0) for room in own]
+            self.tell(seat, removal.RetentionListed(0, rooms, has_more=False))
             return
         word = command.keep.lower()
         is_number = word.isascii() and word.isdigit() and word[0] != "0"
@@ -369,7 +370,7 @@ class Acts(Base):
 
     # Purging.
 
-    def _purge(self, seat: Seat, command: operations.Purge) -> None:
+    def _purge(self, seat: Seat, command: removal.Purge) -> None:
         names = command.user or command.room
         if (command.message is None) == (not names) or (command.seconds and not names):
             raise Refused("bad_arguments")
@@ -397,7 +398,7 @@ class Acts(Base):
             if gone:
                 author = user.shown if user else None
                 ids = (gone[0].id, gone[-1].id, len(gone))
-                self.show(each, events.Purged(each.shown, seat.name, author, *ids))
+                self.show(each, removal.Purged(each.shown, seat.name, author, *ids))
         self._purge_mail(is_meant)
         self.done(seat)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from app import events
-from app.events import Event, RoomEvent
 from app.names import Name, parse_password
+from app.protocol import rooms, server
+from app.protocol.event import Event, RoomEvent
 from tests.fuzz.state import (
     Account,
     Device,
@@ -61,7 +61,7 @@ class Base:
 
     def done(self, seat: Seat) -> None:
         """Say that it is done."""
-        self.tell(seat, events.Done(""))
+        self.tell(seat, server.Done(""))
 
     # Coming and going.
 
@@ -89,7 +89,7 @@ class Base:
         for room in list(seat.rooms):
             self.drop(seat, room)
             if seat.me not in room.people:
-                self.show(room, events.Disconnected(room.shown, seat.name))
+                self.show(room, rooms.Disconnected(room.shown, seat.name))
         if seat.account:
             seat.account.seats.remove(seat)
             if not seat.account.seats:
@@ -235,7 +235,7 @@ class Base:
     def _show_revision(self, room: Room, account: Account) -> None:
         assert room.roster is not None
         room.roster.rev += 1
-        self.show(room, events.RosterChanged(room.shown, account.shown, room.roster.rev))
+        self.show(room, rooms.RosterChanged(room.shown, account.shown, room.roster.rev))
 
     def store(self, message: Message, txn: str) -> bool:
         """Give a message its id; say whether it is new, or was said before."""

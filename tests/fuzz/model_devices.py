@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from app import device_commands, device_events, records
 from app.bounds import ONE_TIME_KEYS_LOW
-from app.device_commands import OfferedKey, Target
-from app.events import Event
-from app.signed import Signed
+from app.protocol import devices
+from app.protocol.devices import OfferedKey, Target
+from app.protocol.event import Event
+from app.protocol.signed import Signed
 from tests.fuzz.devices import BAD_SIGNATURE, owner_of
 from tests.fuzz.model_base import Base
 from tests.fuzz.state import Account, Device, Letter, Refused, Seat, name_of
@@ -28,7 +28,7 @@ class Devices(Base):
         if sig == BAD_SIGNATURE:
             raise Refused("bad_signature")
 
-    def _keys_device_put(self, seat: Seat, command: device_commands.DevicePut) -> None:
+    def _keys_device_put(self, seat: Seat, command: devices.DevicePut) -> None:
         keys = self._own(seat, command.payload)["device"]
         self._check_signature(command.sig)
         assert isinstance(keys, dict)
@@ -42,9 +42,9 @@ class Devices(Base):
         elif device.is_revoked or device.described != said:
             raise Refused("device_id_reused")
         seat.device = device
-        self.tell(seat, device_events.DeviceKnown())
+        self.tell(seat, devices.DeviceKnown())
 
-    def _keys_manifest_put(self, seat: Seat, command: device_commands.ManifestPut) -> None:
+    def _keys_manifest_put(self, seat: Seat, command: devices.ManifestPut) -> None:
         said = self._own(seat, command.payload)
         self._check_signature(command.sig)
         me, listed = seat.me, said["devices"]
@@ -62,7 +62,7 @@ class Devices(Base):
         self.device_changes.append(me.name.key)
         for each in self.seats:
             if me.name.key in each.watched or (each.account is me and each.device):
-                self.tell(each, device_events.DevicesChanged([me.name.key]))
+                self.tell(each, devices.DevicesChanged([me.name.key]))
 
     def end_devices(self, account: Account) -> None:
         """Revoke all devices of an account, and tell those who know them."""
@@ -72,7 +72,7 @@ class Devices(Base):
         self.device_changes.append(account.name.key)
         for each in self.seats:
             if account.name.key in each.watched and not each.is_closed:
-                self.tell(each, device_events.DevicesChanged([account.name.key]))
+                self.tell(each, devices.DevicesChanged([account.name.key]))
 
     def _revoke_device(self, device: Device) -> None:
         device.is_revoked = True
@@ -91,7 +91,7 @@ class Devices(Base):
 
     # Keys.
 
-    def _keys_otk_put(self, seat: Seat, command: device_commands.KeysPut) -> None:
+    def _keys_otk_put(self, seat: Seat, command: devices.KeysPut) -> None:
         device, keys = self.device_of(seat), {key.kid: key for key in command.otk}
         if any(keys[key.kid] != key for key in command.otk):
             raise Refused("otk_conflict")
@@ -108,7 +108,7 @@ class Devices(Base):
             device.fallback, device.is_fallback_unused = fallback, True
         device.keys |= {kid: key for kid, key in keys.items() if kid not in known}
         is_unused = device.fallback is not None and device.is_fallback_unused
-        self.tell(seat, device_events.KeysKept(len(device.keys), is_unused))
+        self.tell(seat, devices.KeysKept(len(device.keys), is_unused))
 
     def _check_offered(
         self, seat: Seat, device: Device, offered: Iterable[OfferedKey], prefix: str
@@ -119,22 +119,22 @@ class Devices(Base):
                 raise Refused("bad_device_payload")
             self._check_signature(key.sig)
 
-    def _keys_claim(self, seat: Seat, command: device_commands.KeysClaim) -> None:
+    def _keys_claim(self, seat: Seat, command: devices.KeysClaim) -> None:
         self.device_of(seat)
-        keys: list[records.ClaimedKey] = []
-        failed: list[records.OutOfReach] = []
+        keys: list[devices.ClaimedKey] = []
+        failed: list[devices.OutOfReach] = []
         for target in {self._address(each): each for each in command.targets}.values():
             device = self._device_at(target)
             key = self._claim(device) if device is not None else None
             if key is not None:
                 said = Signed(payload=key.payload, sig=key.sig)
-                keys.append(records.ClaimedKey(target.user, target.device, said))
+                keys.append(devices.ClaimedKey(target.user, target.device, said))
             else:
                 why = "no_such_device" if device is None else "no_keys"
-                failed.append(records.OutOfReach(target.user, target.device, why))
+                failed.append(devices.OutOfReach(target.user, target.device, why))
             if device is not None and len(device.keys) < ONE_TIME_KEYS_LOW:
-                self._tell_device(device, device_events.KeysLow())
-        self.tell(seat, device_events.KeysHandedOut(keys, failed))
+                self._tell_device(device, devices.KeysLow())
+        self.tell(seat, devices.KeysHandedOut(keys, failed))
 
     @staticmethod
     def _claim(device: Device) -> OfferedKey | None:
@@ -157,62 +157,62 @@ class Devices(Base):
         device = account.devices.get(target.device) if account else None
         return None if device is None or device.is_revoked else device
 
-    def _keys_query(self, seat: Seat, command: device_commands.KeysQuery) -> None:
+    def _keys_query(self, seat: Seat, command: devices.KeysQuery) -> None:
         users = {}
         for name in command.users:
             account = self.find_or_none(name)
-            users[name] = records.UserDevices(None, [])
+            users[name] = devices.UserDevices(None, [])
             if account is not None:
                 shown = [
                     each.described
                     for each in account.devices.values()
                     if not each.is_revoked and (each.is_approved or account is seat.account)
                 ]
-                users[name] = records.UserDevices(account.manifest, shown)
+                users[name] = devices.UserDevices(account.manifest, shown)
         seat.watched |= {self._address(Target(user=name, device="a" * 8))[0] for name in users}
-        self.tell(seat, device_events.DevicesShown(users))
+        self.tell(seat, devices.DevicesShown(users))
 
-    def _keys_changes(self, seat: Seat, command: device_commands.KeysChanges) -> None:
+    def _keys_changes(self, seat: Seat, command: devices.KeysChanges) -> None:
         changes, since = self.device_changes, command.since
         if since is not None and since > len(changes):
             raise Refused("since_too_old")
         users = [] if since is None else sorted(set(changes[since:]))
-        self.tell(seat, device_events.DeviceChangesListed(users, len(changes)))
+        self.tell(seat, devices.DeviceChangesListed(users, len(changes)))
 
     # Mailboxes.
 
-    def _td_send(self, seat: Seat, command: device_commands.DeviceSend) -> None:
+    def _td_send(self, seat: Seat, command: devices.DeviceSend) -> None:
         sender, failed, reached = self.device_of(seat), [], dict[Device, None]()
         if any(self._address(said)[0] != seat.me.name.key for said in command.msgs):
             self.check_may_speak(seat)
         for place, said in enumerate(command.msgs):
             recipient = self._device_at(said)
             if recipient is None:
-                failed.append(records.OutOfReach(said.user, said.device, "no_such_device"))
+                failed.append(devices.OutOfReach(said.user, said.device, "no_such_device"))
             elif not any(each.is_same(sender, command.txn, place) for each in self.letters):
                 self.letter_ids += 1
                 letter = Letter(self.letter_ids, sender, recipient, command.txn, place, said.body)
                 self.letters.append(letter)
                 reached[recipient] = None
         for recipient in reached:
-            self._tell_device(recipient, device_events.DeviceMailCame())
-        self.tell(seat, device_events.DeviceMailSent(failed))
+            self._tell_device(recipient, devices.DeviceMailCame())
+        self.tell(seat, devices.DeviceMailSent(failed))
 
-    def waiting_for(self, device: Device) -> list[records.DeviceMail]:
+    def waiting_for(self, device: Device) -> list[devices.DeviceMail]:
         """Return what is in a mailbox, oldest first."""
         return [
-            records.DeviceMail(each.id, each.sender.owner.name.key, each.sender.id, each.body)
+            devices.DeviceMail(each.id, each.sender.owner.name.key, each.sender.id, each.body)
             for each in self.letters
             if each.recipient is device and each.body is not None
         ]
 
-    def _td_fetch(self, seat: Seat, command: device_commands.DeviceFetch) -> None:
+    def _td_fetch(self, seat: Seat, command: devices.DeviceFetch) -> None:
         mail = self.waiting_for(self.device_of(seat))
         waiting = [each for each in mail if each.n > command.after]
         has_more = len(waiting) > command.limit
-        self.tell(seat, device_events.DeviceMailShown(waiting[: command.limit], has_more))
+        self.tell(seat, devices.DeviceMailShown(waiting[: command.limit], has_more))
 
-    def _td_ack(self, seat: Seat, command: device_commands.DeviceAck) -> None:
+    def _td_ack(self, seat: Seat, command: devices.DeviceAck) -> None:
         device = self.device_of(seat)
         for each in self.letters:
             if each.recipient is device and each.id <= command.upto:

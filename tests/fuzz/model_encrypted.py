@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app import commands, events
+from app.protocol import rooms, talk
 from tests.fuzz.model_base import Base
 from tests.fuzz.state import Message, Refused, Roster, Seat
 
@@ -10,17 +10,17 @@ from tests.fuzz.state import Message, Refused, Roster, Seat
 class Encrypted(Base):
     """What is asked about encrypted rooms, and in them."""
 
-    def _encrypt(self, seat: Seat, command: commands.Encrypt) -> None:
+    def _encrypt(self, seat: Seat, command: rooms.Encrypt) -> None:
         room = self.room_of(seat, command.room)
         if room.role(seat.account) not in ("owner", "admin"):
             raise Refused("not_allowed")
         if room.roster is not None:
             raise Refused("already_e2ee")
         room.roster = Roster(self.message_ids, set(room.people))
-        self.show(room, events.Encrypted(room.shown, seat.name))
-        self.show(room, events.RosterChanged(room.shown, seat.name, 1))
+        self.show(room, rooms.Encrypted(room.shown, seat.name))
+        self.show(room, rooms.RosterChanged(room.shown, seat.name, 1))
 
-    def _roster(self, seat: Seat, command: commands.Roster) -> None:
+    def _roster(self, seat: Seat, command: rooms.Roster) -> None:
         room = self.any_room(command.room) if command.room else self.room_of(seat, "")
         if seat.me not in room.people and not room.has_member(seat.me):
             raise Refused("not_a_member")
@@ -29,15 +29,15 @@ class Encrypted(Base):
             members, rev, e2ee_from = room.roster.members, room.roster.rev, room.roster.e2ee_from
         keys = sorted(each.name.key for each in members)
         is_encrypted = room.roster is not None
-        self.tell(seat, events.RosterShown(room.shown, rev, is_encrypted, e2ee_from, keys))
+        self.tell(seat, rooms.RosterShown(room.shown, rev, is_encrypted, e2ee_from, keys))
 
     @staticmethod
-    def check_content(command: commands.Say | commands.Tell) -> None:
+    def check_content(command: talk.Say | talk.Tell) -> None:
         """Raise Refused unless there is either a text or what a device encrypted."""
         if bool(command.body) == (command.enc is not None):
             raise Refused("bad_arguments")
 
-    def encrypted(self, seat: Seat, command: commands.Say) -> Message:
+    def encrypted(self, seat: Seat, command: talk.Say) -> Message:
         """Return what a device says in a room. Raises Refused."""
         self.check_content(command)
         room, device = self.room_of(seat, command.room), self.device_of(seat)

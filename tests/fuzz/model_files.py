@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from hashlib import sha256
 
-from app import commands, events, records
 from app.names import BadNameError, harmless, parse_file_name
+from app.protocol import files
 from tests.fuzz.model_base import Base
 from tests.fuzz.state import TICKET_MILLISECONDS, File, Refused, Room, Seat, Ticket, in_force
 
@@ -17,9 +17,9 @@ SERVER = "http://127.0.0.1:8888"
 class Files(Base):
     """What is asked about files, and what comes over HTTP."""
 
-    def _right(self, seat: Seat, command: commands.Send | commands.Upload) -> Ticket:
+    def _right(self, seat: Seat, command: files.Send | files.Upload) -> Ticket:
         """Return the right to share a file. Raises Refused."""
-        e2ee = isinstance(command, commands.Send) and command.e2ee
+        e2ee = isinstance(command, files.Send) and command.e2ee
         try:
             name = "" if e2ee else parse_file_name(command.name)
         except BadNameError:
@@ -39,7 +39,7 @@ class Files(Base):
         if e2ee != (room.roster is not None):
             raise Refused("not_e2ee" if e2ee else "e2ee_required")
 
-    def _send(self, seat: Seat, command: commands.Send) -> None:
+    def _send(self, seat: Seat, command: files.Send) -> None:
         if command.size is not None and command.size > FILE_BYTES_MAX:
             raise Refused("too_large")
         if bool(command.name) == command.e2ee:
@@ -48,9 +48,9 @@ class Files(Base):
         ticket.size = command.size
         self.offered = ticket
         path, name = harmless(command.name), ticket.name or ENCRYPTED
-        self.tell(seat, events.UploadOffered("", name, ticket.expires_at, path, SERVER))
+        self.tell(seat, files.UploadOffered("", name, ticket.expires_at, path, SERVER))
 
-    def _upload(self, seat: Seat, command: commands.Upload) -> None:
+    def _upload(self, seat: Seat, command: files.Upload) -> None:
         self._share(self._right(seat, command), command.data)
 
     def _share(self, ticket: Ticket, data: bytes) -> None:
@@ -65,7 +65,7 @@ class Files(Base):
         to = recipient.shown if recipient else None
         digest = sha256(data).hexdigest()
         name = ticket.name or ENCRYPTED
-        shared = records.SharedFile(
+        shared = files.SharedFile(
             self.file_ids, name, len(data), digest, owner.shown, to, self.now, ticket.e2ee
         )
         self.files[shared.id] = File(shared, owner, data, room, recipient)
@@ -73,9 +73,9 @@ class Files(Base):
             return  # the message that names it shows it
         what = (shared.id, shared.name, shared.size, shared.sha256, self.now)
         if room is not None:
-            self.show(room, events.FileShared(room.shown, owner.shown, *what), by=owner)
+            self.show(room, files.FileShared(room.shown, owner.shown, *what), by=owner)
             return
-        sent = events.FileSent(owner.shown, to or "", *what)
+        sent = files.FileSent(owner.shown, to or "", *what)
         for account in {owner, recipient}:
             for seat in account.seats if account else ():
                 if owner.shown not in account.ignored:
@@ -118,18 +118,18 @@ class Files(Base):
             return file.room in seat.rooms
         return seat.account in (file.owner, file.recipient)
 
-    def _get(self, seat: Seat, command: commands.Get) -> None:
+    def _get(self, seat: Seat, command: files.Get) -> None:
         file = self._of(seat, command.file)
         shared, expires_at = file.shared, self.now + TICKET_MILLISECONDS
         self.offered = Ticket(seat.me, expires_at, room=file.room, file=file)
         what = (shared.name, shared.size, shared.sha256, expires_at, SERVER)
-        self.tell(seat, events.DownloadOffered(shared.id, "", *what))
+        self.tell(seat, files.DownloadOffered(shared.id, "", *what))
 
-    def _download(self, seat: Seat, command: commands.Download) -> None:
+    def _download(self, seat: Seat, command: files.Download) -> None:
         file = self._of(seat, command.file)
-        self.tell(seat, events.FilePrinted(file.shared, file.data))
+        self.tell(seat, files.FilePrinted(file.shared, file.data))
 
-    def _files(self, seat: Seat, command: commands.Files) -> None:
+    def _files(self, seat: Seat, command: files.Files) -> None:
         room: Room | None = None
         if seat.rooms or command.room:
             room = self.room_of(seat, command.room)
@@ -140,14 +140,14 @@ class Files(Base):
             or (file.room is None and seat.account in (file.owner, file.recipient))
         ]
         first_id = found[0].id if found else 1
-        self.tell(seat, events.FilesListed(found, has_more=False, before_id=first_id))
+        self.tell(seat, files.FilesListed(found, has_more=False, before_id=first_id))
 
     def is_in_limbo(self, file_id: int) -> bool:
         """Whether a file is of a room that was deleted, and will be removed some time."""
         file = self.files.get(file_id)
         return file is not None and file.room is not None and file.room.is_deleted
 
-    def _unshare(self, seat: Seat, command: commands.Unshare) -> None:
+    def _unshare(self, seat: Seat, command: files.Unshare) -> None:
         file = self.files.get(command.file)
         if file is None or not (file.owner is seat.me or self._may_fetch(seat, file)):
             raise Refused("no_such_file")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from app import commands, events, records
 from app.names import harmless
-from app.records import Sanction
-from app.shapes import Command
+from app.protocol import moderation
+from app.protocol.command import Command
+from app.protocol.moderation import Sanction
 from tests.fuzz.model_base import Base
 from tests.fuzz.state import Account, Refused, Room, Seat, check_reason, in_force
 
@@ -27,22 +27,24 @@ class Moderation(Base):
             raise Refused("not_allowed")
         return room, target
 
-    def _send_out(self, room: Room, target: Account, fact: events.Kicked | events.Banned) -> None:
+    def _send_out(
+        self, room: Room, target: Account, fact: moderation.Kicked | moderation.Banned
+    ) -> None:
         for seat in [each for each in room.seats if each.account is target]:
             self.drop(seat, room)
-            self.tell(seat, events.SentOut(fact))
+            self.tell(seat, moderation.SentOut(fact))
         self.show(room, fact)
         self.end_membership(room, target)
         for path, ticket in list(self.tickets.items()):
             if ticket.owner is target and ticket.room is room:
                 del self.tickets[path]
 
-    def _kick(self, seat: Seat, command: commands.Kick) -> None:
+    def _kick(self, seat: Seat, command: moderation.Kick) -> None:
         room, target = self._case(seat, command)
         if target not in room.people and not room.has_member(target):
             raise Refused("not_here")
         reason = self._reason(seat, room, command)
-        self._send_out(room, target, events.Kicked(room.shown, target.shown, seat.name, reason))
+        self._send_out(room, target, moderation.Kicked(room.shown, target.shown, seat.name, reason))
 
     def _reason(self, seat: Seat, room: Room, command: Command) -> str:
         """Return why, as it is shown. Raises Refused."""
@@ -54,54 +56,55 @@ class Moderation(Base):
         check_reason(command.seconds, command.reason)
         reason = self._reason(seat, room, command)
         until = None if command.seconds is None else self.now + command.seconds * 1000
-        return records.Sanction(target.shown, seat.name, reason, until)
+        return moderation.Sanction(target.shown, seat.name, reason, until)
 
-    def _ban(self, seat: Seat, command: commands.Ban) -> None:
+    def _ban(self, seat: Seat, command: moderation.Ban) -> None:
         room, target = self._case(seat, command)
         made = room.bans[target] = self._sanction(seat, room, target, command)
         room.moderators.discard(target)
-        fact = events.Banned(room.shown, target.shown, seat.name, command.seconds, made.reason)
+        fact = moderation.Banned(room.shown, target.shown, seat.name, command.seconds, made.reason)
         self._send_out(room, target, fact)
 
-    def _mute(self, seat: Seat, command: commands.Mute) -> None:
+    def _mute(self, seat: Seat, command: moderation.Mute) -> None:
         room, target = self._case(seat, command)
         made = room.mutes[target] = self._sanction(seat, room, target, command)
         self.show(
-            room, events.Muted(room.shown, target.shown, seat.name, command.seconds, made.reason)
+            room,
+            moderation.Muted(room.shown, target.shown, seat.name, command.seconds, made.reason),
         )
 
-    def _unban(self, seat: Seat, command: commands.Unban) -> None:
+    def _unban(self, seat: Seat, command: moderation.Unban) -> None:
         room, target = self._case(seat, command)
         if not in_force(room.bans, target, self.now):
             raise Refused("no_ban")
         del room.bans[target]
-        self.show(room, events.Unbanned(room.shown, target.shown, seat.name))
+        self.show(room, moderation.Unbanned(room.shown, target.shown, seat.name))
 
-    def _unmute(self, seat: Seat, command: commands.Unmute) -> None:
+    def _unmute(self, seat: Seat, command: moderation.Unmute) -> None:
         room, target = self._case(seat, command)
         if not in_force(room.mutes, target, self.now):
             raise Refused("no_mute")
         del room.mutes[target]
-        self.show(room, events.Unmuted(room.shown, target.shown, seat.name))
+        self.show(room, moderation.Unmuted(room.shown, target.shown, seat.name))
 
-    def _bans(self, seat: Seat, command: commands.Bans) -> None:
+    def _bans(self, seat: Seat, command: moderation.Bans) -> None:
         room = self.room_of(seat, command.room)
         bans, mutes = (
             [each for each in sanctions.values() if not each.is_over(self.now)]
             for sanctions in (room.bans, room.mutes)
         )
-        self.tell(seat, events.SanctionsListed(room.shown, bans, mutes))
+        self.tell(seat, moderation.SanctionsListed(room.shown, bans, mutes))
 
-    def _promote(self, seat: Seat, command: commands.Promote) -> None:
+    def _promote(self, seat: Seat, command: moderation.Promote) -> None:
         room, target = self._case(seat, command, "owner")
         if target in room.moderators:
             raise Refused("is_moderator")
         room.moderators.add(target)
-        self.show(room, events.Promoted(room.shown, target.shown, seat.name))
+        self.show(room, moderation.Promoted(room.shown, target.shown, seat.name))
 
-    def _demote(self, seat: Seat, command: commands.Demote) -> None:
+    def _demote(self, seat: Seat, command: moderation.Demote) -> None:
         room, target = self._case(seat, command, "owner")
         if target not in room.moderators:
             raise Refused("is_no_moderator")
         room.moderators.discard(target)
-        self.show(room, events.Demoted(room.shown, target.shown, seat.name))
+        self.show(room, moderation.Demoted(room.shown, target.shown, seat.name))

@@ -12,13 +12,13 @@ import gevent
 from gevent import socket
 from hypothesis import strategies as st
 
-from app import commands
 from app.errors import NotPossible, Refusal
 from app.net.hosts import KnownHosts
 from app.net.http import Http
-from app.records import SharedFile
+from app.protocol import accounts, rooms
+from app.protocol.command import Command
+from app.protocol.files import SharedFile
 from app.settings import Settings
-from app.shapes import Command
 from tests.fuzz.fuzzers import Fuzzer
 from tests.fuzz.streams import JUNK, requests
 from tests.fuzz.table import pieces
@@ -167,7 +167,7 @@ def _terminal(which: str) -> tuple[World, Terminal]:
         reset = {"op": "user.password", "user": "root", "password": "x"}
         for request in (create, reset, {"op": "user.enable", "user": "root"}):
             operator.feed(world.service, [json.dumps(request).encode() + b"\n"])
-        for command in (commands.Login("root", "x"), commands.Join("lobby")):
+        for command in (accounts.Login("root", "x"), rooms.Join("lobby")):
             try:
                 world.service.handle(terminal.session, command)
             except Refusal:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 
-from app import events, records
-from app.device_commands import OfferedKey
 from app.errors import BadNameError, Code
 from app.names import Name, parse_name
 from app.networks import read_address
-from app.records import Sanction, ServerSanction, SharedFile, Token
-from app.shapes import Enc, Level
-from app.signed import Signed
+from app.protocol import talk
+from app.protocol.accounts import Token
+from app.protocol.command import Enc, Level
+from app.protocol.devices import OfferedKey
+from app.protocol.files import SharedFile
+from app.protocol.moderation import Sanction, ServerSanction
+from app.protocol.rooms import RoomRecord
+from app.protocol.signed import Signed
 from app.store.audit import OPERATOR
 
 REPLAYED = 20  # messages on join
@@ -59,7 +62,7 @@ class Account:
     away: str | None = None
     ignored: set[str] = field(default_factory=set)
     tokens: list[Token] = field(default_factory=list)
-    mail: list[events.PrivateMessage] = field(default_factory=list)
+    mail: list[talk.PrivateMessage] = field(default_factory=list)
     seats: list[Seat] = field(default_factory=list)
     devices: dict[str, Device] = field(default_factory=dict)
     manifests: int = 0  # lists of devices so far
@@ -208,20 +211,20 @@ class Room:
         """Return why somebody is away, as it is shown here."""
         return account.away and ("" if in_force(self.mutes, account, now) else account.away)
 
-    def said(self, message: Message) -> events.Message:
+    def said(self, message: Message) -> talk.Message:
         """Return how a message is shown."""
         author, body, at = message.author.shown, message.body, message.at
         if message.enc is not None:
-            return events.SaidEncrypted(
+            return talk.SaidEncrypted(
                 self.shown, author, message.device, message.enc, at, message.id
             )
-        return events.Said(self.shown, author, body, at, message.is_action, message.id)
+        return talk.Said(self.shown, author, body, at, message.is_action, message.id)
 
     def has_member(self, account: Account) -> bool:
         """Whether it is encrypted, and an account belongs to it."""
         return self.roster is not None and account in self.roster.members
 
-    def replay(self, since: int | None, newest_id: int) -> tuple[list[events.Message], bool]:
+    def replay(self, since: int | None, newest_id: int) -> tuple[list[talk.Message], bool]:
         """Return what one who enters is shown, and whether that is all there is since then."""
         is_whole = since is None or since <= newest_id
         if since is None or not is_whole:
@@ -294,11 +297,9 @@ def is_in(address: str, network: str) -> bool:
     return read_address(address) in ip_network(network)
 
 
-def room_record(room: Room) -> records.RoomRecord:
+def room_record(room: Room) -> RoomRecord:
     """Return what admins are shown of a room."""
     shown, people = room.shown, len(room.people)
     owner = "" if room.owner.is_deleted else room.owner.shown
     is_encrypted = room.roster is not None
-    return records.RoomRecord(
-        shown, owner, people, room.topic, room.made_at, room.days, is_encrypted
-    )
+    return RoomRecord(shown, owner, people, room.topic, room.made_at, room.days, is_encrypted)

@@ -11,13 +11,12 @@ from contextlib import suppress
 import pyte
 from hypothesis import strategies as st
 
-from app import events
 from app.bounds import FILE_IN_LINES_BYTES_MAX, FILE_NAME_BYTES_MAX, NAME_CHARS_MAX
-from app.commands import Upload
 from app.errors import BadNameError, Refusal
 from app.names import harmless, parse_file_name, parse_name, parse_password
-from app.operations import COMMANDS
-from app.shapes import Command
+from app.protocol import COMMANDS, accounts, server
+from app.protocol.command import Command
+from app.protocol.files import Upload
 from app.wire.lines import LineSplitter
 from app.wire.ndjson import NdjsonWire
 from app.wire.ndjson_schema import REQUESTS
@@ -119,7 +118,7 @@ def converse(pieces: Iterable[bytes]) -> tuple[list[object], bytes]:
     for piece in pieces:
         for item in wire.feed(piece):
             if isinstance(item, Refusal):
-                sent += wire.show(events.Refused(item.code, str(item)))
+                sent += wire.show(server.Refused(item.code, str(item)))
             items.append((item.code, str(item)) if isinstance(item, Refusal) else item)
             sent += wire.done()
     return items, sent
@@ -149,7 +148,7 @@ def check_text(data: bytes, cuts: Sequence[int]) -> None:
     wire = TextWire(LINE_BYTES_MAX)
     for item in wire.feed(data):
         if isinstance(item, Refusal):
-            check_harmless(wire.show_last(events.Refused(item.code, str(item))).decode()[:-2])
+            check_harmless(wire.show_last(server.Refused(item.code, str(item))).decode()[:-2])
 
 
 # Names and texts.
@@ -208,7 +207,7 @@ _scripts = st.text("abzAZ019_-.éßσςбгиאבकखि漢かカ한ｂ\u0301\
 def check_uploads(data: bytes, cuts: Sequence[int]) -> None:
     def read(pieces: Iterable[bytes]) -> list[object]:
         wire, items = TextWire(LINE_BYTES_MAX), []
-        wire.show(events.LoggedIn("bob"))
+        wire.show(accounts.LoggedIn("bob"))
         for piece in [b"/upload a.txt\n", *pieces]:
             items += [each for each in wire.feed(piece) if each is not None]
         return [item.code if isinstance(item, Refusal) else item for item in items]

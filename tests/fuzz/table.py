@@ -10,11 +10,11 @@ from itertools import pairwise
 import gevent
 from hypothesis.stateful import RuleBasedStateMachine
 
-from app import commands, events
 from app.errors import Refusal
-from app.events import Event
 from app.names import parse_name
-from app.shapes import Command, Enc
+from app.protocol import accounts, files, rooms, talk
+from app.protocol.command import Command, Enc
+from app.protocol.event import Event
 from tests.fuzz import asking, devices
 from tests.fuzz.comparing import by_room as in_rooms
 from tests.fuzz.comparing import check_bytes, is_out_of_bounds, plain
@@ -67,7 +67,7 @@ class Table(RuleBasedStateMachine):
         """Let somebody who just came speak for a device, if they can, and enter a room."""
         if seat.wire == "ndjson" and seat.me.name.key in asking.USERS:
             self._ask(seat, asking.device_put(devices.Kit(seat.me.name.key, number)))
-        self._ask(seat, commands.Join("lobby"))
+        self._ask(seat, rooms.Join("lobby"))
 
     @staticmethod
     def _rank(seat: Seat) -> bool:
@@ -93,15 +93,15 @@ class Table(RuleBasedStateMachine):
         return [seat for seat in self._with_device() if seat.rooms]
 
     @staticmethod
-    def _said(seat: Seat, body: str) -> commands.Say:
+    def _said(seat: Seat, body: str) -> talk.Say:
         """Return what somebody says in the first of their rooms: encrypted there, if they can."""
         if seat.wire == "text" or not seat.rooms:
-            return commands.Say(body)
+            return talk.Say(body)
         room = seat.rooms[0]
         if room.roster is None or seat.device is None:
-            return commands.Say(body, room=room.shown)
+            return talk.Say(body, room=room.shown)
         said = Enc(alg="megolm.v1", sid="x", ct=f"{asking.SECRET}{body}")
-        return commands.Say("", "", said, room.roster.rev, room=room.shown)
+        return talk.Say("", "", said, room.roster.rev, room=room.shown)
 
     def _seat(self, number: int) -> Seat:
         return self.model.seats[number % len(self.model.seats)]
@@ -136,7 +136,7 @@ class Table(RuleBasedStateMachine):
 
     def _ask(self, seat: Seat, command: Command, cuts: Sequence[int] = ()) -> None:
         """Let a seat ask, and compare all that is shown for it."""
-        if isinstance(command, commands.Unshare) and self.model.is_in_limbo(command.file):
+        if isinstance(command, files.Unshare) and self.model.is_in_limbo(command.file):
             return  # it is there until the reaper comes, whenever that is
         if seat.wire == "text":
             if not asking.can_be_typed(command, is_logged_in=seat.account is not None):
@@ -153,10 +153,10 @@ class Table(RuleBasedStateMachine):
             self._compare(self.model.refuse(seat, asked[0].code, is_final=asked[0].is_final))
             return
         heard = asked[0]
-        if isinstance(heard, commands.History) and seat.wire == "text":
+        if isinstance(heard, talk.History) and seat.wire == "text":
             command = replace(command, before=heard.before)  # where the page before ended
         assert heard == command, (data, heard)
-        moves = isinstance(command, commands.Join)  # from room to room: what these are shown has
+        moves = isinstance(command, rooms.Join)  # from room to room: what these are shown has
         self._compare(self.model.do(seat, command), command, by_room=moves)  # no order together
 
     def _compare(
@@ -188,11 +188,11 @@ class Table(RuleBasedStateMachine):
         """Take over what only the server can know: tokens, and addresses of files."""
         model = self.model
         for ours, theirs in zip(expected, seen, strict=False):
-            if isinstance(theirs, events.LoggedIn) and theirs.token:
+            if isinstance(theirs, accounts.LoggedIn) and theirs.token:
                 account: Account = model.accounts[parse_name(theirs.user).key]
-                assert isinstance(ours, events.LoggedIn)
+                assert isinstance(ours, accounts.LoggedIn)
                 assert ours.token
                 model.tokens[theirs.token] = account
                 model.token_numbers[theirs.token] = model.token_ids
-            if isinstance(theirs, events.UploadOffered | events.DownloadOffered):
+            if isinstance(theirs, files.UploadOffered | files.DownloadOffered):
                 model.tickets[theirs.url] = model.offered

@@ -19,17 +19,17 @@ from unittest.mock import patch
 import gevent
 import structlog
 
-from app import events
 from app.bounds import CONTROL_LINE_BYTES_MAX, SWITCH_INTERVAL_SECONDS
 from app.chat import passwords
 from app.chat.room import Room
 from app.chat.service import Service
 from app.chat.session import Session
 from app.errors import Refusal
-from app.events import Event
 from app.names import parse_name
+from app.protocol import server
+from app.protocol.command import Command
+from app.protocol.event import Event
 from app.settings import Settings
-from app.shapes import Command
 from app.store import values
 from app.store.database import Database
 from app.store.migration import migrate
@@ -151,7 +151,7 @@ class Terminal:
                 service.handle(session, item)
         except Refusal as refusal:
             service.journal.settle(session)
-            refused = events.Refused(refusal.code, str(refusal))
+            refused = server.Refused(refusal.code, str(refusal))
             if refusal.is_final:
                 self.close(refused)
             else:

@@ -4,8 +4,8 @@ from dataclasses import fields
 from functools import partial
 from typing import get_type_hints
 
-from app.operations import COMMANDS
-from app.shapes import Addressee, Command, Count, Level, Path, Rest, Shape, Span, Word
+from app.protocol import COMMANDS
+from app.protocol.command import Addressee, Command, Count, Level, Path, Rest, Shape, Span, Word
 from tests.client import Client
 from tests.siege.defenders import stopwatch
 from tests.siege.siege import Scene, Siege

@@ -1,4 +1,4 @@
-"""What a command is: how its fields are typed, who may ask for it, and the table of all of them."""
+"""What a command is: how its fields are typed, and who may ask for it."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -120,7 +120,7 @@ RosterRev = Annotated[int | None, Ge(1), Le(ID_MAX)]
 Txn = Annotated[str, StringConstraints(max_length=TXN_CHARS_MAX, pattern="^[ -~]*$")]
 NewTxn = Annotated[Txn, MinLen(1)]
 Label = Annotated[str, MaxLen(REASON_CHARS_MAX)]
-Said = Annotated[
+SaidText = Annotated[
     str, Rest("TEXT", is_needed=True), MinLen(1), OneLine
 ]  # programs may send an Enc instead
 _ENC_WORD = "^[A-Za-z0-9+/=_.-]+$"
@@ -208,17 +208,14 @@ class InRoom(Command):
 
 Kind = TypeVar("Kind", bound=Command)
 
-COMMANDS: dict[str, type[Command]] = {}
-
 
 @dataclass_transform()
 def command(kind: type[Kind]) -> type[Kind]:
-    """Make a class of the table a dataclass, and enter it.
+    """Make a class a command: a dataclass whose `op` is its word, where nothing else is said.
 
     It is not frozen, as events are not: that would cost each message a twentieth of its time.
     """
     made = dataclass(slots=True)(kind)
     if made.op == "":
         made.op = made.word
-    COMMANDS[made.word] = made
     return made

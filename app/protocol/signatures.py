@@ -5,7 +5,7 @@ from enum import StrEnum
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from app.signed import Signed, decode
+from app.protocol.signed import Signed, decode
 
 PREFIX = "greenroom-e2ee/v1/"  # before the name of whatever is signed, hashed or authenticated
 

@@ -1,9 +1,7 @@
-"""What programs ask that encrypt from end to end, of devices, keys and mailboxes. Plain data.
+"""Devices that encrypt: their keys, and mail between them. For programs alone."""
 
-They stand in the same table as those of app/commands.py, and nobody types them. What they bring is
-public, or ciphertext; docs/encryption.md says what it means, and what clients make of it.
-"""
-
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated
 
 from annotated_types import Ge, Le, MaxLen
@@ -16,8 +14,14 @@ from app.bounds import (
     MANIFEST_PAYLOAD_CHARS_MAX,
     SIGNATURE_CHARS_MAX,
 )
-from app.shapes import Command, NewTxn, command
-from app.signed import AtFirst, DeviceId, KeyId, Line, Shape
+from app.errors import Code
+from app.protocol.command import (
+    Command,
+    NewTxn,
+    command,
+)
+from app.protocol.event import Answer, Event
+from app.protocol.signed import AtFirst, DeviceId, KeyId, Line, Shape, Signed
 
 Signature = Annotated[str, MaxLen(SIGNATURE_CHARS_MAX)]
 Position = Annotated[int, Ge(0), Le(ID_MAX)]
@@ -42,6 +46,42 @@ class Letter(Target):
     """What is said to a device."""
 
     body: Line
+
+
+@dataclass(frozen=True, slots=True)
+class UserDevices:
+    """A user's list of devices, None when there is none, and what devices say of themselves."""
+
+    manifest: Signed | None
+    devices: Sequence[Signed]
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedKey:
+    """A key to begin a conversation with a device."""
+
+    user: str
+    device: str
+    key: Signed
+
+
+@dataclass(frozen=True, slots=True)
+class OutOfReach:
+    """A device for which nothing could be done, and why."""
+
+    user: str
+    device: str
+    error: Code
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceMail:
+    """What a device of a user said to the reader's; `n` rises from item to item."""
+
+    n: int
+    user: str
+    device: str
+    body: str
 
 
 @command
@@ -133,3 +173,71 @@ class DeviceAck(Command):
     word = "td.ack"
     is_typed = False
     upto: Position
+
+
+@dataclass(slots=True)
+class DeviceKnown(Answer):
+    """The session speaks for a device of its user from now on."""
+
+
+@dataclass(slots=True)
+class KeysKept(Answer):
+    """How many keys of the session's device nobody has claimed, and whether one is in reserve."""
+
+    otk_count: int
+    fallback_unused: bool
+
+
+@dataclass(slots=True)
+class DevicesShown(Answer):
+    """Which devices users have, as they say themselves; by the names that were asked for."""
+
+    users: Mapping[str, UserDevices]
+
+
+@dataclass(slots=True)
+class KeysHandedOut(Answer):
+    """A key of each device, but for those that `failed`."""
+
+    keys: Sequence[ClaimedKey]
+    failed: Sequence[OutOfReach]
+
+
+@dataclass(slots=True)
+class DeviceChangesListed(Answer):
+    """Whose devices changed since a position, and the position to ask from next."""
+
+    users: Sequence[str]
+    next: int
+
+
+@dataclass(slots=True)
+class DeviceMailSent(Answer):
+    """What was said to devices is in their mailboxes, but for those that `failed`."""
+
+    failed: Sequence[OutOfReach]
+
+
+@dataclass(slots=True)
+class DeviceMailShown(Answer):
+    """What is in the mailbox of the session's device, oldest first."""
+
+    items: Sequence[DeviceMail]
+    has_more: bool
+
+
+@dataclass(slots=True)
+class DeviceMailCame(Event):
+    """There is something in the mailbox of the session's device."""
+
+
+@dataclass(slots=True)
+class KeysLow(Event):
+    """The session's device should leave more keys here."""
+
+
+@dataclass(slots=True)
+class DevicesChanged(Event):
+    """The lists of these users' devices are other ones now."""
+
+    users: Sequence[str]

@@ -1,0 +1,143 @@
+"""The server itself: how it is, its end, and what is told to everybody."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+from app.bounds import REASON_CHARS_MAX
+from app.errors import Code
+from app.protocol.command import Command, Level, OneLine, Reason, Rest, Seconds, Word, command
+from app.protocol.event import Answer, Event
+from app.protocol.figures import Concern, Load, Minute
+
+Sentence = Annotated[str, Rest("TEXT", REASON_CHARS_MAX), OneLine]
+
+
+@command
+class Ping(Command):
+    """Ask whether the server is there."""
+
+    word = "ping"
+    least = Level.ANYBODY
+    suits_operator = True
+
+
+@command
+class Help(Command):
+    """Show the commands, or what one of them does."""
+
+    word = "help"
+    least = Level.ANYBODY
+    suits_operator = True
+    command: Annotated[str, Word("COMMAND")] = ""
+
+
+@command
+class Quit(Command):
+    """Say goodbye."""
+
+    word = "quit"
+    least = Level.ANYBODY
+
+
+@command
+class Announce(Command):
+    """Say something to everybody, wherever they are (admins)."""
+
+    word = "announce"
+    least = Level.ADMIN
+    text: Sentence
+
+
+@command
+class Status(Command):
+    """Show how the server is, and what is wrong with it (admins)."""
+
+    word = "status"
+    least = Level.ADMIN
+
+
+@command
+class Shutdown(Command):
+    """Stop the server, at once or in a while, in place of an earlier plan; or stay after all."""
+
+    word = "shutdown"
+    least = Level.OPERATOR
+    seconds: Seconds = None
+    reason: Reason = ""
+    cancel: bool = False
+
+
+@command
+class Backup(Command):
+    """Copy the database, as the server has it open, to an empty file that is there."""
+
+    word = "backup"
+    least = Level.OPERATOR
+    path: str
+
+
+@dataclass(slots=True)
+class Connected(Event):
+    """A client is here, and nobody has logged in on it yet; without TLS, perhaps nobody may."""
+
+    is_registration_open: bool
+    needs_tls: bool = False
+
+
+@dataclass(slots=True)
+class Greeted(Answer):
+    """The server is there, says one that nobody has logged in on: and how one may log in."""
+
+    sentence: str
+    is_registration_open: bool
+    needs_tls: bool  # nobody may log in on this connection: it could be overheard
+
+
+@dataclass(slots=True)
+class HelpShown(Answer):
+    """The commands for those of a level, or one of them, as this wire has them."""
+
+    command: str
+    level: Level
+
+
+@dataclass(slots=True)
+class StatusShown(Answer):
+    """How the server is; `concerns` is what calls for somebody. See app/protocol/figures.py."""
+
+    concerns: Sequence[Concern]
+    version: str
+    uptime_seconds: int
+    is_storing: bool
+    illness: str  # why /healthz is red; nothing when it is well
+    now: Load
+    minute: Minute
+
+
+@dataclass(slots=True)
+class Done(Answer):
+    """What was asked is done."""
+
+    sentence: str
+
+
+@dataclass(slots=True)
+class Refused(Answer):
+    """What was asked was refused, under `tag` if the answer comes late; nothing happened."""
+
+    code: Code
+    sentence: str
+    tag: str = ""
+
+
+@dataclass(slots=True)
+class SaidGoodbye(Answer):
+    """The session ended as it wished."""
+
+
+@dataclass(slots=True)
+class Noticed(Event):
+    """The server says something to everybody."""
+
+    sentence: str
