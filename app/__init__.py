@@ -12,61 +12,72 @@ Read it in this order:
 
     bounds.py       every bound that nobody needs to tune, with its unit and reason
     settings.py     what an operator may set
-    names.py        names and text: normalise, compare, make harmless
-    addresses.py    where to listen, as people write it
-    networks.py     addresses of peers, and networks of them
-    times.py        times and spans as people write them
-    sizes.py        sizes and counts as people say them
     errors.py       every refusal, with its stable code
+    values/         what is typed and shown: normalise, compare, make harmless
+        names.py  times.py  sizes.py                names and text; times and spans; counts
+        addresses.py  networks.py                   where to listen; addresses of peers
     protocol/       what is asked, what happened, what lists have; COMMANDS is the table of all
         command.py  event.py                        what a command is; what an event is
         talk.py  rooms.py  moderation.py  files.py  accounts.py  devices.py  removal.py  server.py
                                                     a file a subject
         signed.py  signatures.py                    what devices sign; whether they did
         figures.py                                  how the server is
-    metrics.py  last_minute.py                      what is counted and timed; how it grew
-    process.py                                      what the kernel says
-    wire/           bytes <-> commands and events; pure
+    measures/       what is counted and timed
+        metrics.py  last_minute.py  process.py      counters; how they grew; what the kernel says
+    wires/          bytes <-> commands and events; pure: a folder a wire
         wire.py  wires.py                           what every wire keeps; which there are
-        lines.py  telnet.py  typed_lines.py         bytes to lines; keys that end and erase them
-        text_commands.py  text_events.py  text_help.py  base64_lines.py  text.py    for people
-        ndjson_requests.py  ndjson_events.py  ndjson.py    what programs send and read
-        ndjson_schema.py                            and its description, made from them
-    chat/           what may happen: the service layer
+        lines.py                                    bytes to lines
+        text/       for people
+            text.py  telnet.py  typed_lines.py  base64_lines.py    bytes to lines, as people type
+            commands.py  events.py  help.py         lines to commands; events to words
+        ndjson/     for programs
+            ndjson.py  requests.py  events.py       lines to commands; events to objects
+            schema.py                               and their description, made from them
+    engine/         what all subjects work with
         session.py      who is speaking, and where; what the service needs of a connection
-        service.py      its parts, which carry out commands
-        kit.py          what all of them work with
+        kit.py          the tools of each part of the service; how it says what it carries out
         journal.py      orders, commits in batches, releases
-        entries.py      who comes to rooms and goes, and what is shown there, on the way through it
+        entries.py      arrivals, departures and facts, on their way through it
         delivery.py     a released batch on its way to its readers
         room.py  recent.py                          one live room; its newest messages
         apply.py        what a decision does to a live room
-        rooms.py        entering rooms and leaving them
-        rosters.py  encrypted_rooms.py              who belongs to encrypted ones; making one so
-        files.py        who may share files and fetch them
-        tickets.py  transfers.py                    the right to do so; the bytes
-        messages.py  private.py  moderation.py      what is said; who may say it no more
-        accounts.py  tokens.py  passwords.py  turns.py  limits.py    who they are; how often
-        own_account.py  deletion.py                 what users do about their own; its end
-        purging.py  retention.py                    what is removed, now or in time
-        devices.py  device_keys.py  device_mail.py  what clients that encrypt leave for others
-        status.py  concerns.py                      how the server is; what is wrong
-        sanctions.py  in_force.py                   who is kept out of the whole server, or silent
-        endings.py      what an account may, and how all of it ends
-        acts.py  administration.py  room_administration.py  shutdown.py
-                                                    what admins and the operator do to all of these
-    store/          what is kept
-        models.py       the tables
+        decisions.py    a decision, written together with its record in the audit
+        limits.py  tickets.py                       how often; the right to move a file
+    chat/           what may happen: the service layer, a folder a subject
+        service.py      its parts, which carry out commands
+        accounts/
+            accounts.py  tokens.py  passwords.py  fair_queue.py    logging in
+            own_account.py  administration.py       what users and admins do about accounts
+            server_bans.py  endings.py              who is kept out; ending all that an account may
+        talk/
+            messages.py  private.py                 in rooms; between two users
+        rooms/
+            rooms.py  members.py                    entering and leaving; members of encrypted ones
+            encryption.py  administration.py        making one encrypted; what admins do to rooms
+        moderation/
+            moderation.py  sanctions.py             in a room; on the whole server
+        devices/
+            devices.py  keys.py  mail.py            what clients that encrypt leave for others
+        files/
+            files.py  transfers.py                  who may share files and fetch them; the bytes
+        removal/
+            purging.py  retention.py  deletion.py   messages, now or in time; accounts
+        server/
+            status.py  health.py  shutdown.py       how it is; what is wrong; its end
+    database/       what is kept
+        tables.py       the tables
         database.py     engines; the thread that writes, the threads that read
         postgresql.py   what is different there
-        messages.py  rooms.py  rosters.py  files.py  accounts.py  tokens.py  sanctions.py  audit.py
-                                                    the queries
-        devices.py  device_keys.py  device_mail.py  likewise, of clients that encrypt
-        purging.py  retention.py  vacuum.py         removing, in small pieces
-        deletion.py                                 all that goes with an account
-        exporting.py  backup.py  values.py          taking it elsewhere, and back; what may be in it
         disk.py  lock.py  held.py                   files; one server at a time on a database
         opening.py  migration.py                    opening the database at start
+        vacuum.py       rewriting it without what was removed
+    queries/        what is read and written: a file a subject, above the tables
+        messages.py  rooms.py  members.py  files.py  accounts.py  tokens.py  sanctions.py  audit.py
+        devices.py  device_keys.py  device_mail.py
+        purging.py  retention.py                    removing, in small pieces
+        deletion.py                                 all that goes with an account
+    archive/        taking it elsewhere, and back
+        exporting.py  backup.py  contents.py        as text; as a file; what may be in that
     net/            sockets and greenlets
         protocols.py    what a newcomer speaks, by its first bytes
         sockets.py  tls.py  selfsigned.py           plain sockets and TLS; certificates
@@ -97,12 +108,16 @@ Read it in this order:
         main.py  login.py  memory.py                before there is a screen
         arrivals.py     what the server tells, at the door
         typed.py  phrases.py  model.py              what is typed and told; what is known
-        screen.py  pane.py  appearance.py  status.py  completion.py    how it looks
-        drawing.py      rows that are drawn whole
-        files.py  transfers.py  filenames.py        files, sent and fetched
         asking.py       passphrases and passwords, asked for until they are right
         outgoing.py     what was typed and waits for its turn, through the end of the program
-        keys.py  encrypting.py  trust.py  sealedfiles.py  secrecy.py    what is encrypted
+        screen/
+            screen.py  pane.py  appearance.py  status.py  completion.py    how it looks
+            drawing.py  rows that are drawn whole
+        files/
+            files.py  transfers.py  filenames.py    sent and fetched
+        encrypted/
+            keys.py  thread.py                      keys on this disk; the thread that uses them
+            commands.py  files.py  conversation.py  whose keys are whose; files; all of it
         application.py  all of it together
     cli/            manage.py's commands
         main.py         serving and chatting
@@ -112,6 +127,6 @@ Read it in this order:
         tables.py  arguments.py  output.py  standard.py    how answers look, and where they go
     log.py          the log
 
-Imports point one way: net -> wire, chat -> store; terminal -> client, encryption, wire; all of them
--> the files at the top.
+Imports point one way: net -> wires, chat -> engine -> queries -> database; terminal -> client,
+encryption, wires; all of them -> protocol, values. tests/test_structure.py has the whole table.
 """

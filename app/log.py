@@ -25,14 +25,14 @@ from typing import TYPE_CHECKING, BinaryIO, TextIO, cast
 
 import structlog
 
-from app import metrics
 from app.bounds import (
     LOG_BYTES_WAITING_MAX,
     LOG_LAST_SECONDS_MAX,
     LOG_RECORDS_A_MINUTE_AND_ADDRESS_MAX,
     LOG_RECORDS_A_MINUTE_MAX,
 )
-from app.networks import origin
+from app.measures import metrics
+from app.values.networks import origin
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer

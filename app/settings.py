@@ -13,10 +13,10 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from app.addresses import expand_home, parse_address, parse_host
 from app.bounds import MESSAGE_RATE_MAX, MESSAGE_RATE_MIN, RETENTION_DAYS_MAX, Kept
 from app.errors import StartRefused
-from app.sizes import parse_decimal, parse_whole, seconds, unfit, whole
+from app.values.addresses import expand_home, parse_address, parse_host
+from app.values.sizes import parse_decimal, parse_whole, seconds, unfit, whole
 
 VERSION = "0.1.0"  # as in pyproject.toml
 

@@ -31,7 +31,7 @@ from app.client import CallRefused, Client
 from app.encryption import Device, KeyStore, ServerRefused, received, run
 from app.encryption.flows import Flow, Json
 from app.encryption.sealing import Cost
-from app.times import now
+from app.values.times import now
 
 ROOM = "den"
 BODY = "a line of about as many bytes as people say at once in a room"

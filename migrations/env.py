@@ -13,10 +13,10 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.cli.asking import command_settings
+from app.database.database import Url, first_line, is_sqlite, migrating_engine, sqlite_path
+from app.database.lock import DatabaseLock, open_private
+from app.database.tables import Base
 from app.errors import StartRefused
-from app.store.database import Url, first_line, is_sqlite, migrating_engine, sqlite_path
-from app.store.lock import DatabaseLock, open_private
-from app.store.models import Base
 
 
 def _run(connection: Connection, **options: Any) -> None:

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
 
-from app.addresses import short_path
+from app.values.addresses import short_path
 from tests.sockets import reset_on_close
 
 WAIT_SECONDS_MAX = 60  # for what takes a moment, also on a busy machine: it will not come

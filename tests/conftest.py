@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from app.cli import main
-from app.store.migration import migrate
+from app.database.migration import migrate
 from tests.client import Client
 from tests.server_process import ServerProcess, environment
 from tests.signing import Device

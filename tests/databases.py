@@ -10,9 +10,9 @@ from tempfile import TemporaryDirectory
 from alembic import command
 from alembic.config import Config
 
+from app.database.database import migrating_engine
+from app.database.opening import open_database
 from app.errors import StartRefused
-from app.store.database import migrating_engine
-from app.store.opening import open_database
 from tests.server_process import ROOT
 
 DATABASE = Path("var", "greenroom.db")  # in the folder of a server

@@ -248,8 +248,8 @@ def _record_making(record: Record, what: str, name: str) -> None:
 
 def _record_what_is_shown(record: Record) -> None:
     """Record what clients are sent, what the operator is told of a copy, and the exit code."""
+    from app.database import opening
     from app.net.connection import Connection
-    from app.store import opening
 
     send, back_up = Connection.send, opening._back_up
 

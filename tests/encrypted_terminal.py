@@ -16,12 +16,12 @@ from prompt_toolkit.output import DummyOutput
 
 from app.client import CallRefused, ConnectionLost
 from app.encryption import ServerRefused
-from app.terminal.appearance import rows_of
 from app.terminal.application import Terminal
-from app.terminal.encrypting import Encryption
-from app.terminal.keys import Keys
+from app.terminal.encrypted.keys import Keys
+from app.terminal.encrypted.thread import Encryption
+from app.terminal.files.transfers import Server as Address
 from app.terminal.memory import InputHistory, Keeping
-from app.terminal.transfers import Server as Address
+from app.terminal.screen.appearance import rows_of
 from tests.client import WAIT_SECONDS_MAX
 from tests.encryption.fakes import CHEAP, Server
 

@@ -9,7 +9,7 @@ from typing import Any
 from app.client import CallRefused, Client
 from app.encryption import Device, KeyStore, Notice, ServerRefused, Shown, received, run
 from app.encryption.flows import Flow, Json
-from app.times import now
+from app.values.times import now
 from tests.client import WAIT_SECONDS_MAX
 from tests.encryption.fakes import CHEAP, PASSPHRASE
 

@@ -28,7 +28,7 @@ from vodozemac import MegolmMessage
 
 from app.encryption import received
 from app.encryption.flows import Json
-from app.times import now
+from app.values.times import now
 from tests.encrypting import Machine
 from tests.server_process import ServerProcess
 

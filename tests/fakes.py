@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from gevent.event import Event as Signal
 
-from app.chat.recent import Recent
-from app.chat.room import Room
-from app.chat.session import Session, User
+from app.engine.recent import Recent
+from app.engine.room import Room
+from app.engine.session import Session, User
 from app.protocol.event import Event, RoomEvent
-from app.store.messages import NewMessage
-from app.store.rooms import StoredRoom
+from app.queries.messages import NewMessage
+from app.queries.rooms import StoredRoom
 
 
 def render(event: RoomEvent) -> bytes:
@@ -21,7 +21,7 @@ def render(event: RoomEvent) -> bytes:
 
 
 class FakeClient:
-    """Implements app.chat.session.Client. `sent` has a piece for each send that had bytes."""
+    """Implements app.engine.session.Client. `sent` has a piece for each send that had bytes."""
 
     def __init__(self, address: str = "127.0.0.1") -> None:
         self.address = address

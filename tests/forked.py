@@ -98,7 +98,7 @@ class Forked:
 def _run_origin(channel: socket.socket) -> None:
     """Fork a keeper for each request, until nobody can ask any more. A server returns from here."""
     import app.net.main  # noqa: F401 (what takes long, once for all)
-    from app.store import migration  # noqa: F401
+    from app.database import migration  # noqa: F401
 
     gc.collect()
     gc.freeze()  # or each server looks through all that was imported, and so gets a copy of it

@@ -16,7 +16,7 @@ QUICK_HASHES = {"argon2__memory_cost": 8, "argon2__time_cost": 1}  # they are sl
 
 def hash_quickly() -> None:
     """Let passwords cost nothing: most tests are not about that."""
-    from app.chat import passwords
+    from app.chat.accounts import passwords
 
     passwords._context.update(**QUICK_HASHES)
 

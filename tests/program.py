@@ -8,7 +8,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from app.wire.ndjson_schema import schema
+from app.wires.ndjson.schema import schema
 from tests.client import Client
 
 Line = dict[str, Any]

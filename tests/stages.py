@@ -139,10 +139,10 @@ def _after(points: _Failpoints, owner: Any, name: str, stage: str) -> None:
 
 
 def _install_for_messages(points: _Failpoints) -> None:
-    from app.chat import delivery
-    from app.chat.journal import Journal
+    from app.engine import delivery
+    from app.engine.journal import Journal
     from app.net.connection import Connection
-    from app.wire import wires
+    from app.wires import wires
 
     for wire in wires.WIRES:
         _before(points, wire, "feed", "receive")
@@ -175,7 +175,7 @@ def _install_for_transactions(points: _Failpoints) -> None:
     from sqlalchemy import Engine, event
     from sqlalchemy.engine.default import DefaultDialect
 
-    from app.store import messages
+    from app.queries import messages
 
     store, commit = messages.store, DefaultDialect.do_commit
 
@@ -209,7 +209,7 @@ def _install_for_transactions(points: _Failpoints) -> None:
 
 
 def _install_for_plain_batches(points: _Failpoints) -> None:
-    from app.store.database import Database
+    from app.database.database import Database
 
     by_driver = Database._by_driver
 
@@ -228,8 +228,8 @@ def _install_for_plain_batches(points: _Failpoints) -> None:
 def _install_for_letters(points: _Failpoints) -> None:
     from sqlalchemy.engine.default import DefaultDialect
 
-    from app.chat.journal import Journal
-    from app.store import messages
+    from app.engine.journal import Journal
+    from app.queries import messages
 
     note_seen, commit = messages.note_seen, DefaultDialect.do_commit
 
@@ -251,9 +251,9 @@ def _install_for_letters(points: _Failpoints) -> None:
 
 
 def _install_for_files_and_acts(points: _Failpoints) -> None:
-    from app.chat.acts import Acts
-    from app.chat.transfers import Incoming
-    from app.store import audit, files
+    from app.chat.files.transfers import Incoming
+    from app.engine.decisions import Acts
+    from app.queries import audit, files
 
     _before(points, Incoming, "reserve", "file begun")
     _after(points, files, "add_chunk", "upload chunk")
@@ -264,10 +264,10 @@ def _install_for_files_and_acts(points: _Failpoints) -> None:
 
 
 def _install_for_encryption(points: _Failpoints) -> None:
-    from app.chat import encrypted_rooms
-    from app.chat.journal import SaidEntry
-    from app.store import database
-    from app.store.database import Database
+    from app.chat.rooms import encryption as encrypted_rooms
+    from app.database import database
+    from app.database.database import Database
+    from app.engine.journal import SaidEntry
 
     write, attempt, note_id = Database.write, Database._attempt_to_write, SaidEntry.note_id
     attempt_alone = database._attempt_alone
@@ -305,7 +305,7 @@ def _install_for_encryption(points: _Failpoints) -> None:
 
 
 def _install_for_migrations(points: _Failpoints) -> None:
-    from app.store import migration, opening
+    from app.database import migration, opening
 
     migrate = migration.migrate
 

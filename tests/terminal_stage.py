@@ -16,8 +16,8 @@ from prompt_toolkit.output.vt100 import Vt100_Output
 
 from app.client import ConnectionLost
 from app.terminal.application import Terminal
+from app.terminal.files.transfers import Server
 from app.terminal.memory import InputHistory, Keeping
-from app.terminal.transfers import Server
 from tests.client import WAIT_SECONDS_MAX
 
 AT = "2026-11-22T14:02:11.123Z"

@@ -7,10 +7,10 @@ from unittest.mock import Mock
 import gevent
 import pytest
 
-from app.chat import apply
+from app.engine import apply
 from app.protocol import accounts, moderation, removal, rooms, server, talk
 from app.protocol.command import Command
-from app.times import DAY_MILLISECONDS
+from app.values.times import DAY_MILLISECONDS
 from tests.client import WAIT_SECONDS_MAX
 from tests.fuzz.asking import as_json
 from tests.fuzz.world import Terminal, World, in_a_hurry

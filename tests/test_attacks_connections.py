@@ -20,8 +20,8 @@ from app.protocol import rooms
 from app.protocol.command import Command
 from app.protocol.event import Event
 from app.settings import Settings
-from app.wire.ndjson import NdjsonWire
-from app.wire.text import TextWire
+from app.wires.ndjson.ndjson import NdjsonWire
+from app.wires.text.text import TextWire
 from tests.client import WAIT_SECONDS_MAX, Client, wait_until
 from tests.prepared import name_of
 from tests.server_process import ServerProcess

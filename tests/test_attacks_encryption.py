@@ -13,13 +13,14 @@ from app.bounds import (
     MAILBOX_PAGE,
     REPLAY_BYTES_MAX,
 )
-from app.chat import devices, limits
-from app.chat.kit import Kit, Present
-from app.chat.recent import Recent
+from app.chat.devices import devices
+from app.engine import limits
+from app.engine.kit import Kit, Present
+from app.engine.recent import Recent
 from app.errors import BadLine
 from app.protocol.command import Enc
 from app.protocol.talk import SaidEncrypted
-from app.wire.ndjson_requests import parse_request
+from app.wires.ndjson.requests import parse_request
 from tests.fakes import fake_session
 from tests.prepared import name_of
 from tests.server_process import ServerProcess

@@ -12,8 +12,8 @@ import pytest
 
 from app.bounds import FILE_CHUNK_BYTES, TRANSFERS_A_USER_MAX
 from app.errors import BadNameError
-from app.names import parse_file_name
 from app.net.transfer import _reader
+from app.values.names import parse_file_name
 from tests.client import WAIT_SECONDS_MAX, Client, at_once, wait_until
 from tests.server_process import ServerProcess
 from tests.transfers import (

@@ -7,7 +7,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from app.chat import passwords
+from app.chat.accounts import passwords
 from app.protocol import COMMANDS
 from app.protocol.command import (
     Addressee,

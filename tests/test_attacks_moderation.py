@@ -8,7 +8,7 @@ import pytest
 from app.errors import BadLine
 from app.protocol.moderation import Ban
 from app.protocol.talk import History
-from app.wire.text_commands import parse_arguments
+from app.wires.text.commands import parse_arguments
 from tests.client import Client
 from tests.server_process import ServerProcess
 

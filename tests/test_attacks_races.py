@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from app.chat.messages import Messages
+from app.chat.talk.messages import Messages
 from app.errors import NotPossible
 from app.protocol.talk import History
 from tests.client import Client, at_once

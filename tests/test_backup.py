@@ -16,10 +16,10 @@ from alembic.script import ScriptDirectory
 from click.testing import Result
 from sqlalchemy import NullPool, create_engine
 
+from app.archive import backup
 from app.bounds import FILE_IDS_SKIPPED, MESSAGE_IDS_SKIPPED
+from app.database.tables import SCHEMA_REVISION
 from app.errors import StartRefused
-from app.store import backup
-from app.store.models import SCHEMA_REVISION
 from tests.program import Program
 from tests.server_process import ROOT, ServerProcess
 from tests.transfers import request

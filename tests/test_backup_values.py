@@ -8,11 +8,11 @@ from unittest.mock import Mock
 
 import pytest
 
+from app.archive import backup
 from app.bounds import ID_MAX, MESSAGE_IDS_SKIPPED
+from app.database.database import reading_engine
 from app.errors import StartRefused
-from app.store import backup
-from app.store.database import reading_engine
-from app.store.messages import mail, newest
+from app.queries.messages import mail, newest
 
 _HASH = "$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$YWFhYWFhYWFhYWFhYWFhYQ"
 _ROWS = f"""

@@ -9,13 +9,13 @@ import gevent
 import pytest
 
 from app.chat.service import Service
+from app.database.database import Database
+from app.database.opening import open_database
 from app.errors import Forbidden
 from app.protocol import accounts, moderation, rooms, talk
 from app.protocol.command import Command
 from app.protocol.event import Event
 from app.settings import Settings
-from app.store.database import Database
-from app.store.opening import open_database
 from tests.fakes import FakeClient
 
 MINUTE = 60_000

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from app.bounds import FILES_A_USER_MAX, PAGE_ITEMS_MAX
-from app.chat.in_force import InForce, Target
+from app.chat.accounts.server_bans import InForce, Target
 from app.errors import Refusal
 from app.protocol import accounts, moderation, talk
 from app.protocol import rooms as protocol
-from app.store import audit
+from app.queries import audit
 from tests.client import wait_until
 from tests.fakes import FakeClient
 from tests.program import Program
@@ -242,10 +242,10 @@ def _make_admins(house: _House, *names: str) -> None:
 @pytest.mark.parametrize(
     ("bound", "op", "code"),
     [
-        ("moderation.SANCTIONS_A_ROOM_MAX", "ban", "full"),
-        ("moderation.SANCTIONS_A_ROOM_MAX", "mute", "full"),
-        ("moderation.MODERATORS_A_ROOM_MAX", "promote", "too_many"),
-        ("private.IGNORED_A_USER_MAX", "ignore", "too_many"),
+        ("moderation.moderation.SANCTIONS_A_ROOM_MAX", "ban", "full"),
+        ("moderation.moderation.SANCTIONS_A_ROOM_MAX", "mute", "full"),
+        ("moderation.moderation.MODERATORS_A_ROOM_MAX", "promote", "too_many"),
+        ("talk.private.IGNORED_A_USER_MAX", "ignore", "too_many"),
     ],
 )
 def test_rows_are_bounded(house: _House, monkeypatch, bound: str, op: str, code: str) -> None:
@@ -267,7 +267,7 @@ def test_rows_are_bounded(house: _House, monkeypatch, bound: str, op: str, code:
 
 # An encrypted room takes so many members, and the next one is refused.
 def test_members_are_bounded(house: _House, monkeypatch) -> None:
-    monkeypatch.setattr("app.chat.rosters.MEMBERS_A_ROOM_MAX", 2)
+    monkeypatch.setattr("app.chat.rooms.members.MEMBERS_A_ROOM_MAX", 2)
     owner, bo, cy = (house.register(name) for name in ("owner", "bo", "cy"))
     house.do(owner, protocol.Join("den"), protocol.Encrypt())
     house.do(bo, protocol.Join("den"), protocol.Leave(), protocol.Join("den"))
@@ -277,7 +277,7 @@ def test_members_are_bounded(house: _House, monkeypatch) -> None:
 
 # One admin makes a share of the bans from the server; others, and the operator, still make theirs.
 def test_an_admin_s_share(house: _House, monkeypatch) -> None:
-    monkeypatch.setattr("app.chat.sanctions.SERVER_SANCTIONS_OF_ONE_MAX", 2)
+    monkeypatch.setattr("app.chat.moderation.sanctions.SERVER_SANCTIONS_OF_ONE_MAX", 2)
     admin, other = house.register("ada"), house.register("other")
     _make_admins(house, "ada", "other")
     house.do(admin, moderation.ServerBan("203.0.113.1"), moderation.ServerBan("203.0.113.2", 60))
@@ -310,7 +310,7 @@ def test_many_bans() -> None:
 
 # The audit keeps so many acts of a user in rooms, and all of an admin.
 def test_the_audit_is_bounded(house: _House, monkeypatch) -> None:
-    monkeypatch.setattr("app.store.audit.AUDIT_RECORDS_A_USER_MAX", 3)
+    monkeypatch.setattr("app.queries.audit.AUDIT_RECORDS_A_USER_MAX", 3)
     owner, admin = house.register("owner"), house.register("ada")
     _make_admins(house, "ada")
     house.do(owner, protocol.Join("lobby"))

@@ -11,11 +11,10 @@ from typing import get_args
 
 import pytest
 
-from app import times
 from app.chat.service import Service, _merged
 from app.client import client
+from app.database.database import Database
 from app.errors import BadNameError, Code
-from app.names import parse_new_name
 from app.protocol import (
     COMMANDS,
     EVENTS,
@@ -34,10 +33,11 @@ from app.protocol.moderation import Sanction, ServerSanction
 from app.protocol.rooms import Person, RoomSummary
 from app.protocol.signed import Signed
 from app.settings import MessageRate, Settings
-from app.store.database import Database
-from app.wire import ndjson_events
-from app.wire.text_commands import summary, usage
-from app.wire.text_events import render
+from app.values import times
+from app.values.names import parse_new_name
+from app.wires.ndjson import events as ndjson_events
+from app.wires.text.commands import summary, usage
+from app.wires.text.events import render
 from tests.figures import BOB_IS_SLOW, LOAD, MINUTE
 from tests.program import check
 from tests.source import RefusalInSource, calls, refusals_in_source

@@ -14,7 +14,7 @@ import gevent
 import pytest
 from gevent import socket as gevent_socket
 
-from app.chat import administration
+from app.chat.accounts import administration
 from app.cli import asking
 from app.client.connection import Connection
 from app.client.stream import Stream

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from app.database.opening import check_readable, open_database
 from app.errors import DatabaseInUse, StartRefused
-from app.store.opening import check_readable, open_database
 from tests.databases import make_database
 from tests.server_process import ServerProcess, manage
 

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.chat import delivery as module
-from app.chat.delivery import Delivery
-from app.chat.entries import Arrival
-from app.chat.rooms import Room
-from app.chat.session import Session
+from app.chat.rooms.rooms import Room
+from app.engine import delivery as module
+from app.engine.delivery import Delivery
+from app.engine.entries import Arrival
+from app.engine.session import Session
 from app.errors import internal
 from app.protocol.event import RoomEvent
 from app.protocol.rooms import Entered, Joined, Left

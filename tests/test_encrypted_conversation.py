@@ -8,7 +8,7 @@ import pytest
 
 from app.encryption import FileOpener, FileSealer, received, run
 from app.encryption.flows import Json
-from app.times import now
+from app.values.times import now
 from tests.encrypting import Machine
 from tests.encryption.conftest import in_a_hurry as in_a_hurry
 from tests.server_process import ServerProcess

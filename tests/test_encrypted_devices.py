@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.encryption import ServerRefused
-from app.times import now
+from app.values.times import now
 from tests.encrypting import Machine
 from tests.server_process import ServerProcess
 

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from app import metrics
 from app.bounds import (
     FILE_IN_LINES_BYTES_MAX,
     TICKET_SECONDS_MAX,
     TICKETS_A_USER_MAX,
     TRANSFER_SECONDS_GRANTED,
 )
-from app.chat.session import User
-from app.chat.tickets import DownloadTicket, Tickets, UploadTicket
+from app.engine.session import User
+from app.engine.tickets import DownloadTicket, Tickets, UploadTicket
 from app.errors import NotPossible, Unavailable
+from app.measures import metrics
 from tests.client import WAIT_SECONDS_MAX, Client, wait_until
 from tests.server_process import ServerProcess
 from tests.transfers import (
@@ -272,7 +272,7 @@ def test_tickets_of_a_user_are_bounded() -> None:
 # However many accounts take all tickets, a stranger gets some, and keeps them: who has most loses.
 @pytest.mark.parametrize("each", [3, 6])
 def test_tickets_of_a_crowd(monkeypatch: pytest.MonkeyPatch, each: int) -> None:
-    monkeypatch.setattr("app.chat.tickets.TICKETS_MAX", 12)
+    monkeypatch.setattr("app.engine.tickets.TICKETS_MAX", 12)
     tickets = Tickets(lambda: 1_000)
     crowd = [number for number in range(1, 12 // each + 1) for _ in range(each)]
     held = [tickets.issue(_ticket(number)) for number in crowd]
@@ -288,7 +288,7 @@ def test_tickets_of_a_crowd(monkeypatch: pytest.MonkeyPatch, each: int) -> None:
 # However many accounts have all transfers, a stranger's begins: the newest of who has most ends, or
 # the oldest of all, once it had its time. Who has as many as others ends none.
 def test_transfers_of_a_crowd(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.chat.tickets.TRANSFERS_MAX", 4)
+    monkeypatch.setattr("app.engine.tickets.TRANSFERS_MAX", 4)
     now = 1_000
     tickets = Tickets(lambda: now)
     crowd = [_ticket(1), _ticket(1), _ticket(1), _ticket(2)]

@@ -6,15 +6,15 @@ import gevent
 import pytest
 from gevent.event import Event as Signal
 
-from app.chat import journal as module
-from app.chat.delivery import Delivery
-from app.chat.journal import Entry, Journal, WrittenEntry
-from app.chat.session import Session
+from app.engine import journal as module
+from app.engine.delivery import Delivery
+from app.engine.journal import Entry, Journal, WrittenEntry
+from app.engine.session import Session
 from app.errors import NotStored, Unavailable, internal
 from app.protocol.rooms import Joined
 from app.protocol.server import Done, Refused
 from app.protocol.talk import Said
-from app.store.messages import NewMessage
+from app.queries.messages import NewMessage
 from tests.client import WAIT_SECONDS_MAX
 from tests.fakes import FakeStore, fake_room, fake_session
 

@@ -4,7 +4,7 @@ from math import isclose
 
 import pytest
 
-from app.last_minute import Growth, LastMinute
+from app.measures.last_minute import Growth, LastMinute
 
 SENT = "sent_total"
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.chat import limits
-from app.chat.limits import LoginTime, Throttle, TokenBucket
-from app.networks import origin
+from app.engine import limits
+from app.engine.limits import LoginTime, Throttle, TokenBucket
+from app.values.networks import origin
 
 NOW = 1000.0
 

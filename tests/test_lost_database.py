@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from app.store.database import Database
-from app.store.lock import DatabaseLock
+from app.database.database import Database
+from app.database.lock import DatabaseLock
 from tests.client import wait_until
 from tests.server_process import ServerProcess
 

@@ -13,15 +13,15 @@ import gevent
 import pytest
 from sqlalchemy import Connection
 
-from app.chat.session import Session
+from app.engine.session import Session
 from app.errors import Refusal
 from app.protocol import files, moderation, removal, server, talk
 from app.protocol import rooms as protocol
 from app.protocol.accounts import UserAdmin, UserDisable, UserEnable
 from app.protocol.command import Command
-from app.store import accounts, audit, deletion, rooms, sanctions
-from app.store.sanctions import NewServerSanction
-from app.times import now
+from app.queries import accounts, audit, deletion, rooms, sanctions
+from app.queries.sanctions import NewServerSanction
+from app.values.times import now
 from tests.client import WAIT_SECONDS_MAX
 from tests.fakes import FakeClient
 from tests.fuzz import asking

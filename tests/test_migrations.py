@@ -15,9 +15,9 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, NullPool, create_engine, insert, inspect
 
 from app.cli.asking import settings_with
+from app.database.migration import migrate
+from app.database.tables import SCHEMA_REVISION, Base
 from app.errors import StartRefused
-from app.store.migration import migrate
-from app.store.models import SCHEMA_REVISION, Base
 from tests import server_process
 from tests.server_process import ROOT, ServerProcess, environment, manage
 

@@ -7,7 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from app.bounds import NAME_CHARS_MAX
-from app.names import (
+from app.values.names import (
     BadNameError,
     harmless,
     parse_file_name,

@@ -8,7 +8,7 @@ import pytest
 
 from app.protocol import COMMANDS
 from app.protocol.command import Command, Level
-from app.wire.ndjson_requests import OPS
+from app.wires.ndjson.requests import OPS
 from tests.program import Program
 from tests.server_process import ServerProcess
 

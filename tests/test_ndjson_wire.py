@@ -14,11 +14,11 @@ from app.protocol.command import Command, Enc
 from app.protocol.moderation import Ban, Kick
 from app.protocol.server import Ping
 from app.protocol.talk import Emote, Say, Tell
-from app.times import TIME_MAX
-from app.wire.ndjson import NdjsonWire
-from app.wire.ndjson_events import ADAPTERS, render, render_answer
-from app.wire.ndjson_requests import OPS
-from app.wire.ndjson_schema import REQUESTS
+from app.values.times import TIME_MAX
+from app.wires.ndjson.events import ADAPTERS, render, render_answer
+from app.wires.ndjson.ndjson import NdjsonWire
+from app.wires.ndjson.requests import OPS
+from app.wires.ndjson.schema import REQUESTS
 from tests.fuzz.streams import requests
 
 LINE_BYTES_MAX = 1 << 20  # the most that an operator may set

@@ -12,10 +12,11 @@ from typing import get_args
 import click
 import pytest
 
-from app import bounds, metrics
-from app.chat.concerns import _TROUBLES as CONCERNS
+from app import bounds
+from app.chat.server.health import _TROUBLES as CONCERNS
 from app.cli.main import main
 from app.errors import Code
+from app.measures import metrics
 from app.settings import Settings
 from tests.source import APP, calls, pattern_of
 

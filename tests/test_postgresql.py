@@ -9,13 +9,13 @@ import alembic.config
 import pytest
 from sqlalchemy import inspect
 
+from app.database.database import writing_engine
+from app.database.lock import DatabaseLock
+from app.database.opening import open_database
+from app.database.tables import SCHEMA_REVISION
 from app.errors import DatabaseInUse
-from app.store import messages as store
-from app.store.database import writing_engine
-from app.store.lock import DatabaseLock
-from app.store.messages import NewMessage
-from app.store.models import SCHEMA_REVISION
-from app.store.opening import open_database
+from app.queries import messages as queries
+from app.queries.messages import NewMessage
 from tests.client import Client, at_once, wait_until
 from tests.postgresql import Postgresql, engine_of
 from tests.program import Program
@@ -142,11 +142,11 @@ def test_a_batch(url: str, programs: list[Program]) -> None:
         row = connection.exec_driver_sql("SELECT room_id, user_id FROM messages LIMIT 1").one()
         messages = [NewMessage(row[0], None, row[1], False, str(at), at) for at in range(1500)]
         messages[7:7] = [messages[7]._replace(txn="a"), messages[8]._replace(txn="a", body="b")]
-        before = store.newest_id(connection)
-        ids = store.store(connection, messages)
+        before = queries.newest_id(connection)
+        ids = queries.store(connection, messages)
         assert ids == [before + 1 + at - (at > 7) for at in range(len(messages))]
-        assert store.store(connection, messages[7:9]) == [ids[7], ids[7]]
-        page = store.page(connection, store.Page(row[0], before, ids[-1] + 1, len(ids), True))
+        assert queries.store(connection, messages[7:9]) == [ids[7], ids[7]]
+        page = queries.page(connection, queries.Page(row[0], before, ids[-1] + 1, len(ids), True))
         assert [each.body for each in page] == [
             each.body for at, each in enumerate(messages) if at != 8
         ]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from app.wire.ndjson_events import EVENT_NAMES
-from app.wire.ndjson_schema import REQUESTS, schema
+from app.wires.ndjson.events import EVENT_NAMES
+from app.wires.ndjson.schema import REQUESTS, schema
 from tests.program import check_sent
 
 PAGE = (Path(__file__).parents[1] / "docs" / "protocol.md").read_text()

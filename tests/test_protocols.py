@@ -15,8 +15,8 @@ from app.net.hosts import KnownHosts
 from app.net.http import Http
 from app.net.protocols import Protocol, Spoken, look, recognise
 from app.settings import Settings
-from app.wire.ndjson import NdjsonWire
-from app.wire.text import TextWire
+from app.wires.ndjson.ndjson import NdjsonWire
+from app.wires.text.text import TextWire
 from tests.client import WAIT_SECONDS_MAX, SilentClient
 from tests.server_process import ServerProcess
 

@@ -9,7 +9,7 @@ from unittest.mock import Mock
 import pytest
 
 from app.bounds import PULSE_SECONDS
-from app.last_minute import LastMinute
+from app.measures.last_minute import LastMinute
 from app.net.pulse import Notifier, Pulse
 from tests.server_process import ServerProcess
 

@@ -10,8 +10,8 @@ from threading import Thread
 import pytest
 
 from app.bounds import ID_MAX, REMOVED_AT_ONCE
-from app.store.database import migrating_engine
-from app.store.purging import Target, remove_some
+from app.database.database import migrating_engine
+from app.queries.purging import Target, remove_some
 from tests.program import Program
 from tests.server_process import ServerProcess
 from tests.transfers import request

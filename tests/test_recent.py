@@ -7,18 +7,18 @@ from sys import getsizeof
 import gevent
 import pytest
 
-from app import metrics
-from app.chat import recent as module
-from app.chat.recent import Recent, Shelf
 from app.chat.service import Service
-from app.chat.session import Session
+from app.database.database import Database
+from app.engine import recent as module
+from app.engine.recent import Recent, Shelf
+from app.engine.session import Session
+from app.measures import metrics
 from app.protocol import accounts, removal, talk
 from app.protocol import rooms as protocol
 from app.protocol.command import Enc
 from app.protocol.talk import Said, SaidEncrypted
 from app.settings import Settings
-from app.store.database import Database
-from app.times import now
+from app.values.times import now
 from tests.client import WAIT_SECONDS_MAX
 from tests.fakes import FakeClient
 

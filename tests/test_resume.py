@@ -14,14 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.bounds import RECENT_MESSAGES_MAX, SINCE_MESSAGES_MAX
-from app.chat import rooms
+from app.chat.rooms import rooms
 from app.chat.service import Service
-from app.chat.session import Session, User
+from app.database.database import Database
+from app.engine.session import Session, User
 from app.protocol import talk as protocol
 from app.protocol.event import RoomEvent
 from app.protocol.rooms import Join
 from app.settings import Settings
-from app.store.database import Database
 from tests.fakes import FakeClient
 from tests.program import Program
 from tests.server_process import ServerProcess

@@ -10,13 +10,13 @@ from sqlalchemy import Connection, text
 
 from app.bounds import RECENT_MESSAGES_MAX, REMOVED_AT_ONCE, ROOM_REAP_SECONDS
 from app.chat.service import Service
-from app.chat.session import Session
+from app.database.database import Database
+from app.engine.session import Session
 from app.errors import Refusal
 from app.protocol import accounts, files, moderation, removal, talk
 from app.protocol import rooms as protocol
 from app.protocol.event import Event
 from app.settings import Settings
-from app.store.database import Database
 from tests.fakes import FakeClient
 
 DAY = 86_400_000

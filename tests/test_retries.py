@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Connection, insert, text
 
-from app.store import messages as store
-from app.store.database import writing_engine
-from app.store.messages import NewMessage
-from app.store.models import User
-from app.times import TIME_MAX
+from app.database.database import writing_engine
+from app.database.tables import User
+from app.queries import messages as queries
+from app.queries.messages import NewMessage
+from app.values.times import TIME_MAX
 
 USERS = 2
 
@@ -52,9 +52,9 @@ _messages = st.lists(st.tuples(st.integers(1, USERS), _txns), min_size=1, max_si
 def test_one_id_a_txn(connection: Connection, batches: list[list[tuple[int, str | None]]]) -> None:
     with connection.begin_nested() as undone:
         given: dict[tuple[int, str], int] = {}
-        newest_id = store.newest_id(connection)
+        newest_id = queries.newest_id(connection)
         for batch in batches:
-            ids = store.store(connection, [_message(*each) for each in batch])
+            ids = queries.store(connection, [_message(*each) for each in batch])
             for (user_id, txn), message_id in zip(batch, ids, strict=True):
                 if not txn or (user_id, txn) not in given:
                     assert message_id == newest_id + 1  # new ones rise, without a gap
@@ -83,15 +83,15 @@ _in_private = _said.map(lambda each: each._replace(room_id=None, recipient_id=1)
 def test_a_plain_batch_is_the_same_rows(connection: Connection, batch: list[NewMessage]) -> None:
     columns = ", ".join(("id", *NewMessage._fields))
     driver = connection.connection.driver_connection
-    plain = store.plain_batch(batch)
+    plain = queries.plain_batch(batch)
     assert plain is not None
     rows = []
     for execute in (
-        lambda: store.store(connection, batch),
-        lambda: store.ids_up_to(driver.execute(plain[0], plain[1:]).lastrowid, len(batch)),
+        lambda: queries.store(connection, batch),
+        lambda: queries.ids_up_to(driver.execute(plain[0], plain[1:]).lastrowid, len(batch)),
     ):
         with connection.begin_nested() as undone:
-            newest_id = store.newest_id(connection)
+            newest_id = queries.newest_id(connection)
             ids = execute()
             query = f"SELECT {columns} FROM messages WHERE id > {newest_id} ORDER BY id"
             rows.append([tuple(row) for row in connection.exec_driver_sql(query)])
@@ -103,12 +103,12 @@ def test_a_plain_batch_is_the_same_rows(connection: Connection, batch: list[NewM
 # What may have been stored before, and what is encrypted, goes the other way.
 @pytest.mark.parametrize("change", [{"txn": "a"}, {"sender_device": "A" * 43}])
 def test_what_is_no_plain_batch(change: dict[str, str]) -> None:
-    assert store.plain_batch([_message(1, None), _message(1, None)._replace(**change)]) is None
+    assert queries.plain_batch([_message(1, None), _message(1, None)._replace(**change)]) is None
 
 
 # What was stored under a txn is looked up by the index, however many messages there are.
 def test_txns_are_looked_up(connection: Connection) -> None:
-    statement = str(store._FIND_KEYS["sqlite"].compile(connection.engine))
+    statement = str(queries._FIND_KEYS["sqlite"].compile(connection.engine))
     plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", ('[[1, "a"]]',) * 2)
     steps = [row[-1] for row in plan]
     assert any("SEARCH" in step and "(user_id=? AND txn=?)" in step for step in steps), steps

@@ -8,13 +8,13 @@ import gevent
 import pytest
 
 from app.chat.service import Service
+from app.database.database import Database
 from app.errors import NotPossible, Refusal
-from app.names import parse_name
 from app.protocol import accounts, moderation, rooms
 from app.protocol.command import Command
 from app.settings import Settings
-from app.store.database import Database
-from app.times import now
+from app.values.names import parse_name
+from app.values.times import now
 from tests.client import WAIT_SECONDS_MAX
 from tests.fakes import FakeClient
 from tests.server_process import ServerProcess

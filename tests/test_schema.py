@@ -9,8 +9,8 @@ from jsonschema.exceptions import ValidationError
 
 from app.errors import Refusal
 from app.protocol import COMMANDS
-from app.wire.ndjson_requests import parse_request
-from app.wire.ndjson_schema import ANSWERS, schema
+from app.wires.ndjson.requests import parse_request
+from app.wires.ndjson.schema import ANSWERS, schema
 from tests.program import check
 
 COMMITTED = Path(__file__).parents[1] / "docs" / "protocol.schema.json"

@@ -10,10 +10,10 @@ from pathlib import Path
 import gevent
 import pytest
 
-from app.chat import passwords
-from app.chat.in_force import InForce
-from app.chat.session import Session
-from app.chat.tokens import Tokens
+from app.chat.accounts import passwords
+from app.chat.accounts.server_bans import InForce
+from app.chat.accounts.tokens import Tokens
+from app.engine.session import Session
 from app.errors import (
     BadLine,
     Forbidden,
@@ -23,10 +23,10 @@ from app.errors import (
     Refusal,
     Unavailable,
 )
-from app.networks import parse_network
 from app.protocol import accounts, moderation, removal, rooms, talk
 from app.protocol.command import Command
-from app.store.sanctions import StoredServerSanction
+from app.queries.sanctions import StoredServerSanction
+from app.values.networks import parse_network
 from tests.client import WAIT_SECONDS_MAX
 from tests.fakes import FakeClient
 from tests.prepared import QUICK_HASHES
@@ -250,7 +250,7 @@ def test_after_a_restart(place: Place, tmp_path: Path) -> None:
 
 # There are so many and no more.
 def test_too_many(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.chat.sanctions.SERVER_SANCTIONS_MAX", 2)
+    monkeypatch.setattr("app.chat.moderation.sanctions.SERVER_SANCTIONS_MAX", 2)
     place.act(moderation.ServerBan("203.0.113.7", 60), moderation.ServerBan("203.0.113.8"))
     with pytest.raises(Unavailable, match="there are 2 of these"):
         place.act(moderation.ServerBan("203.0.113.9"))

@@ -13,18 +13,18 @@ import pytest
 from passlib.hash import argon2
 
 from app.chat.service import Service
-from app.chat.session import Session
+from app.database.database import Database
+from app.database.migration import migrate
+from app.engine.session import Session
 from app.errors import LoginRefused, NotPossible, Unavailable
 from app.protocol import accounts as protocol
 from app.protocol import moderation, removal, talk
 from app.protocol.command import Command, Level
 from app.protocol.event import Event
 from app.protocol.rooms import Join, Rooms
+from app.queries import accounts
 from app.settings import Settings
-from app.store import accounts
-from app.store.database import Database
-from app.store.migration import migrate
-from app.times import now
+from app.values.times import now
 from tests.client import WAIT_SECONDS_MAX
 from tests.fakes import FakeClient
 
@@ -75,7 +75,7 @@ def _mail(session: Session) -> list[str]:
 @pytest.fixture
 def letters(house: House, monkeypatch: pytest.MonkeyPatch) -> Session:
     """Alice, who has written to bob more than a page while he was away."""
-    monkeypatch.setattr("app.chat.private.MAILBOX_PAGE", 2)
+    monkeypatch.setattr("app.chat.talk.private.MAILBOX_PAGE", 2)
     alice, bob = house.register("alice"), house.register("bob")
     house.service.disconnect(bob)
     house.do(alice, *(talk.Tell("bob", body) for body in ALL_LETTERS))
@@ -357,7 +357,7 @@ def _refused(house: House, session: Session, command: Command) -> str:
 # Whoever comes back is shown the newest of what they were sent, and told how many are older. Those
 # of whom they ignore are neither shown nor counted, and take no other's place.
 def test_the_newest_letters(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.chat.private.MAILBOX_SHOWN_MAX", 3)
+    monkeypatch.setattr("app.chat.talk.private.MAILBOX_SHOWN_MAX", 3)
     alice, bob, mallory = (house.register(name) for name in ("alice", "bob", "mallory"))
     house.do(bob, talk.Ignore("mallory"))
     house.service.disconnect(bob)
@@ -374,7 +374,7 @@ def test_the_newest_letters(house: House, monkeypatch: pytest.MonkeyPatch) -> No
 # Nobody leaves more with somebody who is away than their share; others still can. When it was read
 # they can again, and who is here takes any number.
 def test_a_full_mailbox(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.chat.private.MAILBOX_OF_ONE_MAX", 4)
+    monkeypatch.setattr("app.chat.talk.private.MAILBOX_OF_ONE_MAX", 4)
     alice, bob, carol = (house.register(name) for name in ("alice", "bob", "carol"))
     house.do(alice, *[talk.Tell("bob", "you are here")] * 7)
     house.service.disconnect(bob)
@@ -393,7 +393,7 @@ def test_a_full_mailbox(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
 
 # The more others leave, the less one may; and what is purged does not count.
 def test_the_share_of_a_mailbox(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.chat.private.MAILBOX_MAX", 44)
+    monkeypatch.setattr("app.chat.talk.private.MAILBOX_MAX", 44)
     people = [house.register(name) for name in ("alice", "carol", "dora")]
     house.service.disconnect(house.register("bob"))
     left = []

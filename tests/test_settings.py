@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from app.addresses import parse_address, parse_host, parse_server
 from app.cli import main
 from app.net.sockets import format_address
-from app.networks import plain_address
 from app.settings import Settings, unknown_settings
+from app.values.addresses import parse_address, parse_host, parse_server
+from app.values.networks import plain_address
 
 DEFAULTS = {
     "data_dir": Path("var"),

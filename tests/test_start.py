@@ -20,7 +20,7 @@ import pytest
 from click.testing import Result
 
 from app.bounds import FILE_CHUNK_BYTES
-from app.store import opening
+from app.database import opening
 from tests.client import WAIT_SECONDS_MAX, wait_until
 from tests.prepared import name_of
 from tests.server_process import ROOT, ServerProcess, manage

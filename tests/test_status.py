@@ -10,7 +10,7 @@ import pytest
 import structlog.testing
 
 from app.bounds import HUB_SECONDS_CONCERN
-from app.chat.concerns import concerns
+from app.chat.server.health import concerns
 from app.protocol import rooms
 from app.protocol.figures import Outbox
 from app.protocol.talk import Say

@@ -14,9 +14,9 @@ from click.testing import CliRunner, Result
 
 from app.cli.main import chat, main
 from app.client import CallRefused, Client, ConnectionLost
+from app.terminal.files.transfers import Server
 from app.terminal.login import log_in
 from app.terminal.memory import Tokens, state_folder
-from app.terminal.transfers import Server
 from app.terminal.typed import OWN
 from tests.person import Person
 from tests.server_process import ROOT, ServerProcess

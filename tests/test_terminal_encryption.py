@@ -471,7 +471,7 @@ def test_files(server, tmp_path) -> None:
 # Without the library, all is as before, and a room that is encrypted says what is missing.
 def test_without_the_library(server, tmp_path, monkeypatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setitem(sys.modules, "app.terminal.encrypting", None)
+        patch.setitem(sys.modules, "app.terminal.encrypted.thread", None)
         assert main._encryption(None, tmp_path, None) is None
 
     async def evening() -> None:

@@ -12,10 +12,10 @@ from typing import ClassVar
 
 import pytest
 
-from app.terminal.filenames import NAME_BYTES_MAX, reserve, safe_name
-from app.terminal.files import Files, what_to_send
+from app.terminal.files.filenames import NAME_BYTES_MAX, reserve, safe_name
+from app.terminal.files.files import Files, what_to_send
+from app.terminal.files.transfers import Server, TransferFailed, download, upload
 from app.terminal.memory import InputHistory, Tokens
-from app.terminal.transfers import Server, TransferFailed, download, upload
 
 PIECE = 64 << 10
 

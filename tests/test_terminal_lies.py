@@ -13,9 +13,9 @@ import pytest
 from app.client import CallRefused
 from app.client.incoming import ID_MAX
 from app.encryption import FileReference, FileSealer
-from app.terminal.appearance import rows_of
 from app.terminal.arrivals import event_of, milliseconds
 from app.terminal.model import Model, Room, Verdict
+from app.terminal.screen.appearance import rows_of
 from tests.encrypted_terminal import AT, PASSPHRASE, Person, sat_down
 from tests.encryption.conftest import in_a_hurry  # noqa: F401 - for every test here
 from tests.encryption.fakes import Server

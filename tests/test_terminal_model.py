@@ -6,11 +6,11 @@ import pytest
 
 from app.errors import BadLine
 from app.terminal import phrases
-from app.terminal.appearance import local_day, local_minute, name_style, rows_of, wrap
 from app.terminal.arrivals import cleaned, milliseconds
 from app.terminal.model import LINES_MAX, Line, Model, Room
-from app.terminal.pane import scroll, visible_rows
-from app.terminal.status import place, title, weather
+from app.terminal.screen.appearance import local_day, local_minute, name_style, rows_of, wrap
+from app.terminal.screen.pane import scroll, visible_rows
+from app.terminal.screen.status import place, title, weather
 from app.terminal.typed import WORDS, CanNotDo, Request, help_lines, read_request
 from tests.test_attacks_terminal import ATTACKS
 

@@ -10,8 +10,8 @@ from app.protocol.event import Event
 from app.protocol.moderation import Kick
 from app.protocol.rooms import Join, Leave
 from app.protocol.talk import Say
-from app.wire.lines import LineSplitter
-from app.wire.wire import Wire
+from app.wires.lines import LineSplitter
+from app.wires.wire import Wire
 from tests.prepared import name_of
 from tests.server_process import ServerProcess
 
@@ -66,7 +66,7 @@ class FlagWire(Wire):
 
 
 def _add_wire() -> None:
-    from app.wire import wires
+    from app.wires import wires
 
     wires.WIRES = (FlagWire, *wires.WIRES)
 

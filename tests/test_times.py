@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.bounds import SPAN_SECONDS_MAX
-from app.chat.shutdown import reminders
-from app.times import format_span, minute, minute_since, parse_span, span_in_words
+from app.chat.server.shutdown import reminders
+from app.values.times import format_span, minute, minute_since, parse_span, span_in_words
 
 
 def _at(*when: int) -> int:

@@ -4,7 +4,7 @@ import gevent
 import pytest
 from gevent.event import Event as Signal
 
-from app.chat.turns import Turns
+from app.chat.accounts.fair_queue import Turns
 from app.errors import Unavailable
 from tests.fakes import FakeClient
 

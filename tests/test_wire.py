@@ -18,11 +18,11 @@ from app.protocol.rooms import Join
 from app.protocol.server import Help
 from app.protocol.talk import Away, History, Said, Say
 from app.terminal.typed import read_request
-from app.wire.lines import LineSplitter
-from app.wire.telnet import TelnetFilter
-from app.wire.text import TextWire
-from app.wire.text_events import render
-from app.wire.typed_lines import UNSEEN, TypedLines, hides_command
+from app.wires.lines import LineSplitter
+from app.wires.text.events import render
+from app.wires.text.telnet import TelnetFilter
+from app.wires.text.text import TextWire
+from app.wires.text.typed_lines import UNSEEN, TypedLines, hides_command
 
 IAC, DONT, DO, WONT, WILL, SB, NOP, SE = (
     b"\xff",

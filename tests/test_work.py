@@ -18,21 +18,22 @@ import pytest
 from passlib.context import CryptContext
 
 from app.bounds import LONG_LINE_BYTES_MAX, PASSWORD_BYTES_MAX
-from app.chat import passwords
+from app.chat.accounts import passwords
 from app.chat.service import Service
-from app.chat.session import Session
+from app.database.database import Database
+from app.engine.session import Session
 from app.errors import BadNameError, Refusal
-from app.names import parse_name, parse_password
 from app.protocol import COMMANDS, accounts, rooms, server, talk
 from app.protocol.command import Command, Level
 from app.protocol.event import Event
 from app.settings import Settings
-from app.store.database import Database
-from app.times import now
-from app.wire import ndjson_events, text_events
-from app.wire.ndjson import NdjsonWire
-from app.wire.text import TextWire
-from app.wire.text_commands import usage
+from app.values.names import parse_name, parse_password
+from app.values.times import now
+from app.wires.ndjson import events as ndjson_events
+from app.wires.ndjson.ndjson import NdjsonWire
+from app.wires.text import events as text_events
+from app.wires.text.commands import usage
+from app.wires.text.text import TextWire
 from tests.fakes import FakeClient
 from tests.test_ndjson import ANY_FIELDS
 

@@ -10,17 +10,17 @@ import gevent
 import pytest
 from sqlalchemy import Connection
 
-from app import metrics
 from app.bounds import LOG_BYTES_KEPT
-from app.chat.journal import WrittenEntry
 from app.chat.service import Service
-from app.chat.session import Session
+from app.database.database import Database
+from app.engine.journal import WrittenEntry
+from app.engine.session import Session
 from app.errors import NotStored
+from app.measures import metrics
 from app.protocol import accounts, moderation, rooms, server, talk
 from app.protocol.command import Command
 from app.settings import Settings
-from app.store.database import Database
-from app.times import now
+from app.values.times import now
 from tests.client import WAIT_SECONDS_MAX
 from tests.fakes import FakeClient
 
@@ -82,7 +82,7 @@ def _ask(database: Database, *works: Callable[[Connection], object]) -> list[gev
 
 # What many ask for at once is committed together, in their order, and each has its own answer.
 def test_writes_share_a_transaction(database: Database, monkeypatch) -> None:
-    monkeypatch.setattr("app.store.database.WRITES_SECONDS_MAX", 3600)
+    monkeypatch.setattr("app.database.database.WRITES_SECONDS_MAX", 3600)
     before = _transactions()
     with held(database):
         asked = _ask(database, *map(_noting, range(MANY)))
@@ -93,8 +93,8 @@ def test_writes_share_a_transaction(database: Database, monkeypatch) -> None:
 # Such a transaction takes no more than so many, and no more than fit into its time.
 @pytest.mark.parametrize(("bound", "most"), [("TOGETHER_MAX", 10), ("SECONDS_MAX", 0)])
 def test_a_shared_transaction_is_bounded(database, monkeypatch, bound: str, most: int) -> None:
-    monkeypatch.setattr("app.store.database.WRITES_SECONDS_MAX", 3600)
-    monkeypatch.setattr(f"app.store.database.WRITES_{bound}", most)
+    monkeypatch.setattr("app.database.database.WRITES_SECONDS_MAX", 3600)
+    monkeypatch.setattr(f"app.database.database.WRITES_{bound}", most)
     before = _transactions()
     with held(database):
         asked = _ask(database, *map(_noting, range(MANY)))
@@ -127,7 +127,7 @@ def test_messages_go_first(database: Database, way: Way) -> None:
 def test_messages_do_not_wait_for_a_shared_transaction(
     database: Database, monkeypatch, way: Way
 ) -> None:
-    monkeypatch.setattr("app.store.database.WRITES_SECONDS_MAX", 3600)
+    monkeypatch.setattr("app.database.database.WRITES_SECONDS_MAX", 3600)
     is_begun, may_go_on = threading.Event(), threading.Event()
 
     def note_slowly(connection: Connection) -> None:
@@ -184,7 +184,7 @@ def test_a_commit_that_fails(database: Database, way: Way) -> None:
 
 # What fails has changed nothing, and the others of its transaction have not failed.
 def test_each_fails_alone(database: Database, monkeypatch) -> None:
-    monkeypatch.setattr("app.store.database.WRITES_SECONDS_MAX", 3600)
+    monkeypatch.setattr("app.database.database.WRITES_SECONDS_MAX", 3600)
 
     def note_and_fail(connection: Connection) -> None:
         _noting("never")(connection)
@@ -203,7 +203,7 @@ def test_each_fails_alone(database: Database, monkeypatch) -> None:
 
 # Where the database undoes the whole transaction, as on a full disk, all are told, and it goes on.
 def test_a_full_disk_fails_all(database: Database, monkeypatch) -> None:
-    monkeypatch.setattr("app.store.database.WRITES_SECONDS_MAX", 3600)
+    monkeypatch.setattr("app.database.database.WRITES_SECONDS_MAX", 3600)
     pages = database.write(lambda each: each.exec_driver_sql("PRAGMA page_count").scalar_one())
     full, large = f"PRAGMA max_page_count = {pages}", "x" * 100_000
     with held(database):
@@ -276,7 +276,7 @@ def test_closing_waits_for_what_was_asked(tmp_path: Path, database: Database) ->
 def test_repeated_commands_share_transactions(
     tmp_path: Path, new_database: Path, monkeypatch, kind: Callable[[int], Command]
 ) -> None:
-    monkeypatch.setattr("app.store.database.WRITES_SECONDS_MAX", 3600)
+    monkeypatch.setattr("app.database.database.WRITES_SECONDS_MAX", 3600)
     path = tmp_path / "greenroom.db"
     path.write_bytes(new_database.read_bytes())
     database = Database(f"sqlite:///{path}", "normal")

@@ -8,51 +8,51 @@ from typing import TYPE_CHECKING, Protocol
 
 import gevent
 
-from app import metrics
-from app.chat.accounts import Accounts
-from app.chat.acts import Acts
-from app.chat.administration import Administration
-from app.chat.deletion import Deletion
-from app.chat.device_keys import DeviceKeys
-from app.chat.device_mail import DeviceMail
-from app.chat.devices import Devices
-from app.chat.encrypted_rooms import EncryptedRooms
-from app.chat.endings import Endings
-from app.chat.files import Files
-from app.chat.in_force import InForce
-from app.chat.journal import Journal, Write
-from app.chat.kit import Handler, Handlers, Kit, Present
-from app.chat.messages import Messages
-from app.chat.moderation import Moderation
-from app.chat.own_account import OwnAccount
-from app.chat.passwords import Hasher
-from app.chat.private import Private
-from app.chat.purging import Purging
-from app.chat.retention import Retention
-from app.chat.room_administration import RoomAdministration
-from app.chat.rooms import Rooms
-from app.chat.rosters import Rosters
-from app.chat.sanctions import Sanctions
-from app.chat.session import OPERATOR, Client, Session, Visitor, only_for_admins
-from app.chat.shutdown import Shutdown
-from app.chat.status import Status
-from app.chat.tickets import Tickets
-from app.chat.tokens import Tokens
-from app.chat.transfers import Transfers
+from app.chat.accounts.accounts import Accounts
+from app.chat.accounts.administration import Administration
+from app.chat.accounts.endings import Endings
+from app.chat.accounts.own_account import OwnAccount
+from app.chat.accounts.passwords import Hasher
+from app.chat.accounts.server_bans import InForce
+from app.chat.accounts.tokens import Tokens
+from app.chat.devices.devices import Devices
+from app.chat.devices.keys import DeviceKeys
+from app.chat.devices.mail import DeviceMail
+from app.chat.files.files import Files
+from app.chat.files.transfers import Transfers
+from app.chat.moderation.moderation import Moderation
+from app.chat.moderation.sanctions import Sanctions
+from app.chat.removal.deletion import Deletion
+from app.chat.removal.purging import Purging
+from app.chat.removal.retention import Retention
+from app.chat.rooms.administration import RoomAdministration
+from app.chat.rooms.encryption import EncryptedRooms
+from app.chat.rooms.members import Rosters
+from app.chat.rooms.rooms import Rooms
+from app.chat.server.shutdown import Shutdown
+from app.chat.server.status import Status
+from app.chat.talk.messages import Messages
+from app.chat.talk.private import Private
+from app.engine.decisions import Acts
+from app.engine.journal import Journal, Write
+from app.engine.kit import Handler, Handlers, Kit, Present
+from app.engine.session import OPERATOR, Client, Session, Visitor, only_for_admins
+from app.engine.tickets import Tickets
 from app.errors import Forbidden, Refusal
+from app.measures import metrics
 from app.protocol import server, talk
 from app.protocol.accounts import Login, Register
 from app.protocol.command import Command, Level
 from app.protocol.event import Event
-from app.store import messages as messages_store
-from app.store import sanctions as sanctions_store
+from app.queries import messages as messages_queries
+from app.queries import sanctions as sanctions_queries
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from app.chat.session import Clock
+    from app.database.database import Database
+    from app.engine.session import Clock
     from app.settings import Settings
-    from app.store.database import Database
 
 
 class _Part(Protocol):
@@ -72,11 +72,11 @@ class Service:
         self.visitors: set[Visitor] = set()  # clients that speak HTTP
         self._numbers = itertools.count(1)  # of sessions
         self._hasher = Hasher(settings.logins_waiting_max)
-        self.journal = Journal(self._commit, database.read(messages_store.newest_id))
+        self.journal = Journal(self._commit, database.read(messages_queries.newest_id))
         present = Present(self.sessions, self.visitors)
         acts = Acts(database, clock)
         kit = Kit(database, self.journal, clock, acts, settings, present, self.end)
-        in_force = InForce(database.read(lambda each: sanctions_store.in_force(each, clock())))
+        in_force = InForce(database.read(lambda each: sanctions_queries.in_force(each, clock())))
         tokens, tickets, rosters = Tokens(kit), Tickets(clock), Rosters(kit)
         self.accounts = accounts = Accounts(kit, self._hasher, tokens, in_force)
         self.rooms = rooms = Rooms(kit, rosters)
@@ -189,7 +189,7 @@ class Service:
 
     def _commit(
         self,
-        messages: Sequence[messages_store.NewMessage],
+        messages: Sequence[messages_queries.NewMessage],
         seen: Mapping[int, int],
         write: Write | None,
     ) -> Sequence[int]:
@@ -197,13 +197,13 @@ class Service:
             self._database.try_writing()
             return ()
         is_alone = self._database.is_sqlite and not seen and write is None
-        if is_alone and (plain := messages_store.plain_batch(messages)):
+        if is_alone and (plain := messages_queries.plain_batch(messages)):
             last_id = self._database.write_statement(*plain)
-            return messages_store.ids_up_to(last_id, len(messages))
+            return messages_queries.ids_up_to(last_id, len(messages))
 
         def work(connection: Connection) -> Sequence[int]:
-            messages_store.note_seen(connection, seen)
-            ids = messages_store.store(connection, messages) if messages else ()
+            messages_queries.note_seen(connection, seen)
+            ids = messages_queries.store(connection, messages) if messages else ()
             if write is not None:
                 write(connection)
             return ids

@@ -102,7 +102,7 @@ def admin(name: str, revoke: bool) -> None:
 
 
 def _create(name: str, password: str | None, *, is_admin: bool) -> None:
-    from app.names import parse_new_name
+    from app.values.names import parse_new_name
 
     parse_new_name(name)  # before anybody types a password
     fields = {"user": name, "password": _typed(password), "is_admin": is_admin}

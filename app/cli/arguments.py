@@ -15,7 +15,7 @@ class _Span(click.ParamType[int]):
     def convert(
         self, value: str, param: click.Parameter | None, context: click.Context | None
     ) -> int:
-        from app.times import parse_span
+        from app.values.times import parse_span
 
         try:
             seconds = parse_span(value)
@@ -39,7 +39,7 @@ class _Whole(click.IntRange):
         self, value: Any, parameter: click.Parameter | None, context: click.Context | None
     ) -> Any:
         """Return the number. Fails where it has other digits than 0 to 9, or a sign."""
-        from app.sizes import parse_whole
+        from app.values.sizes import parse_whole
 
         if isinstance(value, str) and parse_whole(value) is None:
             self.fail(f"{value!r} is no whole number", parameter, context)
@@ -75,7 +75,7 @@ class PathType(click.Path):
         self, value: Any, parameter: click.Parameter | None, context: click.Context | None
     ) -> Any:
         """Return the path. Fails where it is in nobody's home folder."""
-        from app.addresses import expand_home
+        from app.values.addresses import expand_home
 
         if value == "":
             self.fail("it is empty", parameter, context)

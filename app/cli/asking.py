@@ -46,8 +46,8 @@ class _Unheard:
 
 def settings_with(**flags: str | bool | None) -> Settings:
     """Read the settings; a flag wins. Raises StartRefused."""
+    from app.database.disk import check_data_folder, check_settings_file
     from app.settings import Settings
-    from app.store.disk import check_data_folder, check_settings_file
 
     check_settings_file()
     settings = Settings.read(**{name: flag for name, flag in flags.items() if flag is not None})
@@ -99,11 +99,11 @@ def running() -> Iterator[Ask]:
 
 
 def _why_none(settings: Settings) -> str:
-    from app.store.held import is_in_use
+    from app.database.held import is_in_use
 
     url: str | Path | None = settings.url
     if isinstance(url, str):
-        from app.store.database import is_sqlite, sqlite_path  # here: it takes long to import
+        from app.database.database import is_sqlite, sqlite_path  # here: it takes long to import
 
         url = sqlite_path(url) if is_sqlite(url) else None
     with suppress(OSError):
@@ -128,7 +128,7 @@ def do(op: str, **fields: Any) -> None:
 
 def check_database(settings: Settings) -> None:
     """Check that the settings lead to a database. Raises click's error, of one line."""
-    from app.store.database import is_sqlite, sqlite_path
+    from app.database.database import is_sqlite, sqlite_path
 
     if is_sqlite(settings.url) and not sqlite_path(settings.url).exists():
         raise click.ClickException(
@@ -142,7 +142,7 @@ def running_server(settings: Settings) -> Connection | None:
     Raises click's error when there is one that does not let us in.
     """
     from app.client.connection import ConnectionLost
-    from app.store.disk import servers_users
+    from app.database.disk import servers_users
 
     try:
         connection = _connect(settings)
@@ -250,8 +250,8 @@ def reading() -> Iterator[Engine]:
     """
     from sqlalchemy.exc import SQLAlchemyError
 
-    from app.store.database import first_line, reading_engine
-    from app.store.opening import check_readable
+    from app.database.database import first_line, reading_engine
+    from app.database.opening import check_readable
 
     os.umask(0o077)
     url = command_settings().url

@@ -13,7 +13,7 @@ from app.cli.tables import Columns, json_option, minute_of, print_rows
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from app.names import Name
+    from app.values.names import Name
 
 _COLUMNS: Columns = {
     "when (UTC)": lambda row: minute_of(row["at"]),
@@ -27,7 +27,7 @@ _COLUMNS: Columns = {
 
 def _check_known(connection: Connection, user: Name | None, room: Name | None) -> None:
     """Raise click's error for a user or a room that never was, which may be mistyped."""
-    from app.store import accounts, rooms
+    from app.queries import accounts, rooms
 
     if user is not None and accounts.find_ever(connection, user) is None:
         raise click.ClickException(f"there is no user {user.shown}, and no record of one")
@@ -42,13 +42,13 @@ def _check_known(connection: Connection, user: Name | None, room: Name | None) -
 @json_option
 def audit(user: str | None, room: str | None, count: int, as_json: bool) -> None:
     """Show who did what to whom, where, why and when: moderation and administration."""
-    from app.names import parse_name
-    from app.store import audit as store
-    from app.times import instant
+    from app.queries import audit as queries
+    from app.values.names import parse_name
+    from app.values.times import instant
 
     about_user, about_room = (parse_name(name) if name else None for name in (user, room))
     with reading() as engine, engine.begin() as connection:
-        acts = store.list_newest(connection, count, user=about_user, room=about_room)
+        acts = queries.list_newest(connection, count, user=about_user, room=about_room)
         if not acts:
             _check_known(connection, about_user, about_room)
     rows = ({"at": instant(act.done_at), **act._asdict()} for act in acts)

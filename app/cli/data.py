@@ -39,10 +39,12 @@ def export(room: str, form: str, output: Path | None, since: int | None, force: 
 
 
 def _export(room_name: str, form: str, since: int | None, file: BinaryIO) -> None:
-    from app.names import parse_name
-    from app.store import exporting, retention
-    from app.times import now
-    from app.wire import ndjson_events, text_events
+    from app.archive import exporting
+    from app.queries import retention
+    from app.values.names import parse_name
+    from app.values.times import now
+    from app.wires.ndjson import events as ndjson_events
+    from app.wires.text import events as text_events
 
     key = parse_name(room_name).key
     with reading() as engine:
@@ -64,7 +66,7 @@ def backup(file: Path) -> None:
 
     The copy is looked through before it has its name. `manage.py restore` goes back to it.
     """
-    from app.store.backup import back_up
+    from app.archive.backup import back_up
 
     os.umask(0o077)
     settings = command_settings()
@@ -95,8 +97,8 @@ def restore(file: Path, keep_tokens: bool) -> None:
     What was said since the backup is not there any more; programs that come back are told so, and
     no id is given twice. Bans and disabled accounts are as they were then.
     """
-    from app.store.backup import restore as go_back
-    from app.times import now
+    from app.archive.backup import restore as go_back
+    from app.values.times import now
 
     os.umask(0o077)
     with progress_bar("copying") as progress:

@@ -52,7 +52,7 @@ def shutdown(reason: Sequence[str], seconds: int | None, cancel: bool) -> None:
 
 def _check_reason(reason: Sequence[str]) -> None:
     """Refuse `shutdown 5m`, which would be at once. Raises click's error."""
-    from app.times import parse_span
+    from app.values.times import parse_span
 
     with suppress(ValueError):  # so long a time is a reason
         if reason and parse_span(reason[0]) is not None:

@@ -104,7 +104,7 @@ class _Group(click.Group):
                 click.echo(err=True)  # behind the question
             raise click.ClickException("what was typed is not UTF-8, and was not used") from error
         except GreenroomError as error:
-            from app.names import harmless
+            from app.values.names import harmless
 
             raise click.ClickException(harmless(str(error))) from error
 
@@ -242,7 +242,7 @@ def schema() -> None:
     """Print the JSON Schema of what programs send and are sent."""
     import json
 
-    from app.wire.ndjson_schema import schema
+    from app.wires.ndjson.schema import schema
 
     click.echo(json.dumps(schema(), indent=1))
 

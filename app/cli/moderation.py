@@ -87,7 +87,7 @@ def bans(room: str | None, as_json: bool) -> None:
 
 def _act(op: str, done: str, target: str, room: str | None, **fields: Any) -> None:
     """Ask for an act, in a room or on the whole server, and say what was done."""
-    from app.times import how_long
+    from app.values.times import how_long
 
     if room is None:
         do(f"server.{op}", target=target, **fields)
@@ -100,7 +100,7 @@ def _act(op: str, done: str, target: str, room: str | None, **fields: Any) -> No
 
 def _span_and_reason(words: Sequence[str]) -> dict[str, Any]:
     """Read `2h spam`, as in the chat. Raises click's error, of one line."""
-    from app.times import parse_span
+    from app.values.times import parse_span
 
     if words and not words[0].strip():  # of a variable that is not set, most likely
         raise click.ClickException("the time is empty; leave it out, and it is for good")

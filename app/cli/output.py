@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from app.store.disk import sync
+from app.database.disk import sync
 
 
 @contextmanager

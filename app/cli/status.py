@@ -105,9 +105,9 @@ def _keys() -> Iterator[Any]:
 
 def _rows(answer: Answer) -> Sequence[tuple[str, str]]:
     """Return what is shown, as name and value."""
-    from app.sizes import format_size as size
-    from app.times import format_seconds as seconds
-    from app.times import format_uptime
+    from app.values.sizes import format_size as size
+    from app.values.times import format_seconds as seconds
+    from app.values.times import format_uptime
 
     now, minute = answer["now"], answer["minute"]
     refusals = ", ".join(f"{code} {count}" for code, count in minute["refusals"].items())

@@ -30,7 +30,7 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
     What stands in a database that was tampered with moves no cursor, and makes no column.
     """
-    from app.names import harmless
+    from app.values.names import harmless
 
     plain = ([harmless(cell).replace("\t", " ") for cell in row] for row in rows)
     if not sys.stdout.isatty():

@@ -46,7 +46,7 @@ def purge(
     `manage.py vacuum` leaves no trace of them in the database's files either.
     """
     if sys.stdin.isatty() and not yes:
-        from app.sizes import format_count
+        from app.values.sizes import format_count
 
         count = _count(user, room, since, message)
         click.confirm(f"Remove {format_count(count, 'message')} for good?", abort=True)
@@ -55,9 +55,9 @@ def purge(
 
 def _count(user: str | None, room: str | None, seconds: int | None, message: int | None) -> int:
     """Return how many messages a purge is about, as of now."""
-    from app.names import parse_name
-    from app.store import accounts, purging, retention
-    from app.times import now
+    from app.queries import accounts, purging, retention
+    from app.values.names import parse_name
+    from app.values.times import now
 
     with reading() as engine, engine.begin() as connection:
         account = accounts.find_ever(connection, parse_name(user)) if user else None
@@ -96,7 +96,7 @@ def vacuum() -> None:
     Beside a server it goes in small steps; without one the whole file is written anew, which takes
     as much room on the disk again while it lasts.
     """
-    from app.store.database import is_sqlite
+    from app.database.database import is_sqlite
 
     os.umask(0o077)
     settings = command_settings()
@@ -110,8 +110,8 @@ def vacuum() -> None:
 
 
 def _vacuum_alone(settings: Settings) -> None:
-    from app.store.opening import open_database
-    from app.store.vacuum import rewrite
+    from app.database.opening import open_database
+    from app.database.vacuum import rewrite
 
     check_database(settings)
     lock = open_database(settings.url, lambda sentence: click.echo(sentence, err=True))

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from app.addresses import parse_server, short_path
+from app.values.addresses import parse_server, short_path
 
 UNIX = "unix:"  # begins the address of a control socket
 

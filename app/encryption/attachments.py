@@ -19,9 +19,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from app.encryption.payloads import FILE_TYPE_CHARS_MAX, FileReference
 from app.encryption.refusals import FileDamaged
 from app.errors import BadNameError
-from app.names import harmless, parse_file_name
 from app.protocol.signatures import context
 from app.protocol.signed import decode, encode
+from app.values.names import harmless, parse_file_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

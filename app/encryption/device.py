@@ -54,8 +54,8 @@ from app.encryption.sealing import COST, Cost
 from app.encryption.sending import Sender
 from app.encryption.store import ids_without_passphrase
 from app.encryption.verification import Verifications, Verified, fingerprint
-from app.names import harmless
 from app.protocol.signed import DevicePayload
+from app.values.names import harmless
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -1,6 +1,6 @@
 """The shapes of everything that is encrypted or sent between clients. Pure.
 
-They are made like those of what is signed (app/protocol/signed.py). What has another shape is Malformed.
+They are made like those of app/protocol/signed.py. What has another shape is Malformed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from pydantic import AfterValidator, Field
 
 from app.encryption.refusals import Malformed
 from app.errors import BadNameError
-from app.names import parse_name
 from app.protocol.signed import (
     AnyShape,
     DeviceId,
@@ -23,6 +22,7 @@ from app.protocol.signed import (
     check_name,
     read_payload,
 )
+from app.values.names import parse_name
 
 BODY_BYTES_MAX = 16 << 10  # of a text; what a line of the wire holds is up to the server
 FILE_NAME_CHARS_MAX = 1_024  # four times what a file system holds

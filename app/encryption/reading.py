@@ -24,7 +24,7 @@ from app.encryption.refusals import (
     WrongRoom,
     WrongSender,
 )
-from app.names import harmless
+from app.values.names import harmless
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -11,7 +11,7 @@ Codes are for programs. A sentence is harmless to show, whatever a server named 
 
 from typing import ClassVar
 
-from app.names import harmless
+from app.values.names import harmless
 
 _CHARS_MAX = 100  # of what others named, in a sentence
 

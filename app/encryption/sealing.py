@@ -8,9 +8,9 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
-from app.names import parse_password
 from app.protocol.signatures import context
 from app.protocol.signed import decode, encode
+from app.values.names import parse_password
 
 KEY_BYTES = 32
 NONCE_BYTES = 12

@@ -22,7 +22,6 @@ from gevent import get_hub, getcurrent
 from gevent.event import Event as Signal
 from gevent.socket import cancel_wait, wait
 
-from app import metrics
 from app.bounds import (
     DISCARD_SECONDS_MAX,
     LAST_WORDS_SECONDS_MAX,
@@ -33,20 +32,21 @@ from app.bounds import (
     REPLY_BYTES_MAX,
     TURN_SECONDS,
 )
-from app.chat.limits import LoginTime, TokenBucket
+from app.engine.limits import LoginTime, TokenBucket
 from app.errors import Refusal, internal
+from app.measures import metrics
 from app.net.sockets import TlsSocket, format_address
 from app.protocol.event import Event
 from app.protocol.server import Refused
-from app.times import now
+from app.values.times import now
 
 if TYPE_CHECKING:
     from app.chat.service import Service
-    from app.chat.session import Session
+    from app.engine.session import Session
     from app.net.sockets import PlainSocket
     from app.protocol.command import Command
     from app.settings import Settings
-    from app.wire.wire import Wire
+    from app.wires.wire import Wire
 
 _HUNG_UP = getattr(select, "POLLRDHUP", 0)  # on Linux; elsewhere it is seen when all is over
 _GONE = select.POLLERR | select.POLLHUP  # it can't be sent anything either
@@ -59,7 +59,7 @@ class _Closing(Exception):
 
 
 class Connection:
-    """One client's socket, which never blocks. Implements app.chat.session.Client."""
+    """One client's socket, which never blocks. Implements app.engine.session.Client."""
 
     __slots__ = (
         "_bucket",

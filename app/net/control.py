@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING
 import structlog
 from gevent.socket import socket
 
-from app.addresses import short_path
 from app.bounds import CONTROL_CONNECTIONS_MAX, CONTROL_LINE_BYTES_MAX
+from app.database.disk import make_private_folder
 from app.errors import StartRefused
 from app.net.connection import Connection
 from app.net.listener import Listener
 from app.net.sockets import never_blocking
 from app.protocol import server
-from app.store.disk import make_private_folder
-from app.wire.ndjson import NdjsonWire
+from app.values.addresses import short_path
+from app.wires.ndjson.ndjson import NdjsonWire
 
 if TYPE_CHECKING:
     from pathlib import Path

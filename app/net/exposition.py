@@ -15,12 +15,12 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import CounterMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from app import metrics
-from app.networks import read_address
+from app.measures import metrics
 from app.settings import VERSION
+from app.values.networks import read_address
 
 if TYPE_CHECKING:
-    from app.chat.status import Status
+    from app.chat.server.status import Status
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 FORBIDDEN = (

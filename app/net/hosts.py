@@ -12,8 +12,8 @@ from collections.abc import Callable, Collection, Mapping
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
-from app.addresses import parse_host
 from app.net.requests import parse_authority
+from app.values.addresses import parse_host
 
 if TYPE_CHECKING:
     from app.settings import Settings

@@ -153,7 +153,7 @@ def _say(
 
 
 class _Visitor:
-    """A connection that speaks HTTP. Implements app.chat.session.Visitor."""
+    """A connection that speaks HTTP. Implements app.engine.session.Visitor."""
 
     def __init__(self, client_socket: socket, address: str) -> None:
         self.address = address

@@ -14,7 +14,6 @@ import gevent
 import structlog
 from gevent.socket import socket
 
-from app.addresses import parse_address
 from app.bounds import (
     ACCEPT_BACKLOG,
     ACCEPT_RETRY_SECONDS,
@@ -23,6 +22,7 @@ from app.bounds import (
     KEEPALIVE_PROBES,
 )
 from app.errors import StartRefused
+from app.values.addresses import parse_address
 
 Serve = Callable[[socket, Any], None]  # a client's socket, and where it comes from
 

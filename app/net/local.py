@@ -6,14 +6,14 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from app.chat.service import Service
+from app.database.database import Database
+from app.database.opening import Note, open_database
 from app.errors import Refusal
 from app.protocol.event import Answer, Event
 from app.protocol.server import Refused
-from app.store.database import Database
-from app.store.opening import Note, open_database
-from app.times import now
-from app.wire.ndjson_events import render, render_answer, render_done
-from app.wire.ndjson_requests import parse_request
+from app.values.times import now
+from app.wires.ndjson.events import render, render_answer, render_done
+from app.wires.ndjson.requests import parse_request
 
 if TYPE_CHECKING:
     from app.settings import Settings
@@ -46,7 +46,7 @@ class LocalOperator:
 
 
 class _Listener:
-    """Implements app.chat.session.Client: keeps the answer, and hears nothing else."""
+    """Implements app.engine.session.Client: keeps the answer, and hears nothing else."""
 
     address = "this terminal"
     wire = "ndjson"

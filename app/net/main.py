@@ -14,6 +14,8 @@ from gevent.socket import socket
 from app import log as logging
 from app.bounds import SWITCH_INTERVAL_SECONDS
 from app.chat.service import Service
+from app.database.database import Database
+from app.database.opening import open_database
 from app.net.control import Control
 from app.net.garbage import keep_collections_short
 from app.net.listener import listen
@@ -21,9 +23,7 @@ from app.net.pulse import Notifier, Pulse
 from app.net.server import Server, connections_possible
 from app.net.tls import Tls
 from app.settings import Settings, unknown_settings
-from app.store.database import Database
-from app.store.opening import open_database
-from app.times import now
+from app.values.times import now
 
 log = structlog.get_logger()
 

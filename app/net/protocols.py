@@ -13,8 +13,8 @@ import gevent
 from gevent.socket import socket
 
 from app.bounds import FIRST_BYTES, FIRST_BYTES_POLL_SECONDS, FIRST_BYTES_SECONDS_MAX
-from app.wire import wires
-from app.wire.wire import Wire
+from app.wires import wires
+from app.wires.wire import Wire
 
 _METHODS = (b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"TRACE", b"CONNECT")
 _HTTP2_PREFACE = b"PRI"  # of a client that speaks nothing older: it is answered in HTTP/1.1

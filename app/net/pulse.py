@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING
 import gevent
 import structlog
 
-from app import metrics
 from app.bounds import DISK_SECONDS, PULSE_SECONDS, SNAPSHOT_SECONDS
-from app.sizes import parse_whole
+from app.measures import metrics
+from app.values.sizes import parse_whole
 
 if TYPE_CHECKING:
-    from app.chat.status import Status
+    from app.chat.server.status import Status
 
 log = structlog.get_logger()
 

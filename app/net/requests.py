@@ -15,8 +15,8 @@ from email.message import Message
 from ipaddress import IPv6Address
 from typing import Protocol
 
-from app.addresses import PORT_MAX
 from app.bounds import HTTP_HEAD_BYTES_MAX, HTTP_HEADERS_MAX
+from app.values.addresses import PORT_MAX
 
 _REQUEST_LINE = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+ [!-~]+ HTTP/1\.[01]\r\n")
 _HEADER = re.compile(

@@ -10,10 +10,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from app.addresses import parse_host
 from app.bounds import SELFSIGNED_DAYS
+from app.database.disk import make_private_folder, open_private, sync
 from app.errors import StartRefused
-from app.store.disk import make_private_folder, open_private, sync
+from app.values.addresses import parse_host
 
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 _ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 (where one listens, and nobody connects)

@@ -14,7 +14,6 @@ import gevent
 import structlog
 from gevent.socket import socket
 
-from app import metrics
 from app.bounds import (
     DRAIN_POLL_SECONDS,
     DRAIN_SECONDS_MAX,
@@ -26,6 +25,7 @@ from app.bounds import (
     RESERVED_DESCRIPTORS,
 )
 from app.errors import StartRefused
+from app.measures import metrics
 from app.net.connection import Connection
 from app.net.hosts import KnownHosts
 from app.net.http import Http
@@ -33,15 +33,15 @@ from app.net.listener import Listener
 from app.net.protocols import Protocol, Spoken, look, recognise_now
 from app.net.sockets import TlsSocket, format_address, never_blocking
 from app.net.tls import HTTP, NO_HANDSHAKE
-from app.networks import origin, plain_address, read_address
 from app.protocol import server
-from app.wire import wires
+from app.values.networks import origin, plain_address, read_address
+from app.wires import wires
 
 if TYPE_CHECKING:
     from app.chat.service import Service
     from app.net.tls import Tls
     from app.settings import Settings
-    from app.wire.wire import Wire
+    from app.wires.wire import Wire
 
 log = structlog.get_logger()
 

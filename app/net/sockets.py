@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from gevent import ssl
 
 from app.bounds import TLS_RECORD_BYTES_MAX
-from app.networks import plain_address
+from app.values.networks import plain_address
 
 if TYPE_CHECKING:
     import gevent.socket

@@ -16,13 +16,13 @@ from urllib.parse import quote
 
 import gevent
 
-from app import metrics
 from app.bounds import FILE_CHUNK_SECONDS_MAX
 from app.errors import Forbidden, NotPossible, Refusal, TooLarge, Unavailable
+from app.measures import metrics
 from app.net.requests import BadRequestError, check_upload, parse_range
 
 if TYPE_CHECKING:
-    from app.chat.files import Files, Read
+    from app.chat.files.files import Files, Read
     from app.protocol.files import SharedFile
 
 PREFIX = "/f/"

@@ -19,7 +19,7 @@ from app.protocol.command import (
     command,
 )
 from app.protocol.event import Answer
-from app.times import Milliseconds
+from app.values.times import Milliseconds
 
 Password = str  # typed at a prompt, or piped, and never in a chat
 

@@ -18,7 +18,7 @@ from app.protocol.command import (
     command,
 )
 from app.protocol.event import Answer, Event, RoomEvent
-from app.times import Milliseconds
+from app.values.times import Milliseconds
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from app.protocol.command import (
     command,
 )
 from app.protocol.event import Answer, Event, RoomEvent
-from app.times import Milliseconds, minute
+from app.values.times import Milliseconds, minute
 
 # A user, or an address or prefix; what could be both is an address, and with an @ before it a user.
 Target = Annotated[str, Word("TARGET")]

@@ -20,7 +20,7 @@ from app.protocol.command import (
 )
 from app.protocol.event import Answer, RoomEvent
 from app.protocol.talk import Message
-from app.times import Milliseconds
+from app.values.times import Milliseconds
 
 
 @dataclass(frozen=True, slots=True)

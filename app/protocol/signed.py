@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field
 
 from app.bounds import DEVICES_A_USER_MAX, SIGNATURE_CHARS_MAX, SIGNED_CHARS_MAX
 from app.errors import BadNameError
-from app.names import parse_name
+from app.values.names import parse_name
 
 ONE_TIME, FALLBACK = "o:", "f:"  # before ids of keys: the library has the same ones for both
 

@@ -21,8 +21,8 @@ from app.protocol.command import (
     command,
 )
 from app.protocol.event import Answer, Event, RoomEvent
-from app.sizes import format_count
-from app.times import Milliseconds
+from app.values.sizes import format_count
+from app.values.times import Milliseconds
 
 
 @command

@@ -21,22 +21,23 @@ from app.bounds import PAGE_ITEMS_MAX
 from app.client import CallRefused, Client, ConnectionLost
 from app.client.incoming import is_same_name
 from app.errors import BadLine
-from app.sizes import format_count
-from app.terminal import phrases, trust
+from app.terminal import phrases
 from app.terminal.arrivals import Json, event_of, page_of
 from app.terminal.asking import Asking
-from app.terminal.files import Files
+from app.terminal.encrypted import commands as trust
+from app.terminal.files.files import Files
+from app.terminal.files.transfers import Server, TransferFailed
 from app.terminal.memory import Keeping
 from app.terminal.model import Model, Room
 from app.terminal.outgoing import Outgoing, Typed
-from app.terminal.screen import Screen
-from app.terminal.transfers import Server, TransferFailed
+from app.terminal.screen.screen import Screen
 from app.terminal.typed import CanNotDo, Request, ServerSays, help_lines, read_request
-from app.wire.text_commands import split_command
+from app.values.sizes import format_count
+from app.wires.text.commands import split_command
 
 if TYPE_CHECKING:
-    from app.terminal.encrypting import Encryption
-    from app.terminal.secrecy import Secrecy
+    from app.terminal.encrypted.conversation import Secrecy
+    from app.terminal.encrypted.thread import Encryption
 
 PING_SECONDS = 15  # between two looks at the latency
 HISTORY_PAGE_MESSAGES = 200  # fetched when somebody pages up to the top
@@ -444,6 +445,8 @@ def in_words(error: Exception) -> str:
 
 
 def _secrecy(terminal: Terminal, encryption: Encryption, files: Files) -> Secrecy:
-    from app.terminal.secrecy import Secrecy  # it needs the library that there may not be
+    from app.terminal.encrypted.conversation import (
+        Secrecy,  # it needs the library that there may not be
+    )
 
     return Secrecy(terminal, encryption, files)

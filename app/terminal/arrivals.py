@@ -20,9 +20,9 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from app.client.incoming import ID_MAX
-from app.names import harmless
 from app.protocol.rooms import Renamed
-from app.wire.ndjson_events import EVENT_NAMES, REPLAYED
+from app.values.names import harmless
+from app.wires.ndjson.events import EVENT_NAMES, REPLAYED
 
 Json = Mapping[str, Any]
 

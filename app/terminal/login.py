@@ -10,13 +10,13 @@ from functools import partial
 
 import click
 
-from app.addresses import parse_address
 from app.client import CallRefused, Client, greeting
 from app.errors import BadNameError
-from app.names import parse_name
 from app.terminal.arrivals import cleaned
+from app.terminal.files.transfers import Server
 from app.terminal.memory import Tokens
-from app.terminal.transfers import Server
+from app.values.addresses import parse_address
+from app.values.names import parse_name
 
 _ATTEMPTS_MAX = 3
 _REFUSED = "login_refused"

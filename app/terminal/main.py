@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING
 
 import click
 
-from app.addresses import parse_server
 from app.client import CallRefused, Client
-from app.process import forbid_dumps
+from app.measures.process import forbid_dumps
 from app.terminal.application import Terminal, in_words
 from app.terminal.arrivals import cleaned
 from app.terminal.asking import TRIES_MAX
+from app.terminal.files.transfers import Server
 from app.terminal.login import is_this_machine, log_in
 from app.terminal.memory import InputHistory, Keeping, Tokens, state_folder
-from app.terminal.transfers import Server
 from app.terminal.typed import CanNotDo
+from app.values.addresses import parse_server
 
 if TYPE_CHECKING:
-    from app.terminal.encrypting import Encryption
+    from app.terminal.encrypted.thread import Encryption
 
 _PASSPHRASE = "Passphrase of your keys (empty: without what is encrypted)"  # noqa: S105
 _PLAIN = (
@@ -100,8 +100,8 @@ def tls_context(ca: Path | None, *, is_checked: bool) -> ssl.SSLContext:
 def _encryption(client: Client, folder: Path, server: Server) -> Encryption | None:
     """Return the user's keys, opened if there are any; None without the library for them."""
     try:
-        from app.terminal.encrypting import Encryption
-        from app.terminal.keys import Keys
+        from app.terminal.encrypted.keys import Keys
+        from app.terminal.encrypted.thread import Encryption
     except ImportError:
         return None
     encryption = Encryption(client, Keys(folder, server.address, client.user))

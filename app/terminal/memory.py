@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Self
 from prompt_toolkit.history import FileHistory
 
 from app.terminal.typed import WORDS, is_command
-from app.wire.text_commands import split_command
+from app.wires.text.commands import split_command
 
 _LINES_MAX = 1_000  # of what was typed, that are kept for the next run
 _SECRET_WORDS = ("passwd", "login", "register", "unregister")

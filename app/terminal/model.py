@@ -16,8 +16,8 @@ from typing import Literal, NamedTuple
 from app.client.incoming import is_same_name
 from app.terminal import phrases
 from app.terminal.arrivals import Json, cleaned, event_of, milliseconds, page_of
-from app.times import now
-from app.wire.ndjson_events import EVENT_NAMES
+from app.values.times import now
+from app.wires.ndjson.events import EVENT_NAMES
 
 LINES_MAX = 10_000  # kept of a room, to page through: some 5 MB
 

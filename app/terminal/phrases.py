@@ -13,8 +13,8 @@ from pydantic import TypeAdapter
 from app.protocol import accounts, files, moderation, rooms, server, talk
 from app.protocol.event import Event
 from app.terminal.arrivals import Json, cleaned, is_name, with_times
-from app.wire.ndjson_events import EVENT_NAMES
-from app.wire.text_events import render
+from app.wires.ndjson.events import EVENT_NAMES
+from app.wires.text.events import render
 
 _EVENTS: Mapping[str, TypeAdapter[Any]] = {
     name: TypeAdapter(reduce(or_, [kind for kind in EVENT_NAMES if EVENT_NAMES[kind] == name]))

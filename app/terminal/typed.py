@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 from app.bounds import ID_MAX
 from app.protocol import COMMANDS
 from app.protocol.command import InRoom, Level
-from app.wire.text_commands import find_command, parse_arguments, split_command, summary, usage
-from app.wire.text_help import by_subject
-from app.wire.typed_lines import hides_command
+from app.wires.text.commands import find_command, parse_arguments, split_command, summary, usage
+from app.wires.text.help import by_subject
+from app.wires.text.typed_lines import hides_command
 
 # What this client does itself, from typing to done: how it is typed, and what it does.
 OWN: Mapping[str, tuple[str, str]] = {

@@ -14,7 +14,7 @@ from contextlib import closing, suppress
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 
-from app.times import DAY_MILLISECONDS
+from app.values.times import DAY_MILLISECONDS
 from tests.chaos import strangers
 from tests.chaos.confidants import KILL_STEPS_MAX
 from tests.chaos.older import OlderDatabase

@@ -11,7 +11,7 @@ from random import Random
 
 import alembic.config
 
-from app.store.models import SCHEMA_REVISION
+from app.database.tables import SCHEMA_REVISION
 from tests.chaos.oracle import Oracle
 from tests.chaos.server import Broken, ChaosServer, until
 from tests.server_process import ROOT

@@ -19,10 +19,11 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import create_engine
 
-from app import names
+from app.database.migration import migrate
 from app.net.selfsigned import LOCAL_HOSTS, make_certificate
-from app.store import accounts, rooms, rosters, tokens
-from app.store.migration import migrate
+from app.queries import accounts, rooms, tokens
+from app.queries import members as rosters
+from app.values import names
 from tests.chaos.watched import PASSWORDS
 from tests.server_process import ServerProcess
 

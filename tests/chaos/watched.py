@@ -27,9 +27,9 @@ from weakref import WeakSet
 import gevent
 from gevent import Greenlet
 
-from app import times
-from app.chat import passwords
+from app.chat.accounts import passwords
 from app.cli import main
+from app.values import times
 from tests.cores import RunQueue, Starved, starved
 from tests.prepared import QUICK_HASHES
 

@@ -19,7 +19,7 @@ from app.protocol import accounts, files, moderation, removal, rooms, server, ta
 from app.protocol import devices as protocol
 from app.protocol.command import Addressee, Command, Enc, End, Level, Span
 from app.protocol.devices import Letter, OfferedKey, Target
-from app.wire.text_commands import _ARGUMENTS
+from app.wires.text.commands import _ARGUMENTS
 from tests.fuzz import devices
 from tests.fuzz.devices import BAD_SIGNATURE, Kit
 

@@ -7,10 +7,10 @@ its matter, but for those that repeat what somebody typed.
 
 from __future__ import annotations
 
-from app.names import harmless
 from app.protocol import accounts, moderation, rooms, server, talk
 from app.protocol.command import Command, Level
 from app.protocol.event import Event
+from app.values.names import harmless
 from tests.fuzz.model_acts import Acts
 from tests.fuzz.model_devices import Devices
 from tests.fuzz.model_encrypted import Encrypted

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from app.errors import GreenroomError
-from app.names import harmless
-from app.networks import parse_network
 from app.protocol import accounts, moderation, removal, server
 from app.protocol import rooms as protocol
 from app.protocol.command import Command, Level
 from app.protocol.event import Event
-from app.times import span_in_words
+from app.values.names import harmless
+from app.values.networks import parse_network
+from app.values.times import span_in_words
 from tests.fuzz.model_base import Base
 from tests.fuzz.state import (
     Account,

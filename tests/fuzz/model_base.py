@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from app.names import Name, parse_password
 from app.protocol import rooms, server
 from app.protocol.event import Event, RoomEvent
+from app.values.names import Name, parse_password
 from tests.fuzz.state import (
     Account,
     Device,

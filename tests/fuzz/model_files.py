@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from hashlib import sha256
 
-from app.names import BadNameError, harmless, parse_file_name
 from app.protocol import files
+from app.values.names import BadNameError, harmless, parse_file_name
 from tests.fuzz.model_base import Base
 from tests.fuzz.state import TICKET_MILLISECONDS, File, Refused, Room, Seat, Ticket, in_force
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from app.names import harmless
 from app.protocol import moderation
 from app.protocol.command import Command
 from app.protocol.moderation import Sanction
+from app.values.names import harmless
 from tests.fuzz.model_base import Base
 from tests.fuzz.state import Account, Refused, Room, Seat, check_reason, in_force
 

@@ -32,7 +32,7 @@ _NOW = 1_795_348_800_000
 
 
 class _Files:
-    """Stands for app.chat.files: it has one file, and takes one."""
+    """Stands for app.chat.files.files: it has one file, and takes one."""
 
     _FILE = SharedFile(1, 'a "b".txt', 3, "00", "bob", None, _NOW)
 

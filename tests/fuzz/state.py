@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from ipaddress import ip_network
 
 from app.errors import BadNameError, Code
-from app.names import Name, parse_name
-from app.networks import read_address
 from app.protocol import talk
 from app.protocol.accounts import Token
 from app.protocol.command import Enc, Level
@@ -16,7 +14,9 @@ from app.protocol.files import SharedFile
 from app.protocol.moderation import Sanction, ServerSanction
 from app.protocol.rooms import RoomRecord
 from app.protocol.signed import Signed
-from app.store.audit import OPERATOR
+from app.queries.audit import OPERATOR
+from app.values.names import Name, parse_name
+from app.values.networks import read_address
 
 REPLAYED = 20  # messages on join
 TICKET_MILLISECONDS = 600_000

@@ -13,16 +13,16 @@ from hypothesis import strategies as st
 
 from app.bounds import FILE_IN_LINES_BYTES_MAX, FILE_NAME_BYTES_MAX, NAME_CHARS_MAX
 from app.errors import BadNameError, Refusal
-from app.names import harmless, parse_file_name, parse_name, parse_password
 from app.protocol import COMMANDS, accounts, server
 from app.protocol.command import Command
 from app.protocol.files import Upload
-from app.wire.lines import LineSplitter
-from app.wire.ndjson import NdjsonWire
-from app.wire.ndjson_schema import REQUESTS
-from app.wire.telnet import TelnetFilter
-from app.wire.text import TextWire
-from app.wire.text_commands import usage
+from app.values.names import harmless, parse_file_name, parse_name, parse_password
+from app.wires.lines import LineSplitter
+from app.wires.ndjson.ndjson import NdjsonWire
+from app.wires.ndjson.schema import REQUESTS
+from app.wires.text.commands import usage
+from app.wires.text.telnet import TelnetFilter
+from app.wires.text.text import TextWire
 from tests.fuzz.fuzzers import Fuzzer
 from tests.program import check
 from tests.test_wire import check_pieces, talk

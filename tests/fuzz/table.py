@@ -11,10 +11,10 @@ import gevent
 from hypothesis.stateful import RuleBasedStateMachine
 
 from app.errors import Refusal
-from app.names import parse_name
 from app.protocol import accounts, files, rooms, talk
 from app.protocol.command import Command, Enc
 from app.protocol.event import Event
+from app.values.names import parse_name
 from tests.fuzz import asking, devices
 from tests.fuzz.comparing import by_room as in_rooms
 from tests.fuzz.comparing import check_bytes, is_out_of_bounds, plain

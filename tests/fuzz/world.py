@@ -19,21 +19,21 @@ from unittest.mock import patch
 import gevent
 import structlog
 
+from app.archive import contents as values
 from app.bounds import CONTROL_LINE_BYTES_MAX, SWITCH_INTERVAL_SECONDS
-from app.chat import passwords
-from app.chat.room import Room
+from app.chat.accounts import passwords
 from app.chat.service import Service
-from app.chat.session import Session
+from app.database.database import Database
+from app.database.migration import migrate
+from app.engine.room import Room
+from app.engine.session import Session
 from app.errors import Refusal
-from app.names import parse_name
 from app.protocol import server
 from app.protocol.command import Command
 from app.protocol.event import Event
 from app.settings import Settings
-from app.store import values
-from app.store.database import Database
-from app.store.migration import migrate
-from app.wire import wires
+from app.values.names import parse_name
+from app.wires import wires
 from tests.fuzz.fuzzers import MEMORY
 from tests.fuzz.hub import watched
 from tests.prepared import QUICK_HASHES
@@ -71,7 +71,7 @@ class Frames:
 
 
 class Terminal:
-    """Somebody at the other end. Implements app.chat.session.Client."""
+    """Somebody at the other end. Implements app.engine.session.Client."""
 
     def __init__(self, frames: Frames, wire: str, address: str, now: int) -> None:
         line_bytes_max = LINE_BYTES_MAX if address != "control socket" else CONTROL_LINE_BYTES_MAX
@@ -268,8 +268,8 @@ def in_a_hurry() -> Iterator[None]:
         processors=[structlog.processors.add_log_level, keep], cache_logger_on_first_use=False
     )
     with (
-        patch("app.chat.journal.BATCH_INTERVAL_SECONDS_MAX", 0.0),
-        patch("app.chat.device_keys.CLAIMS_AN_HOUR_AND_DEVICE_MAX", 0),
+        patch("app.engine.journal.BATCH_INTERVAL_SECONDS_MAX", 0.0),
+        patch("app.chat.devices.keys.CLAIMS_AN_HOUR_AND_DEVICE_MAX", 0),
         patch.object(passwords, "_context", _CHEAP),
     ):
         try:

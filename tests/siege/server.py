@@ -5,7 +5,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from app.chat import passwords
+from app.chat.accounts import passwords
 from app.settings import Settings
 from tests.chaos.server import ChaosServer
 from tests.chaos.watched import watch_hub

@@ -1,0 +1,1 @@
+"""Taking all of it elsewhere, and back."""

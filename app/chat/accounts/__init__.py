@@ -1,0 +1,1 @@
+"""Accounts: logging in, and all that ends a login."""

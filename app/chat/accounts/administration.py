@@ -1,0 +1,190 @@
+"""Administration: what admins and the operator do to accounts, say to everybody, and look at.
+
+Like moderation, an act is written first, with its record in the audit, and takes effect when it is
+committed, in one atomic stretch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence, Set
+from heapq import nsmallest
+from typing import TYPE_CHECKING
+
+from app.bounds import PAGE_ITEMS_MAX, REPLAY_BYTES_MAX
+from app.chat.accounts.accounts import name_taken
+from app.chat.accounts.passwords import Hasher
+from app.errors import BadLine, Forbidden, NotPossible
+from app.protocol import accounts as protocol
+from app.protocol import server
+from app.queries import accounts as queries
+from app.queries.accounts import NameTakenError
+from app.values.names import harmless, parse_name, parse_new_name
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from app.chat.accounts.accounts import Accounts
+    from app.chat.accounts.endings import Endings
+    from app.engine.kit import Handlers, Kit
+    from app.engine.session import Session
+    from app.queries.accounts import Account
+
+
+class Administration:
+    """The acts of admins and of the operator. All of them switch, and raise Refusal."""
+
+    def __init__(self, kit: Kit, hasher: Hasher, accounts: Accounts, endings: Endings) -> None:
+        self._database, self._clock, self._acts = kit.database, kit.clock, kit.acts
+        self._sessions = kit.present.sessions
+        self._hasher = hasher
+        self._accounts = accounts
+        self._endings = endings
+
+    def handlers(self) -> Handlers:
+        """Return the method that carries out each command."""
+        return {
+            server.Announce: self.announce,
+            protocol.UserList: self.list_accounts,
+            protocol.UserCreate: self.create,
+            protocol.UserPassword: self.set_password,
+            protocol.UserAdmin: self.set_admin,
+            protocol.UserDisable: self.disable,
+            protocol.UserEnable: self.enable,
+        }
+
+    def announce(self, session: Session, command: server.Announce) -> None:
+        """Say something to everybody who is logged in."""
+        text = harmless(command.text).strip()
+        if not text:
+            raise BadLine("say what is to be announced", code="bad_arguments")
+        session.check_may_speak(self._clock())
+        self._acts.write(session, "announce", reason=text, speaks=True)
+        session.client.show(server.Done("It was said to everybody."))
+        tell_everybody(self._sessions, f"Announcement: {text}")
+
+    def list_accounts(self, session: Session, command: protocol.UserList) -> None:
+        """Show a page of the accounts."""
+        after_key = parse_name(command.after).key if command.after else ""
+        found = self._database.read(
+            lambda connection: queries.page(connection, after_key, PAGE_ITEMS_MAX + 1)
+        )
+        has_more = len(found) > PAGE_ITEMS_MAX
+        session.client.show_at_leisure(protocol.AccountsListed(found[:PAGE_ITEMS_MAX], has_more))
+
+    def create(self, session: Session, command: protocol.UserCreate) -> None:
+        """Make an account."""
+        name, is_admin = parse_new_name(command.user), command.is_admin
+        password_hash = self._hasher.hash(session.client, command.password)
+
+        def change(connection: Connection) -> None:
+            queries.create(connection, name, password_hash, self._clock(), is_admin=is_admin)
+
+        try:
+            self._acts.write(session, "create", name.shown, change)
+        except NameTakenError as error:
+            raise name_taken(name) from error
+        as_what = ", as an admin" if is_admin else ""
+        session.client.show(server.Done(f"{name.shown} can log in now{as_what}."))
+
+    def set_password(self, session: Session, command: protocol.UserPassword) -> None:
+        """Set an account's password, and end all it may: somebody else may know the old one."""
+        account = self._account(session, command.user)
+        password_hash = self._hasher.hash(session.client, command.password)
+
+        self._change_and_end(session, account, "passwd", password_hash=password_hash)
+        self._endings.end(
+            account.id,
+            server.Refused(
+                "login_required", "your password was changed by the operator; log in again"
+            ),
+        )
+        session.client.show(server.Done(f"{account.name} has a new password."))
+
+    def set_admin(self, session: Session, command: protocol.UserAdmin) -> None:
+        """Make an account an admin, or one no more, in its open sessions as well."""
+        account, is_admin = self._account(session, command.user), command.is_admin
+        self._change(session, account, "admin" if is_admin else "unadmin", is_admin=is_admin)
+        self._accounts.note_admin(account.id, is_admin=is_admin)
+        what = "is an admin now" if is_admin else "is no admin any more"
+        session.client.show(server.Done(f"{account.name} {what}."))
+
+    def disable(self, session: Session, command: protocol.UserDisable) -> None:
+        """End all that an account may, and let it log in no more."""
+        account = self._account(session, command.user)
+        self._change_and_end(session, account, "disable", is_disabled=True)
+        self._endings.end(account.id, server.Refused("disabled", "your account was disabled"))
+        session.client.show(server.Done(f"{account.name} can't log in any more."))
+
+    def enable(self, session: Session, command: protocol.UserEnable) -> None:
+        """Let a disabled account log in again."""
+        account = self._account(session, command.user)
+        self._change(session, account, "enable", is_disabled=False)
+        session.client.show(server.Done(f"{account.name} can log in again."))
+
+    def list_sessions(self, session: Session, command: protocol.Sessions) -> None:
+        """Show a page of the user's sessions, or to admins of everybody's.
+
+        Never so much that it could not be read.
+        """
+        user = session.speaker
+        sessions = self._sessions if user.is_admin else user.sessions
+        behind = (each for each in sessions if each.number > command.after)
+        found = nsmallest(PAGE_ITEMS_MAX + 1, behind, key=lambda each: each.number)
+        shown = list(_up_to_a_page(found, session))
+        has_more = len(shown) < len(found)
+        session.client.show_at_leisure(protocol.SessionsListed(shown, has_more))
+
+    def _change(self, session: Session, account: Account, action: str, **values: object) -> None:
+        """Set columns of an account, as an act. Switches. Raises NotStored."""
+
+        def change(connection: Connection) -> None:
+            queries.change(connection, account.id, **values)
+
+        self._acts.write(session, action, account.name, change)
+
+    def _change_and_end(
+        self, session: Session, account: Account, action: str, **values: object
+    ) -> None:
+        """Set columns of an account, and end its tokens, as an act. Switches. Raises NotStored."""
+
+        def change(connection: Connection) -> None:
+            queries.change(connection, account.id, **values)
+
+        both = self._endings.ending_tokens(account.id, change)
+        self._acts.write(session, action, account.name, both)
+
+    def _account(self, session: Session, name: str) -> Account:
+        """Return an account that the session may act on. Raises Refusal."""
+        account = self._accounts.find(name)
+        if account.id == session.speaker.id:
+            raise NotPossible("you can't do that to yourself", code="yourself")
+        if account.is_admin and not session.is_operator:
+            raise Forbidden(f"{account.name} is an admin", code="not_allowed")
+        return account
+
+
+def tell_everybody(sessions: Set[Session], sentence: str) -> None:
+    """Show a notice to everybody who is logged in. Never switches."""
+    notice = server.Noticed(sentence)
+    for each in list(sessions):
+        if each.user is not None:
+            each.client.show(notice)
+
+
+def _up_to_a_page(sessions: Sequence[Session], asking: Session) -> Iterator[protocol.Connection]:
+    size_bytes = 0
+    for each in sessions[:PAGE_ITEMS_MAX]:
+        rooms = sorted(room.name for room in each.rooms.values())
+        size_bytes += sum(len(name.encode()) for name in rooms)
+        yield protocol.Connection(
+            each.number,
+            each.user.name if each.user else None,
+            each.client.address,
+            each.client.wire,
+            rooms,
+            each.client.unread_bytes,
+            each.client.connected_at,
+            each is asking,
+        )
+        if size_bytes > REPLAY_BYTES_MAX:
+            return

@@ -1,0 +1,53 @@
+"""Ending what an account may: one place for bans, disabled accounts, new passwords and deletion.
+
+The tokens end in the transaction of the act itself, with `ending_tokens`; the rest ends when that
+is committed, in one atomic stretch, with `end`. What may be done again afterwards begins with
+another login: nothing that was handed out before comes back.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from app.queries import tokens as tokens_queries
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from app.chat.accounts.accounts import Accounts
+    from app.engine.decisions import Change
+    from app.engine.kit import Kit
+    from app.engine.session import Session
+    from app.engine.tickets import Tickets
+    from app.protocol.event import Event
+
+
+class Endings:
+    """Ends the sessions, the addresses of files, the transfers and the logins of an account."""
+
+    def __init__(self, kit: Kit, accounts: Accounts, tickets: Tickets) -> None:
+        self._accounts = accounts
+        self._tickets = tickets
+        self._end = kit.end
+
+    @staticmethod
+    def ending_tokens(user_id: int, change: Change) -> Change:
+        """Return a change that also ends all tokens of a user."""
+
+        def both(connection: Connection) -> None:
+            change(connection)
+            tokens_queries.revoke_all(connection, user_id)
+
+        return both
+
+    def end(self, user_id: int, last_words: Event, *, spared: Session | None = None) -> int:
+        """End what a user has under way, and return how many sessions that were. Never switches.
+
+        Addresses of files and transfers go, also those of a session that is `spared`. A login that
+        is under way is looked at again.
+        """
+        self._tickets.revoke_everywhere(user_id)
+        sessions = [each for each in self._accounts.note_change(user_id) if each is not spared]
+        for each in sessions:
+            self._end(each, last_words)
+        return len(sessions)

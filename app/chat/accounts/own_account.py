@@ -1,0 +1,67 @@
+"""What users do about their own account: its password, and the sessions that it has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from app.errors import NotPossible
+from app.protocol import server
+from app.protocol.accounts import Passwd, Sessions
+
+if TYPE_CHECKING:
+    from app.chat.accounts.accounts import Accounts
+    from app.chat.accounts.administration import Administration
+    from app.chat.accounts.endings import Endings
+    from app.engine.kit import Handlers, Kit
+    from app.engine.session import Session
+
+
+class OwnAccount:
+    """What is asked about the account that a session has logged in to."""
+
+    def __init__(
+        self,
+        kit: Kit,
+        accounts: Accounts,
+        administration: Administration,
+        endings: Endings,
+    ) -> None:
+        self._end = kit.end
+        self._accounts = accounts
+        self._administration = administration
+        self._endings = endings
+
+    def handlers(self) -> Handlers:
+        """Return the method that carries out each command."""
+        return {
+            Passwd: self.change_password,
+            Sessions: self.sessions,
+        }
+
+    def change_password(self, session: Session, command: Passwd) -> None:
+        """Set another password, and end all that the old one was good for. Switches.
+
+        The session that asked goes on. Raises Refusal.
+        """
+        self._accounts.change_password(session, command)
+        last_words = server.Refused("login_required", "your password was changed; log in again")
+        self._endings.end(session.speaker.id, last_words, spared=session)
+        session.client.show(server.Done("Your password is changed."))
+
+    def sessions(self, session: Session, command: Sessions) -> None:
+        """Show the user's sessions, or to admins everybody's; before, end one of the user's.
+
+        Switches. Raises NotPossible when the user has none of that number.
+        """
+        if command.end is not None:
+            self._end_one(session, command.end)
+        self._administration.list_sessions(session, command)
+
+    def _end_one(self, session: Session, number: int) -> None:
+        for each in session.speaker.sessions:
+            if each.number == number:
+                self._end(
+                    each, server.Refused("session_ended", "another session of yours ended this one")
+                )
+                return
+        raise NotPossible(f"you have no session {number}", code="no_such_session")

@@ -1,0 +1,154 @@
+"""Who is banned from the whole server now, and who is muted on all of it. Never switches.
+
+It is asked at each connection and each login, by user and by address. Of an address it looks once
+for each length of prefix that there is among thousands of networks, and not at each of them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from heapq import heappop, heappush
+from ipaddress import ip_network
+from typing import TYPE_CHECKING, NamedTuple
+
+from app.measures import metrics
+from app.queries.rooms import SanctionKind
+from app.values.networks import Network, read_address
+
+if TYPE_CHECKING:
+    from app.protocol.moderation import ServerSanction
+    from app.queries.accounts import Account
+    from app.queries.sanctions import StoredServerSanction
+
+_Prefix = tuple[int, int, int]  # the version of IP, how many bits it has, and what they are
+_Key = int | _Prefix  # of a user, or of a network
+
+
+class Target(NamedTuple):
+    """Whom a decision is about: an account, or a network of addresses; the other is None."""
+
+    account: Account | None
+    network: Network | None
+
+    @property
+    def name(self) -> str:
+        """What it is called: a user's name, or a prefix."""
+        return self.account.name if self.account else str(self.network)
+
+    @property
+    def key(self) -> _Key:
+        """What its sanctions are found by."""
+        return self.account.id if self.account else _prefix(self.network)
+
+
+class InForce:
+    """All bans and mutes of the server; those whose time has passed do not count."""
+
+    def __init__(self, stored: Iterable[StoredServerSanction]) -> None:
+        self._kinds: dict[SanctionKind, _OfKind] = {"ban": _OfKind(), "mute": _OfKind()}
+        for kind, user_id, sanction in stored:
+            key = _prefix(ip_network(sanction.network)) if user_id is None else user_id
+            self._kinds[kind].put(key, sanction)
+        kinds = self._kinds.values()
+        metrics.show_kept("server_sanctions", lambda: sum(len(kind.by_key) for kind in kinds))
+
+    def ban_of_user(self, user_id: int, now: int) -> ServerSanction | None:
+        """Return the ban on a user."""
+        return _longest(self._kinds["ban"].of(user_id), now)
+
+    def ban_of_address(self, address: str, now: int) -> ServerSanction | None:
+        """Return the ban that an address falls under: of several, that which lasts longest."""
+        return _longest(self._kinds["ban"].around(address), now)
+
+    def mute_of(self, user_id: int, address: str, now: int) -> ServerSanction | None:
+        """Return the mute on a user who speaks from an address, likewise."""
+        mutes = self._kinds["mute"]
+        return _longest([*mutes.of(user_id), *mutes.around(address)], now)
+
+    def find(self, kind: SanctionKind, target: Target, now: int) -> ServerSanction | None:
+        """Return the ban or mute of exactly that user or network."""
+        return _longest(self._kinds[kind].of(target.key), now)
+
+    def count(self, kind: SanctionKind, now: int, by: str = "") -> int:
+        """Return how many bans, or mutes, are in force: all of them, or those by one admin."""
+        of_kind = self._kinds[kind]
+        of_kind.forget_expired(now)
+        return of_kind.by[by] if by else len(of_kind.by_key)
+
+    def put(self, kind: SanctionKind, target: Target, sanction: ServerSanction, now: int) -> None:
+        """Put a ban or a mute in force, in place of an earlier one."""
+        self._kinds[kind].forget_expired(now)
+        self._kinds[kind].put(target.key, sanction)
+
+    def forget(self, user_id: int) -> None:
+        """Let nothing on a user be in force any more."""
+        for each in self._kinds.values():
+            each.by_key.pop(user_id, None)
+
+    def remove(self, kind: SanctionKind, target: Target) -> None:
+        """Let a ban or a mute be in force no more."""
+        self._kinds[kind].remove(target.key)
+
+
+class _OfKind:
+    """All bans, or all mutes. What one act costs does not depend on how many there are."""
+
+    def __init__(self) -> None:
+        self.by_key: dict[_Key, ServerSanction] = {}
+        self.by: Counter[str] = Counter()  # how many, by who made them
+        self._lengths: Counter[tuple[int, int]] = Counter()  # of prefixes, by version
+        self._ends: list[tuple[int, int, _Key]] = []  # a heap; some may have been replaced
+        self._puts = 0  # tells those apart that end at once
+
+    def put(self, key: _Key, sanction: ServerSanction) -> None:
+        self.remove(key)  # what is put again stands last
+        self.by_key[key] = sanction
+        self.by[sanction.by] += 1
+        if isinstance(key, tuple):
+            self._lengths[key[:2]] += 1
+        if sanction.until is not None:
+            self._puts += 1
+            heappush(self._ends, (sanction.until, self._puts, key))
+
+    def remove(self, key: _Key) -> None:
+        sanction = self.by_key.pop(key, None)
+        if sanction is None:
+            return
+        self.by[sanction.by] -= 1
+        if isinstance(key, tuple):
+            self._lengths[key[:2]] -= 1
+            self._lengths += Counter()  # without those that are 0
+
+    def of(self, key: _Key) -> Sequence[ServerSanction]:
+        found = self.by_key.get(key)
+        return [found] if found else []
+
+    def around(self, address_text: str) -> Iterator[ServerSanction]:
+        """Yield those of all networks that an address is in."""
+        if not self._lengths:
+            return
+        address = read_address(address_text)
+        number, size = int(address), address.max_prefixlen
+        for version, length in self._lengths:
+            if version == address.version:
+                yield from self.of((version, length, number >> (size - length)))
+
+    def forget_expired(self, now: int) -> None:
+        while self._ends and self._ends[0][0] <= now:
+            _, _, key = heappop(self._ends)
+            sanction = self.by_key.get(key)
+            if sanction is not None and sanction.is_over(now):
+                self.remove(key)
+
+
+def _prefix(network: Network | None) -> _Prefix:
+    assert network is not None  # noqa: S101 (a target has one of the two)
+    bits = int(network.network_address) >> (network.max_prefixlen - network.prefixlen)
+    return network.version, network.prefixlen, bits
+
+
+def _longest(found: Iterable[ServerSanction], now: int) -> ServerSanction | None:
+    """Return that which ends last, if any is in force."""
+    live = [each for each in found if not each.is_over(now)]
+    return max(live, key=lambda each: (each.until is None, each.until or 0), default=None)

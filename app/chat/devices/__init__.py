@@ -1,0 +1,1 @@
+"""Devices that encrypt: their keys, and mail between them."""

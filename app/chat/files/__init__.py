@@ -1,0 +1,1 @@
+"""Files: sharing and fetching them, and their bytes."""

@@ -1,0 +1,363 @@
+"""Files: who may share one and fetch it, and how. Their bytes come and go over HTTP.
+
+A session asks in the chat, and is given an address that is good for one transfer. Who is sent out
+of a room loses at once what they could have done with files there: addresses that they were given,
+and transfers that are under way. A file is shown when all of it is stored, in its place among what
+else happens in the room. Not so one that comes encrypted: the message that names it shows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+from app.bounds import FILE_CHUNK_BYTES, FILE_IN_LINES_BYTES_MAX, ID_MAX
+from app.engine.entries import Shown
+from app.engine.journal import Entry
+from app.engine.room import not_encrypted
+from app.engine.tickets import DownloadTicket, UploadTicket
+from app.errors import BadLine, Forbidden, NotPossible, TooLarge
+from app.protocol import files
+from app.protocol.server import Done
+from app.queries import files as queries
+from app.queries import rooms as rooms_queries
+from app.queries.files import NewFile, StoredFile
+from app.values.names import harmless, parse_file_name
+
+if TYPE_CHECKING:
+    from app.chat.accounts.accounts import Accounts
+    from app.chat.files.transfers import Incoming, Transfers
+    from app.chat.rooms.rooms import Rooms
+    from app.engine.delivery import Delivery
+    from app.engine.kit import Handlers, Kit
+    from app.engine.room import Room
+    from app.engine.session import Session
+    from app.engine.tickets import Tickets
+
+
+Read = Callable[[int], bytes]  # so many bytes, or fewer at the end; it may switch
+
+
+class _Sent(Entry):
+    """A file for one recipient, shown to all sessions of both."""
+
+    __slots__ = ("accounts", "event", "user_ids")
+
+    def __init__(
+        self, sender: Session | None, accounts: Accounts, event: files.FileSent, *user_ids: int
+    ) -> None:
+        super().__init__(sender)
+        self.accounts = accounts
+        self.event = event
+        self.user_ids = set(user_ids)
+
+    def release(self, delivery: Delivery) -> None:
+        """See Entry."""
+        for user in filter(None, map(self.accounts.user_here, self.user_ids)):
+            for session in user.sessions:
+                if self.event.user not in session.ignored:
+                    delivery.catch_up(session)
+                    delivery.tell(session, self.event)
+
+
+class Files:
+    """What sessions ask about files, and what HTTP asks with the tokens that they were given."""
+
+    def __init__(
+        self,
+        kit: Kit,
+        transfers: Transfers,
+        tickets: Tickets,
+        accounts: Accounts,
+        rooms: Rooms,
+    ) -> None:
+        self._database, self._journal = kit.database, kit.journal
+        self._clock, self._acts = kit.clock, kit.acts
+        self._transfers = transfers
+        self._tickets = tickets
+        self._accounts = accounts
+        self._rooms = rooms
+
+    def handlers(self) -> Handlers:
+        """Return the method that carries out each command."""
+        return {
+            files.Send: self.send,
+            files.Get: self.get,
+            files.Files: self.list_files,
+            files.Upload: self.upload,
+            files.Download: self.download,
+            files.Unshare: self.unshare,
+        }
+
+    def send(self, session: Session, command: files.Send) -> None:
+        """Offer a place for a file. Switches. Raises Refusal."""
+        if command.size is not None:
+            self._transfers.check_size(command.size)
+        if command.room and command.user:
+            raise BadLine("a file is for a room or for a user, not for both", code="bad_arguments")
+        _check_name(command)
+        ticket = self._upload_ticket(session, command, command.size, e2ee=command.e2ee)
+        token = self._tickets.issue(ticket)
+        path, server = harmless(command.name), session.client.server
+        session.client.show(
+            files.UploadOffered(
+                _url(token), ticket.name or queries.ENCRYPTED, ticket.expires_at, path, server
+            )
+        )
+
+    def upload(self, session: Session, command: files.Upload) -> None:
+        """Share a small file, which came in lines. Switches. Raises Refusal."""
+        ticket = self._upload_ticket(session, command, len(command.data), e2ee=False)
+        with self._tickets.holding(ticket):
+            self._take_in(ticket, len(command.data), BytesIO(command.data).read, session)
+
+    def get(self, session: Session, command: files.Get) -> None:
+        """Offer a file to be fetched. Switches. Raises NotPossible when it is not for them."""
+        found = self._find(session, command.file)
+        ticket = DownloadTicket(user=session.speaker, room_id=found.room_id, file=found)
+        token, shared = self._tickets.issue(ticket), found.shared
+        session.client.show(
+            files.DownloadOffered(
+                shared.id,
+                _url(token),
+                shared.name,
+                shared.size,
+                shared.sha256,
+                ticket.expires_at,
+                session.client.server,
+            )
+        )
+
+    def download(self, session: Session, command: files.Download) -> None:
+        """Show a small file in lines. Switches. Raises Refusal."""
+        found = self._find(session, command.file)
+        shared = found.shared
+        if shared.size > FILE_IN_LINES_BYTES_MAX:
+            raise TooLarge(f"that is too large to be shown in lines; /get {shared.id} fetches it")
+        data = b"".join(self._transfers.outgoing(shared.id))
+        if not _may_fetch(session, found) or len(data) < shared.size:  # that has switched
+            raise _no_such_file(shared.id)
+        session.client.show_at_leisure(files.FilePrinted(shared, data))
+
+    def list_files(self, session: Session, command: files.Files) -> None:
+        """Show the files of the room, and those between the user and others. Switches."""
+        room = session.room_or_refuse(command.room) if session.rooms or command.room else None
+        room_id, user_id, count = room.id if room else None, session.speaker.id, command.count
+        before_id = ID_MAX if command.before is None else command.before
+        found = self._database.read(
+            lambda connection: queries.newest(connection, room_id, user_id, before_id, count + 1)
+        )
+        if room is not None:
+            session.check_is_in(room)  # still: it may have been sent out while that was read
+        has_more, shown = len(found) > count, found[-count:]
+        before_id = shown[0].id if shown else 1
+        session.client.show_at_leisure(files.FilesListed(shown, has_more, before_id))
+
+    def unshare(self, session: Session, command: files.Unshare) -> None:
+        """Remove a file, as its sender or a moderator of its room. Switches. Raises Refusal."""
+        user = session.speaker
+        found = self._database.read(lambda connection: queries.find(connection, command.file))
+        if found is None or not (found.user_id == user.id or _may_fetch(session, found)):
+            raise _no_such_file(command.file)
+        shared, room = found.shared, _room_of(session, found)
+        if found.user_id == user.id:
+            self._transfers.withdraw(shared.id)
+        else:
+            self._withdraw_as_moderator(session, shared, room)
+        session.client.show(Done(f"{shared.name} is shared no more."))
+        self._transfers.remove(shared.id)
+
+    def _withdraw_as_moderator(
+        self, session: Session, shared: files.SharedFile, room: Room | None
+    ) -> None:
+        user = session.speaker
+
+        def check(role: str) -> None:
+            if not role:
+                raise Forbidden(
+                    f"only {shared.user}, or a moderator, may remove {shared.name}",
+                    code="not_allowed",
+                )
+
+        if room is None:
+            check("")  # it is between the two
+            return
+        with self._rooms.deciding(room):
+            if session.rooms.get(room.key) is not room:
+                raise _no_such_file(shared.id)
+            check(room.role_of(user.id, is_admin=user.is_admin))
+            self._acts.write(
+                session,
+                "unshare",
+                shared.user,
+                lambda connection: queries.withdraw(connection, shared.id),
+                room=room.name,
+                reason=shared.name,
+                check=lambda each: check(rooms_queries.role_of(each, room.id, user.id)),
+            )
+
+    def receive(self, token: str, size: int | None, read: Read) -> files.SharedFile:
+        """Take in and share a file that comes over HTTP, of that size if it was told. Switches.
+
+        `read` gives its bytes. Raises Refusal, and what `read` raises; then nothing is kept. If it
+        is refused before anything was read, the token is still good.
+        """
+        ticket = self._tickets.find(token, UploadTicket)
+        sizes = {each for each in (size, ticket.size) if each is not None}
+        for each in sizes:
+            self._transfers.check_size(each)
+        if len(sizes) > 1:
+            raise _wrong_size()
+        read(0)  # what is no body at all is refused here
+        with self._tickets.using(token, UploadTicket):
+            return self._take_in(ticket, max(sizes, default=None), read, None)
+
+    def offered(self, token: str) -> files.SharedFile:
+        """Return which file a token is good for. Raises NotPossible when it is for none."""
+        return self._tickets.find(token, DownloadTicket).file.shared
+
+    def fetch(
+        self, token: str, first: int, end: int, has_taken: Callable[[], bool]
+    ) -> Iterator[bytes]:
+        """Yield what stands from `first` to before `end` in a token's file. Switches.
+
+        It uses up the token when that is the file's end: as soon as `has_taken` says that the
+        client has read it. Raises Refusal: at the first step, or in the middle, as soon as the file
+        may not be had any more.
+        """
+        with self._tickets.using(token, DownloadTicket) as ticket:
+            file, at = ticket.file.shared, first
+            for data in self._transfers.outgoing(file.id, first):
+                ticket.check()
+                yield data[: end - at]
+                at += len(data)
+                if at >= end:
+                    break
+            if at < end:
+                raise _no_such_file(file.id)  # any more
+            if end == file.size:
+                ticket.is_used_up = has_taken
+
+    def _upload_ticket(
+        self,
+        session: Session,
+        command: files.Send | files.Upload,
+        size: int | None,
+        *,
+        e2ee: bool,
+    ) -> UploadTicket:
+        """Check that a session may share a file there. Switches. Raises Refusal."""
+        name, user = "" if e2ee else parse_file_name(command.name), session.speaker
+        self._transfers.check_count(user.id)
+        recipient = self._accounts.find(command.user) if command.user else None
+        room_id = None
+        if recipient is None:
+            room = session.room_or_refuse(command.room)
+            session.check_may_speak(self._clock(), room)
+            _check_takes(room, e2ee=e2ee)
+            room_id = room.id
+        else:
+            session.check_may_speak(self._clock())
+        return UploadTicket(
+            user=user, room_id=room_id, name=name, e2ee=e2ee, recipient=recipient, size=size
+        )
+
+    def _find(self, session: Session, file_id: int) -> StoredFile:
+        """Return a file that a session may have. Switches. Raises NotPossible."""
+        found = self._database.read(lambda connection: queries.find(connection, file_id))
+        session.check_is_here()
+        if found is None or not _may_fetch(session, found):
+            raise _no_such_file(file_id)
+        return found
+
+    def _take_in(
+        self, ticket: UploadTicket, size: int | None, read: Read, sender: Session | None
+    ) -> files.SharedFile:
+        """Keep and share a file; `sender` waits until it is shown. Switches. Raises Refusal."""
+        recipient_id = ticket.recipient.id if ticket.recipient else None
+        new = NewFile(ticket.room_id, recipient_id, ticket.user.id, ticket.name, ticket.e2ee)
+        with self._transfers.incoming(new) as incoming:
+            if size:
+                incoming.reserve(size)
+            while data := read(FILE_CHUNK_BYTES):
+                ticket.check()
+                incoming.add(data)
+            if size not in (None, incoming.size):
+                raise _wrong_size()
+            return self._share(ticket, incoming, sender)
+
+    def _share(
+        self, ticket: UploadTicket, incoming: Incoming, sender: Session | None
+    ) -> files.SharedFile:
+        """Let a file be there whose bytes all are, and show it to those whom it is for.
+
+        In a room it is a decision: who is sent out before has not shared it, and who is sent out
+        later was there.
+        """
+        user, recipient = ticket.user, ticket.recipient
+        if ticket.room_id is None:
+            ticket.check()
+            shared = incoming.complete(self._clock()).shared
+            if shared.e2ee:
+                return shared
+            sent = files.FileSent(shared.user, shared.recipient or "", *_what(shared))
+            ids = (user.id, recipient.id) if recipient else (user.id,)
+            self._journal.append(_Sent(sender, self._accounts, sent, *ids))
+            return shared
+        room = self._rooms.open_by_id(ticket.room_id)
+        with self._rooms.deciding(room):
+            ticket.check()
+            room.check_may_enter(user, self._clock())
+            room.check_may_speak(user, self._clock())
+            _check_takes(room, e2ee=ticket.e2ee)  # still: it may be encrypted meanwhile
+            shared = incoming.complete(self._clock()).shared
+            if not shared.e2ee:
+                fact = files.FileShared(room.name, shared.user, *_what(shared))
+                self._journal.append(Shown(sender, room, fact))
+        return shared
+
+
+def _check_name(command: files.Send) -> None:
+    """Check that a file is called something, or comes encrypted. Raises BadLine."""
+    if bool(command.name) == command.e2ee:
+        raise BadLine(
+            "a file has a name, or comes encrypted (e2ee) and without one", code="bad_arguments"
+        )
+
+
+def _check_takes(room: Room, *, e2ee: bool) -> None:
+    """Check that a file comes encrypted, if the room is, and else in the clear. Raises Refusal."""
+    if not e2ee:
+        room.check_takes_plaintext()
+    elif not room.is_encrypted:
+        raise not_encrypted(room)
+
+
+def _room_of(session: Session, found: StoredFile) -> Room | None:
+    """Return the room of a file, if the session is in it."""
+    return next((room for room in session.rooms.values() if room.id == found.room_id), None)
+
+
+def _may_fetch(session: Session, found: StoredFile) -> bool:
+    """Whether a file is of a room that the session is in, or between its user and another."""
+    if found.room_id is not None:
+        return _room_of(session, found) is not None
+    return session.speaker.id in (found.user_id, found.recipient_id)
+
+
+def _what(shared: files.SharedFile) -> tuple[int, str, int, str, int]:
+    """Return what an event says of a file."""
+    return shared.id, shared.name, shared.size, shared.sha256, shared.at
+
+
+def _url(token: str) -> str:
+    return f"/f/{token}"
+
+
+def _no_such_file(file_id: int) -> NotPossible:
+    return NotPossible(f"there is no file {file_id} here", code="no_such_file")
+
+
+def _wrong_size() -> BadLine:
+    return BadLine("that is not as many bytes as was said", code="wrong_size")

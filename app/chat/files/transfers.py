@@ -1,0 +1,211 @@
+"""Files on their way into the database and out of it, a chunk at a time.
+
+Every chunk is a transaction of its own, and but one of them at a time is on its way to the writer's
+thread, or from a reader's: however many files are under way, a message waits for one chunk at most,
+and memory holds one chunk for each. What is not completed is discarded; what a crash leaves behind
+is found at the next start.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+import structlog
+from gevent.event import Event as Signal
+from gevent.lock import Semaphore
+
+from app.bounds import FILE_CHUNK_BYTES, FILE_REAP_SECONDS, FILES_A_USER_MAX
+from app.errors import TooLarge, Unavailable
+from app.measures import metrics
+from app.queries import files as queries
+from app.queries.files import NewFile, QuotaExceededError, TooManyFilesError
+from app.values.times import DAY_MILLISECONDS
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from app.database.database import Work
+    from app.engine.kit import Kit
+
+
+Result = TypeVar("Result")
+
+log = structlog.get_logger()
+
+
+class Incoming:
+    """A file of which some is there. All methods switch; they raise TooLarge and NotStored."""
+
+    def __init__(self, transfers: Transfers, file_id: int) -> None:
+        self.file_id = file_id
+        self.size = 0
+        self.is_complete = False
+        self._transfers = transfers
+        self._reserved = 0
+        self._chunks = 0
+        self._sha256 = hashlib.sha256()
+
+    def reserve(self, size: int) -> None:
+        """Make sure that so many bytes may come."""
+        self._transfers.reserve(self.file_id, size)
+        self._reserved = size
+
+    def add(self, data: bytes) -> None:
+        """Keep the next chunk: each but the last has FILE_CHUNK_BYTES, so that any can be found."""
+        if self.size + len(data) > self._reserved:
+            self.reserve(self.size + len(data))
+        file_id, place = self.file_id, self._chunks
+        self._transfers.write(
+            lambda connection: queries.add_chunk(connection, file_id, place, data)
+        )
+        self._sha256.update(data)
+        self.size += len(data)
+        metrics.FILE_BYTES_IN.inc(len(data))
+        self._chunks += 1
+
+    def complete(self, now: int) -> queries.StoredFile:
+        """Let the file be there, as of now."""
+        file_id, size, sha256 = self.file_id, self.size, self._sha256.digest()
+
+        def work(connection: Connection) -> queries.StoredFile | None:
+            queries.complete(connection, file_id, size, sha256, now)
+            return queries.find(connection, file_id)
+
+        stored = self._transfers.write(work)
+        assert stored is not None  # noqa: S101 (nobody removes what is under way)
+        self.is_complete = True
+        return stored
+
+
+class Transfers:
+    """The bytes of all files."""
+
+    def __init__(self, kit: Kit) -> None:
+        self._database, self._journal, self._clock = kit.database, kit.journal, kit.clock
+        self._bytes_max = kit.settings.file_bytes_max
+        self._quota_bytes = kit.settings.file_quota_bytes
+        self._days_max = kit.settings.file_days_max
+        self._under_way: set[int] = set()  # files that are not complete yet
+        self._writing = Semaphore()
+        self._reading = Semaphore()
+        self._is_stopping = Signal()
+
+    @contextmanager
+    def incoming(self, new: NewFile) -> Iterator[Incoming]:
+        """Take in a file; unless it is completed, all of it is discarded. Switches.
+
+        Raises TooLarge when its user has too many.
+        """
+        now = self._clock()
+        try:
+            file_id = self.write(lambda connection: queries.begin(connection, new, now))
+        except TooManyFilesError as error:
+            raise _too_many_files() from error
+        self._under_way.add(file_id)
+        incoming = Incoming(self, file_id)
+        try:
+            yield incoming
+        finally:
+            self._under_way.discard(file_id)
+            if not incoming.is_complete:
+                self._remove_or_leave(file_id)
+
+    def outgoing(self, file_id: int, first: int = 0) -> Iterator[bytes]:
+        """Yield a file from its byte `first` on, in chunks, as long as it is there. Switches.
+
+        Raises NotStored.
+        """
+        place, skipped = divmod(first, FILE_CHUNK_BYTES)
+        while data := self._read(file_id, place)[skipped:]:
+            metrics.FILE_BYTES_OUT.inc(len(data))
+            yield data
+            place, skipped = place + 1, 0
+
+    def check_size(self, size: int) -> None:
+        """Raise TooLarge when no file may have so many bytes."""
+        if size > self._bytes_max:
+            raise TooLarge(f"a file has at most {self._bytes_max} bytes")
+
+    def check_count(self, user_id: int) -> None:
+        """Raise TooLarge when a user has as many files as anybody may. Switches."""
+        if self._database.read(lambda connection: queries.has_as_many(connection, user_id)):
+            raise _too_many_files()
+
+    def reserve(self, file_id: int, size: int) -> None:
+        """Take so many bytes of its user's quota for a file. Switches. Raises TooLarge."""
+        self.check_size(size)
+        quota = self._quota_bytes
+        try:
+            self.write(lambda connection: queries.reserve(connection, file_id, size, quota))
+        except QuotaExceededError as error:
+            raise TooLarge(
+                f"your files have at most {quota} bytes together; /unshare one first",
+                code="over_quota",
+            ) from error
+
+    def write(self, work: Work[Result]) -> Result:
+        """Do one short piece of work in the writer's thread, when it is its turn. Switches.
+
+        Raises NotStored, and Unavailable at shutdown.
+        """
+        with self._writing:
+            self._journal.wait_for_room()
+            return self._database.write(work)
+
+    def _read(self, file_id: int, place: int) -> bytes:
+        with self._reading:
+            data = self._database.read(lambda connection: queries.chunk(connection, file_id, place))
+        return data or b""
+
+    def discard(self, file_id: int) -> None:
+        """Let a file be there no more, and remove what is left of it. Switches. Raises Refusal."""
+        if file_id not in self._under_way:
+            self.withdraw(file_id)
+            self.remove(file_id)
+
+    def withdraw(self, file_id: int) -> None:
+        """Let a file be there no more. Switches. Raises Unavailable."""
+        self.write(lambda connection: queries.withdraw(connection, file_id))
+
+    def remove(self, file_id: int) -> None:
+        """Remove what is left of a file that is not there any more. Switches. Raises NotStored."""
+        while not self.write(lambda connection: queries.remove_some(connection, file_id)):
+            pass
+
+    def _remove_or_leave(self, file_id: int) -> None:
+        """Remove what is left of a file, if that is possible now; if not, it is done later."""
+        try:
+            self.remove(file_id)
+        except Unavailable as refusal:
+            log.warning("left a part of a file behind", file=file_id, reason=str(refusal))
+
+    def run(self) -> None:
+        """Remove, until `stop`, what is too old, and what a crash left behind. Switches."""
+        is_over = False
+        while not is_over:
+            try:
+                self.reap()
+            except Unavailable as refusal:
+                log.warning("old files not removed", reason=str(refusal))
+            is_over = self._is_stopping.wait(FILE_REAP_SECONDS)
+
+    def stop(self) -> None:
+        """Let `run` return, when it has done what it is at. Never switches."""
+        self._is_stopping.set()
+
+    def reap(self) -> None:
+        """Remove what is too old, and what was left behind. Switches. Raises Unavailable."""
+        made_before = self._clock() - self._days_max * DAY_MILLISECONDS
+        due = self._database.read(lambda connection: queries.due(connection, made_before))
+        for file_id in due:
+            self.discard(file_id)
+
+
+def _too_many_files() -> TooLarge:
+    return TooLarge(
+        f"you share {FILES_A_USER_MAX} files, as many as anybody may; /unshare one first",
+        code="over_quota",
+    )

@@ -1,0 +1,1 @@
+"""Kicking, banning and muting: in rooms, and on the whole server."""

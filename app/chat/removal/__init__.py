@@ -1,0 +1,1 @@
+"""Removing for good: messages, files and accounts."""

@@ -1,0 +1,1 @@
+"""Rooms: entering and leaving them, members, and what admins do to them."""

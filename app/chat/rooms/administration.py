@@ -1,0 +1,159 @@
+"""Administration of rooms: who owns one, what it is called, that there is one, or is no more.
+
+Each is a decision about the room, made when no other one is: written first, then in effect in one
+atomic stretch. A deleted room is gone at once, and its name free; what is left of it stays in the
+database, marked by `deleted_at`, until it is reaped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from gevent.lock import RLock
+
+from app.bounds import PAGE_ITEMS_MAX
+from app.chat.accounts.accounts import name_taken
+from app.chat.rooms.rooms import Rooms
+from app.engine import apply
+from app.engine.decisions import check_is_there
+from app.engine.entries import Shown
+from app.errors import NotPossible
+from app.protocol import rooms as protocol
+from app.protocol import server
+from app.queries import members as rosters_queries
+from app.queries import rooms as queries
+from app.queries.accounts import NameTakenError
+from app.values.names import harmless, parse_name, parse_new_name
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from app.chat.accounts.accounts import Accounts
+    from app.engine.kit import Handlers, Kit
+    from app.engine.room import Room
+    from app.engine.session import Session
+    from app.engine.tickets import Tickets
+
+
+class RoomAdministration:
+    """The acts upon rooms of admins and of the operator. All switch, and raise Refusal."""
+
+    def __init__(self, kit: Kit, accounts: Accounts, rooms: Rooms, tickets: Tickets) -> None:
+        self._database, self._journal = kit.database, kit.journal
+        self._clock, self._acts = kit.clock, kit.acts
+        self._accounts = accounts
+        self._rooms = rooms
+        self._tickets = tickets
+        self._naming = RLock()  # while a name is given to a room, or becomes free
+
+    def handlers(self) -> Handlers:
+        """Return the method that carries out each command."""
+        return {
+            protocol.RoomList: self.list_rooms,
+            protocol.RoomCreate: self.create,
+            protocol.RoomDelete: self.delete,
+            protocol.RoomRename: self.rename,
+            protocol.RoomOwner: self.set_owner,
+        }
+
+    def list_rooms(self, session: Session, command: protocol.RoomList) -> None:
+        """Show a page of the rooms."""
+        after_key = parse_name(command.after).key if command.after else ""
+        found = self._database.read(
+            lambda connection: queries.page(connection, after_key, PAGE_ITEMS_MAX + 1)
+        )
+        shown = [
+            replace(room, users=self._rooms.people_in(key)) for key, room in found[:PAGE_ITEMS_MAX]
+        ]
+        has_more = len(found) > PAGE_ITEMS_MAX
+        session.client.show_at_leisure(protocol.RoomRecordsListed(shown, has_more))
+
+    def create(self, session: Session, command: protocol.RoomCreate) -> None:
+        """Make a room, and somebody its owner: every room has one, and they belong to it."""
+        name, owner = parse_new_name(command.room), self._accounts.find(command.owner)
+
+        def change(connection: Connection) -> None:
+            check_is_there(connection, owner)
+            room = queries.create(connection, name, owner.id, self._clock())
+            if command.e2ee:
+                rosters_queries.encrypt(connection, room.id, [owner.id])
+
+        with self._naming, self._rooms.opening(name):
+            try:
+                self._acts.write(session, "create room", owner.name, change, room=name.shown)
+            except NameTakenError as error:
+                raise name_taken(name) from error
+        what = "an encrypted room" if command.e2ee else "a room"
+        session.client.show(server.Done(f"{name.shown} is {what} of {owner.name} now."))
+
+    def set_owner(self, session: Session, command: protocol.RoomOwner) -> None:
+        """Make somebody the owner of a room; no ban or mute stands in their way there."""
+        owner = self._accounts.find(command.user)
+        with self._deciding(command.room) as room:
+            if room.owner_id == owner.id:
+                raise NotPossible(f"{owner.name} owns {room.name} already", code="is_owner")
+
+            def change(connection: Connection) -> None:
+                check_is_there(connection, owner)
+                queries.set_owner(connection, room.id, owner.id)
+
+            self._acts.write(session, "set owner", owner.name, change, room=room.name)
+            apply.set_owner(room, owner.id)
+            fact = protocol.OwnerSet(room.name, owner.name, session.speaker.name)
+            self._journal.append(Shown(session, room, fact))
+        self._done(session, f"{room.name} is a room of {owner.name} now.")
+
+    def rename(self, session: Session, command: protocol.RoomRename) -> None:
+        """Give a room another name."""
+        name = parse_new_name(command.name)
+        with self._deciding(command.room) as room, self._naming, self._rooms.opening(name):
+            old = room.name
+            session.check_may_speak(self._clock(), room)  # all there are shown the new name
+            if room.is_encrypted:
+                raise NotPossible(
+                    f"{old} is encrypted and keeps its name: by it its members' clients know it",
+                    code="already_e2ee",
+                )
+
+            def change(connection: Connection) -> None:
+                queries.rename(connection, room.id, name)
+
+            try:
+                self._acts.write(session, "rename", name.shown, change, room=old, speaks=True)
+            except NameTakenError as error:
+                raise name_taken(name) from error
+            self._rooms.rename(session, room, name)
+        self._done(session, f"{old} is called {name.shown} now.")
+
+    def delete(self, session: Session, command: protocol.RoomDelete) -> None:
+        """Let a room be gone at once; what is left of it is removed later."""
+        reason = harmless(command.reason)
+        with self._deciding(command.room) as room, self._naming:
+            if reason:
+                session.check_may_speak(self._clock(), room)
+
+            def change(connection: Connection) -> None:
+                queries.give_up(connection, room.id, self._clock())
+
+            speaks, where = bool(reason), room.name
+            self._acts.write(
+                session, "delete room", "", change, room=where, reason=reason, speaks=speaks
+            )
+            self._tickets.revoke_of_all(room.id)
+            self._rooms.close(session, room, reason)
+        self._done(session, f"{room.name} is gone, and its name is free.")
+
+    @contextmanager
+    def _deciding(self, room_name: str) -> Iterator[Room]:
+        """Hold the room of that name when it is its turn. Switches. Raises Refusal."""
+        room = self._rooms.open(parse_name(room_name), None)
+        with self._rooms.deciding(room):
+            yield room
+
+    def _done(self, session: Session, sentence: str) -> None:
+        """Say so when everybody in the room was shown it."""
+        self._journal.settle(session)
+        session.client.show(server.Done(sentence))

@@ -1,0 +1,144 @@
+"""Making a room encrypted, for good, and saying who belongs to it.
+
+It happens in the journal, between two messages, and is written in the transaction of those before
+it, with its record in the audit. All before it is in the clear and has an id up to `e2ee_from`;
+from the moment on when it is on its way, nothing in the clear can follow it.
+"""
+
+from __future__ import annotations
+
+from heapq import nsmallest
+from typing import TYPE_CHECKING
+
+from app.bounds import MEMBERS_A_ROOM_MAX
+from app.chat.rooms.members import too_many_members
+from app.engine import apply
+from app.engine.journal import WrittenEntry
+from app.errors import Forbidden, NotPossible
+from app.protocol import rooms as protocol
+from app.queries import audit
+from app.queries import members as queries
+from app.queries import rooms as rooms_queries
+from app.queries.members import Roster
+from app.values.names import parse_name
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from app.chat.rooms.rooms import Rooms
+    from app.engine.decisions import Check
+    from app.engine.delivery import Delivery
+    from app.engine.kit import Handlers, Kit
+    from app.engine.room import Room
+    from app.engine.session import Session
+
+
+class _Encryption(WrittenEntry):
+    """A room becomes encrypted; whoever is in it belongs to it."""
+
+    __slots__ = ("act", "check", "room", "roster")
+
+    def __init__(self, session: Session, room: Room, now: int, check: Check) -> None:
+        super().__init__(session)
+        self.check = check
+        self.room = room
+        self.roster = Roster(0, 1, _those_present(room))
+        self.act = audit.Act(now, session.speaker.name, "encrypt", "", room.name, "")
+
+    def write(self, connection: Connection) -> None:
+        """See WrittenEntry."""
+        self.check(connection)
+        self.roster.e2ee_from = queries.encrypt(connection, self.room.id, self.roster.members)
+        audit.record(connection, self.act)
+
+    def release(self, delivery: Delivery) -> None:
+        """See Entry."""
+        room, user = self.room, self.act.actor
+        apply.encrypt(room, self.roster)
+        delivery.show(room, protocol.Encrypted(room.name, user))
+        delivery.show(room, protocol.RosterChanged(room.name, user, self.roster.rev))
+
+
+class EncryptedRooms:
+    """What is asked about encrypted rooms."""
+
+    def __init__(self, kit: Kit, rooms: Rooms) -> None:
+        self._journal, self._clock, self._acts = kit.journal, kit.clock, kit.acts
+        self._rooms = rooms
+
+    def handlers(self) -> Handlers:
+        """Return the method that carries out each command."""
+        return {
+            protocol.Encrypt: self.encrypt,
+            protocol.Roster: self.show_roster,
+        }
+
+    def encrypt(self, session: Session, command: protocol.Encrypt) -> None:
+        """Make a room encrypted, as its owner or an admin. Switches. Raises Refusal."""
+        room = session.room_or_refuse(command.room)
+        with self._rooms.deciding(room):
+            session.check_is_here()
+            session.check_is_in(room)
+            user = session.speaker
+            _check_role(room, room.role_of(user.id, is_admin=user.is_admin))
+            if room.is_encrypted:
+                raise NotPossible(f"{room.name} is encrypted already", code="already_e2ee")
+            self._encrypt(session, room)
+
+    def _encrypt(self, session: Session, room: Room) -> None:
+        if len(room.present) > MEMBERS_A_ROOM_MAX:
+            raise too_many_members(room)
+
+        def check_role(connection: Connection) -> None:
+            _check_role(room, rooms_queries.role_of(connection, room.id, session.speaker.id))
+
+        def check(connection: Connection) -> None:
+            self._acts.check(connection, session, check_role)
+
+        encryption = _Encryption(session, room, self._clock(), check)
+        room.is_being_encrypted = True  # nobody enters, and nothing is said in the clear
+        try:
+            self._journal.append(encryption)
+            self._journal.settle(session)
+        finally:
+            room.is_being_encrypted = False
+        if encryption.refusal is not None:
+            raise encryption.refusal
+
+    def show_roster(self, session: Session, command: protocol.Roster) -> None:
+        """Show who belongs to a room to somebody who does. Switches. Raises Refusal."""
+        room = self._room_meant(session, command.room)
+        with self._rooms.deciding(room):
+            user, roster = session.speaker, room.roster
+            if user not in room.present and not room.has_member(user.id):
+                raise Forbidden(
+                    f"you do not belong to {room.name}; join it first", code="not_a_member"
+                )
+            if roster is not None:
+                members, rev, e2ee_from = roster.members.values(), roster.rev, roster.e2ee_from
+            else:
+                members = _those_present(room).values()
+                rev = e2ee_from = 0
+            behind = (key for key in members if key > command.after)
+            found = nsmallest(command.count + 1, behind)
+        shown, has_more = found[: command.count], len(found) > command.count
+        session.client.show_at_leisure(
+            protocol.RosterShown(
+                room.name, rev, roster is not None, e2ee_from, shown, has_more, command.after
+            )
+        )
+
+    def _room_meant(self, session: Session, name: str) -> Room:
+        """Return a room, whether the session is in it or not; its only one, if none is named."""
+        return self._rooms.open(parse_name(name), None) if name else session.room_or_refuse()
+
+
+def _check_role(room: Room, role: str) -> None:
+    """Raise Forbidden when a role is too low to make a room encrypted."""
+    if role not in ("owner", "admin"):
+        raise Forbidden(f"only its owner and admins may do that in {room.name}", code="not_allowed")
+
+
+def _those_present(room: Room) -> dict[int, str]:
+    """Return who is in a room as a roster has them: the keys of their names, by their ids."""
+    return {user.id: parse_name(user.name).key for user in room.present}

@@ -1,0 +1,421 @@
+"""Entering rooms and leaving them, and which rooms are live.
+
+A room becomes live when somebody enters it, and is forgotten when the last one has left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from heapq import nsmallest
+from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
+
+from gevent.lock import RLock
+
+from app.bounds import RECENT_MESSAGES_MAX, REPLAY_BYTES_MAX, SINCE_MESSAGES_MAX
+from app.engine import apply
+from app.engine.decisions import check_is_active
+from app.engine.entries import Arrival, Closure, Departure, Renaming, Replay
+from app.engine.recent import Recent, Shelf
+from app.engine.room import Ranks, Room, newest_that_fit
+from app.errors import Forbidden, NotPossible
+from app.measures import metrics
+from app.protocol import moderation, rooms, talk
+from app.protocol.event import Event
+from app.queries import messages, retention
+from app.queries import rooms as queries
+from app.queries.accounts import NameTakenError
+from app.values.names import Name, check_new, parse_name
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from app.chat.rooms.members import Rosters
+    from app.database.database import Work
+    from app.engine.kit import Handlers, Kit
+    from app.engine.session import Session, User
+
+
+class Rooms:
+    """The live rooms, and the way in and out of them."""
+
+    def __init__(self, kit: Kit, rosters: Rosters) -> None:
+        self._database, self._journal, self._clock = kit.database, kit.journal, kit.clock
+        self._rosters = rosters
+        self._history_replay = kit.settings.history_replay
+        self._owned_max = kit.settings.rooms_owned_max
+        self._recent_max = max(kit.settings.history_replay, RECENT_MESSAGES_MAX)
+        self._live: dict[str, Room] = {}
+        self._ranks = Ranks()
+        self._shelf = Shelf()
+        metrics.show_kept("recent_bytes", lambda: self._shelf.memory_bytes)
+        self._opening: WeakValueDictionary[str, RLock] = WeakValueDictionary()
+        self._loading = RLock()
+        self._lost = self._database.read(messages.lost)
+
+    def handlers(self) -> Handlers:
+        """Return the method that carries out each command."""
+        return {
+            rooms.Join: self.join,
+            rooms.Leave: self.leave,
+            rooms.Who: self.who,
+            rooms.Rooms: self.list_rooms,
+        }
+
+    @property
+    def live_rooms(self) -> int:
+        """How many rooms are live."""
+        return len(self._live)
+
+    def join(self, session: Session, command: rooms.Join) -> None:
+        """Enter a room, which is made if there is none and it may be. Switches. Raises Refusal."""
+        session.client.wait_until_read()  # or what a hundred rooms replay is too much to be unread
+        user, moves = session.speaker, session.client.rooms_max == 1
+        name = parse_name(command.room)
+        if name.key in session.rooms:
+            shown = session.rooms[name.key].name
+            raise NotPossible(f"you are in {shown} already", code="already_there")
+        if not moves and len(session.rooms) >= session.client.rooms_max:
+            raise NotPossible("you are in too many rooms; leave one first", code="too_many_rooms")
+        room = self.open(name, session if command.create else None)
+        with self.holding(room):
+            room.check_may_enter(user, self._clock())
+            self._recall(room)
+            replay = self._replay_since(room, command.since)
+            self._rosters.admit(session, room)  # and checks again: that may have switched
+            if moves and session.rooms:
+                self._leave(session, session.room_or_refuse())
+                self._rosters.admit(session, room)  # likewise
+            self._enter(session, room, replay)
+
+    def _enter(self, session: Session, room: Room, replay: Replay) -> None:
+        is_first = room.take(session)
+        room.visits += 1
+        users = sorted((person.name for person in room.present), key=str.casefold)
+        entered = rooms.Entered(
+            room.name, room.topic, users, (), self._clock(), e2ee=room.is_encrypted
+        )
+        arrival = Arrival(
+            self.forget_if_deserted, session, room, entered, replay, is_first=is_first
+        )
+        self._journal.append(arrival)
+
+    def _replay_since(self, room: Room, since: int | None) -> Replay:
+        """Return what tells, at the moment of entering, which messages to replay.
+
+        After `since` it is all of them, if that is possible: from memory, or what was read here
+        before and then from memory. If not, or without `since`, it is the newest. Switches.
+        """
+        count, removals = self._history_replay, self._journal.removals
+        missed = self._missed(room, since)
+
+        def replay(room: Room) -> tuple[Sequence[talk.Message], bool]:
+            newest = newest_that_fit(list(room.recent)[-count:] if count else [])
+            if since is None:
+                return newest, True
+            last_id = missed[-1].id if missed else since
+            all_since = [*missed, *(said for said in room.recent if said.id > last_id)]
+            is_whole = room.recent.has_all_since(last_id) and since <= self._journal.newest_id
+            is_whole = is_whole and len(newest_that_fit(all_since)) == len(all_since)
+            # What was read may have been removed meanwhile; what was said after a backup is lost.
+            is_whole = is_whole and (not missed or removals == self._journal.removals)
+            is_whole = is_whole and not any(after < since <= up_to for after, up_to in self._lost)
+            return (all_since, True) if is_whole else (newest, False)
+
+        return replay
+
+    def _missed(self, room: Room, since: int | None) -> Sequence[talk.Message]:
+        """Read what came after `since`, if it is not too much, nor sure to be in memory. Switches.
+
+        What is said until the room is entered may push out of memory what is there now.
+        """
+        if since is None or room.recent.keeps_all_since(since):
+            return ()
+        end_id, length = self._journal.newest_id + 1, SINCE_MESSAGES_MAX + 1
+        page = messages.Page(room.id, since, end_id, length, True, REPLAY_BYTES_MAX)
+        found = self._database.read(lambda connection: messages.page(connection, page))
+        return found if len(found) <= SINCE_MESSAGES_MAX else ()
+
+    def leave(self, session: Session, command: rooms.Leave) -> None:
+        """Leave the room. Switches, if it is encrypted. Raises Refusal when not in it."""
+        room = session.room_or_refuse(command.room)
+        if not self._leave(session, room):
+            raise NotPossible(f"you are not in {room.name} any more", code="no_room")
+
+    def _leave(self, session: Session, room: Room) -> bool:
+        """Leave a room, and say whether the session was still there. Switches, if encrypted."""
+        with self.holding(room), self._rosters.resigning(session, room):
+            is_there = session.rooms.get(room.key) is room
+            if is_there:
+                self._depart(session, room, rooms.Left, told=rooms.Departed(room.name))
+        return is_there
+
+    def disconnect(self, session: Session) -> None:
+        """Take a session that ended out of its rooms."""
+        for room in list(session.rooms.values()):
+            self._depart(session, room, rooms.Disconnected, told=None)
+
+    def _depart(
+        self,
+        session: Session,
+        room: Room,
+        how: type[rooms.Left | rooms.Disconnected],
+        *,
+        told: Event | None,
+    ) -> None:
+        is_last = room.drop(session)
+        event = how(room.name, session.speaker.name) if is_last else None
+        self._journal.append(
+            Departure(
+                self.forget_if_deserted, room, [session], sender=session, told=told, event=event
+            )
+        )
+
+    def send_out(
+        self,
+        room: Room,
+        user: User | None,
+        *,
+        sender: Session,
+        fact: moderation.Kicked | moderation.Banned,
+    ) -> None:
+        """End all of a user's sessions in a room at once, and show everybody why."""
+        sessions = room.sessions_of(user) if user else []
+        for session in sessions:
+            room.drop(session)
+        told = moderation.SentOut(fact)
+        self._journal.append(
+            Departure(self.forget_if_deserted, room, sessions, sender=sender, told=told, event=fact)
+        )
+
+    def rename(self, session: Session, room: Room, name: Name) -> None:
+        """Let a room have another name, which was written, and show everybody so."""
+        fact = rooms.Renamed(room.name, session.speaker.name, name.shown)
+        sessions = room.everybody()
+        for each in sessions:
+            del each.rooms[room.key]
+        del self._live[room.key]
+        apply.rename(room, name)
+        self._live[room.key] = room
+        room.note_rank()
+        for each in sessions:
+            each.rooms[room.key] = room
+        self._journal.append(Renaming(session, room, fact))
+
+    def close(self, session: Session, room: Room, reason: str) -> None:
+        """Let a room be gone, as was written, and show everybody who was there why."""
+        fact = rooms.Deleted(room.name, session.speaker.name, reason)
+        sessions = room.everybody()
+        for each in sessions:
+            room.drop(each)
+        apply.delete(room)
+        self._drop(room)
+        self._journal.append(Closure(session, room, sessions, fact))
+
+    def find(self, name: str) -> retention.RoomRetention:
+        """Return what is kept of the room of that name, live or not. Switches. Raises Refusal."""
+        key = parse_name(name).key
+        room = self._database.read(lambda connection: retention.find(connection, key))
+        if room is None:
+            raise NotPossible(f"there is no room {name}", code="no_such_room")
+        return room
+
+    def people_in(self, key: str) -> int:
+        """Return how many are in the room of that key."""
+        room = self._live.get(key)
+        return len(room.present) if room else 0
+
+    def who(self, session: Session, command: rooms.Who) -> None:
+        """Show a page of who is in the room. Switches. Raises Refusal when not in it."""
+        count, after = command.count, command.after.casefold()
+        with self.holding(self.room_of(session, command.room)) as room:
+            behind = (user for user in room.present if user.name.casefold() > after)
+            found = nsmallest(count + 1, behind, key=lambda user: user.name.casefold())
+            now = self._clock()
+            people = [
+                rooms.Person(
+                    user.name,
+                    room.role_of(user.id, is_admin=user.is_admin),
+                    room.away_of(user, now),
+                )
+                for user in found[:count]
+            ]
+        session.client.show_at_leisure(
+            rooms.PeopleListed(room.name, people, len(found) > count, command.after)
+        )
+
+    def list_rooms(self, session: Session, command: rooms.Rooms) -> None:
+        """Show a page of the rooms: those that people are in, then the others. Switches."""
+        count, after_key = command.count, parse_name(command.after).key if command.after else ""
+        after_users = self.people_in(after_key)
+        shown = []
+        if after_users or not after_key:
+            keys = self._ranks.keys_behind(after_users, after_key, count + 1)
+            shown = [self._live[key] for key in keys]
+        summaries = [rooms.RoomSummary(room.name, len(room.present), room.topic) for room in shown]
+        if len(shown) <= count:
+            rest_key = "" if after_users else after_key
+            summaries += self._deserted(rest_key, count + 1 - len(shown))
+        has_more = len(summaries) > count
+        session.client.show_at_leisure(
+            rooms.RoomsListed(summaries[:count], has_more, command.after)
+        )
+
+    def _deserted(self, after_key: str, count: int) -> list[rooms.RoomSummary]:
+        """Return the first rooms that nobody is in, behind a name. Switches."""
+        found: list[rooms.RoomSummary] = []
+        while len(found) < count:
+            page = self._database.read(_lister(after_key, count))
+            found += [
+                rooms.RoomSummary(name, 0, topic)
+                for key, name, topic in page
+                if not self.people_in(key)
+            ]
+            if len(page) < count:
+                break
+            after_key = page[-1][0]
+        return found[:count]
+
+    @contextmanager
+    def deciding(self, room: Room) -> Iterator[None]:
+        """Hold a room while its rules are changed: one decision at a time. Switches.
+
+        Raises NotPossible when it was deleted.
+        """
+        with self.holding(room), room.deciding:
+            room.check_is_there()
+            yield
+
+    @contextmanager
+    def holding(self, room: Room) -> Iterator[Room]:
+        """Keep a room live meanwhile, though nobody is in it; then it may be forgotten."""
+        room.holds += 1
+        try:
+            yield room
+        finally:
+            room.holds -= 1
+            self.forget_if_deserted(room)
+
+    def forget_if_deserted(self, room: Room) -> None:
+        """Let go of a room that nobody is in."""
+        if room.is_deserted and self._live.get(room.key) is room:
+            self._drop(room)
+
+    def room_of(self, session: Session, name: str) -> Room:
+        """Return the room that a session means: the operator may mean any. Raises Refusal.
+
+        Switches then, if it has to be loaded; whoever wants it to stay live holds it at once.
+        """
+        if not session.is_operator:
+            return session.room_or_refuse(name)
+        if not name:
+            raise NotPossible("say in which room", code="which_room")
+        return self.open(parse_name(name), None)
+
+    def open_by_id(self, room_id: int) -> Room:
+        """Return the live room, whatever it is called now. Switches. Raises NotPossible."""
+        name = self._database.read(lambda connection: queries.name_of(connection, room_id))
+        if name is None:
+            raise NotPossible("there is no such room any more", code="no_such_room")
+        return self.open(parse_name(name), None)
+
+    @contextmanager
+    def opening(self, name: Name) -> Iterator[None]:
+        """Keep everybody else from loading or making the room of a name meanwhile. Switches."""
+        with self._opening.setdefault(name.key, RLock()):
+            yield
+
+    def open(self, name: Name, maker: Session | None) -> Room:
+        """Return the live room of that name. Switches when it has to be loaded or made.
+
+        Raises NotPossible when there is none, and nobody to make it; Forbidden when they may not.
+        """
+        room = self._live.get(name.key)
+        if room is not None:
+            return room
+        with self.opening(name):
+            if name.key not in self._live:
+                with self._loading:
+                    room = self._load(name)
+                    if room is not None:
+                        self._take(room)
+                if room is None:  # nobody's loading waits for what is written
+                    self._take(self._create(name, maker))
+            return self._live[name.key]
+
+    def _take(self, room: Room) -> None:
+        """Have a room live from now on."""
+        self._live[room.key] = room
+        room.ranks = self._ranks
+        room.recent.put_on(self._shelf)
+
+    def _drop(self, room: Room) -> None:
+        """Have a room live no more: the database has all of it."""
+        del self._live[room.key]
+        room.recent.put_on(None)
+
+    @contextmanager
+    def loading_none(self) -> Iterator[Collection[Room]]:
+        """Yield the live rooms, and load no other meanwhile: what they remember may change.
+
+        Switches.
+        """
+        with self._loading:
+            yield list(self._live.values())
+
+    def _load(self, name: Name) -> Room | None:
+        def work(connection: Connection) -> Room | None:
+            stored = queries.find(connection, name)
+            if stored is None:
+                return None
+            newest = messages.newest(connection, stored.id, self._recent_max)
+            return Room(name.key, stored, Recent(self._recent_max, newest))
+
+        return self._database.read(work)
+
+    def _recall(self, room: Room) -> None:
+        """Read a room's newest messages again, if it had to give them up. Switches then."""
+        if not room.recent.is_given_up:
+            return
+        with self._loading:
+            if not room.recent.is_given_up:
+                return  # somebody else was first
+            up_to_id = self._journal.newest_id
+            found = self._database.read(
+                lambda each: messages.newest(each, room.id, self._recent_max, up_to_id + 1)
+            )
+            if room.recent.is_given_up and room.recent.has_all_since(up_to_id):
+                later = [said for said in room.recent if said.id > up_to_id]
+                apply.replace_messages(room, [*found, *later])
+                apply.rename_messages(room, room.name)  # that may have changed meanwhile
+
+    def _create(self, name: Name, maker: Session | None) -> Room:
+        if maker is None:
+            raise NotPossible(f"there is no room {name.shown}", code="no_such_room")
+        check_new(name)
+        maker.check_may_speak(self._clock())  # everybody is shown its name
+        user = maker.speaker
+        owned_max = 0 if user.is_admin else self._owned_max
+
+        def work(connection: Connection) -> queries.StoredRoom:
+            check_is_active(connection, user.id)
+            if owned_max and queries.owns_as_many(connection, user.id, owned_max):
+                raise Forbidden(
+                    f"you own {owned_max} rooms, as many as anybody may; join one that there is",
+                    code="too_many_owned",
+                )
+            return queries.create(connection, name, user.id, self._clock())
+
+        try:
+            stored = self._database.write(work)
+        except NameTakenError as error:
+            raise NotPossible(
+                f"the name {name.shown} looks too much like another room's; choose another",
+                code="name_taken",
+            ) from error
+        return Room(name.key, stored, Recent(self._recent_max))
+
+
+def _lister(after_key: str, count: int) -> Work[Sequence[tuple[str, str, str]]]:
+    return lambda connection: queries.listed(connection, after_key, count)

@@ -1,0 +1,95 @@
+"""The end of the server, as the operator plans it: announced to everybody, at once and again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import gevent
+from gevent.event import Event as Signal
+
+from app.chat.accounts.administration import tell_everybody
+from app.errors import NotPossible
+from app.protocol import server
+from app.values.names import harmless
+from app.values.times import check_reason, span_in_words
+
+if TYPE_CHECKING:
+    from app.engine.kit import Handlers, Kit
+    from app.engine.session import Session
+
+
+# When what is to come is said again: so many seconds before. Who reads it can still finish.
+_REMINDERS_SECONDS = (86_400, 3_600, 1_800, 600, 300, 120, 60, 30, 10)
+
+
+def reminders(seconds: int) -> Iterator[tuple[float, int]]:
+    """Yield how long to wait, and how many seconds are left then: when it is said, and at last 0.
+
+    The first one is said at once.
+    """
+    left = seconds
+    for due in (seconds, *(each for each in _REMINDERS_SECONDS if each < seconds), 0):
+        yield left - due, due
+        left = due
+
+
+class Shutdown:
+    """Sets `is_due` when the server is to stop."""
+
+    def __init__(self, kit: Kit) -> None:
+        self._acts, self._sessions = kit.acts, kit.present.sessions
+        self._countdown: gevent.Greenlet[[int, str], None] | None = None
+        self.is_due = Signal()
+
+    def handlers(self) -> Handlers:
+        """Return the method that carries out each command."""
+        return {server.Shutdown: self.plan}
+
+    def plan(self, session: Session, command: server.Shutdown) -> None:
+        """Stop the server at once or in a while, in place of an earlier plan; or do not, after all.
+
+        Switches. Raises Refusal.
+        """
+        if command.cancel:
+            self._cancel(session)
+            return
+        check_reason(command.seconds, command.reason)
+        seconds, reason = command.seconds or 0, harmless(command.reason)
+        when = f"in {span_in_words(seconds)}" if seconds else "now"
+        self._acts.write(session, "shutdown", when, reason=reason)
+        self._forget_plan()
+        session.client.show(server.Done(f"The server shuts down {when}."))
+        self._countdown = gevent.spawn(self._count_down, seconds, reason)
+
+    def stop(self) -> None:
+        """Forget what is planned: it happens. Never switches."""
+        self._forget_plan()
+
+    def _cancel(self, session: Session) -> None:
+        self._check_is_planned()
+        self._acts.write(session, "stay")
+        self._check_is_planned()  # still: it may have begun meanwhile
+        self._forget_plan()
+        tell_everybody(self._sessions, "The server does not shut down after all.")
+        session.client.show(server.Done("The server does not shut down."))
+
+    def _check_is_planned(self) -> None:
+        if self._countdown is None or self.is_due.is_set():
+            raise NotPossible("no shutdown is planned", code="not_planned")
+
+    def _forget_plan(self) -> None:
+        if self._countdown is not None:
+            self._countdown.kill(block=False)  # it waits, or has ended
+            self._countdown = None
+
+    def _count_down(self, seconds: int, reason: str) -> None:
+        because = f": {reason}" if reason else "."
+        for wait_seconds, left in reminders(seconds):
+            gevent.sleep(wait_seconds)
+            if left:
+                in_words = span_in_words(left)
+                tell_everybody(self._sessions, f"The server shuts down in {in_words}{because}")
+        if reason and not seconds:
+            tell_everybody(self._sessions, f"The server shuts down now: {reason}")
+        self.is_due.set()

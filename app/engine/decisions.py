@@ -1,0 +1,102 @@
+"""Acts of moderation and administration: each is committed together with its record in the audit.
+
+This is the one way to do what the audit has to know of, and nothing is half done: when the write
+fails, neither the act nor its record is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from app.engine.session import only_for_admins, sent_out
+from app.errors import Forbidden, NotPossible
+from app.queries import accounts, audit, sanctions
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from app.database.database import Database
+    from app.engine.session import Clock, Session
+    from app.queries.accounts import Account
+
+Change = Callable[["Connection"], None]
+Check = Callable[["Connection"], None]  # raises Refusal
+
+
+def check_is_active(connection: Connection, user_id: int) -> None:
+    """Raise NotPossible if a user's account was deleted or disabled by now."""
+    if accounts.is_admin(connection, user_id) is None:
+        raise sent_out()
+
+
+def check_is_there(connection: Connection, account: Account) -> None:
+    """Raise NotPossible if the account that an act is about was deleted by now."""
+    if accounts.is_deleted(connection, account.id):
+        raise NotPossible(f"there is no user {account.name}", code="no_such_user")
+
+
+class Acts:
+    """Writes acts."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    def write(
+        self,
+        session: Session,
+        action: str,
+        target: str = "",
+        change: Change | None = None,
+        *,
+        room: str = "",
+        reason: str = "",
+        check: Check | None = None,
+        speaks: bool = False,
+    ) -> int:
+        """Commit what a session does, and return the id of its record. Switches.
+
+        Only admins may do it, or those whom `check` lets, if there is one; if it `speaks`, only
+        those who are not muted. It is checked in the transaction: while the act waits for its turn,
+        rights may be taken away. Raises NotStored, Refusal when it may not be done any more, and
+        what `change` raises; then nothing has happened.
+        """
+        if check is None:
+            session.check_is_admin()  # still: it had to read, or to wait for its turn
+        act = audit.Act(self._clock(), session.speaker.name, action, target, room, reason)
+        is_admin = session.speaker.is_admin
+
+        def work(connection: Connection) -> int:
+            self.check(connection, session, check, speaks=speaks)
+            if change is not None:
+                change(connection)
+            record_id = audit.record(connection, act)
+            if check is not None and not is_admin:
+                audit.forget_oldest(connection, act.actor)
+            return record_id
+
+        return self._database.write(work)
+
+    def check(
+        self,
+        connection: Connection,
+        session: Session,
+        check: Check | None = None,
+        *,
+        speaks: bool = False,
+    ) -> None:
+        """Raise Refusal when a session may not act any more, by what is written; see `write`."""
+        if session.is_operator:
+            return
+        user_id = session.speaker.id
+        kinds = sanctions.kinds_on(connection, user_id, self._clock())
+        is_admin = accounts.is_admin(connection, user_id)
+        if is_admin is None or "ban" in kinds:
+            raise sent_out()
+        if speaks and "mute" in kinds:
+            raise Forbidden("you were muted on this server meanwhile", code="muted")
+        if check is not None:
+            check(connection)
+        elif not is_admin:
+            raise only_for_admins()

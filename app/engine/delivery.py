@@ -1,0 +1,164 @@
+"""Delivering a released batch: rendered once per wire and room, one send per reader.
+
+While a batch is released, people come and go in the middle of it. So each room has a page of what
+the batch shows there, and each reader a line of the page from which on it reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import gevent
+
+from app.bounds import DELIVERIES_BETWEEN_YIELDS
+from app.log import failure
+from app.measures import metrics
+from app.protocol.event import Answer, Event, RoomEvent
+from app.protocol.files import FileShared
+from app.protocol.server import Noticed
+from app.protocol.talk import Said, SaidEncrypted
+
+if TYPE_CHECKING:
+    from app.engine.room import Room
+    from app.engine.session import Render, Send, Session
+
+
+_HEARD = (Said, SaidEncrypted, FileShared)  # but not of those whom one ignores
+
+
+class _Page:
+    """What one batch shows in one room."""
+
+    __slots__ = ("events", "lines", "room", "starts")
+
+    def __init__(self, room: Room) -> None:
+        self.room = room
+        self.events: list[RoomEvent] = []
+        self.lines: dict[Render, list[bytes]] = {}
+        self.starts: dict[Session, int] = {}  # of those who do not read it from the top
+
+    def rendered(self, render: Render) -> list[bytes]:
+        """Return the lines up to now, each rendered once."""
+        lines = self.lines.setdefault(render, [])
+        while len(lines) < len(self.events):
+            try:
+                lines.extend(map(render, self.events[len(lines) :]))  # keeps those before a fault
+            except Exception as error:  # noqa: BLE001 (it costs this line, on this wire)
+                kind = type(self.events[len(lines)]).__name__
+                failure("an event can't be shown", error, kind=kind)
+                lines.append(_in_its_place(render))
+        return lines
+
+    def rest_for(self, session: Session) -> bytes:
+        """Return what the session has not read yet, without what it does not want to hear."""
+        start = self.starts.get(session, 0)
+        lines = self.rendered(session.client.render)[start:]
+        if not session.ignored:
+            return b"".join(lines)
+        return b"".join(
+            line
+            for line, event in zip(lines, self.events[start:], strict=True)
+            if not (isinstance(event, _HEARD) and event.user in session.ignored)
+        )
+
+    def sends(self) -> Iterator[tuple[Send, bytes]]:
+        """Yield how and what to send to each reader."""
+        starts = self.starts
+        for render, readers in self.room.readers.items():
+            whole = b"".join(self.rendered(render))
+            for session, send in readers.items():
+                if session in starts or session.ignored:
+                    yield send, self.rest_for(session)
+                else:
+                    yield send, whole
+
+
+def _in_its_place(render: Render) -> bytes:
+    """Return what is shown for a line that can't be: nothing, when that can't be either."""
+    with suppress(Exception):
+        return render(Noticed("There is a line here that can't be shown; it was logged."))
+    return b""
+
+
+class Delivery:
+    """One batch on its way to its readers. Entries of the journal write it, in their order."""
+
+    def __init__(self) -> None:
+        self._pages: dict[Room, _Page] = {}
+        self._answers: dict[Session, list[Answer]] = {}
+
+    def show(self, room: Room, event: RoomEvent) -> None:
+        """Show an event to all who hear the room now."""
+        page = self._pages.get(room)
+        if page is None:
+            page = self._pages[room] = _Page(room)
+        page.events.append(event)
+
+    def answer(self, session: Session, answer: Answer) -> None:
+        """Tell a session something of its own, once it has read all that this batch shows."""
+        self._answers.setdefault(session, []).append(answer)
+
+    def tell(self, session: Session, *told: Event) -> None:
+        """Show a session what concerns it alone. Others are shown theirs, if that is not possible.
+
+        See catch_up for what it was to be shown before.
+        """
+        try:
+            session.client.show(*told)
+        except Exception as error:  # noqa: BLE001
+            failure("an event can't be shown", error, kind=type(told[0]).__name__)
+
+    def enter(self, room: Room, session: Session) -> None:
+        """Let a session hear the room from now on."""
+        session.hears.add(room)
+        room.readers.setdefault(session.client.render, {})[session] = session.client.send
+        page = self._pages.get(room)
+        if page is not None:
+            page.starts[session] = len(page.events)
+
+    def leave(self, room: Room, session: Session) -> None:
+        """Let a session hear a room no more, after all that was shown there until now."""
+        if room not in session.hears:
+            return
+        self.catch_up(session)
+        session.hears.discard(room)
+        readers = room.readers[session.client.render]
+        del readers[session]
+        if not readers:
+            del room.readers[session.client.render]
+
+    def catch_up(self, session: Session) -> None:
+        """Send a session what its rooms were shown until now, before it is told something else."""
+        if session.client.is_closing:
+            return  # it goes nowhere, and who leaves in a crowd has much to catch up with
+        for room in session.hears & self._pages.keys():
+            page = self._pages[room]
+            session.client.send(page.rest_for(session))
+            page.starts[session] = len(page.events)
+
+    def send(self) -> None:
+        """Send everybody what they have not read yet. Switches between readers, now and then.
+
+        Who hears what changes only while a batch is released, so nobody comes or goes meanwhile.
+        """
+        total = lines = 0
+        for page in self._pages.values():
+            count = behind = 0
+            for send, data in page.sends():
+                count += 1
+                try:
+                    if not send(data):
+                        behind += 1
+                except Exception as error:  # noqa: BLE001 (it costs this reader alone)
+                    failure("a reader can't be sent what was said", error)
+                if (total + count) % DELIVERIES_BETWEEN_YIELDS == 0:
+                    gevent.sleep(0)
+            page.room.is_lagging = behind * 2 > count
+            total += count
+            lines += count * len(page.events)
+        metrics.SENDS.inc(total)
+        metrics.DELIVERIES.inc(lines)
+        for session, answers in self._answers.items():
+            self.tell(session, *answers)

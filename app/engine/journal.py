@@ -1,0 +1,411 @@
+"""The journal: orders what happens, commits it in batches, and only then releases it.
+
+What it promises:
+  1. Whatever members of a room see passes through here: one queue, one order.
+  2. A message is released after the transaction that holds it was committed, never before.
+  3. While a batch is being committed, what arrives forms the next one.
+  4. A batch that can't be committed is told to its senders and shown to nobody; what need not be
+     stored (joined, left) is released all the same, and the journal goes on.
+  5. What is written together with the messages before it, like the end of a purge, is the last of
+     its batch: it is about what everybody was shown before, and about nothing that comes after.
+  6. It holds a bounded number of messages; senders wait beyond it, and so does their TCP.
+  7. After a commit that failed it sees for itself when messages can be stored again: whoever looks
+     after the server may keep people away until then.
+
+An idle journal commits at once, and so does one that serves a single sender who waits for each
+answer. A busy one starts a batch when three times as long has passed as the last one took, or some
+milliseconds: the more there is to do, the bigger the batches and the cheaper each delivery; and
+where there is little to do, nobody waits long.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Mapping, Sequence
+from math import inf
+from typing import TYPE_CHECKING
+
+import gevent
+import structlog
+from gevent.event import Event as Signal
+
+from app.bounds import (
+    BATCH_BYTES_MAX,
+    BATCH_ENTRIES_MAX,
+    BATCH_INTERVAL_FACTOR,
+    BATCH_INTERVAL_SECONDS_MAX,
+    JOURNAL_BYTES_MAX,
+    JOURNAL_ENTRIES_MAX,
+    READ_SECONDS,
+    RETRY_SECONDS,
+)
+from app.database.database import run_alone
+from app.engine.delivery import Delivery
+from app.errors import NotStored, Refusal, Unavailable, internal
+from app.log import failure
+from app.measures import metrics
+from app.protocol import server, talk
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from app.engine.session import Session
+    from app.queries.messages import NewMessage
+
+log = structlog.get_logger()
+
+Write = Callable[["Connection"], None]
+Commit = Callable[["Sequence[NewMessage]", Mapping[int, int], "Write | None"], Sequence[int]]
+
+
+class Entry:
+    """One thing that happens, on its way through the journal.
+
+    `sender` is the session that caused it, if one did; `message` what is to be stored, if anything.
+    """
+
+    __slots__ = ("arrived_at", "message", "sender", "tag")
+
+    arrived_at: float  # in seconds of time.monotonic; the journal writes it down
+
+    def __init__(self, sender: Session | None, message: NewMessage | None = None) -> None:
+        self.sender = sender
+        self.message = message
+        self.tag = sender.tag if sender is not None else ""
+
+    def note_id(self, message_id: int, *, is_new: bool) -> None:
+        """Learn the id under which the message was stored: now, or when it was sent before."""
+
+    def release(self, delivery: Delivery) -> None:
+        """Let it happen: change who hears what, and hand what is to be shown to the delivery."""
+        raise NotImplementedError
+
+    def fail(self, refusal: Refusal) -> None:
+        """Tell its sender that the release failed, and undo what was done ahead of it."""
+        self._answer(refusal, tag="")
+
+    def _answer(self, refusal: Refusal, tag: str) -> None:
+        if self.sender is not None:
+            metrics.REFUSALS.labels(refusal.code).inc()
+            self.sender.client.show(server.Refused(refusal.code, str(refusal), tag))
+
+
+class SaidEntry(Entry):
+    """A message that is stored, and then shown as `said`, unless it was so before."""
+
+    __slots__ = ("is_new", "said")
+
+    sender: Session
+    message: NewMessage
+
+    def __init__(
+        self, sender: Session, message: NewMessage, said: talk.Message | talk.PrivateMessage
+    ) -> None:
+        super().__init__(sender, message)
+        self.said = said
+        self.is_new = True
+
+    def note_id(self, message_id: int, *, is_new: bool) -> None:
+        """See Entry."""
+        self.said.id = message_id
+        self.is_new = is_new
+
+    def fail(self, refusal: Refusal) -> None:
+        """See Entry."""
+        self._answer(refusal, self.tag)
+
+
+class WrittenEntry(Entry):
+    """Something that is written in the transaction of the messages before it, and then released.
+
+    Its `sender` waits for it. Could it not be written, `refusal` says why.
+    """
+
+    __slots__ = ("refusal",)
+
+    sender: Session
+
+    def __init__(self, sender: Session) -> None:
+        super().__init__(sender)
+        self.refusal: Refusal | None = None
+
+    def attempt(self, connection: Connection) -> None:
+        """Write it, or note why it can't be done. The messages before it are stored anyway.
+
+        But for a full or sick disk, on which SQLite undoes them too: then the COMMIT is refused.
+        """
+        try:
+            run_alone(connection, self.write)
+        except Refusal as refusal:
+            self.refusal = refusal
+        except Exception as error:  # noqa: BLE001 (a fault of its own costs it alone)
+            failure("an entry was not written", error, kind=type(self).__name__)
+            self.refusal = internal()
+
+    def write(self, connection: Connection) -> None:
+        """Write it, in the writer's thread. What it has written when it raises is undone."""
+        raise NotImplementedError
+
+    def fail(self, refusal: Refusal) -> None:
+        """See Entry. Its sender waits, and looks."""
+        self.refusal = refusal
+
+
+class Journal:
+    """See the promises at the top of this file."""
+
+    def __init__(self, commit: Commit, newest_id: int) -> None:
+        """Commit with `commit(messages, seen, write)`, which switches and raises NotStored.
+
+        With nothing to commit, it only tries whether that would work.
+        """
+        self.newest_id = newest_id  # of what was released
+        self.removals = 0  # how often messages were removed that some may have read before
+        self.is_failing = False  # whether the last commit failed
+        self._is_finishing = False
+        self._commit = commit
+        self._queue: deque[Entry] = deque()
+        self._queued_bytes = 0
+        self._seen: dict[int, int] = {}
+        self._has_work = Signal()
+        self._has_room = Signal()
+        self._has_room.set()
+        self._is_idle = Signal()
+        self._is_idle.set()
+        self._started_at = -inf  # a young machine's clock is near 0: that is not long ago
+        self._batch_seconds = 0.0  # what the last one took, until it was sent
+        self._retry_at = -inf  # while it is failing
+        self._partner: Session | None = None  # whose single entry was the last batch
+
+    def wait_for_room(self) -> None:
+        """Wait while the journal is full. Switches, if it is. Raises Unavailable at shutdown."""
+        self._has_room.wait()
+        if self._is_finishing:
+            raise Unavailable("not stored: the server is shutting down", code="shutting_down")
+
+    def append(self, entry: Entry) -> None:
+        """Put an entry behind all others. Never switches; call wait_for_room before a message."""
+        if entry.sender is not None:
+            entry.sender.unreleased += 1
+        entry.arrived_at = time.monotonic()
+        self._queue.append(entry)
+        if entry.message is not None:
+            self._queued_bytes += len(entry.message.body)
+        if self._is_full:
+            self._has_room.clear()
+        self._wake()
+
+    @property
+    def _has_full_batch(self) -> bool:
+        return len(self._queue) >= BATCH_ENTRIES_MAX or self._queued_bytes >= BATCH_BYTES_MAX
+
+    @property
+    def _is_in_dialogue(self) -> bool:
+        """Whether all there is comes from whom the last batch was of, alone: nobody else talks."""
+        return len(self._queue) == 1 and self._queue[0].sender is self._partner is not None
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self._queue) >= JOURNAL_ENTRIES_MAX or self._queued_bytes >= JOURNAL_BYTES_MAX
+
+    @property
+    def waiting_entries(self) -> int:
+        """How much waits to be committed."""
+        return len(self._queue)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """How much text of messages waits to be committed."""
+        return self._queued_bytes
+
+    def note_seen(self, user_id: int, message_id: int) -> None:
+        """Remember, with the next batch, up to which id a user was shown private messages.
+
+        If a bug costs that batch, they are shown again.
+        """
+        self._seen[user_id] = max(message_id, self.seen_id(user_id))
+        self._wake()
+
+    def seen_id(self, user_id: int) -> int:
+        """Return what note_seen was told of the user and is not stored yet; 0 for nothing."""
+        return self._seen.get(user_id, 0)
+
+    def _wake(self) -> None:
+        self._is_idle.clear()
+        self._has_work.set()
+
+    def settle(self, session: Session) -> None:
+        """Wait until all that the session caused was released and sent. Switches, if need be."""
+        if session.unreleased:
+            session.settled = Signal()
+            session.settled.wait()
+            session.settled = None
+
+    def finish(self) -> None:
+        """Take no more messages, and wait until all that was taken is released. Switches."""
+        self._is_finishing = True
+        self._is_idle.wait()
+
+    def run(self) -> None:
+        """Work for ever, in a greenlet of its own. Switches."""
+        while True:
+            has_work = self._wait_for_work()
+            batch = self._take()
+            try:
+                if has_work:
+                    self._commit_and_release(batch)
+            except Exception:  # a bug must cost its batch, not everybody's chat
+                log.exception("a batch was not released whole", entries=len(batch))
+            _settle_senders(batch)
+            if self.is_failing and time.monotonic() >= self._retry_at:
+                self._try_again()
+            if not self._queue and (not self._seen or self.is_failing):
+                self._has_work.clear()
+                self._is_idle.set()
+
+    def _wait_for_work(self) -> bool:
+        """Return whether there is any, or it is only time to try again. Switches."""
+        seconds = max(0.0, self._retry_at - time.monotonic()) if self.is_failing else None
+        self._has_work.wait(seconds)
+        has_work = self._has_work.is_set()  # it may be, although the time was up
+        if has_work:
+            self._linger()
+        return has_work
+
+    def _linger(self) -> None:
+        """Wait until a batch is worth taking. Switches.
+
+        Most of the wait stops the whole process, on purpose: what arrives meanwhile is read in one
+        go, which costs a third less than being woken for each line.
+        """
+        interval = min(BATCH_INTERVAL_SECONDS_MAX, BATCH_INTERVAL_FACTOR * self._batch_seconds)
+        seconds = self._started_at + interval - time.monotonic()
+        if seconds > 0 and not (self._has_full_batch or self._is_in_dialogue):
+            time.sleep(max(0.0, seconds - READ_SECONDS))
+            gevent.sleep(min(seconds, READ_SECONDS))
+        self._started_at = time.monotonic()
+
+    def _take(self) -> list[Entry]:
+        batch: list[Entry] = []
+        queue, batch_bytes = self._queue, 0
+        while queue and len(batch) < BATCH_ENTRIES_MAX and batch_bytes < BATCH_BYTES_MAX:
+            entry = queue.popleft()
+            batch.append(entry)
+            if entry.message is not None:
+                batch_bytes += len(entry.message.body)
+            elif isinstance(entry, WrittenEntry):
+                break
+        self._queued_bytes -= batch_bytes
+        self._partner = batch[0].sender if len(batch) == 1 else None
+        if not self._is_full:
+            self._has_room.set()
+        return batch
+
+    def _commit_and_release(self, batch: Sequence[Entry]) -> None:
+        delivery = Delivery()
+        released = self._store(batch)
+        for entry in released:
+            try:
+                entry.release(delivery)
+            except Exception as error:  # noqa: BLE001 (it costs this entry alone)
+                _note_failure(entry, error)
+        delivery.send()
+        self._batch_seconds = time.monotonic() - self._started_at
+        if released:
+            metrics.BATCH_ENTRIES.observe(len(released))
+            metrics.DELIVERY.observe(time.monotonic() - released[0].arrived_at)
+
+    def _try_again(self) -> None:
+        """See whether messages can be stored again, though nobody says one. Switches."""
+        self._retry_at = time.monotonic() + RETRY_SECONDS
+        try:
+            self._commit((), {}, None)
+        except NotStored:
+            return  # still not: that was logged when it began
+        except Exception:
+            log.exception("can't try to store")
+            return
+        self._note_stored()
+        if self._seen:
+            self._wake()
+
+    def _note_stored(self) -> None:
+        if self.is_failing:
+            log.info("messages can be stored again")
+        self.is_failing = False
+
+    def _note_not_stored(self, count: int, error: Exception) -> Refusal:
+        """Note that messages were not stored, and return what their senders are told."""
+        metrics.NOT_STORED.inc(count)
+        if not isinstance(error, NotStored):
+            failure("a batch was not stored", error, messages=count)
+            self._seen.clear()  # or that alone would be the next batch, for ever
+            return internal()
+        log.warning("messages not stored", count=count, reason=str(error))
+        self.is_failing = True
+        self._retry_at = time.monotonic() + RETRY_SECONDS
+        return error
+
+    def _store(self, batch: Sequence[Entry]) -> Sequence[Entry]:
+        """Commit what is to be stored, and return what may be released: all, or the rest."""
+        stored = [entry for entry in batch if entry.message is not None]
+        seen = dict(self._seen)
+        written = batch[-1] if batch and isinstance(batch[-1], WrittenEntry) else None
+        if not stored and not seen and written is None:
+            return batch
+        messages = [entry.message for entry in stored if entry.message]
+        try:
+            ids = self._commit(messages, seen, written.attempt if written else None)
+        except Exception as error:  # noqa: BLE001 (what need not be stored happens all the same)
+            refusal = self._note_not_stored(len(stored), error)
+            _tell_senders(stored, refusal)
+            if written is not None:
+                written.refusal = refusal
+            return [entry for entry in batch if entry.message is None and entry is not written]
+        self._note_stored()
+        new = 0
+        for entry, message_id in zip(stored, ids, strict=True):
+            is_new = message_id > self.newest_id  # ids rise: any other was stored before
+            entry.note_id(message_id, is_new=is_new)
+            new += is_new
+            self.newest_id = max(self.newest_id, message_id)
+        metrics.MESSAGES.inc(new)
+        for user_id, message_id in seen.items():
+            if self._seen[user_id] == message_id:
+                del self._seen[user_id]
+        return batch[:-1] if written is not None and written.refusal else batch
+
+
+def _note_failure(entry: Entry, error: Exception) -> None:
+    """Log that an entry could not be released, and tell its sender."""
+    failure("an entry was not released", error, kind=type(entry).__name__)
+    try:
+        entry.fail(internal())
+    except Exception as again:  # noqa: BLE001 (the others are released all the same)
+        failure("nobody was told that an entry was not released", again)
+
+
+def _tell_senders(entries: Sequence[Entry], refusal: Refusal) -> None:
+    """Tell each sender that their messages were lost: each that has a tag, or once how many."""
+    tags: defaultdict[Session, list[str]] = defaultdict(list)
+    for entry in entries:
+        if entry.sender is not None:
+            tags[entry.sender].append(entry.tag)
+    for sender, lost in tags.items():
+        metrics.REFUSALS.labels(refusal.code).inc()
+        if lost[0]:
+            sender.client.show(*(server.Refused(refusal.code, str(refusal), tag) for tag in lost))
+        else:
+            is_counted = len(lost) > 1 and isinstance(refusal, NotStored)
+            number = f"{len(lost)} messages " if is_counted else ""
+            sender.client.show(server.Refused(refusal.code, f"{number}{refusal}"))
+
+
+def _settle_senders(batch: Sequence[Entry]) -> None:
+    for entry in batch:
+        sender = entry.sender
+        if sender is not None:
+            sender.unreleased -= 1
+            if not sender.unreleased and sender.settled:
+                sender.settled.set()

@@ -1,0 +1,39 @@
+"""What the parts of the service work with, and how they say which commands they carry out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Set
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from app.protocol.event import Event
+
+if TYPE_CHECKING:
+    from app.database.database import Database
+    from app.engine.decisions import Acts
+    from app.engine.journal import Journal
+    from app.engine.session import Clock, Session, Visitor
+    from app.protocol.command import Command
+    from app.settings import Settings
+
+End = Callable[["Session", Event], None]  # shows a last event, and ends; never switches
+Handler = Callable[["Session", Any], None]
+Handlers = Mapping[type["Command"], Handler]
+
+
+class Present(NamedTuple):
+    """Clients that are connected: by session, or speaking HTTP."""
+
+    sessions: Set[Session]
+    visitors: Set[Visitor]
+
+
+class Kit(NamedTuple):
+    """The same for all parts of one service."""
+
+    database: Database
+    journal: Journal
+    clock: Clock
+    acts: Acts
+    settings: Settings
+    present: Present
+    end: End  # a session of any user

@@ -1,0 +1,209 @@
+"""Queries on files. Each takes a connection in a transaction, and blocks.
+
+A file comes and goes in chunks, many short transactions, so that no message waits long for any of
+them. What says that it is there, its `sha256`, is written by the last one and taken by the first.
+How many files a user has, and their bytes, stand with the user: no upload counts all rows. Whatever
+adds, resizes or removes a file changes these sums in the same transaction.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    case,
+    delete,
+    insert,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.orm import aliased
+
+from app.bounds import FILE_CHUNKS_REMOVED_AT_ONCE, FILES_A_USER_MAX
+from app.database.tables import File, FileChunk, User
+from app.protocol.files import SharedFile
+
+
+class NewFile(NamedTuple):
+    """A file that is to come; exactly one of room_id and recipient_id is set.
+
+    One that comes encrypted has no name.
+    """
+
+    room_id: int | None
+    recipient_id: int | None
+    user_id: int
+    name: str
+    e2ee: bool
+
+
+class StoredFile(NamedTuple):
+    """A file that is there: where, whose, and what it is."""
+
+    room_id: int | None
+    recipient_id: int | None
+    user_id: int
+    shared: SharedFile
+
+
+class QuotaExceededError(Exception):
+    """All files of the user together would be larger than they may."""
+
+
+class TooManyFilesError(Exception):
+    """The user has as many files as anybody may."""
+
+
+ENCRYPTED = "[encrypted]"  # in place of a name
+
+_sender, _recipient = aliased(User), aliased(User)
+
+
+def has_as_many(connection: Connection, user_id: int) -> bool:
+    """Return whether a user has as many files as anybody may."""
+    query = select(User.file_count >= FILES_A_USER_MAX).where(User.id == user_id)
+    return bool(connection.execute(query).scalar())
+
+
+def begin(connection: Connection, new: NewFile, now: int) -> int:
+    """Add a file of which no byte is there yet, and return its id. Raises TooManyFilesError."""
+    mine = update(User).where(User.id == new.user_id, User.file_count < FILES_A_USER_MAX)
+    if not connection.execute(mine.values(file_count=User.file_count + 1)).rowcount:
+        raise TooManyFilesError
+    statement = insert(File).values(**new._asdict(), size=0, made_at=now)
+    result = connection.execute(statement)
+    assert result.inserted_primary_key is not None  # noqa: S101 (an INSERT of one row has one)
+    return int(result.inserted_primary_key[0])
+
+
+def reserve(connection: Connection, file_id: int, size: int, quota: int) -> None:
+    """Count so many bytes for a file, of its user's quota. Raises QuotaExceededError."""
+    _resize(connection, file_id, size, quota)
+
+
+def _resize(
+    connection: Connection, file_id: int, size: int, quota: int | None, **more: Any
+) -> None:
+    """Set a file's size, and other columns, and the sum of its user's files with it.
+
+    Raises QuotaExceededError if the sum grows beyond the quota.
+    """
+    row = connection.execute(select(File.user_id, File.size).where(File.id == file_id)).first()
+    if row is None:
+        return
+    grown = size - row.size
+    user = update(User).where(User.id == row.user_id).values(file_bytes=User.file_bytes + grown)
+    if quota is not None and grown > 0:
+        user = user.where(User.file_bytes + grown <= quota)
+    if grown and not connection.execute(user).rowcount:
+        raise QuotaExceededError
+    connection.execute(update(File).where(File.id == file_id).values(size=size, **more))
+
+
+def add_chunk(connection: Connection, file_id: int, place: int, data: bytes) -> None:
+    """Keep the next piece of a file."""
+    connection.execute(insert(FileChunk).values(file_id=file_id, place=place, data=data))
+
+
+def complete(connection: Connection, file_id: int, size: int, sha256: bytes, now: int) -> None:
+    """Say that all of a file is there."""
+    _resize(connection, file_id, size, None, sha256=sha256, made_at=now)
+
+
+def name_shown() -> ColumnElement[str]:
+    """Return what stands for a file's name: its own, or that it is for devices to know."""
+    return case((File.e2ee, ENCRYPTED), else_=File.name)
+
+
+def _query() -> Select[*tuple[Any, ...]]:
+    return (
+        select(
+            File.room_id,
+            File.recipient_id,
+            File.user_id,
+            File.id,
+            name_shown(),
+            File.size,
+            File.sha256,
+            _sender.name,
+            _recipient.name,
+            File.made_at,
+            File.e2ee,
+        )
+        .join(_sender, _sender.id == File.user_id)
+        .outerjoin(_recipient, _recipient.id == File.recipient_id)
+        .where(File.sha256.is_not(None))
+    )
+
+
+def _stored(row: Any) -> StoredFile:
+    room_id, recipient_id, user_id, file_id, name, size, sha256, sender, recipient, *when = row
+    shared = SharedFile(file_id, name, size, sha256.hex(), sender, recipient, *when)
+    return StoredFile(room_id, recipient_id, user_id, shared)
+
+
+def find(connection: Connection, file_id: int) -> StoredFile | None:
+    """Return a file, if it is there."""
+    row = connection.execute(_query().where(File.id == file_id)).first()
+    return _stored(row) if row else None
+
+
+def newest(
+    connection: Connection, room_id: int | None, user_id: int, before_id: int, count: int
+) -> Sequence[SharedFile]:
+    """Return the newest files before an id, oldest first: of a room, to the user, or by them.
+
+    Those by the user are the private ones. Each of the three is read by its own index, no further
+    than the page needs: all of them at once would be looked through and sorted.
+    """
+    conditions = [
+        File.recipient_id == user_id,
+        (File.user_id == user_id) & File.recipient_id.is_not(None),
+    ]
+    if room_id is not None:
+        conditions.append(File.room_id == room_id)
+    found: dict[int, SharedFile] = {}
+    for condition in conditions:
+        query = _query().where(condition, File.id < before_id)
+        rows = connection.execute(query.order_by(File.id.desc()).limit(count))
+        found |= {row.id: _stored(row).shared for row in rows}
+    return [found[file_id] for file_id in sorted(found)[-count:]]
+
+
+def chunk(connection: Connection, file_id: int, place: int) -> bytes | None:
+    """Return a piece of a file, if the file is there."""
+    query = (
+        select(FileChunk.data)
+        .join(File, File.id == FileChunk.file_id)
+        .where(FileChunk.file_id == file_id, FileChunk.place == place, File.sha256.is_not(None))
+    )
+    return connection.execute(query).scalar()
+
+
+def withdraw(connection: Connection, file_id: int) -> None:
+    """Let a file be there no more; what it took is left to be removed."""
+    _resize(connection, file_id, 0, None, sha256=None)
+
+
+def remove_some(connection: Connection, file_id: int) -> bool:
+    """Remove some of what is left of a file, and say whether that was the last of it."""
+    pieces = select(FileChunk.place).where(FileChunk.file_id == file_id).order_by(FileChunk.place)
+    places = connection.scalars(pieces.limit(FILE_CHUNKS_REMOVED_AT_ONCE)).all()
+    of_file = FileChunk.file_id == file_id
+    connection.execute(delete(FileChunk).where(of_file, FileChunk.place.in_(places)))
+    if len(places) == FILE_CHUNKS_REMOVED_AT_ONCE:
+        return False
+    _resize(connection, file_id, 0, None)
+    of_its_user = User.id == select(File.user_id).where(File.id == file_id).scalar_subquery()
+    connection.execute(update(User).where(of_its_user).values(file_count=User.file_count - 1))
+    connection.execute(delete(File).where(File.id == file_id))
+    return True
+
+
+def due(connection: Connection, made_before: int) -> Sequence[int]:
+    """Return the ids of files made before then, and of those that are not there (yet, or more)."""
+    query = select(File.id).where(or_(File.made_at < made_before, File.sha256.is_(None)))
+    return connection.scalars(query.order_by(File.id)).all()

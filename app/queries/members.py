@@ -1,0 +1,59 @@
+"""Queries on who belongs to encrypted rooms. Each takes a connection, and blocks.
+
+Each change of it makes a new revision of the room's roster, in the same transaction.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, delete, insert, literal, select, update
+
+from app.database.tables import Member, Room, User
+from app.queries import messages
+
+
+@dataclass(slots=True)
+class Roster:
+    """Who belongs to an encrypted room: the keys of their names, by their ids, as of `rev`."""
+
+    e2ee_from: int
+    rev: int
+    members: dict[int, str]
+
+
+def find(connection: Connection, room_id: int) -> Roster | None:
+    """Return the roster of a room, if it is encrypted."""
+    query = select(Room.e2ee_from, Room.roster_rev).where(Room.id == room_id)
+    e2ee_from, rev = connection.execute(query).one()
+    if e2ee_from is None:
+        return None
+    of_room = select(User.id, User.key).join(Member, Member.user_id == User.id)
+    rows = connection.execute(of_room.where(Member.room_id == room_id))
+    return Roster(e2ee_from, rev, {row.id: row.key for row in rows})
+
+
+def encrypt(connection: Connection, room_id: int, member_ids: Collection[int]) -> int:
+    """Make a room encrypted, from the next message on; return the id of the newest one there is."""
+    newest_id = messages.newest_id(connection)
+    values = {"e2ee_from": newest_id, "roster_rev": 1}
+    connection.execute(update(Room).where(Room.id == room_id).values(values))
+    users = select(literal(room_id), User.id).where(User.id.in_(member_ids))
+    connection.execute(insert(Member).from_select(["room_id", "user_id"], users))
+    return newest_id
+
+
+def add(connection: Connection, room_id: int, user_id: int) -> None:
+    """Let a user, who does not, belong to a room."""
+    connection.execute(insert(Member).values(room_id=room_id, user_id=user_id))
+    _make_revision(connection, room_id)
+
+
+def remove(connection: Connection, room_id: int, user_id: int) -> None:
+    """Let a user, who does, belong to a room no more."""
+    connection.execute(delete(Member).filter_by(room_id=room_id, user_id=user_id))
+    _make_revision(connection, room_id)
+
+
+def _make_revision(connection: Connection, room_id: int) -> None:
+    next_rev = update(Room).where(Room.id == room_id).values(roster_rev=Room.roster_rev + 1)
+    connection.execute(next_rev)

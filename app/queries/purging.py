@@ -1,0 +1,105 @@
+"""Removing messages for good, a piece at a time. Each query takes a connection, and blocks.
+
+A piece looks at some of the messages, so that none takes long, however many there are. What is gone
+leaves nothing of what was said: but of what a program said under a `txn`, that it was said, or its
+retry would say it again.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, literal, select
+
+from app.bounds import REMOVED_AT_ONCE
+from app.database.tables import File, Message, SpentTxn
+
+
+class Target(NamedTuple):
+    """What to remove: that for which all holds that is set, said or shared from `since_at` on."""
+
+    user_id: int | None = None
+    room_id: int | None = None
+    message_id: int | None = None
+    since_at: int = 0
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """Return what holds for the messages."""
+        given = {
+            Message.user_id: self.user_id,
+            Message.room_id: self.room_id,
+            Message.id: self.message_id,
+        }
+        wanted = [column == value for column, value in given.items() if value is not None]
+        return [Message.said_at >= self.since_at, *wanted]
+
+
+class Removed(NamedTuple):
+    """How many messages of a room were removed, and between which ids; None: private ones."""
+
+    room_id: int | None
+    messages: int
+    first_id: int
+    last_id: int
+
+
+def count(connection: Connection, target: Target) -> int:
+    """Return how many messages that are."""
+    query = select(func.count()).select_from(Message).where(*target.conditions())
+    return connection.execute(query).scalar_one()
+
+
+def remove_some(
+    connection: Connection, target: Target, after_id: int, up_to_id: int, now: int
+) -> tuple[Sequence[Removed], int]:
+    """Remove some of those between the ids, the newest first.
+
+    Returns what was removed, and up to which id to go on; `after_id` when that was all.
+    """
+    first_id = _first_of_page(connection, target, after_id, up_to_id)
+    if first_id is None:
+        return [], after_id
+    covered = [Message.id >= first_id, Message.id <= up_to_id, *target.conditions()]
+    found = (
+        select(Message.room_id, func.count(), func.min(Message.id), func.max(Message.id))
+        .where(*covered)
+        .group_by(Message.room_id)
+    )
+    removed = [Removed(*row) for row in connection.execute(found)]
+    if removed:
+        _remember_txns(connection, covered, now)
+        connection.execute(delete(Message).where(*covered))
+    return removed, first_id - 1
+
+
+def _first_of_page(
+    connection: Connection, target: Target, after_id: int, up_to_id: int
+) -> int | None:
+    """Return the id from which on to look at those up to an id; None when none is new enough."""
+    page = select(Message.id, Message.said_at).where(Message.id > after_id, Message.id <= up_to_id)
+    if target.message_id is not None:
+        page = page.where(Message.id == target.message_id)  # found at once, however old it is
+    if target.room_id is not None:
+        page = page.where(Message.room_id == target.room_id)
+    rows = page.order_by(Message.id.desc()).limit(REMOVED_AT_ONCE).subquery()
+    query = select(func.min(rows.c.id), func.max(rows.c.said_at))
+    first_id, newest_at = connection.execute(query).one()
+    return None if first_id is None or newest_at < target.since_at else first_id
+
+
+def _remember_txns(
+    connection: Connection, covered: Sequence[ColumnElement[bool]], now: int
+) -> None:
+    rows = select(Message.user_id, Message.txn, Message.id, literal(now))
+    columns = ["user_id", "txn", "message_id", "spent_at"]
+    said = rows.where(*covered, Message.txn.is_not(None))
+    connection.execute(insert(SpentTxn).from_select(columns, said))
+
+
+def files(connection: Connection, target: Target) -> Sequence[int]:
+    """Return the ids of the files that go with the messages: with a single one, none do."""
+    given = {File.user_id: target.user_id, File.room_id: target.room_id}
+    wanted = [column == value for column, value in given.items() if value is not None]
+    if not wanted:
+        return []
+    query = select(File.id).where(File.sha256.is_not(None), File.made_at >= target.since_at)
+    return connection.scalars(query.where(*wanted).order_by(File.id)).all()

@@ -1,0 +1,103 @@
+"""Queries on bans from the whole server, and on mutes. Each takes a connection, and blocks."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, cast
+
+from sqlalchemy import Connection, Select, delete, func, insert, or_, select
+from sqlalchemy.orm import aliased
+
+from app.database.tables import ServerSanction as Row
+from app.database.tables import User
+from app.protocol.moderation import ServerSanction
+from app.queries import audit
+from app.queries.rooms import SanctionKind, whole_page
+
+
+class NewServerSanction(NamedTuple):
+    """A ban or a mute to be stored, of a user or of a network; of the other it says None.
+
+    `by_id` is None when it is the operator's, `until_at` when it is for good.
+    """
+
+    kind: SanctionKind
+    user_id: int | None
+    network: str | None
+    by_id: int | None
+    reason: str
+    made_at: int
+    until_at: int | None
+
+
+class StoredServerSanction(NamedTuple):
+    """A ban or a mute as it is kept; `user_id` is None when it is one of a network."""
+
+    kind: SanctionKind
+    user_id: int | None
+    sanction: ServerSanction
+
+
+_target, _by = aliased(User), aliased(User)
+_NAMED = func.coalesce(_target.key, Row.network)  # by which they are listed
+
+
+def _query(now: int) -> Select[*tuple[Any, ...]]:
+    return (
+        select(
+            Row.kind,
+            Row.user_id,
+            func.coalesce(_target.name, ""),
+            func.coalesce(_by.name, audit.OPERATOR),
+            Row.reason,
+            Row.until_at,
+            func.coalesce(Row.network, ""),
+        )
+        .outerjoin(_target, _target.id == Row.user_id)
+        .outerjoin(_by, _by.id == Row.by_id)
+        .where(or_(Row.until_at.is_(None), Row.until_at > now))
+    )
+
+
+def in_force(connection: Connection, now: int) -> Sequence[StoredServerSanction]:
+    """Return those whose time has not passed."""
+    rows = connection.execute(_query(now).order_by(Row.id))
+    return [_stored(*row) for row in rows]
+
+
+def kinds_on(connection: Connection, user_id: int, now: int) -> set[str]:
+    """Return whether a user is banned, or muted: the kinds that are in force."""
+    in_force = or_(Row.until_at.is_(None), Row.until_at > now)
+    return set(connection.scalars(select(Row.kind).where(Row.user_id == user_id, in_force)))
+
+
+def page(
+    connection: Connection, after: str, count: int, now: int
+) -> tuple[Sequence[tuple[SanctionKind, ServerSanction]], bool]:
+    """Return the first of those in force behind a name or network, and whether there are more.
+
+    There may be one more where a page would end between a ban and a mute of the same.
+    """
+    query = _query(now).where(after < _NAMED).order_by(_NAMED, Row.kind)
+    found = [_stored(*row) for row in connection.execute(query.limit(count + 2))]
+    shown = whole_page(found, count, lambda each: (each.user_id, each.sanction.network))
+    return [(each.kind, each.sanction) for each in shown], len(shown) < len(found)
+
+
+def _stored(
+    kind: str, user_id: int | None, user: str, by: str, reason: str, until: int | None, network: str
+) -> StoredServerSanction:
+    sanction = ServerSanction(user, by, reason, until, network)
+    return StoredServerSanction(cast(SanctionKind, kind), user_id, sanction)
+
+
+def put(connection: Connection, new: NewServerSanction) -> None:
+    """Ban or mute, in place of an earlier one; and forget those whose time has passed."""
+    connection.execute(delete(Row).where(Row.until_at <= new.made_at))
+    remove(connection, new.kind, new.user_id, new.network)
+    connection.execute(insert(Row).values(new._asdict()))
+
+
+def remove(
+    connection: Connection, kind: SanctionKind, user_id: int | None, network: str | None
+) -> None:
+    """End a ban or a mute."""
+    connection.execute(delete(Row).filter_by(kind=kind, user_id=user_id, network=network))

@@ -1,1 +1,0 @@
-"""What is kept: the tables, the queries on each subject, and the threads that run them."""

@@ -1,0 +1,1 @@
+"""What is encrypted. It needs a library that there may not be."""

@@ -1,0 +1,1 @@
+"""Files, sent and fetched."""

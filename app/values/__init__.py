@@ -1,0 +1,1 @@
+"""Values that are typed and shown: names, times, sizes, addresses. Pure."""

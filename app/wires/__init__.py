@@ -1,0 +1,1 @@
+"""Bytes to commands, events to bytes: a folder a wire. Pure."""

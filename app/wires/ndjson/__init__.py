@@ -1,0 +1,1 @@
+"""The NDJSON wire: for programs."""

@@ -1,0 +1,149 @@
+"""Events as programs read them: one JSON object a line, with the fields of app/protocol/.
+
+What a session asked for comes back as an answer, with the id of its request; whatever else happens
+has `event`, the name of what it is. Times are RFC 3339, in UTC.
+"""
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from json.encoder import encode_basestring as _quoted
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from app.protocol import COMMANDS, EVENTS, devices, files, moderation, removal, rooms, server, talk
+from app.protocol.command import Level
+from app.protocol.event import Answer, Event
+from app.values.names import harmless
+from app.values.times import instant
+
+EVENT_NAMES: Mapping[type[Event], str] = {
+    talk.Said: "message",
+    talk.SaidEncrypted: "message",
+    rooms.Joined: "joined",
+    rooms.Left: "left",
+    rooms.Disconnected: "disconnected",
+    moderation.Kicked: "kicked",
+    moderation.Banned: "banned",
+    moderation.Unbanned: "unbanned",
+    moderation.Muted: "muted",
+    moderation.Unmuted: "unmuted",
+    moderation.Promoted: "promoted",
+    moderation.Demoted: "demoted",
+    moderation.TopicSet: "topic",
+    rooms.Encrypted: "encrypted",
+    rooms.RosterChanged: "roster",
+    rooms.OwnerSet: "owner",
+    rooms.Renamed: "renamed",
+    rooms.Deleted: "deleted",
+    removal.Purged: "purged",
+    talk.PrivatelySaid: "private",
+    talk.PrivatelySaidEncrypted: "private",
+    files.FileShared: "file",
+    files.FileSent: "file",
+    server.Noticed: "notice",
+    devices.DeviceMailCame: "td",
+    devices.KeysLow: "keys_low",
+    devices.DevicesChanged: "keys_changed",
+}
+# Fields that are there for other wires, or are shown as lines of their own.
+HIDDEN: Mapping[type[Event], set[str]] = {
+    rooms.Entered: {"messages", "now"},
+    talk.HistoryShown: {"now"},
+    talk.Stored: {"tag"},
+    files.UploadOffered: {"path", "server"},
+    files.DownloadOffered: {"server"},
+    rooms.PeopleListed: {"after"},
+    rooms.RosterShown: {"after"},
+    rooms.RoomsListed: {"after"},
+    moderation.SanctionsListed: {"after"},
+    moderation.ServerSanctionsListed: {"after"},
+}
+# May be shown later, and then say so.
+REPLAYED = (
+    talk.Said,
+    talk.SaidEncrypted,
+    talk.PrivatelySaid,
+    talk.PrivatelySaidEncrypted,
+)
+_MARK = ',"is_replayed":true'
+
+
+def render(event: Event) -> bytes:
+    """Return an event that is no answer, as a line or lines."""
+    if isinstance(event, server.Connected):
+        return b""  # a program speaks first
+    if isinstance(event, moderation.SentOut):
+        return render(event.fact)
+    if isinstance(event, talk.MailShown):
+        notice = _event(server.Noticed(event.notice)) if event.notice else b""
+        return notice + b"".join(_event(said, _MARK) for said in event.messages)
+    return _event(event)
+
+
+def render_answer(answer: Answer, tag: str) -> bytes:
+    """Return the answer to the request of that id, and what comes right behind it."""
+    if isinstance(answer, server.Refused):
+        refusal = {"error": answer.code, "message": harmless(answer.sentence)}
+        return _line(f'"id":{tag},"ok":false', _dump(refusal))
+    if isinstance(answer, talk.Stored):  # one for each that is said
+        return f'{{"id":{tag},"ok":true,"message_id":{answer.message_id}}}\n'.encode()
+    replayed = answer.messages if isinstance(answer, rooms.Entered) else ()
+    return _line(f'"id":{tag},"ok":true', _fields(answer)) + b"".join(
+        _event(said, _MARK) for said in replayed
+    )
+
+
+def render_done(tag: str) -> bytes:
+    """Return the answer to a request that asked for nothing but to be carried out."""
+    return _line(f'"id":{tag},"ok":true', b"{}")
+
+
+def _event(event: Event, mark: str = "") -> bytes:
+    if type(event) is talk.Said:
+        return _said(event, mark)
+    return _line(f'"event":"{EVENT_NAMES[type(event)]}"{mark}', _fields(event))
+
+
+def _said(said: talk.Said, mark: str) -> bytes:
+    """Write what the adapter would, for half of its price: most lines are such."""
+    return (
+        f'{{"event":"message"{mark},'
+        f'"room":{_quoted(said.room)},"user":{_quoted(said.user)},"body":{_quoted(said.body)},'
+        f'"at":"{instant(said.at)}","is_action":{"true" if said.is_action else "false"},'
+        f'"id":{said.id}}}\n'
+    ).encode()
+
+
+def _line(head: str, fields: bytes) -> bytes:
+    comma = b"," if fields != b"{}" else b""
+    return b"{%s%s%s\n" % (head.encode(), comma, fields[1:])
+
+
+def _fields(event: Event) -> bytes:
+    if isinstance(event, server.HelpShown):
+        return _dump({"ops": _ops(event.command, event.level)})
+    kind = type(event)
+    return ADAPTERS[kind].dump_json(event, exclude=HIDDEN.get(kind))
+
+
+def _dump(fields: Mapping[str, Any]) -> bytes:
+    return json.dumps(fields, separators=(",", ":")).encode()
+
+
+def _ops(word: str, level: Level) -> dict[str, str]:
+    """Return what each op does that one of that level may ask for, or one of them."""
+    docs, op = _all_ops(level), word.removeprefix("/").lower()
+    if not op:
+        return docs
+    return {op: docs[op]} if op in docs else {}
+
+
+@cache  # anybody may ask
+def _all_ops(level: Level) -> dict[str, str]:
+    kinds = COMMANDS.values()
+    return {kind.op: str(kind.__doc__) for kind in kinds if kind.op and kind.is_for(level)}
+
+
+ADAPTERS: Mapping[type[Event], TypeAdapter[Any]] = {kind: TypeAdapter(kind) for kind in EVENTS}

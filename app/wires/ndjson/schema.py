@@ -1,0 +1,205 @@
+"""The NDJSON wire as a JSON Schema, made from the types that read requests and write answers.
+
+It has a definition for each op's request and answer, for each event, and for the refusal; and two
+for any line: `request` is what a program sends, `line` what it is sent. It describes this version
+to the letter: nothing may be missing, and nothing may be there besides.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import MISSING, fields
+from typing import Any, Literal, get_args, get_type_hints
+
+from pydantic import BaseModel, create_model
+
+from app.errors import Code
+from app.protocol import accounts, devices, files, moderation, removal, rooms, server, talk
+from app.protocol.command import Command
+from app.protocol.event import Answer, Event
+from app.wires.ndjson.events import ADAPTERS, EVENT_NAMES, HIDDEN, REPLAYED
+from app.wires.ndjson.requests import OPS, STRICT, RequestId
+
+Schema = dict[str, Any]
+
+# What each op is answered with when it is not refused: one of these. None is `ok` and no more, as
+# is the answer to an op that is not here.
+ANSWERS: Mapping[type[Command], tuple[type[Answer] | None, ...]] = {
+    accounts.Register: (accounts.LoggedIn,),
+    accounts.Login: (accounts.LoggedIn,),
+    rooms.Join: (rooms.Entered,),
+    rooms.Leave: (rooms.Departed,),
+    talk.Say: (talk.Stored,),
+    talk.Emote: (talk.Stored,),
+    talk.Tell: (talk.PrivatelySent,),
+    rooms.Who: (rooms.PeopleListed,),
+    rooms.Rooms: (rooms.RoomsListed,),
+    rooms.Roster: (rooms.RosterShown,),
+    talk.History: (talk.HistoryShown,),
+    moderation.Topic: (moderation.TopicShown, None),
+    talk.Away: (server.Done,),
+    talk.Ignore: (talk.IgnoredListed, server.Done),
+    talk.Unignore: (server.Done,),
+    moderation.Bans: (moderation.SanctionsListed,),
+    accounts.Passwd: (server.Done,),
+    files.Send: (files.UploadOffered,),
+    files.Get: (files.DownloadOffered,),
+    files.Files: (files.FilesListed,),
+    files.Unshare: (server.Done,),
+    accounts.Unregister: (server.Done,),
+    accounts.Tokens: (accounts.TokensListed,),
+    accounts.Sessions: (accounts.SessionsListed,),
+    server.Status: (server.StatusShown,),
+    server.Ping: (server.Greeted, server.Done),
+    server.Help: (server.HelpShown,),
+    server.Announce: (server.Done,),
+    accounts.UserDisable: (server.Done,),
+    accounts.UserEnable: (server.Done,),
+    moderation.ServerKick: (server.Done,),
+    moderation.ServerBan: (server.Done,),
+    moderation.ServerUnban: (server.Done,),
+    moderation.ServerMute: (server.Done,),
+    moderation.ServerUnmute: (server.Done,),
+    moderation.ServerBans: (moderation.ServerSanctionsListed,),
+    accounts.UserList: (accounts.AccountsListed,),
+    accounts.UserCreate: (server.Done,),
+    accounts.UserPassword: (server.Done,),
+    accounts.UserAdmin: (server.Done,),
+    accounts.UserDelete: (server.Done,),
+    rooms.RoomList: (rooms.RoomRecordsListed,),
+    rooms.RoomCreate: (server.Done,),
+    rooms.RoomDelete: (server.Done,),
+    rooms.RoomRename: (server.Done,),
+    rooms.RoomOwner: (server.Done,),
+    server.Shutdown: (server.Done,),
+    removal.Purge: (server.Done,),
+    removal.Retention: (removal.RetentionListed, server.Done),
+    removal.Vacuum: (server.Done,),
+    server.Backup: (server.Done,),
+    devices.KeysPut: (devices.KeysKept,),
+    devices.KeysQuery: (devices.DevicesShown,),
+    devices.KeysClaim: (devices.KeysHandedOut,),
+    devices.KeysChanges: (devices.DeviceChangesListed,),
+    devices.DeviceSend: (devices.DeviceMailSent,),
+    devices.DeviceFetch: (devices.DeviceMailShown,),
+}
+_HELP: Schema = {
+    "properties": {"ops": {"type": "object", "additionalProperties": {"type": "string"}}}
+}
+
+
+def _model(kind: type[Command]) -> type[BaseModel]:
+    """Make the shape of a request: its `op` and `id`, and the fields of its command."""
+    hints = get_type_hints(kind, include_extras=True)
+    arguments: dict[str, Any] = {
+        field.name: (hints[field.name], ... if field.default is MISSING else field.default)
+        for field in fields(kind)
+    }
+    return create_model(
+        kind.__name__,
+        __config__=STRICT,
+        __doc__=kind.__doc__,
+        op=(Literal[kind.op], ...),  # type: ignore[arg-type]  # a word that is known when it runs
+        id=(RequestId, None),
+        **arguments,
+    )
+
+
+REQUESTS: Mapping[str, type[BaseModel]] = {op: _model(kind) for op, kind in OPS.items()}
+
+
+def schema() -> Schema:
+    """Return the schema."""
+    parts: Schema = {}  # what fields are made of
+    requests = {
+        f"request_{op}": _taken_apart(model.model_json_schema(), parts)
+        for op, model in REQUESTS.items()
+    }
+    lines = {f"answer_{op}": _answer(ANSWERS.get(kind, (None,)), parts) for op, kind in OPS.items()}
+    lines["refusal"] = _refusal()
+    lines |= {f"event_{name}": _event(name, parts) for name in EVENT_NAMES.values()}
+    either = {"request": _any_of(requests), "line": _any_of(lines)}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Greenroom's NDJSON wire",
+        "description": "A line: what a program sends (request), or what it is sent (line).",
+        **_any_of(either),
+        "$defs": either | requests | lines | parts,
+    }
+
+
+def _any_of(names: Iterable[str]) -> Schema:
+    return {"anyOf": [{"$ref": f"#/$defs/{name}"} for name in names]}
+
+
+def _answer(kinds: Iterable[type[Answer] | None], parts: Schema) -> Schema:
+    head = {"id": _request_id(), "ok": {"const": True}}
+    return _one_of([_closed(head, _shape(kind, parts) if kind else {}) for kind in kinds])
+
+
+def _one_of(shapes: Sequence[Schema]) -> Schema:
+    return shapes[0] if len(shapes) == 1 else {"anyOf": shapes}
+
+
+def _refusal() -> Schema:
+    head = {"id": _request_id(), "ok": {"const": False}}
+    fields = {"error": {"enum": list(get_args(Code))}, "message": {"type": "string"}}
+    return _closed(head, {"properties": fields})
+
+
+def _event(name: str, parts: Schema) -> Schema:
+    return _one_of([_event_of(kind, parts) for kind in EVENT_NAMES if EVENT_NAMES[kind] == name])
+
+
+def _event_of(kind: type[Event], parts: Schema) -> Schema:
+    made = _closed({"event": {"const": EVENT_NAMES[kind]}}, _shape(kind, parts))
+    if kind in REPLAYED:
+        made["properties"]["is_replayed"] = {"const": True}
+    return made
+
+
+def _request_id() -> Schema:
+    any_request = REQUESTS[server.Ping.word].model_json_schema()
+    return {"anyOf": any_request["properties"]["id"]["anyOf"]}
+
+
+def _shape(kind: type[Event], parts: Schema) -> Schema:
+    """Return the schema of what is shown of an event; what its fields are made of goes to parts."""
+    if kind is server.HelpShown:
+        return _HELP
+    shape = _taken_apart(ADAPTERS[kind].json_schema(mode="serialization"), parts)
+    for name in HIDDEN.get(kind, ()):
+        del shape["properties"][name]
+    return shape
+
+
+def _taken_apart(shape: Schema, parts: Schema) -> Schema:
+    """Return a schema without titles; what its fields are made of goes to parts."""
+    shape = _untitled(shape)
+    for name, part in shape.pop("$defs", {}).items():
+        parts[name] = _closed({}, part)
+    return shape
+
+
+def _closed(head: Schema, shape: Schema) -> Schema:
+    """Return the schema of an object with these fields: all of them, and no other."""
+    fields = head | {
+        name: {key: value for key, value in field.items() if key != "default"}
+        for name, field in shape.get("properties", {}).items()
+    }
+    return {
+        **({"description": shape["description"]} if "description" in shape else {}),
+        "type": "object",
+        "properties": fields,
+        "required": list(fields),
+        "additionalProperties": False,
+    }
+
+
+def _untitled(part: Schema) -> Schema:
+    """Return a schema without titles: they say no more than the names of what they stand at."""
+    return {
+        key: {name: _untitled(inner) for name, inner in value.items()}
+        if key in ("properties", "$defs")
+        else value
+        for key, value in part.items()
+        if key != "title"
+    }

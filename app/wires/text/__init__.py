@@ -1,0 +1,1 @@
+"""The text wire: for people at telnet and nc."""
