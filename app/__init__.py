@@ -34,12 +34,13 @@ Read it in this order:
             ndjson.py  requests.py  events.py       lines to commands; events to objects
             schema.py                               and their description, made from them
     engine/         what all subjects work with
-        session.py      who is speaking, and where; what the service needs of a connection
+        client.py       what the service needs of a connection
+        presence.py     who is connected, and the live rooms they are in
         kit.py          the tools of each part of the service; how it says what it carries out
         journal.py      orders, commits in batches, releases
         entries.py      arrivals, departures and facts, on their way through it
         delivery.py     a released batch on its way to its readers
-        room.py  recent.py                          one live room; its newest messages
+        recent.py  ranks.py                         a room's newest messages; rooms by size
         apply.py        what a decision does to a live room
         decisions.py    a decision, written together with its record in the audit
         limits.py  tickets.py                       how often; the right to move a file
@@ -108,6 +109,7 @@ Read it in this order:
         main.py  login.py  memory.py                before there is a screen
         arrivals.py     what the server tells, at the door
         typed.py  phrases.py  model.py              what is typed and told; what is known
+        host.py         what asks for what of the screen
         asking.py       passphrases and passwords, asked for until they are right
         outgoing.py     what was typed and waits for its turn, through the end of the program
         screen/

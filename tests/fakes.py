@@ -4,9 +4,8 @@ from collections.abc import Sequence
 
 from gevent.event import Event as Signal
 
+from app.engine.presence import Room, Session, User
 from app.engine.recent import Recent
-from app.engine.room import Room
-from app.engine.session import Session, User
 from app.protocol.event import Event, RoomEvent
 from app.queries.messages import NewMessage
 from app.queries.rooms import StoredRoom

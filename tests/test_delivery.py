@@ -11,7 +11,7 @@ from app.chat.rooms.rooms import Room
 from app.engine import delivery as module
 from app.engine.delivery import Delivery
 from app.engine.entries import Arrival
-from app.engine.session import Session
+from app.engine.presence import Session
 from app.errors import internal
 from app.protocol.event import RoomEvent
 from app.protocol.rooms import Entered, Joined, Left

@@ -15,7 +15,7 @@ from app.bounds import (
     TICKETS_A_USER_MAX,
     TRANSFER_SECONDS_GRANTED,
 )
-from app.engine.session import User
+from app.engine.presence import User
 from app.engine.tickets import DownloadTicket, Tickets, UploadTicket
 from app.errors import NotPossible, Unavailable
 from app.measures import metrics

@@ -9,7 +9,7 @@ from gevent.event import Event as Signal
 from app.engine import journal as module
 from app.engine.delivery import Delivery
 from app.engine.journal import Entry, Journal, WrittenEntry
-from app.engine.session import Session
+from app.engine.presence import Session
 from app.errors import NotStored, Unavailable, internal
 from app.protocol.rooms import Joined
 from app.protocol.server import Done, Refused

@@ -13,7 +13,7 @@ import gevent
 import pytest
 from sqlalchemy import Connection
 
-from app.engine.session import Session
+from app.engine.presence import Session
 from app.errors import Refusal
 from app.protocol import files, moderation, removal, server, talk
 from app.protocol import rooms as protocol

@@ -10,8 +10,8 @@ import pytest
 from app.chat.service import Service
 from app.database.database import Database
 from app.engine import recent as module
+from app.engine.presence import Session
 from app.engine.recent import Recent, Shelf
-from app.engine.session import Session
 from app.measures import metrics
 from app.protocol import accounts, removal, talk
 from app.protocol import rooms as protocol

@@ -17,7 +17,7 @@ from app.bounds import RECENT_MESSAGES_MAX, SINCE_MESSAGES_MAX
 from app.chat.rooms import rooms
 from app.chat.service import Service
 from app.database.database import Database
-from app.engine.session import Session, User
+from app.engine.presence import Session, User
 from app.protocol import talk as protocol
 from app.protocol.event import RoomEvent
 from app.protocol.rooms import Join

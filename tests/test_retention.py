@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 from app.bounds import RECENT_MESSAGES_MAX, REMOVED_AT_ONCE, ROOM_REAP_SECONDS
 from app.chat.service import Service
 from app.database.database import Database
-from app.engine.session import Session
+from app.engine.presence import Session
 from app.errors import Refusal
 from app.protocol import accounts, files, moderation, removal, talk
 from app.protocol import rooms as protocol

@@ -13,7 +13,7 @@ import pytest
 from app.chat.accounts import passwords
 from app.chat.accounts.server_bans import InForce
 from app.chat.accounts.tokens import Tokens
-from app.engine.session import Session
+from app.engine.presence import Session
 from app.errors import (
     BadLine,
     Forbidden,

@@ -15,7 +15,7 @@ from passlib.hash import argon2
 from app.chat.service import Service
 from app.database.database import Database
 from app.database.migration import migrate
-from app.engine.session import Session
+from app.engine.presence import Session
 from app.errors import LoginRefused, NotPossible, Unavailable
 from app.protocol import accounts as protocol
 from app.protocol import moderation, removal, talk

@@ -21,7 +21,7 @@ from app.bounds import LONG_LINE_BYTES_MAX, PASSWORD_BYTES_MAX
 from app.chat.accounts import passwords
 from app.chat.service import Service
 from app.database.database import Database
-from app.engine.session import Session
+from app.engine.presence import Session
 from app.errors import BadNameError, Refusal
 from app.protocol import COMMANDS, accounts, rooms, server, talk
 from app.protocol.command import Command, Level

@@ -14,7 +14,7 @@ from app.bounds import LOG_BYTES_KEPT
 from app.chat.service import Service
 from app.database.database import Database
 from app.engine.journal import WrittenEntry
-from app.engine.session import Session
+from app.engine.presence import Session
 from app.errors import NotStored
 from app.measures import metrics
 from app.protocol import accounts, moderation, rooms, server, talk

@@ -33,10 +33,11 @@ from app.chat.server.shutdown import Shutdown
 from app.chat.server.status import Status
 from app.chat.talk.messages import Messages
 from app.chat.talk.private import Private
+from app.engine.client import Client, Visitor
 from app.engine.decisions import Acts
 from app.engine.journal import Journal, Write
 from app.engine.kit import Handler, Handlers, Kit, Present
-from app.engine.session import OPERATOR, Client, Session, Visitor, only_for_admins
+from app.engine.presence import OPERATOR, Session, only_for_admins
 from app.engine.tickets import Tickets
 from app.errors import Forbidden, Refusal
 from app.measures import metrics
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from app.database.database import Database
-    from app.engine.session import Clock
+    from app.engine.client import Clock
     from app.settings import Settings
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from app.engine.room import Room
+    from app.engine.presence import Room
     from app.protocol.moderation import Sanction
     from app.protocol.talk import Message
     from app.queries.members import Roster

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from app.engine.session import only_for_admins, sent_out
+from app.engine.presence import only_for_admins, sent_out
 from app.errors import Forbidden, NotPossible
 from app.queries import accounts, audit, sanctions
 
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from app.database.database import Database
-    from app.engine.session import Clock, Session
+    from app.engine.client import Clock
+    from app.engine.presence import Session
     from app.queries.accounts import Account
 
 Change = Callable[["Connection"], None]

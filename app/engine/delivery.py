@@ -21,8 +21,8 @@ from app.protocol.server import Noticed
 from app.protocol.talk import Said, SaidEncrypted
 
 if TYPE_CHECKING:
-    from app.engine.room import Room
-    from app.engine.session import Render, Send, Session
+    from app.engine.client import Render, Send
+    from app.engine.presence import Room, Session
 
 
 _HEARD = (Said, SaidEncrypted, FileShared)  # but not of those whom one ignores

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from app.engine import apply
 from app.engine.journal import Entry
-from app.engine.room import Room
+from app.engine.presence import Room
 from app.protocol import rooms, talk
 from app.protocol.event import Event, RoomEvent
 
 if TYPE_CHECKING:
     from app.engine.delivery import Delivery
-    from app.engine.session import Session
+    from app.engine.presence import Session
     from app.errors import Refusal
 
 Replay = Callable[[Room], tuple[Sequence[talk.Message], bool]]  # messages; whether they are all

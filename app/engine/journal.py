@@ -50,7 +50,7 @@ from app.protocol import server, talk
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from app.engine.session import Session
+    from app.engine.presence import Session
     from app.queries.messages import NewMessage
 
 log = structlog.get_logger()

@@ -9,9 +9,10 @@ from app.protocol.event import Event
 
 if TYPE_CHECKING:
     from app.database.database import Database
+    from app.engine.client import Clock, Visitor
     from app.engine.decisions import Acts
     from app.engine.journal import Journal
-    from app.engine.session import Clock, Session, Visitor
+    from app.engine.presence import Session
     from app.protocol.command import Command
     from app.settings import Settings
 

@@ -8,8 +8,9 @@ that was not used for longest gives up its messages first. Whoever enters it has
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import accumulate
 from sys import getsizeof
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,18 @@ if TYPE_CHECKING:
 _MESSAGE_BYTES = 512
 _ENCRYPTED_MESSAGE_BYTES = 1_536
 _UNCOUNTED_SHARE_BITS = 10  # a room grows by a thousandth of the bound before it is counted again
+
+
+def first_that_fit(messages: Sequence[Message]) -> Sequence[Message]:
+    """Return the first messages, as many as may be shown at once, but one at least."""
+    sizes = accumulate(said.size_bytes for said in messages)
+    count = sum(size <= REPLAY_BYTES_MAX for size in sizes)
+    return messages[: max(1, count)]
+
+
+def newest_that_fit(messages: Sequence[Message]) -> Sequence[Message]:
+    """Return the last messages, as many as may be shown at once, but one at least."""
+    return first_that_fit(messages[::-1])[::-1]
 
 
 class Recent:

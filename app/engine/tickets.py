@@ -29,7 +29,8 @@ from app.errors import Forbidden, NotPossible, Unavailable
 from app.measures import metrics
 
 if TYPE_CHECKING:
-    from app.engine.session import Clock, User
+    from app.engine.client import Clock
+    from app.engine.presence import User
     from app.queries.accounts import Account
     from app.queries.files import StoredFile
 

@@ -42,7 +42,7 @@ from app.values.times import now
 
 if TYPE_CHECKING:
     from app.chat.service import Service
-    from app.engine.session import Session
+    from app.engine.presence import Session
     from app.net.sockets import PlainSocket
     from app.protocol.command import Command
     from app.settings import Settings

@@ -76,7 +76,7 @@ class Terminal:
         self.asking = Asking(self)
         self._files = Files(self._call, server, downloads, self._show_progress)
         self._encryption = encryption
-        self._secrecy = _secrecy(self, encryption, self._files) if encryption else None
+        self._secrecy = self._secrecy_with(encryption) if encryption else None
         self._kept_rooms = keeping.rooms
         self._outgoing = Outgoing(keeping.lines, self._note_waiting)
         self._is_back = False  # in the rooms of the last time
@@ -96,6 +96,12 @@ class Terminal:
             "unlock": self._unlock,
             **dict.fromkeys(trust.COMMANDS, self._manage_keys),
         }
+
+    def _secrecy_with(self, encryption: Encryption) -> Secrecy:
+        # Here: it needs the library that there may not be.
+        from app.terminal.encrypted.conversation import Secrecy
+
+        return Secrecy(self, self.asking, encryption, self._files)
 
     async def run(self) -> None:
         """Show the screen until the user leaves. Raises CallRefused, ConnectionLost."""
@@ -442,11 +448,3 @@ def in_words(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     return str(error)
-
-
-def _secrecy(terminal: Terminal, encryption: Encryption, files: Files) -> Secrecy:
-    from app.terminal.encrypted.conversation import (
-        Secrecy,  # it needs the library that there may not be
-    )
-
-    return Secrecy(terminal, encryption, files)

@@ -13,7 +13,7 @@ from app.client import CallRefused
 from app.terminal.typed import Mistyped, check_is_utf8
 
 if TYPE_CHECKING:
-    from app.terminal.application import Terminal
+    from app.terminal.host import Host
 
 TRIES_MAX = 3
 _MOMENT = "one moment"
@@ -26,8 +26,8 @@ _Act = Callable[..., Awaitable[None]]
 class Asking:
     """See the top of this file."""
 
-    def __init__(self, terminal: Terminal) -> None:
-        self._terminal = terminal
+    def __init__(self, host: Host) -> None:
+        self._host = host
 
     def ask(self, questions: list[str], act: _Act, then: _Act | None = None) -> None:
         """Ask, and `act` on the answers; lines can be typed once that is done, and `then` follows.
@@ -38,10 +38,10 @@ class Asking:
 
     def _ask(self, questions: list[str], act: _Act, then: _Act | None, tries: int) -> None:
         def answered(*answers: str) -> None:
-            self._terminal.screen.hold(_MOMENT)
-            self._terminal.beside(self._try(questions, act, then, tries - 1, answers))
+            self._host.screen.hold(_MOMENT)
+            self._host.beside(self._try(questions, act, then, tries - 1, answers))
 
-        self._terminal.screen.ask_hidden(questions, answered)
+        self._host.screen.ask_hidden(questions, answered)
 
     async def _try(
         self,
@@ -52,7 +52,7 @@ class Asking:
         answers: tuple[str, ...],
     ) -> None:
         is_done = is_mistyped = False
-        with self._terminal.telling():
+        with self._host.telling():
             try:
                 check_is_utf8("".join(answers))
                 await act(*answers)
@@ -61,13 +61,13 @@ class Asking:
                 is_mistyped = getattr(refusal, "code", _WRONG_PASSWORD) == _WRONG_PASSWORD
                 raise
             finally:
-                self._terminal.screen.release()
+                self._host.screen.release()
         if is_mistyped and tries:
             self._ask(questions, act, then, tries)
         elif is_mistyped:
-            self._terminal.model.tell([_GIVEN_UP], "error")
+            self._host.model.tell([_GIVEN_UP], "error")
         elif is_done and then:
-            with self._terminal.telling():
+            with self._host.telling():
                 await then()
 
 

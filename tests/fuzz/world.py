@@ -25,8 +25,7 @@ from app.chat.accounts import passwords
 from app.chat.service import Service
 from app.database.database import Database
 from app.database.migration import migrate
-from app.engine.room import Room
-from app.engine.session import Session
+from app.engine.presence import Room, Session
 from app.errors import Refusal
 from app.protocol import server
 from app.protocol.command import Command

@@ -13,8 +13,9 @@ import structlog
 from app.bounds import LOGIN_FAILURES_MAX, NAME_CHARS_MAX
 from app.chat.accounts.passwords import Hasher
 from app.chat.accounts.tokens import Tokens
+from app.engine.client import Client
 from app.engine.limits import Throttle
-from app.engine.session import Client, Session, User
+from app.engine.presence import Session, User
 from app.errors import BadNameError, Forbidden, LoginRefused, NotPossible, Refusal
 from app.protocol import accounts
 from app.queries import accounts as queries

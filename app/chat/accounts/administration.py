@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from app.chat.accounts.accounts import Accounts
     from app.chat.accounts.endings import Endings
     from app.engine.kit import Handlers, Kit
-    from app.engine.session import Session
+    from app.engine.presence import Session
     from app.queries.accounts import Account
 
 

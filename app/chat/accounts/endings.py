@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from app.chat.accounts.accounts import Accounts
     from app.engine.decisions import Change
     from app.engine.kit import Kit
-    from app.engine.session import Session
+    from app.engine.presence import Session
     from app.engine.tickets import Tickets
     from app.protocol.event import Event
 

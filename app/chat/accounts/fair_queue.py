@@ -19,7 +19,7 @@ from app.errors import Unavailable
 from app.values.networks import origin
 
 if TYPE_CHECKING:
-    from app.engine.session import Client
+    from app.engine.client import Client
 
 
 class _Waiter(NamedTuple):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from app.chat.accounts.administration import Administration
     from app.chat.accounts.endings import Endings
     from app.engine.kit import Handlers, Kit
-    from app.engine.session import Session
+    from app.engine.presence import Session
 
 
 class OwnAccount:

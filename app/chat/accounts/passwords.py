@@ -18,7 +18,7 @@ from app.errors import BadLine
 from app.values.names import parse_password
 
 if TYPE_CHECKING:
-    from app.engine.session import Client
+    from app.engine.client import Client
 
 # RFC 9106 and OWASP: the least memory that is recommended with two passes.
 _context = CryptContext(

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from app.chat.accounts.accounts import Accounts
     from app.engine.kit import Handlers, Kit
-    from app.engine.session import Session
+    from app.engine.presence import Session
     from app.protocol.devices import Target
     from app.protocol.event import Event
     from app.queries.accounts import Account

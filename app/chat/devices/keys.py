@@ -29,7 +29,7 @@ from app.chat.devices.devices import (
     too_many,
 )
 from app.engine.limits import Throttle, rate_limited
-from app.engine.session import no_device
+from app.engine.presence import no_device
 from app.errors import Code, NotPossible, Refusal
 from app.protocol import devices as protocol
 from app.protocol.devices import ClaimedKey, OutOfReach
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from app.chat.devices.devices import Devices
     from app.engine.kit import Handlers, Kit
-    from app.engine.session import Session
+    from app.engine.presence import Session
     from app.protocol.devices import OfferedKey
     from app.queries.devices import Address, KnownDevice
 

@@ -17,7 +17,7 @@ from app.bounds import (
 )
 from app.chat.devices.devices import addresses_of, check_rate, too_many, user_key
 from app.engine.limits import Throttle
-from app.engine.session import no_device
+from app.engine.presence import no_device
 from app.errors import Code, TooLarge
 from app.protocol import devices as protocol
 from app.protocol.devices import OutOfReach
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from app.chat.devices.devices import Devices
     from app.engine.kit import Handlers, Kit
-    from app.engine.session import Session
+    from app.engine.presence import Session
     from app.protocol.devices import Letter
     from app.queries.devices import DeviceRow
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from app.bounds import FILE_CHUNK_BYTES, FILE_IN_LINES_BYTES_MAX, ID_MAX
 from app.engine.entries import Shown
 from app.engine.journal import Entry
-from app.engine.room import not_encrypted
+from app.engine.presence import not_encrypted
 from app.engine.tickets import DownloadTicket, UploadTicket
 from app.errors import BadLine, Forbidden, NotPossible, TooLarge
 from app.protocol import files
@@ -31,8 +31,7 @@ if TYPE_CHECKING:
     from app.chat.rooms.rooms import Rooms
     from app.engine.delivery import Delivery
     from app.engine.kit import Handlers, Kit
-    from app.engine.room import Room
-    from app.engine.session import Session
+    from app.engine.presence import Room, Session
     from app.engine.tickets import Tickets
 
 

@@ -17,7 +17,7 @@ from app.chat.rooms.rooms import Rooms
 from app.engine import apply
 from app.engine.decisions import check_is_there
 from app.engine.entries import Shown
-from app.engine.room import Room
+from app.engine.presence import Room
 from app.engine.tickets import Tickets
 from app.errors import Code, Forbidden, NotPossible, Unavailable
 from app.protocol import moderation
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from app.chat.rooms.members import Rosters
     from app.engine.decisions import Change
     from app.engine.kit import Handlers, Kit
-    from app.engine.session import Session, User
+    from app.engine.presence import Session, User
     from app.queries.accounts import Account
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from app.chat.accounts.server_bans import InForce
     from app.engine.decisions import Change
     from app.engine.kit import Handlers, Kit
-    from app.engine.session import Session
+    from app.engine.presence import Session
     from app.engine.tickets import Tickets
     from app.queries.rooms import SanctionKind
 

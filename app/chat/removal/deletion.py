@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from app.chat.rooms.members import Rosters
     from app.chat.rooms.rooms import Rooms
     from app.engine.kit import Handlers, Kit
-    from app.engine.room import Room
-    from app.engine.session import Session
+    from app.engine.presence import Room, Session
     from app.queries.accounts import Account
     from app.queries.deletion import Heir
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from app.chat.files.transfers import Transfers
     from app.chat.rooms.rooms import Rooms
     from app.engine.kit import Handlers, Kit
-    from app.engine.session import Session
+    from app.engine.presence import Session
 
 
 _WORDS = {"forever": queries.FOR_EVER, "default": None}

@@ -33,8 +33,7 @@ if TYPE_CHECKING:
 
     from app.chat.accounts.accounts import Accounts
     from app.engine.kit import Handlers, Kit
-    from app.engine.room import Room
-    from app.engine.session import Session
+    from app.engine.presence import Room, Session
     from app.engine.tickets import Tickets
 
 

@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from app.engine.decisions import Check
     from app.engine.delivery import Delivery
     from app.engine.kit import Handlers, Kit
-    from app.engine.room import Room
-    from app.engine.session import Session
+    from app.engine.presence import Room, Session
 
 
 class _Encryption(WrittenEntry):

@@ -29,8 +29,7 @@ if TYPE_CHECKING:
 
     from app.engine.decisions import Change
     from app.engine.kit import Kit
-    from app.engine.room import Room
-    from app.engine.session import Session, User
+    from app.engine.presence import Room, Session, User
 
 
 class Rosters:

@@ -17,8 +17,9 @@ from app.bounds import RECENT_MESSAGES_MAX, REPLAY_BYTES_MAX, SINCE_MESSAGES_MAX
 from app.engine import apply
 from app.engine.decisions import check_is_active
 from app.engine.entries import Arrival, Closure, Departure, Renaming, Replay
-from app.engine.recent import Recent, Shelf
-from app.engine.room import Ranks, Room, newest_that_fit
+from app.engine.presence import Room
+from app.engine.ranks import Ranks
+from app.engine.recent import Recent, Shelf, newest_that_fit
 from app.errors import Forbidden, NotPossible
 from app.measures import metrics
 from app.protocol import moderation, rooms, talk
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from app.chat.rooms.members import Rosters
     from app.database.database import Work
     from app.engine.kit import Handlers, Kit
-    from app.engine.session import Session, User
+    from app.engine.presence import Session, User
 
 
 class Rooms:

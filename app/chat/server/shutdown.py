@@ -16,7 +16,7 @@ from app.values.times import check_reason, span_in_words
 
 if TYPE_CHECKING:
     from app.engine.kit import Handlers, Kit
-    from app.engine.session import Session
+    from app.engine.presence import Session
 
 
 # When what is to come is said again: so many seconds before. Who reads it can still finish.

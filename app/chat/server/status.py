@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from app.chat.accounts.passwords import Hasher
     from app.chat.rooms.rooms import Rooms
     from app.engine.kit import Handlers, Kit
-    from app.engine.session import Session
+    from app.engine.presence import Session
 
 
 log = structlog.get_logger()

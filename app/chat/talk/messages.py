@@ -10,7 +10,8 @@ import gevent
 from app.bounds import LAG_SECONDS, REPLAY_BYTES_MAX
 from app.engine import apply
 from app.engine.journal import Entry, SaidEntry
-from app.engine.room import first_that_fit, newest_that_fit, not_encrypted
+from app.engine.presence import not_encrypted
+from app.engine.recent import first_that_fit, newest_that_fit
 from app.errors import BadLine, NotPossible
 from app.protocol import talk
 from app.queries import messages as queries
@@ -20,8 +21,7 @@ from app.values.names import harmless
 if TYPE_CHECKING:
     from app.engine.delivery import Delivery
     from app.engine.kit import Handlers, Kit
-    from app.engine.room import Room
-    from app.engine.session import Session
+    from app.engine.presence import Room, Session
 
 
 class _SaidInRoom(SaidEntry):

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from app.engine.delivery import Delivery
     from app.engine.kit import Handlers, Kit
-    from app.engine.session import Session, User
+    from app.engine.presence import Session, User
 
 
 class _SaidPrivately(SaidEntry):

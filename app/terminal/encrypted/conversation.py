@@ -25,7 +25,8 @@ from app.terminal.typed import CanNotDo, Request
 
 if TYPE_CHECKING:
     from app.encryption.payloads import MessageKind
-    from app.terminal.application import Terminal
+    from app.terminal.asking import Asking
+    from app.terminal.host import Host
     from app.terminal.model import Kind, Room, Verdict
 
 LOOK_SECONDS = 0.5  # between two looks at who is in a room, while people come and go
@@ -58,9 +59,9 @@ _CALM = {
 class Secrecy:
     """See the top of this file."""
 
-    def __init__(self, terminal: Terminal, encryption: Encryption, files: Files) -> None:
-        self._terminal = terminal
-        self._model = terminal.model
+    def __init__(self, host: Host, asking: Asking, encryption: Encryption, files: Files) -> None:
+        self._host, self._asking = host, asking
+        self._model = host.model
         self._encryption = encryption
         self._files = SealedFiles(files, encryption)
         self._looking: set[str] = set()  # rooms at whose members we are about to look
@@ -105,10 +106,10 @@ class Secrecy:
             )
 
     def _beside(self, work: Awaitable[None]) -> None:
-        self._terminal.beside(self._telling(work))
+        self._host.beside(self._telling(work))
 
     async def _telling(self, work: Awaitable[None]) -> None:
-        with self._terminal.telling():
+        with self._host.telling():
             try:
                 await work
             except ConnectionLost:
@@ -126,11 +127,11 @@ class Secrecy:
         """Show what nobody asked for."""
         if isinstance(news, Shown):
             if self._model.reveal(revealed(news, self._model.me), verdict_on(news)):
-                self._terminal.ring()
+                self._host.ring()
         elif self._is_new(news):
             kind: Kind = "notice" if news.code in _CALM else "error"
             self._model.notice(news.text, news.room, kind)
-        self._terminal.screen.refresh()
+        self._host.screen.refresh()
 
     def _is_new(self, notice: Notice) -> bool:
         """Whether it is no reminder of somebody who still waits to be accepted."""
@@ -155,9 +156,9 @@ class Secrecy:
         async def go_on() -> None:
             await self._telling(self.start())
             for each in then:
-                self._terminal.queue(each)
+                self._host.queue(each)
 
-        self._terminal.asking.ask(_NEW if is_new else _OLD, unlock, go_on)
+        self._asking.ask(_NEW if is_new else _OLD, unlock, go_on)
 
     def ask_to_begin_anew(self) -> None:
         """Ask for the passphrase of new keys, in place of those that nobody can open any more."""
@@ -173,7 +174,7 @@ class Secrecy:
             self._model.tell(await trust.begin_anew(self._encryption))
             await self.start()
 
-        self._terminal.asking.ask(_NEW, put_aside, go_on)
+        self._asking.ask(_NEW, put_aside, go_on)
 
     def ask_for_file(self, request: Request) -> None:
         """Ask for the passphrase of a file of keys, and carry out what was typed."""
@@ -185,7 +186,7 @@ class Secrecy:
             fields = {**request.fields, "passphrase": the_same(answers)}
             await self.carry_out(Request(request.op, fields), room)
 
-        self._terminal.asking.ask(questions, carry_out)
+        self._asking.ask(questions, carry_out)
 
     @property
     def is_open(self) -> bool:
@@ -198,7 +199,7 @@ class Secrecy:
             return
         for name in await self._encryption.rooms_unsent():
             if self._model.find(name) is None:
-                await self._terminal.enter(name)
+                await self._host.enter(name)
         await self._encryption.start()
         await self._reveal()
         for room in self._model.rooms[1:]:
@@ -222,7 +223,7 @@ class Secrecy:
             return
         if self._encryption.is_open:
             await self._encryption.drive(lambda device, _: device.roster(room.name))
-        elif may_ask and not self._encryption.has_keys and self._terminal.screen.is_idle:
+        elif may_ask and not self._encryption.has_keys and self._host.screen.is_idle:
             self._model.notice(f"{room.name} is encrypted from end to end.", room.name, "notice")
             self.ask_passphrase()
         else:

@@ -1,87 +1,31 @@
-"""Who is speaking, and where. Knows no socket and no format.
+"""Who is connected, and the live rooms they are in. Knows no socket and no format.
 
-A `Session` is one login at work; a `User` is the account behind one or several of them.
+A `Session` is one login at work; a `User` is the account behind one or several of them; a `Room` is
+live while somebody is in it. `present` says who is in it as of what was asked; `readers` follows as
+the journal releases it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Set
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Set
+from typing import TYPE_CHECKING
 
 from gevent.event import Event as Signal
+from gevent.lock import RLock
 
 from app.errors import Forbidden, NotPossible
+from app.protocol import moderation
 from app.protocol.command import Level
-from app.protocol.event import Event
-from app.protocol.moderation import ServerSanction
 from app.queries import audit
+from app.queries.rooms import SanctionKind, StoredRoom
 from app.values.names import parse_name
 
 if TYPE_CHECKING:
-    from app.engine.room import Room
+    from app.engine.client import Client, Render, Send
+    from app.engine.ranks import Ranks
+    from app.engine.recent import Recent
+    from app.protocol.moderation import ServerSanction
     from app.queries.devices import KnownDevice
-
-Render = Callable[[Event], bytes]
-Send = Callable[[bytes], bool]
-Clock = Callable[[], int]  # milliseconds UTC
-
-
-class Client(Protocol):
-    """What the service needs of a connection. Nothing here switches but where it says so."""
-
-    address: str
-    wire: str  # what it speaks: text or ndjson
-    rooms_max: int  # that its session may be in; with 1, whoever enters another leaves it
-    is_secure: bool  # nobody can listen in: it comes through TLS, or from this machine
-    is_closing: bool  # the session is over: what it is shown from now on goes nowhere
-    connected_at: int  # milliseconds UTC
-
-    @property
-    def unread_bytes(self) -> int:
-        """Return how much the peer has not taken yet of what it was sent."""
-
-    @property
-    def is_gone(self) -> bool:
-        """Whether nobody is there any more who could hear an answer, as far as is known."""
-
-    @property
-    def has_hung_up(self) -> bool:
-        """Whether the peer will send no more; it may still read, or be gone."""
-
-    @property
-    def server(self) -> str:
-        """Return where the client reached the server: http://127.0.0.1:8888, or https."""
-
-    @property
-    def render(self) -> Render:
-        """Return how the wire shows what a room is shown: the same for everybody with it."""
-
-    def send(self, data: bytes) -> bool:
-        """Send bytes of `render`, and say whether the peer has taken all that it was sent.
-
-        What it has not waits in a bounded outbox.
-        """
-
-    def show(self, *shown: Event) -> None:
-        """Send what concerns this session alone."""
-
-    def show_at_leisure(self, event: Event) -> None:
-        """Send an answer that may be long, as fast as the peer reads. Switches."""
-
-    def wait_until_read(self) -> None:
-        """Wait until the peer has taken what it was sent, or is to be closed. Switches."""
-
-    def close(self, event: Event) -> None:
-        """Show a last event, and end the session."""
-
-
-class Visitor(Protocol):
-    """A client that has no session, since it speaks HTTP."""
-
-    address: str
-
-    def cut(self) -> None:
-        """Let the connection end, whatever it is at. Never switches."""
 
 
 class User:
@@ -227,6 +171,125 @@ class Session:
         raise NotPossible("you are in several rooms; say in which one", code="which_room")
 
 
+class Room:
+    """A live room. Roles, bans and mutes are by user id, as they are in the database."""
+
+    def __init__(self, key: str, stored: StoredRoom, recent: Recent) -> None:
+        self.key = key
+        self.id = stored.id
+        self.name = stored.name
+        self.topic = stored.topic
+        self.owner_id = stored.owner_id
+        self.moderator_ids = stored.moderator_ids
+        self.sanctions = stored.sanctions
+        self.recent = recent
+        self.present: dict[User, int] = {}  # the number of each user's sessions
+        self.ranks: Ranks | None = None  # among which it stands, while it is live
+        self.readers: dict[Render, dict[Session, Send]] = {}
+        self.is_lagging = False  # most readers had not read all that came before the last batch
+        self.visits = 0  # of sessions whose departure is not released yet
+        self.holds = 0  # on it, by who enters it or decides about it: see Rooms.holding
+        self.deciding = RLock()
+        self.is_gone = False  # it was deleted, and another may have its name
+        self.roster = stored.roster  # who belongs to it, if it is encrypted
+        self.is_being_encrypted = False  # it has no roster yet, and what is said is refused
+        self.leaving: set[int] = set()  # who belongs to it, and is about to do so no more
+
+    @property
+    def is_deserted(self) -> bool:
+        """Whether everybody has left, as of what was released, and nobody holds it."""
+        return not (self.visits or self.holds)
+
+    def role_of(self, user_id: int, *, is_admin: bool = False) -> str:
+        """Return "admin", "owner", "moderator" or "": the highest that applies here."""
+        if is_admin:
+            return "admin"
+        if user_id == self.owner_id:
+            return "owner"
+        return "moderator" if user_id in self.moderator_ids else ""
+
+    def sanction(self, kind: SanctionKind, user_id: int, now: int) -> moderation.Sanction | None:
+        """Return the ban or mute on a user that is in force."""
+        sanction = self.sanctions[kind].get(user_id)
+        return None if sanction is None or sanction.is_over(now) else sanction
+
+    def check_is_there(self) -> None:
+        """Raise NotPossible when the room was deleted."""
+        if self.is_gone:
+            raise NotPossible(f"there is no room {self.name}", code="no_such_room")
+
+    def check_may_enter(self, user: User, now: int) -> None:
+        """Raise Forbidden when the user is banned, NotPossible when the room was deleted."""
+        self.check_is_there()
+        ban = self.sanction("ban", user.id, now)
+        if ban is not None:
+            raise Forbidden(f"you are banned from {self.name}{ban.terms}", code="banned")
+
+    def check_may_speak(self, user: User, now: int) -> None:
+        """Raise Forbidden when the user is muted."""
+        mute = self.sanction("mute", user.id, now)
+        if mute is not None:
+            raise Forbidden(f"you are muted in {self.name}{mute.terms}", code="muted")
+
+    def away_of(self, user: User, now: int) -> str | None:
+        """Return why a user is away; no word of it when they are muted here. None: they are not."""
+        return user.away and ("" if self.sanction("mute", user.id, now) else user.away)
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether nothing may be said in the clear."""
+        return self.roster is not None or self.is_being_encrypted
+
+    def check_takes_plaintext(self) -> None:
+        """Raise Forbidden when the room is encrypted."""
+        if self.is_encrypted:
+            raise Forbidden(
+                f"{self.name} is encrypted; open it with: manage.py chat", code="e2ee_required"
+            )
+
+    def lacks(self, user: User) -> bool:
+        """Whether a user has to become a member before they may enter."""
+        if self.roster is None:
+            return self.is_being_encrypted
+        return user.id not in self.roster.members or user.id in self.leaving
+
+    def has_member(self, user_id: int) -> bool:
+        """Whether a user belongs to the room although they may not be there: it is encrypted."""
+        return self.roster is not None and user_id in self.roster.members
+
+    def sessions_of(self, user: User) -> list[Session]:
+        """Return the user's sessions that are in the room."""
+        return [session for session in user.sessions if session.rooms.get(self.key) is self]
+
+    def everybody(self) -> list[Session]:
+        """Return all sessions that are in the room."""
+        return [session for user in self.present for session in self.sessions_of(user)]
+
+    def take(self, session: Session) -> bool:
+        """Take a session in among those present, and say whether it is its user's first one."""
+        user = session.speaker
+        session.rooms[self.key] = self
+        self.present[user] = self.present.get(user, 0) + 1
+        self.note_rank()
+        return self.present[user] == 1
+
+    def drop(self, session: Session) -> bool:
+        """Take a session out of those present, and say whether it was its user's last one."""
+        del session.rooms[self.key]
+        user = session.speaker
+        self.present[user] -= 1
+        if self.present[user]:
+            return False
+        del self.present[user]
+        self.note_rank()
+        return True
+
+    def note_rank(self) -> None:
+        """Stand where it belongs among all rooms, when somebody came or went, or it was renamed."""
+        if self.ranks is not None:
+            self.ranks.note(self, self.key, len(self.present))
+
+
 def sent_out() -> NotPossible:
     """Return what a session is told that was ended before what it asked was done."""
     return NotPossible("you were sent away meanwhile", code="sent_out")
@@ -242,3 +305,8 @@ def no_device() -> NotPossible:
     return NotPossible(
         "say first for which device you speak, with keys.device.put", code="no_device"
     )
+
+
+def not_encrypted(room: Room) -> NotPossible:
+    """Return the refusal of what is encrypted, where all is in the clear."""
+    return NotPossible(f"{room.name} is not encrypted; /encrypt it first", code="not_e2ee")
