@@ -9,8 +9,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # Run a part of `make test`, and say how long it took.
 timed = @began=$$(date +%s); $(2) && echo "$(1): $$(($$(date +%s) - began)) s"
 
-.PHONY: help run install test check tests bench canary fuzz chaos siege mutants failpoints power-loss \
-	encryption-kills lock clean
+.PHONY: help run install test check tests bench fire lock clean
 
 help: ## Show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -18,7 +17,7 @@ help: ## Show this
 run: install ## Install what is needed, and run the server on 127.0.0.1:8888
 	@exec $(BIN)/python manage.py runserver $(ARGS)
 
-install: $(VENV)/installed ## Install what the server needs into .venv
+install: $(VENV)/installed
 
 test: $(VENV)/installed-dev ## Everything that CI runs: lint, types, tests; PYTHON=python3.13 tries that one
 	@$(MAKE) --no-print-directory --jobs=2 check tests
@@ -33,29 +32,8 @@ tests: $(VENV)/installed-dev
 bench: $(VENV)/installed ## Measure the server and the peers that are installed; ARGS=--help
 	$(BIN)/python bench $(ARGS)
 
-canary: $(VENV)/installed-dev ## Attack a server, and see that nobody else waits; ARGS="-k WORD"
-	$(BIN)/python -m pytest --canary tests/test_attacks_*.py $(ARGS)
-
-fuzz: $(VENV)/installed-dev ## Try inputs that nobody would think of; ARGS="--minutes 10 --only machine"
-	$(BIN)/python -m tests.fuzz $(ARGS)
-
-chaos: $(VENV)/installed-dev ## Let everything go wrong under 200 clients; ARGS="--minutes 20 --seed 7"
-	$(BIN)/python -m tests.chaos $(ARGS)
-
-siege: $(VENV)/installed-dev ## Let masses come, and hold numbers against bounds; ARGS="--only tls --seed 7"
-	$(BIN)/python -m tests.siege $(ARGS)
-
-mutants: $(VENV)/installed-dev ## Take each check out of the code, and see a test turn red; ARGS=WORD
-	$(BIN)/python -m tests.mutants $(ARGS)
-
-failpoints: $(VENV)/installed-dev ## Kill a server 50 times at every stage; ARGS="--each N --seed S"
-	$(BIN)/python -m tests.failpoints $(ARGS)
-
-encryption-kills: $(VENV)/installed-dev ## Kill a client that encrypts 200 times; ARGS="--kills N --seed S"
-	$(BIN)/python -m tests.encryption_kills $(ARGS)
-
-power-loss: $(VENV)/installed-dev ## Cut the power 1,000 times; ARGS="--cuts N --seed S"
-	$(BIN)/python -m tests.power_loss $(ARGS)
+fire: $(VENV)/installed-dev ## What goes on for longer than a test; ARGS="chaos --minutes 20"
+	@$(BIN)/python -m tests.fire $(ARGS)
 
 lock: $(VENV)/installed-dev ## Write the requirements files anew from pyproject.toml
 	$(BIN)/python -m pip install --quiet uv

@@ -16,10 +16,10 @@ from click.testing import CliRunner, Result
 
 from app.cli import main
 from app.database.migration import migrate
-from tests.client import Client
-from tests.server_process import ServerProcess, environment
-from tests.signing import Device
-from tests.watching import WatchedServer
+from tests.kit.client import Client
+from tests.kit.server_process import ServerProcess, environment
+from tests.kit.signing import Device
+from tests.kit.watching import WatchedServer
 
 hypothesis.settings.register_profile("tests", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("tests")  # no test is about time, and each run is as the last one
@@ -60,7 +60,7 @@ def pytest_configure(config: pytest.Config) -> None:
     seconds = config.getoption("--monotonic-from")
     if seconds is not None and not hasattr(config, "workerinput"):
         os.environ["TESTS_MONOTONIC_SHIFT"] = str(seconds - time.monotonic())
-        os.environ["PYTHONPATH"] = str(Path(__file__).parent / "shifted")
+        os.environ["PYTHONPATH"] = str(Path(__file__).parent / "kit" / "shifted")
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def rounds(request: pytest.FixtureRequest) -> int:
 
 def _is_watched(request: pytest.FixtureRequest) -> bool:
     """Whether a test's servers are: how long others wait is no matter for a busy machine."""
-    is_attack = request.module.__name__.startswith("tests.test_attacks_")
+    is_attack = request.module.__name__.startswith("tests.attacks.")
     return is_attack and request.config.getoption("--canary")
 
 

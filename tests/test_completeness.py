@@ -38,10 +38,10 @@ from app.values.names import parse_new_name
 from app.wires.ndjson import events as ndjson_events
 from app.wires.text.commands import summary, usage
 from app.wires.text.events import render
-from tests.figures import BOB_IS_SLOW, LOAD, MINUTE
-from tests.program import check
-from tests.source import RefusalInSource, calls, refusals_in_source
-from tests.test_transcripts import FOLDER, pattern_of
+from tests.conversations.test_conversations import FOLDER, pattern_of
+from tests.kit.figures import BOB_IS_SLOW, LOAD, MINUTE
+from tests.kit.program import check
+from tests.kit.source import RefusalInSource, calls, refusals_in_source
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -60,72 +60,82 @@ REFUSALS = sorted(each for each in refusals_in_source() if each.sentence.strip("
 
 # Refusals that no conversation can bring about at will, and where they are tested instead.
 NOT_IN_A_CONVERSATION = {
-    "the server is busy; try again in a minute": "tests/test_attacks_logins.py",
-    "too many of you are here; try again later": "tests/test_attacks_descriptors.py",
-    "somebody is fetching from this address; try again in a minute": "tests/test_attacks_files.py",
-    "bob has too much to read already; write again when they have read it": "tests/test_service.py",
-    "not stored: the database's file is gone; tell the operator": "tests/test_lost_database.py",
-    "/dev/null is no empty file": "tests/test_lost_database.py",
+    "the server is busy; try again in a minute": "tests/attacks/test_logins.py",
+    "too many of you are here; try again later": "tests/attacks/test_descriptors.py",
+    "somebody is fetching from this address; try again in a minute": "tests/attacks/test_files.py",
+    "bob has too much to read already; write again when they have read it": (
+        "tests/chat/test_service.py"
+    ),
+    "not stored: the database's file is gone; tell the operator": (
+        "tests/database/test_lost_database.py"
+    ),
+    "/dev/null is no empty file": "tests/database/test_lost_database.py",
     "the server can't copy to /x: full": "only a disk that fails while it copies",
     "this database is PostgreSQL's; back it up with: pg_dump -Fc DATABASE": (
         "manage.py says so before it asks a server"
     ),
-    "not stored: the server is shutting down": "tests/test_journal.py",
-    "you are not in lobby any more": "tests/test_service.py",
+    "not stored: the server is shutting down": "tests/engine/test_journal.py",
+    "you are not in lobby any more": ("tests/chat/test_service.py"),
     "this is Greenroom, a chat server, and a name has letters, digits, _, - and . only"
-    ": type your name, or /register NAME": "tests/test_wire.py",
+    ": type your name, or /register NAME": "tests/wires/test_text.py",
     "something that can't be seen stands before that slash, so nobody was shown it; type it anew": (
-        "tests/test_wire.py"
+        "tests/wires/test_text.py"
     ),
-    "the account was changed meanwhile; log in again": "tests/test_service.py",
-    "you were muted on this server meanwhile": "tests/test_lost_rights.py",
-    "you left over 4096 bytes unread; come back and read on": "tests/test_attacks_connections.py",
-    "you are in too many rooms; leave one first": "tests/test_ndjson.py",
+    "the account was changed meanwhile; log in again": ("tests/chat/test_service.py"),
+    "you were muted on this server meanwhile": "tests/attacks/test_lost_rights.py",
+    "you left over 4096 bytes unread; come back and read on": "tests/attacks/test_connections.py",
+    "you are in too many rooms; leave one first": "tests/wires/test_ndjson.py",
     "PostgreSQL does that by itself; to have it done now, run: psql -c 'VACUUM'": (
-        "tests/test_postgresql.py"
+        "tests/database/test_postgresql.py"
     ),
     "the log can't be emptied while something reads the database; try again": (
-        "tests/test_purging.py"
+        "tests/chat/removal/test_purging.py"
     ),
     "log in over TLS: openssl s_client -quiet -connect HOST:PORT, to this same port": (
-        "tests/test_tls.py"
+        "tests/net/test_tls.py"
     ),
     "something went wrong here; it was logged": "only a bug brings it about",
-    "there is nothing at this address; ask for a new one": "tests/test_files.py",
-    "that is not as many bytes as was said": "tests/test_files.py",
-    "that is too large to be shown in lines; /get 17 fetches it": "tests/test_files.py",
-    "you were sent out or muted meanwhile": "tests/test_attacks_files.py",
-    "you were sent away meanwhile": "tests/test_attacks_server_bans.py",
+    "there is nothing at this address; ask for a new one": "tests/chat/files/test_files.py",
+    "that is not as many bytes as was said": "tests/chat/files/test_files.py",
+    "that is too large to be shown in lines; /get 17 fetches it": "tests/chat/files/test_files.py",
+    "you were sent out or muted meanwhile": "tests/attacks/test_files.py",
+    "you were sent away meanwhile": "tests/attacks/test_server_bans.py",
     "there are 10000 of these; end some, or take a wider prefix": (
-        "tests/test_attacks_server_bans.py"
+        "tests/attacks/test_server_bans.py"
     ),
-    "you share 1000 files, as many as anybody may; /unshare one first": "tests/test_bounds.py",
-    "lobby has 1000 of these; end some, and try again": "tests/test_bounds.py",
-    "you made 2000 of these; end some, or take a wider prefix": "tests/test_bounds.py",
-    "lobby has 100 moderators; /demote one first": "tests/test_bounds.py",
-    "you ignore 500 users, as many as anybody may; /unignore one first": "tests/test_bounds.py",
-    "an encrypted room has at most 1000 members, and lobby is full": "tests/test_bounds.py",
-    "there is no such room any more": "tests/test_rooms.py",
-    "too many files are under way; try again in a minute": "tests/test_attacks_files.py",
+    "you share 1000 files, as many as anybody may; /unshare one first": (
+        "tests/attacks/test_bounds.py"
+    ),
+    "lobby has 1000 of these; end some, and try again": "tests/attacks/test_bounds.py",
+    "you made 2000 of these; end some, or take a wider prefix": "tests/attacks/test_bounds.py",
+    "lobby has 100 moderators; /demote one first": "tests/attacks/test_bounds.py",
+    "you ignore 500 users, as many as anybody may; /unignore one first": (
+        "tests/attacks/test_bounds.py"
+    ),
+    "an encrypted room has at most 1000 members, and lobby is full": "tests/attacks/test_bounds.py",
+    "there is no such room any more": "tests/chat/rooms/test_rooms.py",
+    "too many files are under way; try again in a minute": "tests/attacks/test_files.py",
     "this session speaks for device abcdefgh; log in anew to speak for another": (
-        "tests/test_device_keys.py"
+        "tests/chat/devices/test_keys.py"
     ),
     "another device has that id or one of those keys, or it was revoked; begin as a new device": (
-        "tests/test_device_keys.py"
+        "tests/chat/devices/test_keys.py"
     ),
     "another list of your devices was published meanwhile; look at it first": (
-        "tests/test_device_keys.py"
+        "tests/chat/devices/test_keys.py"
     ),
     "the payload has not the form of docs/encryption.md, or is not your own": (
-        "tests/test_device_mail.py"
+        "tests/chat/devices/test_mail.py"
     ),
-    "the signature is not one of that key over that payload": "tests/test_device_mail.py",
-    "another key is known under one of those ids; make new keys": "tests/test_device_keys.py",
+    "the signature is not one of that key over that payload": "tests/chat/devices/test_mail.py",
+    "another key is known under one of those ids; make new keys": "tests/chat/devices/test_keys.py",
     "what changed since then is not known any more; ask for everybody anew": (
-        "tests/test_device_keys.py"
+        "tests/chat/devices/test_keys.py"
     ),
-    "you ask that too often; try again later": "tests/test_device_keys.py",
-    "bodies may have 32768 characters together; send fewer at once": "tests/test_device_mail.py",
+    "you ask that too often; try again later": "tests/chat/devices/test_keys.py",
+    "bodies may have 32768 characters together; send fewer at once": (
+        "tests/chat/devices/test_mail.py"
+    ),
 }
 
 AT = 1_795_356_120_000  # 2026-11-22 14:02 UTC
@@ -151,7 +161,7 @@ FOR_PROGRAMS = {  # nobody who types has a device
     rooms.RosterChanged,
     *(kind for kind in EVENTS if kind.__module__ == devices.__name__),
 }
-# What no conversation shows, since it is of the machine that it runs on: tests/test_status.py.
+# What no conversation shows, since it is of the machine: tests/chat/server/test_status.py.
 OF_THE_MACHINE = {server.StatusShown}
 
 # One event of each class, which occurs in a transcript and in docs/protocol.md just so.
@@ -309,7 +319,7 @@ def test_every_event_is_shown_to_programs(event: Event) -> None:
 
 
 # Each event is described to strangers, with the line that it is shown as; those for programs alone
-# are by tests/test_protocol_page.py.
+# are by tests/docs/test_protocol_page.py.
 @pytest.mark.parametrize(
     "event",
     [sample for sample in SAMPLES if type(sample) not in FOR_PROGRAMS],

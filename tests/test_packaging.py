@@ -11,7 +11,7 @@ import pytest
 
 from app.bounds import DRAIN_SECONDS_MAX, RESERVED_DESCRIPTORS
 from app.settings import Settings
-from tests.client import WAIT_SECONDS_MAX, wait_until
+from tests.kit.client import WAIT_SECONDS_MAX, wait_until
 
 ROOT = Path(__file__).parents[1]
 UNIT = ROOT / "packaging" / "greenroom.service"

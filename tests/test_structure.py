@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.source import calls, nodes
+from tests.kit.source import calls, nodes
 
 ROOT = Path(__file__).parents[1]
 FILE_LINES_MAX = 500

@@ -1,0 +1,1 @@
+"""Attacks: nobody else notices, and nothing is shown that is not stored."""

@@ -1,0 +1,237 @@
+"""Rights that were taken away while what they were for waited to be written.
+
+What takes them away is written first, and in force a moment later; what is asked for in between is
+refused, by what is written, and nothing of it is done.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+from unittest.mock import patch
+
+import gevent
+import pytest
+from sqlalchemy import Connection
+
+from app.engine.presence import Session
+from app.errors import Refusal
+from app.protocol import files, moderation, removal, server, talk
+from app.protocol import rooms as protocol
+from app.protocol.accounts import UserAdmin, UserDisable, UserEnable
+from app.protocol.command import Command
+from app.queries import accounts, audit, deletion, rooms, sanctions
+from app.queries.sanctions import NewServerSanction
+from app.values.times import now
+from tests.chat.test_service import House
+from tests.database.test_writes import held
+from tests.fire.fuzz import asking
+from tests.fire.fuzz.devices import Kit
+from tests.kit.client import WAIT_SECONDS_MAX
+from tests.kit.fakes import FakeClient
+
+ACTS: tuple[Command, ...] = (
+    moderation.Kick("carol"),
+    moderation.Ban("carol"),
+    moderation.Unban("dave"),
+    moderation.Mute("carol"),
+    moderation.Unmute("erin"),
+    moderation.Promote("carol"),
+    moderation.Demote("fred"),
+    moderation.Topic(text="soup"),
+    protocol.Encrypt(),
+    files.Unshare(1),
+    server.Announce("soup"),
+    moderation.ServerKick("carol"),
+    moderation.ServerBan("carol"),
+    moderation.ServerUnban("dave"),
+    moderation.ServerMute("carol"),
+    moderation.ServerUnmute("erin"),
+    UserDisable("carol"),
+    UserEnable("gina"),
+    protocol.RoomDelete("den"),
+    protocol.RoomRename("den", "cave"),
+    protocol.RoomOwner("den", "carol"),
+    removal.Retention("den", "5"),
+    removal.Purge(user="carol", seconds=60),
+)
+WITH_WORDS: tuple[Command, ...] = (
+    moderation.Kick("carol", "spam"),
+    moderation.Topic(text="soup"),
+    server.Announce("soup"),
+    moderation.ServerKick("carol", "spam"),
+    protocol.RoomDelete("den", "spam"),
+    protocol.RoomRename("den", "cave"),
+)
+OF_MODERATORS = (moderation.Kick("carol"), moderation.Topic(text="soup"), files.Unshare(1))
+OF_OWNERS = (moderation.Promote("carol"), protocol.Encrypt())
+Losing = Callable[[Connection, int], None]
+
+
+class _People(NamedTuple):
+    house: House
+    operator: Session
+    admin: Session
+    owner: Session
+    moderator: Session
+
+    def losing(self, session: Session, lose: Losing) -> None:
+        """Write that a user loses a right, which is not in force yet."""
+        self.house.database.write(lambda each: lose(each, session.speaker.id))
+
+    def told(self) -> tuple[object, ...]:
+        """Return what the audit has, and how much everybody was shown."""
+        records = self.house.database.read(lambda each: audit.list_newest(each, 100))
+        return records, [len(each.client.shown) for each in self[2:]]
+
+
+@pytest.fixture
+def people(tmp_path: Path) -> Iterator[_People]:
+    """An admin, an owner, a moderator and others in a den, and who is shut out of it."""
+    with gevent.Timeout(WAIT_SECONDS_MAX):
+        house = House(tmp_path)
+        names = ("alice", "bob", "fred", "carol", "dave", "erin", "gina")
+        admin, owner, moderator, carol, *_ = sessions = [house.register(each) for each in names]
+        for each in (owner, moderator, carol, admin):
+            house.do(each, protocol.Join("den"))
+        house.do(owner, moderation.Ban("dave"), moderation.Mute("erin"), moderation.Promote("fred"))
+        house.do(owner, files.Upload("a.txt", data=b"soup"))
+        operator = house.service.connect_operator(FakeClient())
+        house.do(operator, moderation.ServerBan("dave"), moderation.ServerMute("erin"))
+        house.do(operator, UserAdmin("alice"), UserDisable("gina"))
+        for each in sessions:
+            house.service.journal.settle(each)
+        yield _People(house, operator, admin, owner, moderator)
+        house.service.close()
+
+
+def _sanction(kind: sanctions.SanctionKind) -> Losing:
+    def lose(connection: Connection, user_id: int) -> None:
+        sanctions.put(connection, NewServerSanction(kind, user_id, None, None, "", now(), None))
+
+    return lose
+
+
+def _change(**values: object) -> Losing:
+    return lambda connection, user_id: accounts.change(connection, user_id, **values)
+
+
+def _refusals(people: _People, session: Session, acts: Sequence[Command]) -> dict[str, str]:
+    """Ask for what is refused, and return the codes of that, by op."""
+    before, codes = people.told(), {}
+    for act in acts:
+        with pytest.raises(Refusal) as refusal:
+            people.house.do(session, act)
+        codes[type(act).op] = refusal.value.code
+        assert people.told() == before
+    return codes
+
+
+def _all(acts: Sequence[Command], code: str) -> dict[str, str]:
+    return {type(act).op: code for act in acts}
+
+
+# An admin who is none any more, or whose account may do nothing any more, does nothing more.
+@pytest.mark.parametrize(
+    ("lose", "code"),
+    [
+        (_change(is_admin=False), "not_allowed"),
+        (_change(is_disabled=True), "sent_out"),
+        (_sanction("ban"), "sent_out"),
+    ],
+    ids=["no admin", "disabled", "banned"],
+)
+def test_an_admin_no_more(people: _People, lose: Losing, code: str) -> None:
+    people.losing(people.admin, lose)
+    assert _refusals(people, people.admin, ACTS) == _all(ACTS, code)
+
+
+# Who is muted by then shows nobody a word.
+def test_a_word_no_more(people: _People) -> None:
+    people.losing(people.admin, _sanction("mute"))
+    assert _refusals(people, people.admin, WITH_WORDS) == _all(WITH_WORDS, "muted")
+
+
+# So it is with moderators and owners; and nobody does anything to who is above them by then.
+def test_a_role_no_more(people: _People) -> None:
+    people.losing(people.moderator, lambda each, user_id: rooms.remove_moderator(each, 1, user_id))
+    refusals = _refusals(people, people.moderator, OF_MODERATORS)
+    assert refusals == _all(OF_MODERATORS, "not_allowed")
+    people.losing(people.admin, lambda each, user_id: rooms.set_owner(each, 1, user_id))
+    assert _refusals(people, people.owner, OF_OWNERS) == _all(OF_OWNERS, "not_allowed")
+
+
+def test_about_one_who_is_an_admin_by_then(people: _People) -> None:
+    people.losing(people.moderator, _change(is_admin=True))
+    kick = (moderation.Kick("fred"),)
+    assert _refusals(people, people.owner, kick) == _all(kick, "not_allowed")
+
+
+# Nor does who is gone by then belong to an encrypted room, where nobody could send them out.
+def test_no_member_any_more(people: _People) -> None:
+    people.house.do(people.owner, protocol.Encrypt())
+    newcomer = people.house.register("hal")
+    people.losing(newcomer, _change(is_disabled=True))
+    join = (protocol.Join("den"),)
+    assert _refusals(people, newcomer, join) == _all(join, "sent_out")
+
+
+# Nor does a room or a device become theirs, or a role.
+def test_nothing_is_theirs_any_more(people: _People) -> None:
+    newcomer = people.house.register("bee")
+
+    def delete(connection: Connection, user_id: int) -> None:
+        deletion.delete_account(connection, user_id, now())
+
+    find = people.house.service.accounts.find
+    known = {name: find(name) for name in ("bee", "carol")}
+    people.losing(newcomer, delete)
+    made = (
+        protocol.Join("cave"),
+        asking.device_put(Kit("bee", 1)),
+        asking.manifest_put("bee", 1, [1]),
+    )
+    assert _refusals(people, newcomer, made) == _all(made, "sent_out")
+    with patch.object(people.house.service.accounts, "find", known.__getitem__):  # found before
+        given = (moderation.Promote("bee"), moderation.Ban("bee"), moderation.Mute("bee"))
+        assert _refusals(people, people.owner, given) == _all(given, "no_such_user")
+        given = (protocol.RoomOwner("den", "bee"), protocol.RoomCreate("cave", "bee"))
+        assert _refusals(people, people.operator, given) == _all(given, "no_such_user")
+
+
+# A purge stops where its admin is none any more.
+def test_a_purge_by_an_admin_no_more(people: _People, monkeypatch: pytest.MonkeyPatch) -> None:
+    people.house.do(people.owner, talk.Say(body="soup"))
+    purging = people.house.service._purging
+    finish = purging._finish
+
+    def finish_late(*arguments: object) -> None:
+        people.losing(people.admin, _change(is_admin=False))
+        finish(*arguments)
+
+    monkeypatch.setattr(purging, "_finish", finish_late)
+    with pytest.raises(Refusal, match="only admins"):
+        people.house.do(people.admin, removal.Purge(user="bob", seconds=60))
+    people.house.do(people.owner, talk.History())
+    assert [each.body for each in people.owner.client.shown[-1].messages] == ["soup"]
+
+
+# When both wait for the writer at once, what is behind sees what is before.
+def test_both_wait(people: _People) -> None:
+    house, told = people.house, []
+
+    def kick() -> None:
+        try:
+            house.do(people.admin, moderation.Kick("carol"))
+        except Refusal as refusal:
+            told.append(refusal.code)
+
+    with held(house.database):
+        demotion = UserAdmin("alice", is_admin=False)
+        asked = []
+        for each in (lambda: house.do(people.operator, demotion), kick):
+            asked.append(gevent.spawn(each))
+            while len(house.database._asked) <= len(asked):  # the first one is what holds them
+                gevent.sleep(0.001)
+    gevent.joinall(asked, raise_error=True)
+    assert told == ["not_allowed"]
+    assert "carol" in {user.name for user in people.owner.rooms["den"].present}

@@ -1,0 +1,236 @@
+"""Coming back: a program that joins with `since` misses nothing, and is shown nothing twice."""
+
+import itertools
+import signal
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from shutil import copy
+
+import gevent
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.bounds import RECENT_MESSAGES_MAX, SINCE_MESSAGES_MAX
+from app.chat.rooms import rooms
+from app.chat.service import Service
+from app.database.database import Database
+from app.engine.presence import Session, User
+from app.protocol import talk as protocol
+from app.protocol.event import RoomEvent
+from app.protocol.rooms import Join
+from app.settings import Settings
+from tests.kit.fakes import FakeClient
+from tests.kit.program import Program
+from tests.kit.server_process import ServerProcess
+
+TALKER = "talker"
+SAYING = {"say": {"body": "once"}, "me": {"body": "once"}, "msg": {"user": "other", "body": "once"}}
+
+
+@pytest.fixture(scope="module")
+def talker(server: ServerProcess) -> Program:
+    return server.program().register(TALKER)
+
+
+def _resume(server: ServerProcess, name: str, room: str, since: int) -> tuple[dict, list[int]]:
+    """Return how a program is answered that comes back, and the ids of what it is replayed."""
+    back = server.program().log_in(name)
+    answer = back.call("join", room=room, since=since)
+    replayed = back.catch_up()
+    back.close()
+    assert all(event.get("is_replayed") for event in replayed if event["event"] == "message")
+    return answer, [event["id"] for event in replayed if event["event"] == "message"]
+
+
+# What came after the last message seen is replayed, from memory or from the database; where that
+# is too much, or what was seen is not there, it says so, and history has the rest.
+def test_since(server: ServerProcess, talker: Program, new_name) -> None:
+    room, name = new_name("room"), new_name("back")
+    talker.call("join", room=room)
+    ids = talker.say(*map(str, range(SINCE_MESSAGES_MAX + 5)), room=room)
+    server.program().register(name).close()
+    for missed in (0, 1, RECENT_MESSAGES_MAX - 1, RECENT_MESSAGES_MAX, SINCE_MESSAGES_MAX):
+        answer, replayed = _resume(server, name, room, since=ids[-1 - missed])
+        assert answer["is_complete"]
+        assert replayed == ids[len(ids) - missed :]
+    for since in (0, ids[0], ids[-SINCE_MESSAGES_MAX - 2], ids[-1] + 1, (1 << 63) - 1):
+        answer, replayed = _resume(server, name, room, since=since)
+        assert not answer["is_complete"]
+        assert replayed == ids[-20:]
+    back = server.program().log_in(name).join(room)
+    paged, after, has_more = [], ids[0], True
+    while has_more:
+        page = back.call("history", after=after, count=300)
+        paged += [message["id"] for message in page["messages"]]
+        after, has_more = page["last_id"], page["has_more"]
+    assert paged == ids[1:]
+
+
+# A room that nobody spoke in has nothing to miss; without `since` it is complete by definition.
+def test_since_in_a_silent_room(server: ServerProcess, talker: Program, new_name) -> None:
+    room = new_name("room")
+    assert talker.call("join", room=room, since=0)["is_complete"]
+    talker.call("leave", room=room)
+    assert talker.call("join", room=room)["is_complete"]
+
+
+# The connection breaks before the answer, or the server with it: a retry is stored once, on
+# whatever connection it comes, and the same txn of somebody else is another message.
+def test_retries(start_server) -> None:
+    server = start_server()
+    bot, other = (server.program().register(name).join("lobby") for name in ("bot", "other"))
+    bot.event("joined", user="other")
+    ids = {}
+    for op, fields in SAYING.items():
+        ids[op] = first = bot.call(op, **fields, txn=f"{op}-1")["message_id"]
+        assert bot.call(op, **fields, txn=f"{op}-1")["message_id"] == first
+        in_one_go = [bot.ask(op, **fields, txn=f"{op}-2") for _ in range(3)]
+        (second,) = {bot.answer(number)["message_id"] for number in in_one_go}
+        assert second > first
+    other.catch_up()
+    shown = [line["body"] for line in other.lines if "body" in line]
+    assert shown == ["once"] * 6
+    for op, fields in SAYING.items():
+        bot.ask(op, **fields, txn=f"{op}-3")  # and its answer never arrives
+    server.stop_before_its_clients(signal.SIGKILL)
+    server.start()
+    assert other.receive_end().count(b'"body":"once"') in range(4)  # not all were so quick
+    back = server.program().log_in("bot").join("lobby")
+    stranger = server.program().register("stranger").join("lobby")
+    for op, fields in SAYING.items():
+        assert back.call(op, **fields, txn=f"{op}-1")["message_id"] == ids[op]
+        third = back.call(op, **fields, txn=f"{op}-3")["message_id"]
+        assert back.call(op, **fields, txn=f"{op}-3")["message_id"] == third > ids[op]
+        assert stranger.call(op, **fields, txn=f"{op}-1")["message_id"] > third
+    with server.database() as database:
+        counts = database.execute("SELECT count(*) FROM messages GROUP BY user_id ORDER BY user_id")
+        assert counts.fetchall() == [(9,), (3,)]
+
+
+class _Listener(FakeClient):
+    """A program that keeps the ids of what it hears; what is replayed is kept apart."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rooms_max = 100
+        self.render = self.render_ids
+        self.live: list[int] = []
+
+    @staticmethod
+    def render_ids(event: RoomEvent) -> bytes:
+        return b"%d " % event.id if isinstance(event, protocol.Said) else b""
+
+    def send(self, data: bytes) -> bool:
+        self.live += map(int, data.split())
+        return True
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory, new_database: Path) -> Iterator[Service]:
+    """The service itself, with a short memory: each way to find what was missed is soon taken."""
+    path = copy(new_database, tmp_path_factory.mktemp("service"))
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for number in (1, 2):
+            connection.execute(
+                "INSERT INTO users (id, name, key, skeleton, password_hash, is_admin, is_disabled,"
+                " created_at, private_seen_id) VALUES (?, ?, ?, ?, '', 0, 0, 0, 0)",
+                (number, *[str(number)] * 3),
+            )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rooms, "RECENT_MESSAGES_MAX", 4)
+        patch.setattr(rooms, "SINCE_MESSAGES_MAX", 10)
+        given_settings = Settings(history_replay=2)
+        service = Service(Database(f"sqlite:///{path}", "normal"), given_settings, lambda: 0)
+        yield service
+        service.close()
+
+
+def _session(service: Service, user_id: int) -> Session:
+    session = service.connect(_Listener())
+    session.user = User(user_id, str(user_id), set())
+    session.user.sessions.add(session)
+    return session
+
+
+def _page_on(service: Service, session: Session, room: str, since: int, count: int) -> list[int]:
+    """Return the ids after `since`, as history has them."""
+    paged, has_more = [], True
+    while has_more:
+        after = paged[-1] if paged else since
+        service.handle(session, protocol.History(room=room, after=after, count=count))
+        page = session.client.shown[-1]
+        paged += [said.id for said in page.messages]
+        has_more = page.has_more
+    return paged
+
+
+_rooms = itertools.count()
+
+
+def _say(service: Service, talker: Session, room: str, count: int) -> int:
+    """Say so much, and return the id of the last of it when it is stored."""
+    for _ in range(count):
+        service.handle(talker, protocol.Say("x", room=room))
+    service.journal.settle(talker)
+    return service.journal.newest_id
+
+
+# What is said at that moment does not push out of memory what one is about to be replayed.
+@pytest.mark.parametrize("missed", range(6))
+def test_what_is_said_at_that_moment(service: Service, missed: int) -> None:
+    room = f"room{next(_rooms)}"
+    talker, back = _session(service, 1), _session(service, 2)
+    service.handle(talker, Join(room))
+    since = _say(service, talker, room, 5)
+    _say(service, talker, room, missed)
+    service.handle(talker, protocol.Say("at that moment", room=room))
+    service.handle(back, Join(room, since))
+    service.journal.settle(talker)
+    entered = back.client.shown[-1]
+    seen = [said.id for said in entered.messages] + back.client.live
+    assert (entered.is_complete, len(seen), seen) == (True, missed + 1, sorted(seen))
+    for session in (talker, back):
+        service.disconnect(session)
+
+
+# However much was missed, and however much is said while one comes back: by the replay, or by
+# history where it was not whole, and live from there, one has all of it, once and in order.
+@settings(max_examples=25)
+@given(st.integers(0, 16), st.integers(0, 16), st.integers(0, 16), st.integers(0, 5))
+def test_no_gap_and_nothing_twice(
+    service: Service, before: int, missed: int, meanwhile: int, pause: int
+) -> None:
+    room = f"room{next(_rooms)}"
+    talker, back = _session(service, 1), _session(service, 2)
+    service.handle(talker, Join(room))
+
+    def talk(count: int) -> None:
+        for _ in range(count):
+            service.handle(talker, protocol.Say("x", room=room))
+            gevent.sleep(0.001 * (pause % 3))
+
+    talk(before)
+    service.journal.settle(talker)
+    since = service.journal.newest_id
+    talk(missed)
+    other = gevent.spawn(talk, meanwhile)
+    gevent.sleep(0.001 * pause)
+    service.handle(back, Join(room, since))
+    entered = back.client.shown[-1]
+    seen = [said.id for said in entered.messages]
+    if not entered.is_complete:
+        seen = _page_on(service, back, room, since, count=3)
+    other.join()
+    service.journal.settle(talker)
+    newest_seen = seen[-1] if seen else since
+    seen += [message_id for message_id in back.client.live if message_id > newest_seen]
+    stored = _page_on(service, back, room, 0, count=100)
+    assert seen == [message_id for message_id in stored if message_id > since]
+    assert len(stored) == before + missed + meanwhile
+    if entered.is_complete:
+        assert not set(back.client.live) & {said.id for said in entered.messages}
+    for session in (talker, back):
+        service.disconnect(session)

@@ -1,0 +1,1 @@
+"""Conversations with a real server, word for word."""

@@ -1,0 +1,293 @@
+"""Delivering a batch: who comes and goes in the middle of it reads what was shown meanwhile."""
+
+from collections.abc import Callable
+
+import gevent
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.chat.rooms.rooms import Room
+from app.engine import delivery as module
+from app.engine.delivery import Delivery
+from app.engine.entries import Arrival
+from app.engine.presence import Session
+from app.errors import internal
+from app.protocol.event import RoomEvent
+from app.protocol.rooms import Entered, Joined, Left
+from app.protocol.server import Noticed, Refused
+from app.protocol.talk import Said
+from tests.kit.fakes import fake_room, fake_session, render
+
+
+def _said(user: str, body: str) -> Said:
+    return Said("lobby", user, body, at=0)
+
+
+def _lines(session: Session) -> list[str]:
+    return b"".join(session.client.sent).decode().splitlines()
+
+
+def _hearing(room: Room, *sessions: Session) -> None:
+    """Let sessions hear a room since before the batch."""
+    earlier = Delivery()
+    for session in sessions:
+        earlier.enter(room, session)
+
+
+# Each reader is sent all of a batch at once.
+def test_one_send_a_reader() -> None:
+    room, alice, bob = fake_room(), fake_session("alice"), fake_session("bob")
+    _hearing(room, alice, bob)
+    delivery = Delivery()
+    for number in range(3):
+        delivery.show(room, _said("alice", str(number)))
+    assert alice.client.sent == []
+    delivery.send()
+    assert alice.client.sent == bob.client.sent == [b"Said alice 0\nSaid alice 1\nSaid alice 2\n"]
+
+
+# However many read an event, it is rendered once for each wire that they use.
+def test_rendered_once_a_wire() -> None:
+    room, readers = fake_room(), [fake_session(f"reader{number}") for number in range(10)]
+    rendered: list[tuple[str, RoomEvent]] = []
+
+    def counting(wire: str) -> Callable[[RoomEvent], bytes]:
+        return lambda event: rendered.append((wire, event)) or wire.encode()
+
+    wires = counting("a"), counting("b")
+    for number, reader in enumerate(readers):
+        reader.client.render = wires[number % 2]
+    readers[0].ignored = frozenset({"mallory"})
+    _hearing(room, *readers)
+    delivery, event = Delivery(), _said("alice", "hello")
+    delivery.show(room, event)
+    delivery.send()
+    assert rendered == [("a", event), ("b", event)]
+    assert [reader.client.sent for reader in readers] == [[b"a"], [b"b"]] * 5
+
+
+# Whoever enters reads what is shown from then on; whoever leaves, what was shown until then.
+def test_coming_and_going_in_the_middle() -> None:
+    room, stays, comes, goes = fake_room(), *map(fake_session, ("stays", "comes", "goes"))
+    _hearing(room, stays, goes)
+    delivery = Delivery()
+    delivery.show(room, _said("stays", "1"))
+    delivery.enter(room, comes)
+    delivery.show(room, _said("stays", "2"))
+    delivery.leave(room, goes)
+    delivery.show(room, _said("stays", "3"))
+    delivery.send()
+    assert _lines(stays) == ["Said stays 1", "Said stays 2", "Said stays 3"]
+    assert _lines(comes) == ["Said stays 2", "Said stays 3"]
+    assert _lines(goes) == ["Said stays 1", "Said stays 2"]
+
+
+# Whoever leaves and comes back in one batch misses what was shown between, and nothing twice.
+def test_coming_back_in_the_same_batch() -> None:
+    room, alice = fake_room(), fake_session("alice")
+    _hearing(room, alice)
+    delivery = Delivery()
+    for step in ("1", "leave", "2", "enter", "3"):
+        if step == "leave":
+            delivery.leave(room, alice)
+        elif step == "enter":
+            delivery.enter(room, alice)
+        else:
+            delivery.show(room, _said("bob", step))
+    delivery.send()
+    assert _lines(alice) == ["Said bob 1", "Said bob 3"]
+
+
+# Whoever moves to another room in the middle of a batch hears each room in its time.
+def test_moving_in_the_middle() -> None:
+    lobby, garden, alice = fake_room("lobby"), fake_room("garden"), fake_session("alice")
+    _hearing(lobby, alice)
+    delivery = Delivery()
+    for room in (lobby, garden):
+        delivery.show(room, _said("bob", f"{room.name} before"))
+    delivery.leave(lobby, alice)
+    delivery.enter(garden, alice)
+    for room in (lobby, garden):
+        delivery.show(room, _said("bob", f"{room.name} after"))
+    delivery.send()
+    assert _lines(alice) == ["Said bob lobby before", "Said bob garden after"]
+    assert not lobby.readers
+
+
+# What somebody says is hidden from those who ignore them, and that they come and go is not.
+def test_ignored() -> None:
+    room = fake_room()
+    alice, bob = fake_session("alice", ignored=frozenset({"mallory"})), fake_session("bob")
+    _hearing(room, alice, bob)
+    delivery = Delivery()
+    said = _said("mallory", "buy gold"), _said("bob", "no")
+    for event in (Joined("lobby", "mallory"), *said, Left("lobby", "mallory")):
+        delivery.show(room, event)
+    delivery.send()
+    assert _lines(alice) == ["Joined mallory", "Said bob no", "Left mallory"]
+    assert len(_lines(bob)) == 4
+    assert len(alice.client.sent) == 1
+
+
+# Whoever is told something for them alone has read what was shown before it, and no line twice.
+def test_catching_up() -> None:
+    room, alice = fake_room(), fake_session("alice")
+    _hearing(room, alice)
+    delivery = Delivery()
+    delivery.show(room, _said("bob", "before"))
+    delivery.catch_up(alice)
+    alice.client.show(Noticed("psst"))
+    delivery.show(room, _said("bob", "after"))
+    delivery.send()
+    assert alice.client.sent == [b"Said bob before\n", b"Noticed!\n", b"Said bob after\n"]
+
+
+# Nothing is put together for who is gone: when thousands go at once, each would have what all those
+# before them leave behind.
+def test_who_is_gone_does_not_catch_up() -> None:
+    room, alice, bob = fake_room(), fake_session("alice"), fake_session("bob")
+    _hearing(room, alice, bob)
+    alice.client.is_closing = True
+    delivery = Delivery()
+    delivery.show(room, _said("bob", "hello"))
+    delivery.leave(room, alice)
+    delivery.send()
+    assert alice.client.sent == []
+    assert _lines(bob) == ["Said bob hello"]
+
+
+# A session in no room can catch up and leave: there is nothing to read.
+def test_in_no_room() -> None:
+    alice, delivery = fake_session("alice"), Delivery()
+    delivery.catch_up(alice)
+    delivery.leave(fake_room(), alice)
+    delivery.send()
+    assert alice.client.sent == []
+
+
+# A batch for very many readers lets others have a turn before it is through.
+def test_others_get_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "DELIVERIES_BETWEEN_YIELDS", 2)
+    room, readers = fake_room(), [fake_session(f"reader{number}") for number in range(6)]
+    _hearing(room, *readers)
+    delivery = Delivery()
+    delivery.show(room, _said("alice", "hello"))
+    other = gevent.spawn(lambda: sum(len(reader.client.sent) for reader in readers))
+    delivery.send()
+    assert other.get() == 2
+    assert all(len(reader.client.sent) == 1 for reader in readers)
+
+
+# A room lags when more than half of its readers are behind, as of its last batch.
+def test_lagging() -> None:
+    room, readers = fake_room(), [fake_session(f"reader{number}") for number in range(4)]
+    _hearing(room, *readers)
+    for count, lags in ((0, False), (2, False), (3, True), (4, True), (2, False)):
+        for number, reader in enumerate(readers):
+            reader.client.is_behind = number < count
+        delivery = Delivery()
+        delivery.show(room, _said("alice", "hello"))
+        delivery.send()
+        assert room.is_lagging == lags
+
+
+_acts = st.tuples(
+    st.sampled_from(["show", "show", "enter", "leave", "catch_up", "next batch"]),
+    st.integers(0, 2),
+    st.integers(0, 1),
+)
+
+
+# In whatever order things happen, everybody reads of a room what they would read line by line.
+@given(st.lists(_acts, max_size=40))
+def test_batches_read_like_lines(acts: list[tuple[str, int, int]]) -> None:
+    rooms = [fake_room("lobby"), fake_room("garden")]
+    sessions = [
+        fake_session("s0", ignored=frozenset({"s1"})),
+        fake_session("s1"),
+        fake_session("s2"),
+    ]
+    would_read = {(session, room): [] for session in sessions for room in rooms}
+    delivery = Delivery()
+    for number, (act, who, where) in enumerate(acts):
+        session, room = sessions[who], rooms[where]
+        if act == "show":
+            event = _said(session.user.name, f"{room.name} {number}")
+            delivery.show(room, event)
+            for reader in sessions:
+                if room in reader.hears and event.user not in reader.ignored:
+                    would_read[reader, room].append(render(event))
+        elif act == "enter" and room not in session.hears:
+            delivery.enter(room, session)
+        elif act == "leave":
+            delivery.leave(room, session)
+        elif act == "catch_up":
+            delivery.catch_up(session)
+        elif act == "next batch":
+            delivery.send()
+            delivery = Delivery()
+    delivery.send()
+    for (session, room), lines in would_read.items():
+        read = b"".join(session.client.sent).splitlines(keepends=True)
+        assert [line for line in read if room.name.encode() in line] == lines
+
+
+# An event that one wire can't show is missing there alone, and readers are told so in its place.
+def test_an_event_that_a_wire_cannot_show(capsys) -> None:
+    def picky(event: RoomEvent) -> bytes:
+        if isinstance(event, Noticed):
+            return b"Noticed!\n"
+        if event.body == "2":
+            raise OverflowError(event.body)
+        return render(event)
+
+    room, alice, bob = fake_room(), fake_session("alice"), fake_session("bob")
+    alice.client.render = picky
+    _hearing(room, alice, bob)
+    delivery = Delivery()
+    for body in "123":
+        delivery.show(room, _said("bob", body))
+    delivery.send()
+    assert _lines(alice) == ["Said bob 1", "Noticed!", "Said bob 3"]
+    assert _lines(bob) == ["Said bob 1", "Said bob 2", "Said bob 3"]
+    logged = capsys.readouterr()
+    assert (logged.out + logged.err).count("OverflowError") == 1
+
+
+# A reader who can't be sent anything costs nobody else a line, nor does what they are told alone.
+def test_a_reader_who_cannot_be_sent_anything(monkeypatch) -> None:
+    def fail(*_: object) -> bool:
+        raise ZeroDivisionError
+
+    room, alice, bob = fake_room(), fake_session("alice"), fake_session("bob")
+    monkeypatch.setattr(alice.client, "send", fail)
+    monkeypatch.setattr(alice.client, "show", fail)
+    _hearing(room, alice, bob)
+    delivery = Delivery()
+    delivery.show(room, _said("bob", "hello"))
+    delivery.answer(alice, Noticed("psst"))
+    delivery.answer(bob, Noticed("psst"))
+    delivery.send()
+    assert _lines(bob) == ["Said bob hello", "Noticed!"]
+
+
+# A session that can't be shown a room is not in it: nobody sees it join, and it may try again.
+def test_an_arrival_that_fails() -> None:
+    room, alice, bob, forgotten = fake_room(), fake_session("alice", 2), fake_session("bob"), []
+    _hearing(room, bob)
+
+    def replay(_room: Room) -> tuple[list[Said], bool]:
+        raise OverflowError
+
+    alice.rooms[room.key], room.visits, room.present[alice.speaker] = room, 1, 1
+    entered = Entered(room.name, "", ["alice"], (), 0)
+    arrival = Arrival(forgotten.append, alice, room, entered, replay, is_first=True)
+    delivery = Delivery()
+    with pytest.raises(OverflowError):
+        arrival.release(delivery)
+    arrival.fail(internal())
+    delivery.send()
+    assert (alice.rooms, room.present, room.visits) == ({}, {}, 0)
+    assert (alice.client.shown, forgotten) == ([Refused("internal", str(internal()))], [room])
+    assert _lines(bob) == []

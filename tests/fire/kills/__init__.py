@@ -1,0 +1,1 @@
+"""Kills of a server at every stage, and of a client that encrypts."""

@@ -1,0 +1,1 @@
+"""Each check taken out, and the test that notices."""

@@ -1,0 +1,1 @@
+"""Power cuts, and what the disk has kept."""
