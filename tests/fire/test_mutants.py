@@ -44,11 +44,13 @@ def test_that_hangs():
 
 # A mutant whose text has changed, or whose test has another name, would try nothing.
 def test_mutants_fit() -> None:
+    all_of_them = load()
     lost = [
         mutant.rule
-        for mutant in load()
+        for mutant in all_of_them
         if (ROOT / mutant.file).read_text().count(mutant.old) != 1 or not _is_there(mutant.test)
     ]
+    assert all_of_them
     assert not lost
 
 

@@ -17,7 +17,7 @@ def main() -> None:
     try:
         import atheris
     except ImportError:
-        sys.exit("atheris is not installed: pip install atheris (or use python -m tests.fuzz)")
+        sys.exit("atheris is not installed: pip install atheris (or: make fire ARGS=fuzz)")
     with atheris.instrument_imports(include=["app"]):
         from tests.fire.fuzz.batches import FUZZERS
     if sys.argv[1:2] in ([], ["--help"]) or sys.argv[1] not in FUZZERS:

@@ -73,7 +73,7 @@ class Mutant:
 
 def load() -> list[Mutant]:
     """Return all mutants there are."""
-    lists = sorted((ROOT / "tests" / "mutations").glob("*.toml"))
+    lists = sorted(Path(__file__).parent.glob("*.toml"))
     return [Mutant(**each) for path in lists for each in tomllib.loads(path.read_text())["mutants"]]
 
 
