@@ -198,8 +198,8 @@ class Service:
             self._database.try_writing()
             return ()
         is_alone = self._database.is_sqlite and not seen and write is None
-        if is_alone and (plain := messages_queries.plain_batch(messages)):
-            last_id = self._database.write_statement(*plain)
+        if is_alone and (statement := messages_queries.one_statement(messages)):
+            last_id = self._database.write_statement(*statement)
             return messages_queries.ids_up_to(last_id, len(messages))
 
         def work(connection: Connection) -> Sequence[int]:

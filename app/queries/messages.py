@@ -115,8 +115,11 @@ def _find_keys(dialect: str) -> CompoundSelect[int, str | None, int]:
 
 _INSERT_BATCH = _insert_batches(NewMessage._fields)
 _INSERT_PLAIN_BATCH = _insert_batches(NewMessage._fields[:-1])  # each column costs a tenth
-# Compiled once, for batches that go to the driver as they are: see plain_batch.
-_PLAIN_BATCH_SQL = str(_INSERT_PLAIN_BATCH["sqlite"].compile(dialect=sqlite.dialect()))
+# Compiled once, for batches that go to the driver as they are: see one_statement.
+_BATCH_SQL, _PLAIN_BATCH_SQL = (
+    str(statements["sqlite"].compile(dialect=sqlite.dialect()))
+    for statements in (_INSERT_BATCH, _INSERT_PLAIN_BATCH)
+)
 _FIND_KEYS = {dialect: _find_keys(dialect) for dialect in _INSERT_BATCH}
 
 
@@ -142,15 +145,18 @@ def store(connection: Connection, messages: Sequence[NewMessage]) -> Sequence[in
     return [ids[key] for key in keys]
 
 
-def plain_batch(messages: Sequence[NewMessage]) -> tuple[str, str] | None:
+def one_statement(messages: Sequence[NewMessage]) -> tuple[str, str] | None:
     """Return SQLite's statement for a batch, and its parameter, if one statement is all it takes.
 
-    That is so where none is encrypted, and none may have been stored before.
+    That is so where no message may have been stored before.
     """
+    statement = _PLAIN_BATCH_SQL
     for message in messages:
-        if message.txn or message.sender_device:
+        if message.txn:
             return None
-    return _PLAIN_BATCH_SQL, json.dumps(messages)
+        if message.sender_device:
+            statement = _BATCH_SQL
+    return statement, json.dumps(messages)
 
 
 def ids_up_to(last_id: int, count: int) -> Sequence[int]:

@@ -121,7 +121,7 @@ class Messages:
         if command.if_rev != roster.rev:
             self._answer_retry(session, room, command.txn)
             return
-        body, txn, device_id = enc.model_dump_json(), command.txn or None, device.device_id
+        body, txn, device_id = enc.dump(), command.txn or None, device.device_id
         said = talk.SaidEncrypted(room.name, user.name, device_id, enc, now)
         message = NewMessage(room.id, None, user.id, False, body, now, txn, device_id)
         self._journal.append(_SaidInRoom(session, room, said, message))

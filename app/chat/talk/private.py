@@ -95,7 +95,7 @@ class Private:
         if command.enc is not None:
             device_id, enc = session.device_or_refuse.device_id, command.enc
             said = talk.PrivatelySaidEncrypted(user.name, recipient.name, device_id, enc, now)
-            body = enc.model_dump_json()
+            body = enc.dump()
         else:
             device_id, body = None, harmless(command.body)
             said = talk.PrivatelySaid(user.name, recipient.name, body, now)
