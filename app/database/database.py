@@ -74,9 +74,9 @@ def is_sqlite(url: Url) -> bool:
 
 
 def given_path(url: Url) -> Path:
-    """Return the path of SQLite's file as it was given: perhaps that of a link to it.
+    """Return the path of SQLite's file as it was given: perhaps a link.
 
-    Raises StartRefused where the URL names none.
+    Raises StartRefused when the URL names no file, or has options.
     """
     if isinstance(url, Path):
         return url.absolute()
@@ -92,9 +92,10 @@ def given_path(url: Url) -> Path:
 
 
 def sqlite_path(url: Url) -> Path:
-    """Return the path of SQLite's file, whatever links lead to it: its log is beside that.
+    """Return the path of SQLite's file, with all links resolved.
 
-    Raises StartRefused where the URL names none, or the link leads nowhere.
+    SQLite's log lies beside that file. Raises StartRefused as `given_path` does, and when a link
+    leads nowhere.
     """
     given = given_path(url)
     path = Path(os.path.realpath(given))
@@ -107,7 +108,7 @@ def sqlite_path(url: Url) -> Path:
 
 
 def writing_engine(url: Url, durability: str = "full") -> Engine:
-    """Make the engine of the one writer: transactions take the write lock when they begin."""
+    """Make the engine of the one writer: its transactions begin with the write lock."""
     if not is_sqlite(url):
         commit = _SYNCHRONOUS_COMMIT[durability]
         return postgresql.make_engine(str(url), writes_alone=True, synchronous_commit=commit)
@@ -117,8 +118,8 @@ def writing_engine(url: Url, durability: str = "full") -> Engine:
         "journal_mode = WAL",
         f"synchronous = {_SYNCHRONOUS[durability]}",
         "foreign_keys = ON",
-        "secure_delete = ON",  # what is deleted is overwritten, not left where it was
-        "temp_store = MEMORY",  # or every batch makes, writes and removes a file, to undo it with
+        "secure_delete = ON",  # deleted data is overwritten
+        "temp_store = MEMORY",  # else each batch makes, writes and removes a file to undo it with
         f"journal_size_limit = {LOG_BYTES_KEPT}",
     )
 
@@ -135,7 +136,7 @@ def reading_engine(url: Url) -> Engine:
 
 
 def migrating_engine(url: Url) -> Engine:
-    """Make the engine of migrations: no foreign keys, since tables are made anew and swapped."""
+    """Make the engine of migrations: without foreign keys, since they replace whole tables."""
     if not is_sqlite(url):
         return postgresql.make_engine(str(url))
     return _sqlite_engine(
@@ -150,7 +151,7 @@ def migrating_engine(url: Url) -> Engine:
 
 
 def _sqlite_engine(url: Url, begin: str, *pragmas: str, mode: str = "rw") -> Engine:
-    """Make an engine; in the mode "rw" it makes no file where none is."""
+    """Make an engine; in the mode "rw" it creates no file."""
     connect = partial(
         sqlite3.connect,
         f"{sqlite_path(url).as_uri()}?mode={mode}",
@@ -160,7 +161,7 @@ def _sqlite_engine(url: Url, begin: str, *pragmas: str, mode: str = "rw") -> Eng
         check_same_thread=False,
     )
     engine = create_engine(
-        "sqlite:///a file",  # which one, is for `connect` to know
+        "sqlite:///a file",  # `connect` knows the path
         creator=connect,
         pool_size=READER_THREADS,
     )
@@ -177,7 +178,7 @@ def _sqlite_engine(url: Url, begin: str, *pragmas: str, mode: str = "rw") -> Eng
     @event.listens_for(engine, "commit")
     def _commit(connection: Connection) -> None:
         driver: Any = connection.connection.driver_connection
-        if not driver.in_transaction:  # SQLite undid it, and whoever was told of that kept quiet
+        if not driver.in_transaction:  # SQLite undid it, and the error was hidden from us
             error = sqlite3.OperationalError("the transaction was undone")
             raise DBAPIError(None, None, error)
 
@@ -185,10 +186,7 @@ def _sqlite_engine(url: Url, begin: str, *pragmas: str, mode: str = "rw") -> Eng
 
 
 class FilesOnDisk(NamedTuple):
-    """How large the files of the database are, and what room is left; None on PostgreSQL.
-
-    And what has become of them.
-    """
+    """Sizes of the database's files and free space (None on PostgreSQL), and the file's fate."""
 
     database_bytes: int | None = None
     wal_bytes: int | None = None
@@ -204,10 +202,10 @@ class _Asked(NamedTuple):
 
 
 class Database:
-    """What the server's greenlets see: work to do in a transaction, and its result."""
+    """Run work in transactions, for the server's greenlets."""
 
     def __init__(self, url: Url, durability: str, held: HeldFile | None = None) -> None:
-        """Open it; `held` is its file, which is looked after, if it is one. Blocks."""
+        """Open it; `held` is SQLite's file, whose fate is watched. Blocks. Raises StartRefused."""
         self._held = held
         self.fate = ""  # of its file, as `look_at_files` found it
         self._path = sqlite_path(url) if is_sqlite(url) else None
@@ -217,19 +215,20 @@ class Database:
         self._reading = reading_engine(url)
         self._writer = ThreadPool(1)
         self._readers = ThreadPool(READER_THREADS)
-        self._looker = ThreadPool(1)  # a disk that hangs costs no reader
+        self._looker = ThreadPool(1)  # a disk that hangs keeps no reading thread
         if self._path is not None:
             self._writing.connect().close()  # a restored file has no log yet: see HeldFile.fate
             self._open_readers()
-        self._writing_since: float | None = None  # the writer's thread writes it down
+        self._writing_since: float | None = None  # set by the writer's thread
         self._asked: deque[_Asked] = deque()
-        self._writes: gevent.Greenlet[[], None] | None = None  # it does what was asked for
-        self._is_first_waiting = False  # the writer's thread takes it back
+        self._writes: gevent.Greenlet[[], None] | None = None  # runs what was asked for
+        self._is_first_waiting = False  # cleared by the writer's thread
 
     def write(self, work: Work[Result]) -> Result:
-        """Run `work` in a transaction, after all that was asked for before. Others may be in it.
+        """Run `work` in a transaction, after the writes asked for before.
 
-        Switches. Raises NotStored when the database could not take it; then nothing has changed.
+        Other writes may share the transaction. Switches. Raises NotStored when the database could
+        not take it; then nothing has changed.
         """
         self._check_fate()
         outcome: AsyncResult[Outcome[Result]] = AsyncResult()
@@ -239,17 +238,17 @@ class Database:
         return _result(outcome.get())  # type: ignore[arg-type]  # it waits until there is one
 
     def write_first(self, work: Work[Result]) -> Result:
-        """Run `work` in a transaction of its own, before all that waits in `write`: for messages.
+        """Run `work` in a transaction of its own, before waiting writes: for messages.
 
         One greenlet alone calls it. Switches. Raises NotStored, as `write` does.
         """
         return self._go_first(self._writing.begin, work)
 
     def write_statement(self, statement: str, parameter: str) -> int:
-        """Run one INSERT of SQLite's, a transaction by itself; return the last id that it gave.
+        """Run one INSERT of SQLite's, and return its last id.
 
-        It goes first, as `write_first` does, and by the driver: what SQLAlchemy does around a
-        statement takes as long as the statement. Switches. Raises NotStored.
+        It is a transaction by itself, and goes first, as `write_first` does. It goes by the driver,
+        since SQLAlchemy's own work takes as long as the statement. Switches. Raises NotStored.
         """
         last_id: int = self._go_first(
             self._by_driver, lambda driver: driver.execute(statement, (parameter,)).lastrowid
@@ -267,19 +266,19 @@ class Database:
             raise NotStored(f"not stored: the database's file is {self.fate}; tell the operator")
 
     def read(self, work: Work[Result]) -> Result:
-        """Run `work` in a transaction that sees what is committed. Switches. Raises NotStored."""
+        """Run `work` in a transaction that sees committed data. Switches. Raises NotStored."""
         outcome: Outcome[Result] = self._readers.apply(_attempt, (self._reading.begin, work))
         return _result(outcome)
 
     def try_writing(self) -> None:
-        """Write what changes nothing. Switches. Raises NotStored when nothing can be written."""
+        """Make a write that changes nothing. Switches. Raises NotStored when that is impossible."""
         statement = "UPDATE alembic_version SET version_num = version_num"
         self.write_first(lambda connection: connection.exec_driver_sql(statement))
 
     def write_a_piece(self, work: Work[Result]) -> Result:
-        """Do one of many pieces of work, as `write` does, and rest for as long as it took.
+        """Run one of many pieces of work, then rest as long.
 
-        So that others have the writer for half of the time at least. Switches. Raises NotStored.
+        So other writes have the writer for at least half of the time. Switches. Raises NotStored.
         """
         began = time.monotonic()
         result = self.write(work)
@@ -287,10 +286,10 @@ class Database:
         return result
 
     def empty_log(self) -> bool:
-        """Bring all of SQLite's write-ahead log to the database's file, and cut it to nothing.
+        """Move SQLite's write-ahead log into its file, and empty it.
 
-        Returns whether that was possible: not while somebody reads what is older. Switches. Raises
-        NotStored.
+        Return whether that was possible: not while a transaction reads an older state. Switches.
+        Raises NotStored.
         """
         outcome: Outcome[bool] = self._writer.apply(
             self._attempt_to_write, (self._writing.connect, _empty_log)
@@ -303,12 +302,12 @@ class Database:
         return self._path is not None
 
     def writing_seconds(self, now: float) -> float:
-        """Return how long the transaction under way has been at it; 0 when there is none."""
+        """Return the seconds that the current write has taken; 0 without one."""
         since = self._writing_since
         return 0.0 if since is None else max(0.0, now - since)
 
     def look_at_files(self) -> FilesOnDisk:
-        """Return how large the files are, and what room there is. Switches. Raises OSError."""
+        """Return the sizes and fate; a bad fate refuses writes. Switches. Raises OSError."""
         files = self._look_at_files()
         if files.fate.is_cut:
             with suppress(NotStored):
@@ -330,7 +329,7 @@ class Database:
             connection.close()
 
     def _write_what_was_asked(self) -> None:
-        """Write until nothing is left to be written. Switches."""
+        """Run the writes that were asked for, until none is left. Switches."""
         while self._asked:
             works = [asked.work for asked in islice(self._asked, WRITES_TOGETHER_MAX)]
             try:
@@ -347,24 +346,25 @@ class Database:
 
     @contextmanager
     def _by_driver(self) -> Iterator[sqlite3.Connection]:
-        """Give the driver's connection, for a statement that is a transaction by itself."""
+        """Give the driver's connection: for a statement that is a transaction by itself."""
         driver = self._driver
         assert driver is not None  # noqa: S101 (it connected when the database was opened)
         try:
-            if driver.in_transaction:  # then it would be stored when that is committed, if it is
+            if driver.in_transaction:  # else the statement becomes a part of that transaction
                 driver.rollback()  # as after a BEGIN that is refused
                 raise sqlite3.OperationalError("a transaction was not ended")
             yield driver
-        except sqlite3.Error as error:  # as it is told of any other statement
+        except sqlite3.Error as error:  # raised as SQLAlchemy raises those of other statements
             raise DBAPIError(None, None, error) from error
 
     def _note_driver(self, driver: sqlite3.Connection, _record: object) -> None:
         self._driver = driver
 
     def _attempt_some(self, works: Sequence[Work[Any]]) -> Sequence[Outcome[Any]]:
-        """Run the first of some works in one transaction; return the outcomes of those.
+        """Run the first of some works in one transaction.
 
-        When that transaction could not be committed, it is the outcome of all of them.
+        Return the outcomes of those that ran. When the transaction could not be committed, its
+        error is the outcome of all works.
         """
         if len(works) == 1:
             return [self._attempt_to_write(self._writing.begin, works[0])]
@@ -383,7 +383,7 @@ class Database:
                 return
 
     def _attempt_to_write(self, connect: Connect, work: Callable[[Any], Result]) -> Outcome[Result]:
-        """Run in the writer's thread, where no wait for that thread is in the time it takes."""
+        """Run work in the writer's thread, and time it: without the wait for that thread."""
         self._writing_since = began_at = time.monotonic()
         result, error = _attempt(connect, work)
         self._writing_since = None
@@ -393,18 +393,18 @@ class Database:
         return result, error
 
     def close(self) -> None:
-        """Wait for what is being written, and close. Switches."""
+        """Wait for pending writes, and close. Switches."""
         if self._writes is not None:
             self._writes.join()
         for pool, engine in ((self._readers, self._reading), (self._writer, self._writing)):
             pool.apply(engine.dispose)
             pool.kill()
-        if not self._looker.task_queue.unfinished_tasks:  # one that hangs is not waited for
+        if not self._looker.task_queue.unfinished_tasks:  # no wait for one that hangs
             self._looker.kill()
 
 
 def _result(outcome: Outcome[Result]) -> Result:
-    """Return what a thread's work returned, or raise what it raised."""
+    """Return the result of a thread's work, or raise its error: the database's as NotStored."""
     result, error = outcome
     if isinstance(error, SQLAlchemyError):
         raise NotStored(
@@ -424,9 +424,10 @@ def _attempt(connect: Connect, work: Callable[[Any], Result]) -> Outcome[Result]
 
 
 def _attempt_alone(connection: Connection, work: Work[Result]) -> Outcome[Result]:
-    """Run one of several works of a transaction: if it fails, the others have not.
+    """Run one work of a transaction, in a savepoint.
 
-    Raises SQLAlchemyError when the database has undone the whole transaction, as on a full disk.
+    Its error is returned, and the other works are kept. Raises SQLAlchemyError when the database
+    has undone the whole transaction, as on a full disk.
     """
     savepoint = connection.begin_nested()
     try:
@@ -435,28 +436,29 @@ def _attempt_alone(connection: Connection, work: Work[Result]) -> Outcome[Result
     except Exception as error:  # noqa: BLE001 (raised again in the greenlet that asked)
         try:
             savepoint.rollback()
-        except SQLAlchemyError as undone:  # the whole transaction is, and that savepoint with it
+        except SQLAlchemyError as undone:  # the whole transaction, and that savepoint with it
             raise error if isinstance(error, SQLAlchemyError) else undone from error
         return None, error
     return result, None
 
 
 def run_alone(connection: Connection, work: Work[Result]) -> Result:
-    """Run one of several works of a transaction: if it raises, the others are kept.
+    """Run one work of a transaction, in a savepoint.
 
-    Raises NotStored when the database could not take it, and SQLAlchemyError as above.
+    If it raises, the other works are kept. Raises NotStored when the database could not take it,
+    and SQLAlchemyError as `_attempt_alone` does.
     """
     return _result(_attempt_alone(connection, work))
 
 
 def _empty_log(connection: Connection) -> bool:
-    """See Database.empty_log. It goes by the driver: no transaction may be under way."""
+    """Empty the log, by the driver: no transaction may be open. See Database.empty_log."""
     driver = connection.connection.driver_connection
     assert driver is not None  # noqa: S101 (the connection is open)
     driver.execute(f"PRAGMA busy_timeout = {CHECKPOINT_WAIT_MILLISECONDS}")
     try:
         (is_busy, _, _) = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-    except sqlite3.Error as error:  # a full disk, as it is told of any other statement
+    except sqlite3.Error as error:  # as of a full disk, raised as SQLAlchemy raises others
         raise DBAPIError(None, None, error) from error
     finally:
         driver.execute(f"PRAGMA busy_timeout = {DATABASE_BUSY_SECONDS_MAX * 1_000}")
@@ -478,7 +480,7 @@ def _look_at_files(path: Path | None, held: HeldFile | None) -> Outcome[FilesOnD
 
 
 def _reason(error: SQLAlchemyError) -> str:
-    """Say to clients what the database said; where it is, and who we are there, is for the log."""
+    """Return the database's reason, for clients: its address and our name go to the log."""
     reason = first_line(error)
     if not postgresql.is_out_of_reach(error):
         return reason
@@ -487,5 +489,5 @@ def _reason(error: SQLAlchemyError) -> str:
 
 
 def first_line(error: SQLAlchemyError) -> str:
-    """Say in a few words what the database said, without its statement and parameters."""
+    """Return the first line of the database's error: no statement, no parameters."""
     return str(getattr(error, "orig", None) or type(error).__name__).strip().partition("\n")[0]

@@ -16,7 +16,7 @@ def open_private(path: str, flags: int) -> int:
 
 
 def check_settings_file() -> None:
-    """Check that `.env`, if it is there, is a file that nobody else could have written.
+    """Check that no other user could have written `.env`, if it exists.
 
     Raises StartRefused.
     """
@@ -27,7 +27,7 @@ def check_settings_file() -> None:
 
 
 def check_data_folder(path: Path) -> None:
-    """Check that nobody else can write to the data directory, if it is there.
+    """Check that no other user can write to the data directory, if it exists.
 
     Raises StartRefused.
     """
@@ -35,10 +35,10 @@ def check_data_folder(path: Path) -> None:
 
 
 def servers_users(path: Path) -> set[int]:
-    """Return as whom the server of a data directory may run, for who asks it to trust it.
+    """Return the ids of the users that a data directory's server may run as.
 
-    Root trusts the owner of a directory that it names from the root on: in a folder that it
-    happens to be in, that could be anybody.
+    Root trusts the owner of a directory with an absolute path. A relative path depends on the
+    current folder, which could be any user's.
     """
     users = {_ROOT, os.geteuid()}
     if os.geteuid() == _ROOT and path.is_absolute():
@@ -50,7 +50,7 @@ def servers_users(path: Path) -> set[int]:
 def _check_ours(path: Path, users: set[int]) -> None:
     try:
         found = path.stat()
-    except OSError:  # it is not there, or can't be read, which is told by who wants to
+    except OSError:  # missing or unreadable: code that needs the file says so
         return
     if found.st_uid not in users:
         raise StartRefused(f"{path} belongs to another user; be that one: sudo -u USER")
@@ -59,9 +59,9 @@ def _check_ours(path: Path, users: set[int]) -> None:
 
 
 def make_private_folder(path: Path) -> None:
-    """Make a folder that only its owner may enter, and those above it, if they are not there.
+    """Make a folder that only its owner may enter, and missing ones above it.
 
-    They would outlast a power cut. Blocks. Raises OSError.
+    The folders outlast a power cut. Blocks. Raises OSError.
     """
     missing = [each for each in (path, *path.parents) if not each.exists()]
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -70,7 +70,10 @@ def make_private_folder(path: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Wait until a file, or the names in a folder, would outlast a power cut. Blocks."""
+    """Wait until a file, or a folder's names, would outlast a power cut.
+
+    Blocks. Raises OSError.
+    """
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -79,12 +82,12 @@ def sync(path: Path) -> None:
 
 
 def log_path(path: Path) -> Path:
-    """Return where the write-ahead log of an SQLite database is."""
+    """Return the path of the write-ahead log of an SQLite database."""
     return path.with_name(path.name + "-wal")
 
 
 def size_bytes(path: Path) -> int:
-    """Return how large a file is; 0 when there is none. Raises OSError."""
+    """Return the size of a file in bytes; 0 when there is none. Raises OSError."""
     try:
         return path.stat().st_size
     except FileNotFoundError:

@@ -1,8 +1,9 @@
-"""SQLite's file while it is in use: no other program may serve it, and its path must lead to it.
+"""SQLite's file while it is in use: locked, and watched.
 
-The lock is on the file itself, whatever names lead to it. It lies far behind all that SQLite locks.
-The file stays open until SQLite has closed it: a process that closes a file loses SQLite's locks on
-it, however often the file is open.
+No other program may serve the file, and its path must lead to it. The lock is on the file itself,
+so it holds under each of its names. It lies far behind all that SQLite locks. The file stays open
+until SQLite has closed it: a process that closes a file loses SQLite's locks on it, however often
+the file is open.
 """
 
 import errno
@@ -25,10 +26,10 @@ _LOOKS, _BETWEEN_LOOKS_SECONDS = 4, 0.2
 
 
 class Fate(NamedTuple):
-    """What has become of a file in use: `what` is "gone" or "overwritten", or nothing of both.
+    """The fate of a file in use: `what` is "gone", "overwritten" or empty.
 
-    A log that `is_cut` may have been brought into the database by somebody: what is written next
-    tells.
+    If the log `is_cut`, another program may have brought it into the database. The next write tells
+    whether that is so.
     """
 
     what: str = ""
@@ -36,12 +37,15 @@ class Fate(NamedTuple):
 
 
 class HeldFile:
-    """The database's file, open and locked. `given` is its path as it was given: perhaps a link."""
+    """The database's file, open and locked.
+
+    `given` is its path as it was given: perhaps a link.
+    """
 
     def __init__(self, path: Path, given: Path, *, is_to_go: bool = False) -> None:
-        """Lock it; one that is to go may have several names. Blocks.
+        """Lock it. A file that is to go may have several names.
 
-        Raises DatabaseInUse, StartRefused and OSError.
+        Blocks. Raises DatabaseInUse, StartRefused and OSError.
         """
         self._path = path
         self._given = given
@@ -63,7 +67,7 @@ class HeldFile:
             refuse_hard_links(path)
 
     def fate(self) -> Fate:
-        """Look what has become of the file since SQLite opened it. Blocks. Raises OSError."""
+        """Return what became of the file since SQLite opened it. Blocks. Raises OSError."""
         if not _leads_to(self._given, os.fstat(self._descriptor)) or self._has_lost_sibling():
             return Fate("gone")
         log = _head(log_path(self._path))
@@ -74,7 +78,10 @@ class HeldFile:
         return Fate("", is_cut)
 
     def _has_lost_sibling(self) -> bool:
-        """Whether the log or its index is another file than at first: SQLite has that one open."""
+        """Whether the log or its index is another file than at first.
+
+        SQLite still has the first one open.
+        """
         for suffix in ("-wal", "-shm"):
             path = self._path.with_name(self._path.name + suffix)
             first = self._beside.get(path)
@@ -86,9 +93,9 @@ class HeldFile:
         return False
 
     def _is_whole(self) -> bool:
-        """Whether the file begins as ours does, and has all pages that it says it has.
+        """Whether the file begins as ours does, and has all its pages.
 
-        Where the disk was full while the log was brought into it, the log still has the others.
+        When the disk was full while the log was brought into it, the log must have the other pages.
         """
         there = pages = page_bytes = 0
         for _ in range(_LOOKS):
@@ -111,9 +118,9 @@ class HeldFile:
 
 
 def is_in_use(path: Path) -> bool:
-    """Whether another program has locked a file; nothing is locked, or made. Blocks.
+    """Whether another program has locked a file.
 
-    Raises OSError.
+    It locks and makes nothing. Blocks. Raises OSError.
     """
     if not (hasattr(fcntl, "F_OFD_GETLK") and path.is_file()):
         return False
@@ -134,7 +141,7 @@ def _leads_to(path: Path, known: os.stat_result) -> bool:
 
 
 def _pages_behind(page: int, log: Path, page_bytes: int) -> set[int]:
-    """Return the numbers of the pages behind one that a log has. Raises OSError."""
+    """Return the numbers, after `page`, of the pages in a log. Raises OSError."""
     numbers: set[int] = set()
     with suppress(FileNotFoundError), log.open("rb", buffering=0) as file:
         salt = file.read(32)[16:24]
@@ -153,9 +160,9 @@ def _head(path: Path) -> bytes:
 
 
 def refuse_hard_links(path: Path) -> None:
-    """Refuse a file with several names: SQLite keeps a log beside each name. Raises StartRefused.
+    """Refuse a file with several names. Raises StartRefused.
 
-    Raises OSError when there is no file.
+    SQLite keeps a log beside each name. Raises OSError when there is no file.
     """
     if path.stat().st_nlink > 1:
         raise StartRefused(
@@ -165,16 +172,16 @@ def refuse_hard_links(path: Path) -> None:
 
 
 def refuse_other_name(path: Path) -> None:
-    """Refuse to read under one of several names, unless the log is beside it. Raises StartRefused.
+    """Refuse a file with several names and no log beside this one.
 
-    Raises OSError when there is no file.
+    Raises StartRefused, and OSError when there is no file.
     """
     if not log_path(path).exists():
         refuse_hard_links(path)
 
 
 def forget_cut_restore(path: Path) -> None:
-    """Remove the second name of a database: a restore gave it that, and was cut off."""
+    """Remove the second name of a database, left by a restore that was cut off."""
     files = [each for each in (path, log_path(path)) if each.exists()]
     for kept in path.parent.iterdir():
         is_kept = kept.name.startswith(f"{path.name}.before-restore.")
@@ -183,9 +190,10 @@ def forget_cut_restore(path: Path) -> None:
 
 
 def _lock(descriptor: int) -> bool:
-    """Lock an open file, and return whether no other program has. The lock ends with its process.
+    """Lock an open file, and return whether no other program has it.
 
-    Where the system has no such locks, the one on the lock file is all there is.
+    The lock ends with its process. Where the system has no such locks, the lock file is the only
+    lock.
     """
     if not hasattr(fcntl, "F_OFD_SETLK"):
         return True

@@ -1,4 +1,7 @@
-"""One server, or one migration, at a time on a database: the right ends with its process."""
+"""The right to migrate or serve a database: one process at a time.
+
+The right ends with its process.
+"""
 
 import fcntl
 import os
@@ -22,20 +25,20 @@ from app.database.disk import make_private_folder, open_private, sync
 from app.database.held import HeldFile, forget_cut_restore
 from app.errors import DatabaseInUse, StartRefused
 
-_READY = "ready"  # what the lock file says once the database beside it was made
+_READY = "ready"  # in the lock file, once the database beside it was made
 
 
 class DatabaseLock:
-    """The right to be the only one that migrates and serves a database.
+    """The right to be the only process that migrates and serves a database.
 
-    `was_ready` says whether there has been a database before: an empty file in its place, or none,
-    is then damage, not a beginning. `held` is SQLite's file, once there is one.
+    `was_ready` says whether there was a database before. Then an empty or missing file is damage,
+    not a beginning. `held` is SQLite's file, once there is one.
     """
 
     def __init__(self, url: Url, *, is_to_go: bool = False) -> None:
-        """Take it; `is_to_go` if another file comes in its place. Blocks.
+        """Take the right; `is_to_go` if another file replaces the database.
 
-        Raises DatabaseInUse when another process has it, and StartRefused.
+        Blocks. Raises DatabaseInUse when another process has it, and StartRefused.
         """
         self.held: HeldFile | None = None
         self._is_to_go = is_to_go
@@ -50,7 +53,7 @@ class DatabaseLock:
             self._lock_postgresql(url)
 
     def _lock_path(self, path: Path) -> None:
-        """Lock the file beside the database, and the database itself, if it is there."""
+        """Lock the file beside the database, and the database itself, if it exists."""
         self._lock_file(path)
         try:
             forget_cut_restore(path)
@@ -94,7 +97,7 @@ class DatabaseLock:
             raise DatabaseInUse("the database is open in another Greenroom; stop that one first")
 
     def mark_ready(self) -> None:
-        """Remember for good that there is a database now, and hold it."""
+        """Record on the disk that the database exists, and hold its file."""
         if self._path and not self.held:
             self._hold(self._path)
         if self._path and self._file and not self.was_ready:
@@ -105,7 +108,7 @@ class DatabaseLock:
             self.was_ready = True
 
     def release(self) -> None:
-        """Give it back, after the database was closed."""
+        """Give the right back, after the database was closed."""
         if self.held:
             self.held.close()
         if self._file:

@@ -20,7 +20,7 @@ def _config() -> Config:
 
 
 def is_known_revision(revision: str) -> bool:
-    """Whether this version has the migration that made the schema so."""
+    """Whether this version knows a revision of the schema."""
     scripts = ScriptDirectory.from_config(_config())
     return revision in {script.revision for script in scripts.walk_revisions()}
 

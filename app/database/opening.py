@@ -1,8 +1,8 @@
 """Opening the database at start: undamaged, of our own version, and by one server at a time.
 
-Whatever is wrong is found before anything is changed, and told in one line. On SQLite a missing
-database is made, and an older one is copied beside itself and then migrated. On PostgreSQL the
-operator runs `alembic upgrade head`.
+Every fault is found before any change, and told in one line. On SQLite a missing database is made,
+and an older one is copied beside itself and then migrated. On PostgreSQL the operator runs
+`alembic upgrade head`.
 """
 
 import sqlite3
@@ -26,9 +26,10 @@ Note = Callable[[str], None]
 
 
 def open_database(url: Url, note: Note) -> DatabaseLock:
-    """Make the database ready for one server; `note` is told in a sentence what was done.
+    """Make the database ready for one server, and return its lock.
 
-    Blocks. Raises StartRefused when it can't be used; then it is as it was.
+    `note` gets a sentence about each thing that was done. Blocks. Raises StartRefused when the
+    database can't be used; then it is as it was.
     """
     lock = DatabaseLock(url)
     try:
@@ -88,7 +89,10 @@ def _open_sqlite(url: Url, lock: DatabaseLock, note: Note) -> None:
 
 
 def _examine(path: Path, note: Note) -> str | None:
-    """Look for damage, and return the schema's revision; None when there is no table at all."""
+    """Look for damage, and return the schema's revision.
+
+    Return None when there is no table. Raises StartRefused.
+    """
     # Without a log to read, "immutable" leaves not even a -shm file behind.
     mode = "mode=ro" if log_path(path).exists() else "mode=ro&immutable=1"
     try:
@@ -145,7 +149,10 @@ def _migrate(url: Url, path: Path, revision: str | None, note: Note) -> None:
 
 
 def _back_up(path: Path, revision: str) -> Path:
-    """Copy a database beside itself; under its name when it is whole and on the disk."""
+    """Copy a database beside itself, and return the copy's path.
+
+    The copy gets that name once it is whole and on the disk.
+    """
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     copy_path = path.with_name(f"{path.name}.{revision}.{stamp}")
     part = path.with_name(f"{path.name}.{revision}.part")
@@ -158,7 +165,7 @@ def _back_up(path: Path, revision: str) -> Path:
         source.close()
         copy.close()
     sync(part)
-    part.replace(copy_path)  # one of the same second holds the same: nothing was migrated since
+    part.replace(copy_path)  # an older one of this second is equal: nothing was migrated since
     sync(path.parent)
     return copy_path
 

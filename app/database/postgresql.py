@@ -1,9 +1,9 @@
-"""PostgreSQL's part of the engines: what each session is told, and who alone may write.
+"""PostgreSQL's part of the engines: options of sessions, and the right to write.
 
 The right to serve a database is held twice, by sessions of PostgreSQL that end with their process:
 `SERVING` from the start on, and `WRITING` by the connection that writes. When PostgreSQL was away,
-both are lost. The writer has no new connection unless it gets the right to write again, so that
-what another server took over meanwhile is never written to by two.
+both are lost. The writer connects again only if it gets the right to write. So two servers never
+write to one database, also if another server took it over.
 """
 
 from typing import Any
@@ -20,14 +20,14 @@ from app.bounds import (
 )
 from app.errors import StartRefused
 
-SERVING, WRITING = 1, 2  # what locks of ours mean; they are of one database of PostgreSQL each
+SERVING, WRITING = 1, 2  # numbers of our locks; each lock is of one database of PostgreSQL
 _OURS = 0x67_72_65_65  # "gree": tells our locks from those of others in the same database
 _TAKE = f"SELECT pg_try_advisory_lock({_OURS}, {{}})"
 _GIVE_BACK = f"SELECT pg_advisory_unlock({_OURS}, {{}})"
 _DRIVER = "psycopg"
 _TAKEN_OVER = "it is open in another Greenroom"
 
-# On both ends, a peer that is gone without a word is not waited for, and holds no lock for long.
+# Both ends soon give up a peer that is gone without a word, and the locks that it held.
 _KEEPALIVE = {
     "keepalives_idle": DATABASE_PROBE_SECONDS,
     "keepalives_interval": DATABASE_PROBE_SECONDS,
@@ -76,17 +76,20 @@ def make_engine(url: str, *, writes_alone: bool = False, **options: str) -> Engi
 
 
 def is_out_of_reach(error: SQLAlchemyError) -> bool:
-    """Whether an error is one of the connection to PostgreSQL, and nothing that it said itself."""
+    """Whether an error is of the connection, and not one of PostgreSQL's answers."""
     said = getattr(error, "orig", None)
     return getattr(said, "sqlstate", "") is None and str(said) != _TAKEN_OVER
 
 
 def take_to_serve(connection: Connection) -> bool:
-    """Take the right to serve, for as long as the connection is open, if nobody has it."""
+    """Take the right to serve, if no other process has it; return whether.
+
+    The right lasts as long as the connection is open.
+    """
     is_ours = all(
         connection.exec_driver_sql(_TAKE.format(right)).scalar_one() for right in (SERVING, WRITING)
     )
-    if is_ours:  # the engine that writes will take that one
+    if is_ours:  # the writing engine takes this right itself
         connection.exec_driver_sql(_GIVE_BACK.format(WRITING))
     connection.commit()
     return is_ours

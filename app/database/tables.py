@@ -45,19 +45,19 @@ class Base(DeclarativeBase):
 
 
 def _only_where(condition: str) -> dict[str, Any]:
-    """Make an index of some rows only: the others cost it nothing.
+    """Make the arguments of an index on some rows only.
 
-    PostgreSQL's indexes are made so by the migrations. To say it here, too, would import its
-    dialect where there is none: 3 MiB.
+    Other rows cost the index nothing. PostgreSQL's indexes are made so by the migrations. To say it
+    here as well would import its dialect where there is none: 3 MiB.
     """
     return {"sqlite_where": text(condition)}
 
 
 class User(Base):
-    """An account. What of its private messages it was shown ends at `private_seen_id`.
+    """An account. It was shown its private messages up to `private_seen_id`.
 
     `file_count` and `file_bytes` are kept sums of its rows of `files`: see queries/files.py.
-    One with `deleted_at` is gone, and its name is never given again.
+    An account with `deleted_at` is gone, and its name is never given again.
     """
 
     __tablename__ = "users"
@@ -91,11 +91,11 @@ class Token(Base):
 
 
 class Room(Base):
-    """A place, and who made it. One with `deleted_at` is gone, and what is left of it is reaped.
+    """A room, and its owner. One with `deleted_at` is gone; its rows are removed later.
 
-    Its messages are kept for `retention_days`: NULL is as long as the server's default says. Since
-    it has an `e2ee_from`, the id of its last message in the clear, it is encrypted, for good; then
-    `roster_rev` rises with each change of its members.
+    Its messages are kept for `retention_days`: NULL means the server's default. A room with an
+    `e2ee_from`, the id of its last message in the clear, is encrypted for good. Then `roster_rev`
+    rises with each change of its members.
     """
 
     __tablename__ = "rooms"
@@ -132,9 +132,9 @@ class Moderator(Base):
 
 
 class Sanction(Base):
-    """A ban from a room, or a mute in it, in force until `until_at`, or for good.
+    """A ban from a room, or a mute in it, until `until_at` or for good.
 
-    Without a `by_id` it was the operator who put it there.
+    Without a `by_id`, the operator made it.
     """
 
     __tablename__ = "sanctions"
@@ -150,9 +150,9 @@ class Sanction(Base):
 
 
 class ServerSanction(Base):
-    """A ban from the whole server, or a mute on all of it: of a user, or of a network of addresses.
+    """A ban from the whole server, or a mute on all of it.
 
-    A network is written as CIDR has it. See Sanction for the rest.
+    It is on a user, or on a network of addresses in CIDR notation. See Sanction for the rest.
     """
 
     __tablename__ = "server_sanctions"
@@ -186,9 +186,9 @@ class Ignored(Base):
 class Message(Base):
     """A line said in a room, or to one recipient. Ids rise and are never used again.
 
-    `txn` is its user's own name for it: what was sent twice under one is stored once. One with a
-    `sender_device`, which is what others call that device, is encrypted: its `body` is what a
-    program sent as `enc`, as JSON.
+    `txn` is its sender's own name for it: sent twice under one, it is stored once. A message with a
+    `sender_device`, the device's public name, is encrypted. Its `body` is then the `enc` that a
+    program sent, as JSON.
     """
 
     __tablename__ = "messages"
@@ -212,7 +212,7 @@ class Message(Base):
 
 
 class SpentTxn(Base):
-    """What is left of a purged message that had a `txn`: said again, it is not stored again."""
+    """The `txn` of a purged message: sent again, it is not stored again."""
 
     __tablename__ = "spent_txns"
 
@@ -223,7 +223,7 @@ class SpentTxn(Base):
 
 
 class Restoration(Base):
-    """A return to a backup: what was said since has ids from here to there, and is lost."""
+    """A return to a backup: messages after `after_id`, up to `up_to_id`, are lost."""
 
     __tablename__ = "restorations"
 
@@ -236,9 +236,9 @@ class Restoration(Base):
 class File(Base):
     """A file shared in a room, or with one recipient, if it has a `sha256`.
 
-    Without, it is being sent, or removed, and what is left of it after a crash is removed. `size`
-    counts for its user's quota in any case. Ids are never used again. One that its sender encrypted
-    (`e2ee`) has no name here.
+    Without one, the file is being sent or removed; after a crash, its rest is removed. `size`
+    counts for its user's quota in any case. Ids are never used again. A file that its sender
+    encrypted (`e2ee`) has no name here.
     """
 
     __tablename__ = "files"
@@ -270,14 +270,14 @@ class FileChunk(Base):
     data: Mapped[bytes] = mapped_column(LargeBinary)
 
 
-# What end-to-end encryption needs of us. All of it is public, or ciphertext: docs/encryption.md.
+# What the server keeps for end-to-end encryption, all public or ciphertext: docs/encryption.md.
 
 
 class Device(Base):
-    """A device of a user, as it describes itself; `device_id` is what others call it.
+    """A device of a user, as it describes itself; `device_id` is its public name.
 
     It is approved when the user's newest manifest lists it, and revoked when an earlier one did.
-    One that was never on any may be removed; no other device gets its `id`.
+    A device that was on no manifest may be removed; no other device gets its `id`.
     """
 
     __tablename__ = "devices"
@@ -313,7 +313,10 @@ class Manifest(Base):
 
 
 class OneTimeKey(Base):
-    """A key to begin one conversation with; a claimed one stays a while, to be refused again."""
+    """A key to begin one conversation with. A claimed one stays a while.
+
+    So it is not added again.
+    """
 
     __tablename__ = "one_time_keys"
     __table_args__ = (
@@ -331,7 +334,7 @@ class OneTimeKey(Base):
 
 
 class FallbackKey(Base):
-    """The key that is handed out, as often as it takes, when a device has no other left."""
+    """The key handed out, any number of times, when a device has no other left."""
 
     __tablename__ = "fallback_keys"
 
@@ -343,9 +346,9 @@ class FallbackKey(Base):
 
 
 class ToDevice(Base):
-    """What a device says to another, which we can't read; without a body, it was taken.
+    """A message from device to device, which we can't read. A taken one has no body.
 
-    Its sender calls it by `txn` and its place in what was sent so: a retry adds nothing.
+    Its sender's name for it is `txn`, with its place in that request: a retry adds nothing.
     """
 
     __tablename__ = "to_device"
@@ -365,7 +368,7 @@ class ToDevice(Base):
 
 
 class DeviceChange(Base):
-    """Whose list of devices changed; ids rise, and the oldest are removed."""
+    """A change of a user's list of devices. Ids rise, and the oldest are removed."""
 
     __tablename__ = "device_changes"
     __table_args__ = ({"sqlite_autoincrement": True},)
@@ -375,7 +378,10 @@ class DeviceChange(Base):
 
 
 class AuditRecord(Base):
-    """Who did what to whom, where, why and when. Names, so that it outlives what it is about."""
+    """A decision: actor, action, target, room, reason and time.
+
+    It has names, not ids, so that it outlives its subjects.
+    """
 
     __tablename__ = "audit"
     __table_args__ = (Index(None, "actor", "id"), {"sqlite_autoincrement": True})

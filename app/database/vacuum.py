@@ -1,8 +1,8 @@
-"""Giving what was removed back to the disk: SQLite alone. PostgreSQL does it by itself.
+"""Giving freed space back to the disk, on SQLite alone. PostgreSQL does it by itself.
 
-What is deleted is overwritten in the database's file, for its writer has `secure_delete`; older
-copies of it are in the write-ahead log until that is emptied, and in free pages from before. So
-both go: while a server runs, in small pieces; without one, the whole file is written anew.
+Deleted data is overwritten in the database's file, since its writer has `secure_delete`. Older
+copies of it are in the write-ahead log until that is emptied, and in pages freed before. So both
+go: in small pieces while a server runs; without one, the whole file is written again.
 """
 
 import sqlite3
@@ -28,10 +28,10 @@ def _free_pages(connection: Connection) -> int:
 
 
 def rewrite(url: Url) -> tuple[int, int]:
-    """Write the database anew, without what was removed; return its bytes before and after.
+    """Write the database again without deleted data; return its bytes before and after.
 
-    From then on `give_back_some` works on it, also if it is of an older Greenroom. Blocks. Nobody
-    else may have it open. Raises StartRefused when it fails, as for want of room on the disk.
+    From then on `give_back_some` works on it, also if an older Greenroom made it. No other program
+    may have it open. Blocks. Raises StartRefused when it fails, as for want of room on the disk.
     """
     path = sqlite_path(url)
     try:
