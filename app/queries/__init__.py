@@ -1,1 +1,1 @@
-"""What is read from the database and written to it: a file a subject."""
+"""Statements that read and write the database: a file a subject."""

@@ -12,7 +12,7 @@ from app.values.names import Name
 
 
 class Account(NamedTuple):
-    """A row of users, as the service needs it."""
+    """A user's row, as the service needs it."""
 
     id: int
     name: str
@@ -26,7 +26,7 @@ class NameTakenError(Exception):
 
 
 _COLUMNS = (User.id, User.name, User.password_hash, User.is_admin, User.is_disabled)
-# What each login asks, put together once: that takes longer than to run it.
+# Each login's queries, built once: to build one takes longer than to run it.
 _FIND_EVER = select(*_COLUMNS).where(User.key == bindparam("key"))
 _FIND = _FIND_EVER.where(User.deleted_at.is_(None))
 _SEEN_ID = select(User.private_seen_id).where(User.id == bindparam("user_id"))
@@ -44,7 +44,7 @@ def find(connection: Connection, name: Name) -> Account | None:
 
 
 def find_ever(connection: Connection, name: Name) -> Account | None:
-    """Return the account of that name, though it may be deleted: what it said is there still."""
+    """Return the account of that name, also a deleted one: its messages are still there."""
     row = connection.execute(_FIND_EVER, {"key": name.key}).first()
     return Account(*row) if row else None
 
@@ -75,13 +75,13 @@ def change(connection: Connection, user_id: int, **values: object) -> None:
 
 
 def has_hash(connection: Connection, user_id: int, password_hash: str) -> bool:
-    """Whether the password of an account is still the one of that hash."""
+    """Whether an account's password still has that hash."""
     query = select(User.id).where(User.id == user_id, User.password_hash == password_hash)
     return connection.execute(query).first() is not None
 
 
 def may_log_in(connection: Connection, user_id: int, password_hash: str, now: int) -> bool:
-    """Whether who knew that password may log in still: no ban, and nothing else, came between."""
+    """Whether an account may still log in with that password hash: not banned, not disabled."""
     ban = select(ServerSanction.id).where(
         ServerSanction.kind == "ban",
         ServerSanction.user_id == user_id,
@@ -103,18 +103,18 @@ def is_admin(connection: Connection, user_id: int) -> bool | None:
 
 
 def is_deleted(connection: Connection, user_id: int) -> bool:
-    """Return whether an account was deleted."""
+    """Whether an account was deleted."""
     query = select(User.deleted_at).where(User.id == user_id)
     return connection.execute(query).scalar() is not None
 
 
 def seen_id(connection: Connection, user_id: int) -> int:
-    """Return up to which id the user was shown their private messages."""
+    """Return the id up to which a user was shown their private messages."""
     return connection.execute(_SEEN_ID, {"user_id": user_id}).scalar_one()
 
 
 def page(connection: Connection, after_key: str, count: int) -> Sequence[accounts.Account]:
-    """Return the first accounts behind that name, by name."""
+    """Return the first accounts after that name, by name."""
     is_deleted = User.deleted_at.is_not(None)
     columns = (User.name, User.is_admin, User.is_disabled, User.created_at, is_deleted)
     query = select(*columns).where(User.key > after_key).order_by(User.key).limit(count)
@@ -122,16 +122,16 @@ def page(connection: Connection, after_key: str, count: int) -> Sequence[account
 
 
 def ignored_names(connection: Connection, user_id: int) -> set[str]:
-    """Return the names of those whom the user does not want to hear."""
+    """Return the names of the users that a user ignores."""
     return set(connection.scalars(_IGNORED_NAMES, {"user_id": user_id}))
 
 
 def ignore(connection: Connection, user_id: int, ignored_id: int) -> None:
-    """Remember that the user does not want to hear the other."""
+    """Remember that a user ignores another."""
     unignore(connection, user_id, ignored_id)
     connection.execute(insert(Ignored).values(user_id=user_id, ignored_id=ignored_id))
 
 
 def unignore(connection: Connection, user_id: int, ignored_id: int) -> None:
-    """Forget that the user does not want to hear the other."""
+    """Forget that a user ignores another."""
     connection.execute(delete(Ignored).filter_by(user_id=user_id, ignored_id=ignored_id))

@@ -1,7 +1,7 @@
 """Deleting an account. Takes a connection in a transaction, and blocks.
 
-The row stays, and so does the name: nobody else is given it, and what was said under it is shown
-under it. All else that the account was or might do goes.
+The row stays, and so does the name: no other user gets it, and old messages are shown under it. All
+else that the account was or might do goes.
 """
 
 from collections.abc import Mapping
@@ -21,9 +21,9 @@ class Heir(NamedTuple):
 
 
 def delete_account(connection: Connection, user_id: int, now: int) -> Mapping[int, Heir]:
-    """Delete an account; return who owns which of its rooms now.
+    """Delete an account; return the new owners of its rooms, by room id.
 
-    It is the moderator whose account is the oldest; a room without moderators has no owner.
+    The new owner is the moderator with the oldest account. A room without moderators has no owner.
     """
     heirs = _heirs(connection, user_id)
     for room_id, heir in heirs.items():

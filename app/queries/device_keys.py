@@ -21,11 +21,11 @@ class KeyConflictError(Exception):
 
 
 class TooManyKeysError(Exception):
-    """The device has more keys here than anybody needs."""
+    """The device has more one-time keys here than any client needs."""
 
 
 class Claim(NamedTuple):
-    """A device, the key of it that was handed out, if it had any, and how many are left."""
+    """A device, the key of it that was handed out, if any, and how many are left."""
 
     device: DeviceRow
     key: Signed | None
@@ -33,7 +33,7 @@ class Claim(NamedTuple):
 
 
 class Stock(NamedTuple):
-    """How many keys of a device nobody claimed, and whether its fallback key is unused."""
+    """How many unclaimed keys a device has, and whether its fallback key is unused."""
 
     keys: int
     is_fallback_unused: bool
@@ -42,7 +42,7 @@ class Stock(NamedTuple):
 def put(
     connection: Connection, device: int, keys: Mapping[str, OfferedKey], fallback: OfferedKey | None
 ) -> Stock:
-    """Keep the keys of a device that are new. Raises KeyConflictError, TooManyKeysError."""
+    """Keep a device's new keys; return its stock. Raises KeyConflictError, TooManyKeysError."""
     mine = OneTimeKey.device_id == device
     query = select(OneTimeKey.kid, OneTimeKey.payload).where(mine, OneTimeKey.kid.in_(keys))
     known = dict(connection.execute(query).all())
@@ -62,7 +62,10 @@ def put(
 
 
 def _put_fallback(connection: Connection, device: int, key: OfferedKey) -> None:
-    """Keep a fallback key in place of the one before; the same one again stays used if it was."""
+    """Keep a fallback key in place of the one before. The same key stays used if it was.
+
+    Raises KeyConflictError.
+    """
     query = select(FallbackKey.kid, FallbackKey.payload).filter_by(device_id=device)
     known = connection.execute(query).first()
     if known is not None and known.kid == key.kid:
@@ -76,7 +79,7 @@ def _put_fallback(connection: Connection, device: int, key: OfferedKey) -> None:
 
 
 def _count(connection: Connection, devices: Collection[int]) -> dict[int, int]:
-    """Return how many keys nobody claimed, of each device that has any."""
+    """Return the numbers of unclaimed keys, by device, of devices that have any."""
     query = select(OneTimeKey.device_id, func.count()).where(
         OneTimeKey.device_id.in_(devices), _IS_FREE
     )
@@ -86,7 +89,7 @@ def _count(connection: Connection, devices: Collection[int]) -> dict[int, int]:
 def claim(
     connection: Connection, addresses: Iterable[Address], now: int
 ) -> Mapping[Address, Claim]:
-    """Hand out a key of each device that is there: one that nobody else gets, or its fallback."""
+    """Hand out a key of each active device: one that is given once, or its fallback key."""
     found = devices.active(connection, addresses)
     rows = {device.id for device in found.values()}
     keys = _claim_one_time_keys(connection, rows, now)
@@ -122,7 +125,7 @@ def _claim_fallbacks(connection: Connection, rows: Collection[int]) -> dict[int,
 
 
 def forget_some(connection: Connection, now: int) -> bool:
-    """Forget some of the keys that were claimed long ago; whether there were any."""
+    """Forget some of the keys that were claimed long ago; return whether there were any."""
     claimed_before = now - CLAIMED_KEY_DAYS * DAY_MILLISECONDS
     old = select(OneTimeKey.id).where(OneTimeKey.claimed_at < claimed_before)
     ids = connection.scalars(old.limit(REMOVED_AT_ONCE)).all()

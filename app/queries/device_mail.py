@@ -1,6 +1,6 @@
 """Queries on the mailboxes of devices. Each takes a connection in a transaction, and blocks.
 
-What was taken leaves its row for a while, without what was said: a retry adds nothing.
+The row of a taken item stays for a while, without its body: a retry adds nothing.
 """
 
 from collections import Counter
@@ -25,7 +25,7 @@ _WAITS = ToDevice.body.is_not(None)
 
 
 class Item(NamedTuple):
-    """What is to be put into a device's mailbox, at which place of its request."""
+    """An item for a device's mailbox, and its place in the request."""
 
     place: int
     recipient_id: int
@@ -35,10 +35,10 @@ class Item(NamedTuple):
 def put(
     connection: Connection, sender_id: int, txn: str, items: Iterable[Item], now: int
 ) -> tuple[Collection[int], Collection[int]]:
-    """Put items into mailboxes, but for those that were put there before.
+    """Put items into mailboxes, except those that were put there before.
 
-    Returns the recipients that got something, and the places of those whose mailbox is full, or
-    holds as much of the sender's user as one user may leave there.
+    Return the recipients that got something, and the places of the refused items: their mailbox is
+    full, or holds as much of the sender's user as one user may leave there.
     """
     said = select(ToDevice.place).where(ToDevice.sender_id == sender_id, ToDevice.txn == txn)
     known = set(connection.scalars(said))
@@ -65,15 +65,15 @@ def put(
 
 
 def share(free: int, most: int) -> int:
-    """Return how much one may have of a mailbox where so much is free: the fuller, the less.
+    """Return how much one user may have of a mailbox, by what is free: the fuller, the less.
 
-    So those who fill it leave some to everybody else, and whoever has most is refused first.
+    So users who fill it leave some to all others, and the one with most is refused first.
     """
     return min(most, free // 10)
 
 
 def _of_same_user(connection: Connection, device_id: int) -> set[int]:
-    """Return all devices of a device's user."""
+    """Return the ids of all devices of a device's user."""
     user = select(Device.user_id).where(Device.id == device_id).scalar_subquery()
     return set(connection.scalars(select(Device.id).where(Device.user_id == user)))
 
@@ -81,7 +81,7 @@ def _of_same_user(connection: Connection, device_id: int) -> set[int]:
 def _counts(
     connection: Connection, recipients: Collection[int], *what: ColumnElement[bool]
 ) -> Counter[int]:
-    """Return how much waits for each device, of all or of that alone."""
+    """Return how many items wait for each device: all, or those under a condition."""
     query = select(ToDevice.recipient_id, func.count()).where(
         ToDevice.recipient_id.in_(recipients), _WAITS, *what
     )
@@ -91,7 +91,7 @@ def _counts(
 def fetch(
     connection: Connection, recipient_id: int, after: int, limit: int
 ) -> tuple[Sequence[DeviceMail], bool]:
-    """Return what waits for a device after a position, oldest first, and whether there is more."""
+    """Return a device's mail after a position, oldest first, and whether there is more."""
     query = (
         select(ToDevice.id, User.key, Device.device_id, ToDevice.body)
         .join(Device, Device.id == ToDevice.sender_id)
@@ -118,7 +118,7 @@ def take(connection: Connection, recipient_id: int, upto: int) -> None:
 
 
 def forget_some(connection: Connection, now: int) -> bool:
-    """Remove some of what waited too long, or was taken long ago; whether there was any."""
+    """Remove some mail that waited too long or was taken long ago; return whether there was any."""
     taken_before = now - SPENT_TXN_DAYS * DAY_MILLISECONDS
     sent_before = now - DEVICE_MAIL_DAYS_MAX * DAY_MILLISECONDS
     old = select(ToDevice.id).where(

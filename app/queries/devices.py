@@ -19,7 +19,7 @@ from app.database.tables import (
 from app.protocol.devices import UserDevices
 from app.protocol.signed import DeviceKeys, DevicePayload, ManifestPayload, Signed, read_payload
 
-Address = tuple[str, str]  # the key of a user's name, and what a device of theirs is called
+Address = tuple[str, str]  # the key of a user's name, and the public name of a device of theirs
 
 _IS_ACTIVE = Device.revoked_at.is_(None)
 
@@ -29,11 +29,11 @@ class KeyTakenError(Exception):
 
 
 class TooManyDevicesError(Exception):
-    """The user has had more devices than anybody needs."""
+    """The user has had more devices than any person needs."""
 
 
 class KnownDevice(NamedTuple):
-    """A device for which a session may speak: its row, what others call it, and its key."""
+    """A device for which a session may speak: row, public name and key."""
 
     id: int
     device_id: str
@@ -41,7 +41,7 @@ class KnownDevice(NamedTuple):
 
 
 class DeviceRow(NamedTuple):
-    """Whose device it is, and in which row."""
+    """The row of a device, and its user."""
 
     id: int
     user_id: int
@@ -53,7 +53,7 @@ class DeviceRow(NamedTuple):
 def find(
     connection: Connection, user_id: int, device_id: str, said: Signed, seen_after: int
 ) -> KnownDevice | None:
-    """Return a device that said the same of itself, is not revoked, and was seen since then."""
+    """Return a device with this description, if it is active and was seen since then."""
     row = connection.execute(
         select(Device.id, Device.device_id, Device.ed25519).where(
             Device.user_id == user_id,
@@ -67,7 +67,7 @@ def find(
 
 
 def is_known(connection: Connection, user_id: int, device_id: str) -> bool:
-    """Whether a user has, or had, a device that is called so."""
+    """Whether a user has, or had, a device of that name."""
     query = select(Device.id).where(Device.user_id == user_id, Device.device_id == device_id)
     return connection.execute(query).first() is not None
 
@@ -117,7 +117,7 @@ def _add(connection: Connection, user_id: int, keys: DeviceKeys, said: Signed, n
 
 
 def _remove_waiting(connection: Connection, user_id: int) -> None:
-    """Remove those that wait for approval and were seen least lately, when they are too many."""
+    """Remove devices that wait for approval, beyond a number: those unseen for longest."""
     waiting = select(Device.id).where(Device.user_id == user_id, Device.approved_at.is_(None))
     lately = waiting.order_by(Device.seen_at.desc(), Device.id.desc())
     ids = connection.scalars(lately.offset(DEVICES_WAITING_MAX)).all()
@@ -128,20 +128,20 @@ def _remove_waiting(connection: Connection, user_id: int) -> None:
 
 
 def _empty(connection: Connection, ids: Collection[int]) -> None:
-    """Remove the keys of devices, and what is in their mailboxes."""
+    """Remove the keys of devices, and the contents of their mailboxes."""
     connection.execute(delete(OneTimeKey).where(OneTimeKey.device_id.in_(ids)))
     connection.execute(delete(FallbackKey).where(FallbackKey.device_id.in_(ids)))
     connection.execute(delete(ToDevice).where(ToDevice.recipient_id.in_(ids)))
 
 
 def is_active(connection: Connection, row_id: int) -> bool:
-    """Whether a device is there, and not revoked."""
+    """Whether a device exists, and is not revoked."""
     query = select(Device.id).where(Device.id == row_id, _IS_ACTIVE)
     return connection.execute(query).first() is not None
 
 
 def active(connection: Connection, addresses: Iterable[Address]) -> Mapping[Address, DeviceRow]:
-    """Return the rows of those of these devices that are there, and not revoked."""
+    """Return the rows of these devices, of those that exist and are not revoked."""
     wanted = set(addresses)
     query = (
         select(User.key, Device.device_id, Device.id, Device.user_id)
@@ -161,7 +161,7 @@ def active(connection: Connection, addresses: Iterable[Address]) -> Mapping[Addr
 
 
 def signed(payload: str, sig: str) -> Signed:
-    """Return what a row has of what was signed: it was looked at when it came."""
+    """Return a signed text of a row, without validation: it was checked when it came."""
     return Signed.model_construct(payload=payload, sig=sig)
 
 
@@ -182,9 +182,9 @@ def _listed(connection: Connection, user_id: int) -> Sequence[DeviceKeys]:
 def put_manifest(
     connection: Connection, user_id: int, manifest: ManifestPayload, said: Signed, now: int
 ) -> set[int] | None:
-    """Keep the next list of a user's devices; return which of them are revoked by it.
+    """Keep the next list of a user's devices; return the rows of the devices that it revokes.
 
-    None when it is not the next one. Raises KeyTakenError when it gives a device other keys.
+    Return None when it is not the next one. Raises KeyTakenError when it gives a device other keys.
     """
     newest = _newest(connection, user_id)
     if manifest.seq != (newest[0] if newest else 0) + 1:
@@ -242,7 +242,7 @@ def revoke_all(connection: Connection, user_id: int, now: int) -> None:
 
 
 def _note_change(connection: Connection, user_id: int) -> None:
-    """Remember whose list changed, and forget the oldest change when they are too many."""
+    """Remember a change of a user's list, and forget the oldest beyond a number."""
     result = connection.execute(insert(DeviceChange).values(user_id=user_id))
     assert result.inserted_primary_key is not None  # noqa: S101 (an INSERT of one row has one)
     too_old = result.inserted_primary_key[0] - DEVICE_CHANGES_MAX
@@ -252,9 +252,9 @@ def _note_change(connection: Connection, user_id: int) -> None:
 def of_users(
     connection: Connection, keys: Collection[str], own_id: int
 ) -> Mapping[str, UserDevices]:
-    """Return the lists of users, by the keys of their names, and what their devices say.
+    """Return the lists of users, and their devices' descriptions, by the keys of their names.
 
-    Devices that wait for approval are their own user's business.
+    Devices that wait for approval are shown to their own user alone.
     """
     names = dict(connection.execute(select(User.id, User.key).where(User.key.in_(keys))).all())
     newest = (
@@ -284,9 +284,9 @@ def of_users(
 
 
 def changes(connection: Connection, since: int | None) -> tuple[Sequence[str], int] | None:
-    """Return the names of whose list changed since a position, and the position now.
+    """Return the names of users whose list changed after a position, and the position now.
 
-    None when it is not known any more, or was never reached.
+    Return None when the position is forgotten, or was never reached.
     """
     bounds = select(func.min(DeviceChange.id), func.max(DeviceChange.id))
     first, last = connection.execute(bounds).one()

@@ -1,9 +1,10 @@
 """Queries on files. Each takes a connection in a transaction, and blocks.
 
 A file comes and goes in chunks, many short transactions, so that no message waits long for any of
-them. What says that it is there, its `sha256`, is written by the last one and taken by the first.
-How many files a user has, and their bytes, stand with the user: no upload counts all rows. Whatever
-adds, resizes or removes a file changes these sums in the same transaction.
+them. Its `sha256`, which says that the file is there, is written by the last transaction and
+removed by the first. How many files a user has, and their bytes, stand with the user: no upload
+counts all rows. Each statement that adds, resizes or removes a file changes these sums in the same
+transaction.
 """
 
 from collections.abc import Sequence
@@ -30,7 +31,7 @@ from app.protocol.files import SharedFile
 class NewFile(NamedTuple):
     """A file that is to come; exactly one of room_id and recipient_id is set.
 
-    One that comes encrypted has no name.
+    An encrypted one has no name.
     """
 
     room_id: int | None
@@ -41,7 +42,7 @@ class NewFile(NamedTuple):
 
 
 class StoredFile(NamedTuple):
-    """A file that is there: where, whose, and what it is."""
+    """A stored file: its room or recipient, its user, and what is shown of it."""
 
     room_id: int | None
     recipient_id: int | None
@@ -50,11 +51,11 @@ class StoredFile(NamedTuple):
 
 
 class QuotaExceededError(Exception):
-    """All files of the user together would be larger than they may."""
+    """All files of the user together would be larger than the quota."""
 
 
 class TooManyFilesError(Exception):
-    """The user has as many files as anybody may."""
+    """The user has as many files as one user may have."""
 
 
 ENCRYPTED = "[encrypted]"  # in place of a name
@@ -63,13 +64,13 @@ _sender, _recipient = aliased(User), aliased(User)
 
 
 def has_as_many(connection: Connection, user_id: int) -> bool:
-    """Return whether a user has as many files as anybody may."""
+    """Whether a user has as many files as one user may have."""
     query = select(User.file_count >= FILES_A_USER_MAX).where(User.id == user_id)
     return bool(connection.execute(query).scalar())
 
 
 def begin(connection: Connection, new: NewFile, now: int) -> int:
-    """Add a file of which no byte is there yet, and return its id. Raises TooManyFilesError."""
+    """Add a file without a byte yet, and return its id. Raises TooManyFilesError."""
     mine = update(User).where(User.id == new.user_id, User.file_count < FILES_A_USER_MAX)
     if not connection.execute(mine.values(file_count=User.file_count + 1)).rowcount:
         raise TooManyFilesError
@@ -80,14 +81,14 @@ def begin(connection: Connection, new: NewFile, now: int) -> int:
 
 
 def reserve(connection: Connection, file_id: int, size: int, quota: int) -> None:
-    """Count so many bytes for a file, of its user's quota. Raises QuotaExceededError."""
+    """Set a file's size, in bytes of its user's quota. Raises QuotaExceededError."""
     _resize(connection, file_id, size, quota)
 
 
 def _resize(
     connection: Connection, file_id: int, size: int, quota: int | None, **more: Any
 ) -> None:
-    """Set a file's size, and other columns, and the sum of its user's files with it.
+    """Set a file's size and other columns, and the sum of its user's files.
 
     Raises QuotaExceededError if the sum grows beyond the quota.
     """
@@ -109,12 +110,12 @@ def add_chunk(connection: Connection, file_id: int, place: int, data: bytes) -> 
 
 
 def complete(connection: Connection, file_id: int, size: int, sha256: bytes, now: int) -> None:
-    """Say that all of a file is there."""
+    """Record that all of a file is there: from now on it can be found."""
     _resize(connection, file_id, size, None, sha256=sha256, made_at=now)
 
 
 def name_shown() -> ColumnElement[str]:
-    """Return what stands for a file's name: its own, or that it is for devices to know."""
+    """Return a file's name, or the stand-in for the name of an encrypted one."""
     return case((File.e2ee, ENCRYPTED), else_=File.name)
 
 
@@ -146,7 +147,7 @@ def _stored(row: Any) -> StoredFile:
 
 
 def find(connection: Connection, file_id: int) -> StoredFile | None:
-    """Return a file, if it is there."""
+    """Return a file, if all of it is there."""
     row = connection.execute(_query().where(File.id == file_id)).first()
     return _stored(row) if row else None
 
@@ -157,7 +158,7 @@ def newest(
     """Return the newest files before an id, oldest first: of a room, to the user, or by them.
 
     Those by the user are the private ones. Each of the three is read by its own index, no further
-    than the page needs: all of them at once would be looked through and sorted.
+    than the page needs. One query for all three would look through all files and sort them.
     """
     conditions = [
         File.recipient_id == user_id,
@@ -184,12 +185,12 @@ def chunk(connection: Connection, file_id: int, place: int) -> bytes | None:
 
 
 def withdraw(connection: Connection, file_id: int) -> None:
-    """Let a file be there no more; what it took is left to be removed."""
+    """End a file: it is found no longer, and its chunks wait to be removed."""
     _resize(connection, file_id, 0, None, sha256=None)
 
 
 def remove_some(connection: Connection, file_id: int) -> bool:
-    """Remove some of what is left of a file, and say whether that was the last of it."""
+    """Remove some of a file's chunks; return whether that was the last of it."""
     pieces = select(FileChunk.place).where(FileChunk.file_id == file_id).order_by(FileChunk.place)
     places = connection.scalars(pieces.limit(FILE_CHUNKS_REMOVED_AT_ONCE)).all()
     of_file = FileChunk.file_id == file_id
@@ -204,6 +205,6 @@ def remove_some(connection: Connection, file_id: int) -> bool:
 
 
 def due(connection: Connection, made_before: int) -> Sequence[int]:
-    """Return the ids of files made before then, and of those that are not there (yet, or more)."""
+    """Return the ids of files made before then, and of those that are not there: still or again."""
     query = select(File.id).where(or_(File.made_at < made_before, File.sha256.is_(None)))
     return connection.scalars(query.order_by(File.id)).all()

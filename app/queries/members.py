@@ -1,6 +1,6 @@
-"""Queries on who belongs to encrypted rooms. Each takes a connection, and blocks.
+"""Queries on the members of encrypted rooms. Each takes a connection, and blocks.
 
-Each change of it makes a new revision of the room's roster, in the same transaction.
+Each change makes a new revision of the room's roster, in the same transaction.
 """
 
 from collections.abc import Collection
@@ -14,7 +14,7 @@ from app.queries import messages
 
 @dataclass(slots=True)
 class Roster:
-    """Who belongs to an encrypted room: the keys of their names, by their ids, as of `rev`."""
+    """The members of an encrypted room: keys of names by user id, as of `rev`."""
 
     e2ee_from: int
     rev: int
@@ -33,7 +33,7 @@ def find(connection: Connection, room_id: int) -> Roster | None:
 
 
 def encrypt(connection: Connection, room_id: int, member_ids: Collection[int]) -> int:
-    """Make a room encrypted, from the next message on; return the id of the newest one there is."""
+    """Make a room encrypted, from the next message on; return the newest message's id."""
     newest_id = messages.newest_id(connection)
     values = {"e2ee_from": newest_id, "roster_rev": 1}
     connection.execute(update(Room).where(Room.id == room_id).values(values))
@@ -43,13 +43,13 @@ def encrypt(connection: Connection, room_id: int, member_ids: Collection[int]) -
 
 
 def add(connection: Connection, room_id: int, user_id: int) -> None:
-    """Let a user, who does not, belong to a room."""
+    """Add a user, who is none, to a room's members."""
     connection.execute(insert(Member).values(room_id=room_id, user_id=user_id))
     _make_revision(connection, room_id)
 
 
 def remove(connection: Connection, room_id: int, user_id: int) -> None:
-    """Let a user, who does, belong to a room no more."""
+    """Remove a member from a room."""
     connection.execute(delete(Member).filter_by(room_id=room_id, user_id=user_id))
     _make_revision(connection, room_id)
 

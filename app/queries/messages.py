@@ -57,9 +57,9 @@ class NewMessage(NamedTuple):
 
 
 class Page(NamedTuple):
-    """Which messages of a room: at most so many with ids between, the first or the last ones.
+    """A part of a room's messages: at most `length` with ids between, the first or the last.
 
-    With `bytes_max`, they end with the one that makes it more text than that; two there are at
+    With `bytes_max`, it ends with the message that makes the text longer than that. It has two at
     least, to tell that the first is not all.
     """
 
@@ -72,7 +72,7 @@ class Page(NamedTuple):
 
 
 def _elements(dialect: str, parameter: str) -> Alias:
-    """Return the elements of a JSON array as a table: each is a `value`, at the place `key`."""
+    """Return a JSON array as a table: each element is a `value`, at the place `key`."""
     if dialect == "sqlite":
         return func.json_each(bindparam(parameter)).table_valued("value", "key")
     array = cast(bindparam(parameter, type_=Text), JSON)
@@ -81,7 +81,7 @@ def _elements(dialect: str, parameter: str) -> Alias:
 
 
 def _part(dialect: str, elements: Alias, place: int, column: str) -> ColumnElement[Any]:
-    """Return what stands at a place of each element, itself an array, as a column has it."""
+    """Return the item at a place of each element, itself an array, as a column's type."""
     part = elements.c.value.op("->>")(literal_column(str(place)))
     return part if dialect == "sqlite" else cast(part, Message.__table__.c[column].type)
 
@@ -124,10 +124,10 @@ _FIND_KEYS = {dialect: _find_keys(dialect) for dialect in _INSERT_BATCH}
 
 
 def store(connection: Connection, messages: Sequence[NewMessage]) -> Sequence[int]:
-    """Store a batch of at least one message, and return their ids, which rise.
+    """Store a batch of at least one message; return their ids, which rise.
 
-    One that its user has stored before under the same `txn` is not stored again, and has the id
-    that it had then, also if it was purged meanwhile.
+    A message that its user stored before under the same `txn` is not stored again. It has the id
+    that it had then, also if it was purged since.
     """
     if not any(message.txn for message in messages):
         return _insert(connection, messages)
@@ -146,9 +146,9 @@ def store(connection: Connection, messages: Sequence[NewMessage]) -> Sequence[in
 
 
 def one_statement(messages: Sequence[NewMessage]) -> tuple[str, str] | None:
-    """Return SQLite's statement for a batch, and its parameter, if one statement is all it takes.
+    """Return SQLite's statement for a batch and its parameter, if one statement is enough.
 
-    That is so where no message may have been stored before.
+    That is so when no message has a `txn`, and so none may have been stored before.
     """
     statement = _PLAIN_BATCH_SQL
     for message in messages:
@@ -160,14 +160,14 @@ def one_statement(messages: Sequence[NewMessage]) -> tuple[str, str] | None:
 
 
 def ids_up_to(last_id: int, count: int) -> Sequence[int]:
-    """Return the ids of so many messages that one statement has stored: one writer gives them."""
+    """Return the ids of the `count` messages that one statement stored: one writer gives them."""
     return range(last_id - count + 1, last_id + 1)
 
 
 def _stored_before(
     connection: Connection, keys: Sequence[tuple[object, ...]]
 ) -> dict[tuple[object, ...], int]:
-    """Return the ids of messages by (user id, txn), of those that there are."""
+    """Return the ids of the messages found, by (user id, txn)."""
     statement = _FIND_KEYS[connection.dialect.name]
     rows = connection.execute(statement, {"keys": json.dumps(keys)})
     return {(user_id, txn): message_id for user_id, txn, message_id in rows}
@@ -184,7 +184,7 @@ def _insert(connection: Connection, messages: Sequence[NewMessage]) -> Sequence[
 
 
 def find_by_txn(connection: Connection, user_id: int, txn: str) -> int | None:
-    """Return the id of what a user stored under a `txn`, also if it was purged meanwhile."""
+    """Return the id of a user's message with a `txn`, also if it was purged since."""
     return _stored_before(connection, [(user_id, txn)]).get((user_id, txn))
 
 
@@ -202,14 +202,14 @@ _NEWEST_ID = {
 
 
 def newest_id(connection: Connection) -> int:
-    """Return the newest id that a message was given, whether it is there still; 0 for none."""
+    """Return the highest id that any message was given, also a removed one; 0 for none."""
     return connection.exec_driver_sql(_NEWEST_ID[connection.dialect.name]).scalar() or 0
 
 
 def lost(connection: Connection) -> Sequence[tuple[int, int]]:
-    """Return, of each return to a backup, between which ids messages were that nobody has now.
+    """Return the ids of messages lost by returns to a backup, as (after_id, up_to_id) pairs.
 
-    They are after the first of the two ids, and up to the second.
+    The messages are after the first of the two ids, and up to the second.
     """
     rows = connection.execute(select(Restoration.after_id, Restoration.up_to_id))
     return [(after_id, up_to_id) for after_id, up_to_id in rows]
@@ -246,12 +246,12 @@ def page(connection: Connection, page: Page) -> list[talk.Message]:
 def newest(
     connection: Connection, room_id: int, count: int, before_id: int = ID_MAX
 ) -> list[talk.Message]:
-    """Return so many of a room's newest messages, and one more, or else more text than is kept."""
+    """Return a room's newest messages: `count` and one more, or more text than is kept."""
     return page(connection, Page(room_id, 0, before_id, count + 1, bytes_max=REPLAY_BYTES_MAX))
 
 
 def _shown_at(said_at: int) -> int:
-    """Return a time that can be shown, whatever the database holds."""
+    """Return a time within the range that can be shown."""
     return min(max(said_at, 0), TIME_MAX)
 
 
@@ -265,7 +265,7 @@ def _said(row: Any) -> talk.Message:
 
 
 def _up_to(bytes_max: int | None, messages: Iterable[AnyMessage]) -> Iterator[AnyMessage]:
-    """Yield messages, until it is too much text: what is not shown need not be in memory."""
+    """Yield messages until the text is too long, so that the rest need not be in memory."""
     size_bytes = 0
     for place, said in enumerate(messages):
         yield said
@@ -297,7 +297,7 @@ def _mail_query() -> Select[*tuple[Any, ...]]:
     )
 
 
-_MAIL = _mail_query()  # each login asks: to put it together takes longer than to run it
+_MAIL = _mail_query()  # each login's query: to build it takes longer than to run it
 
 
 def mail(
@@ -305,7 +305,7 @@ def mail(
 ) -> list[talk.PrivateMessage]:
     """Return the first `count` private messages of those ids to a user, oldest first.
 
-    Fewer, where they are long: as much text as is shown at once.
+    There are fewer when they are long: as much text as is shown at once.
     """
     bounds = {
         "recipient_id": recipient_id,
@@ -318,7 +318,7 @@ def mail(
 
 
 def unread(connection: Connection, recipient_id: int, after_id: int) -> dict[int, int]:
-    """Return how many private messages after that one there are to a user, by sender."""
+    """Return the numbers of private messages to a user after an id, by the sender's id."""
     query = select(Message.user_id, func.count()).where(
         Message.recipient_id == recipient_id, Message.id > after_id
     )
@@ -328,9 +328,9 @@ def unread(connection: Connection, recipient_id: int, after_id: int) -> dict[int
 def newest_mail(
     connection: Connection, recipient_id: int, after_id: int, up_to_id: int, count: int
 ) -> tuple[int, int]:
-    """Return where the newest `count` private messages of those ids begin, and how many are older.
+    """Return the first id of the newest `count` private messages, and the number of older ones.
 
-    Those of whom the user ignores are not counted.
+    Messages of ignored users are not counted.
     """
     ignored = select(Ignored.ignored_id).where(Ignored.user_id == recipient_id)
     ids = select(Message.id).where(

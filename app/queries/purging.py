@@ -1,8 +1,7 @@
 """Removing messages for good, a piece at a time. Each query takes a connection, and blocks.
 
-A piece looks at some of the messages, so that none takes long, however many there are. What is gone
-leaves nothing of what was said: but of what a program said under a `txn`, that it was said, or its
-retry would say it again.
+A piece looks at some of the messages, so that none takes long, however many there are. Nothing of a
+removed message stays, except the `txn` that a program gave it: else its retry would store it again.
 """
 
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from app.database.tables import File, Message, SpentTxn
 
 
 class Target(NamedTuple):
-    """What to remove: that for which all holds that is set, said or shared from `since_at` on."""
+    """The messages to remove: all set fields hold, and they are from `since_at` on."""
 
     user_id: int | None = None
     room_id: int | None = None
@@ -23,7 +22,7 @@ class Target(NamedTuple):
     since_at: int = 0
 
     def conditions(self) -> list[ColumnElement[bool]]:
-        """Return what holds for the messages."""
+        """Return the conditions that the messages fulfil."""
         given = {
             Message.user_id: self.user_id,
             Message.room_id: self.room_id,
@@ -43,7 +42,7 @@ class Removed(NamedTuple):
 
 
 def count(connection: Connection, target: Target) -> int:
-    """Return how many messages that are."""
+    """Return how many messages a target has."""
     query = select(func.count()).select_from(Message).where(*target.conditions())
     return connection.execute(query).scalar_one()
 
@@ -51,9 +50,9 @@ def count(connection: Connection, target: Target) -> int:
 def remove_some(
     connection: Connection, target: Target, after_id: int, up_to_id: int, now: int
 ) -> tuple[Sequence[Removed], int]:
-    """Remove some of those between the ids, the newest first.
+    """Remove some of a target's messages between the ids, the newest first.
 
-    Returns what was removed, and up to which id to go on; `after_id` when that was all.
+    Return what was removed, and the id up to which to go on; `after_id` when that was all.
     """
     first_id = _first_of_page(connection, target, after_id, up_to_id)
     if first_id is None:
@@ -74,7 +73,7 @@ def remove_some(
 def _first_of_page(
     connection: Connection, target: Target, after_id: int, up_to_id: int
 ) -> int | None:
-    """Return the id from which on to look at those up to an id; None when none is new enough."""
+    """Return the first id of the newest page between the ids; None when none is new enough."""
     page = select(Message.id, Message.said_at).where(Message.id > after_id, Message.id <= up_to_id)
     if target.message_id is not None:
         page = page.where(Message.id == target.message_id)  # found at once, however old it is
@@ -96,7 +95,7 @@ def _remember_txns(
 
 
 def files(connection: Connection, target: Target) -> Sequence[int]:
-    """Return the ids of the files that go with the messages: with a single one, none do."""
+    """Return the ids of files that go with a target: none with a single message."""
     given = {File.user_id: target.user_id, File.room_id: target.room_id}
     wanted = [column == value for column, value in given.items() if value is not None]
     if not wanted:

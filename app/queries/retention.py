@@ -1,7 +1,7 @@
-"""What is kept no longer: old messages and files, and deleted rooms. Each query blocks.
+"""Removing what is too old: messages, files, and deleted rooms. Each query blocks.
 
-Messages lie in rows of rising ids, and so of rising times: they are looked at from the oldest on,
-until a piece has none that is too old. Only a clock that was set back makes that inexact.
+Messages lie in rows of rising ids, and so of rising times. A search begins at the oldest, and ends
+at a piece that has none too old. Only a clock that was set back makes that inexact.
 """
 
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ class Old(NamedTuple):
 
 
 class RoomRetention(NamedTuple):
-    """A room, and for how many days its messages are kept; None: as the server's default says."""
+    """A room, and the days for which its messages are kept; None: the server's default."""
 
     id: int
     name: str
@@ -49,14 +49,14 @@ class RoomRetention(NamedTuple):
 
 
 def find(connection: Connection, key: str) -> RoomRetention | None:
-    """Return the room of that key."""
+    """Return the room of that key, if it is not deleted."""
     query = select(Room.id, Room.name, Room.retention_days)
     row = connection.execute(query.where(Room.key == key, Room.deleted_at.is_(None))).first()
     return RoomRetention(*row) if row else None
 
 
 def on_their_own(connection: Connection, after_key: str, count: int) -> list[RoomRetention]:
-    """Return the first rooms behind a name to which the default does not apply, by name."""
+    """Return the first rooms after a name that have days of their own, by name."""
     query = select(Room.id, Room.name, Room.retention_days).where(
         Room.retention_days.is_not(None), Room.deleted_at.is_(None), Room.key > after_key
     )
@@ -65,12 +65,12 @@ def on_their_own(connection: Connection, after_key: str, count: int) -> list[Roo
 
 
 def set_days(connection: Connection, room_id: int, days: int | None) -> None:
-    """Set for how long a room's messages are kept."""
+    """Set the days for which a room's messages are kept; None: the server's default."""
     connection.execute(update(Room).where(Room.id == room_id).values(retention_days=days))
 
 
 def old_messages(connection: Connection, default_days: int, now: int) -> list[Old]:
-    """Return where there are messages whose time is over."""
+    """Return the rooms and recipients that have messages to remove by now."""
     days = _days(default_days)
     said_before = now - days * DAY_MILLISECONDS
     in_rooms = select(Room.id, said_before).where(days > 0, _oldest(Room.id, "room") < said_before)
@@ -83,18 +83,18 @@ def old_messages(connection: Connection, default_days: int, now: int) -> list[Ol
 
 
 def _days(default_days: int) -> ColumnElement[int]:
-    """Return for how many days a room's messages are kept: of a type that holds milliseconds."""
+    """Return the days for which a room's messages are kept, as a type that holds milliseconds."""
     return func.coalesce(cast(Room.retention_days, BigInteger), default_days)
 
 
 def _oldest(of: InstrumentedAttribute[int], where: str) -> ScalarSelect[int]:
-    """Return when the oldest message to a room, or to a user, was said."""
+    """Return the time of the oldest message to a room, or to a user."""
     query = select(Message.said_at).where(_COLUMNS[where] == of)
     return query.order_by(Message.id).limit(1).scalar_subquery()
 
 
 def remove_some(connection: Connection, old: Old, after_id: int) -> int | None:
-    """Remove some of the old messages after an id; return up to which, None when that was all."""
+    """Remove some old messages after an id; return the last id seen, None when that was all."""
     column = _COLUMNS[old.where]
     page = select(Message.id, Message.said_at).where(column == old.id, Message.id > after_id)
     rows = page.order_by(Message.id).limit(REMOVED_AT_ONCE).subquery()
@@ -125,30 +125,30 @@ def old_files(connection: Connection, default_days: int, now: int) -> Sequence[i
 
 
 def has_old_txns(connection: Connection, now: int) -> bool:
-    """Whether there are retries to be forgotten."""
+    """Whether there are retries to forget."""
     oldest_at = connection.execute(select(func.min(SpentTxn.spent_at))).scalar()
     return oldest_at is not None and oldest_at < now - SPENT_TXN_DAYS * DAY_MILLISECONDS
 
 
 def forget_txns(connection: Connection, now: int) -> None:
-    """Forget the retries of what was purged long ago."""
+    """Forget the retries of messages that were purged long ago."""
     spent_before = now - SPENT_TXN_DAYS * DAY_MILLISECONDS
     connection.execute(delete(SpentTxn).where(SpentTxn.spent_at < spent_before))
 
 
 def deleted_rooms(connection: Connection, deleted_before: int) -> list[Old]:
-    """Return the rooms that were deleted before then: all of their messages are old."""
+    """Return the rooms that were deleted before then, with all of their messages as old."""
     query = select(Room.id).where(Room.deleted_at < deleted_before).order_by(Room.id)
     return [Old("room", room_id, ID_MAX) for room_id in connection.scalars(query)]
 
 
 def files_of(connection: Connection, room_id: int) -> Sequence[int]:
-    """Return the ids of all files of a room, there or not."""
+    """Return the ids of all files of a room, complete or not."""
     return connection.scalars(select(File.id).where(File.room_id == room_id)).all()
 
 
 def remove_room(connection: Connection, room_id: int) -> None:
-    """Remove a deleted room of which nothing is left but members, and who decided what in it."""
+    """Remove a deleted room, with its members, moderators and sanctions: all else is gone."""
     for kind in (Moderator, Sanction, Member):
         connection.execute(delete(kind).where(kind.room_id == room_id))
     connection.execute(delete(Room).where(Room.id == room_id, Room.deleted_at.is_not(None)))

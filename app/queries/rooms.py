@@ -1,4 +1,4 @@
-"""Queries on rooms, and on who may do what in them. Each takes a connection, and blocks."""
+"""Queries on rooms, and on roles and sanctions in them. Each takes a connection, and blocks."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple, TypeVar, cast
@@ -23,9 +23,9 @@ _target, _by = aliased(User), aliased(User)
 
 
 class NewSanction(NamedTuple):
-    """A ban or a mute to be stored; `until_at` is None when it is for good.
+    """A ban or a mute to be stored; without `until_at` it is for good.
 
-    `by_id` is None when it is the operator's.
+    `by_id` is None when the operator made it.
     """
 
     kind: SanctionKind
@@ -38,7 +38,7 @@ class NewSanction(NamedTuple):
 
 
 class StoredRoom(NamedTuple):
-    """A room as it is kept; its bans and mutes by kind, and by the user that they are of.
+    """A room as it is stored; its bans and mutes by kind and user id.
 
     Without a roster it is not encrypted.
     """
@@ -68,7 +68,7 @@ def find(connection: Connection, name: Name) -> StoredRoom | None:
 
 
 def owns_as_many(connection: Connection, owner_id: int, count: int) -> bool:
-    """Return whether a user owns so many rooms."""
+    """Whether a user owns `count` rooms or more."""
     owned = select(Room.id).where(Room.owner_id == owner_id, Room.deleted_at.is_(None))
     return connection.execute(owned.offset(count - 1).limit(1)).first() is not None
 
@@ -88,7 +88,7 @@ def create(connection: Connection, name: Name, owner_id: int, now: int) -> Store
 
 
 def listed(connection: Connection, after_key: str, count: int) -> Sequence[tuple[str, str, str]]:
-    """Return (key, name, topic) of the first rooms behind that name, by name."""
+    """Return (key, name, topic) of the first rooms after that name, by name."""
     query = select(Room.key, Room.name, Room.topic).where(
         Room.key > after_key, Room.deleted_at.is_(None)
     )
@@ -97,9 +97,9 @@ def listed(connection: Connection, after_key: str, count: int) -> Sequence[tuple
 
 
 def page(connection: Connection, after_key: str, count: int) -> Sequence[tuple[str, RoomRecord]]:
-    """Return the first rooms behind that name, by name, and their keys.
+    """Return the first rooms after that name, by name, with their keys.
 
-    How many are in them is not known here.
+    The number of users in each is 0 here: the caller knows it.
     """
     query = (
         select(
@@ -120,7 +120,7 @@ def page(connection: Connection, after_key: str, count: int) -> Sequence[tuple[s
 
 
 def name_of(connection: Connection, room_id: int) -> str | None:
-    """Return what a room is called now, unless it is gone."""
+    """Return a room's name, unless the room is deleted."""
     query = select(Room.name).where(Room.id == room_id, Room.deleted_at.is_(None))
     return connection.execute(query).scalar()
 
@@ -135,26 +135,26 @@ def rename(connection: Connection, room_id: int, name: Name) -> None:
 
 
 def set_owner(connection: Connection, room_id: int, user_id: int) -> None:
-    """Make somebody the owner: no moderator any more, and neither banned nor muted."""
+    """Make a user the owner, who is then no moderator, and neither banned nor muted."""
     connection.execute(update(Room).where(Room.id == room_id).values(owner_id=user_id))
     remove_moderator(connection, room_id, user_id)
     connection.execute(delete(models.Sanction).filter_by(room_id=room_id, user_id=user_id))
 
 
 def give_up(connection: Connection, room_id: int, now: int) -> None:
-    """Let a room be there no more: its name is free, and what is left of it is to be removed."""
+    """Mark a room as deleted: its name is free, and its rows wait to be removed."""
     nobodys = f"(deleted {room_id})"  # no room can have that name
     values = {"key": nobodys, "skeleton": nobodys, "deleted_at": now}
     connection.execute(update(Room).where(Room.id == room_id).values(values))
 
 
 def set_topic(connection: Connection, room_id: int, topic: str) -> None:
-    """Set what the room is about."""
+    """Set a room's topic."""
     connection.execute(update(Room).where(Room.id == room_id).values(topic=topic))
 
 
 def role_of(connection: Connection, room_id: int, user_id: int) -> str:
-    """Return "admin", "owner", "moderator" or "": the highest that a user has in a room."""
+    """Return a user's highest role in a room: "admin", "owner", "moderator" or ""."""
     moderates = select(Moderator).where(Moderator.room_id == room_id, Moderator.user_id == user_id)
     role = case(
         (User.is_admin, "admin"),
@@ -172,12 +172,12 @@ def add_moderator(connection: Connection, room_id: int, user_id: int) -> None:
 
 
 def remove_moderator(connection: Connection, room_id: int, user_id: int) -> None:
-    """Unmake a moderator, if the user is one."""
+    """Remove a moderator, if the user is one."""
     connection.execute(delete(Moderator).filter_by(room_id=room_id, user_id=user_id))
 
 
 def put_sanction(connection: Connection, sanction: NewSanction) -> None:
-    """Ban or mute a user, in place of an earlier one; forget those that are over in the room."""
+    """Ban or mute a user, in place of an earlier one; forget the room's expired ones."""
     rows = models.Sanction
     over = delete(rows).where(rows.room_id == sanction.room_id, rows.kind == sanction.kind)
     connection.execute(over.where(rows.until_at <= sanction.made_at))
@@ -195,10 +195,10 @@ def remove_sanction(connection: Connection, kind: SanctionKind, room_id: int, us
 def sanctions_page(
     connection: Connection, room_id: int, after_key: str, count: int, now: int
 ) -> tuple[Sequence[tuple[SanctionKind, Sanction]], bool]:
-    """Return the bans and mutes of a room that are in force, by name, and whether there are more.
+    """Return a page of the bans and mutes in force in a room, and whether there are more.
 
-    They are of the first users behind a name: of so many rows, and one more where a page would end
-    between two of one user.
+    They are by name, of the first users after a name. The page has `count` rows, and one more where
+    it would end between two of one user.
     """
     query = _query(room_id).where(_target.key > after_key)
     query = query.where(or_(models.Sanction.until_at.is_(None), models.Sanction.until_at > now))
@@ -214,7 +214,7 @@ Row = TypeVar("Row")
 
 
 def whole_page(rows: Sequence[Row], count: int, whose: Callable[[Row], object]) -> Sequence[Row]:
-    """Return the first rows of a list, and one more if the last is of the same as that one."""
+    """Return the first rows, and one more if both are of the same user or network."""
     goes_on = len(rows) > count and whose(rows[count]) == whose(rows[count - 1])
     return rows[: count + goes_on]
 

@@ -1,4 +1,4 @@
-"""Queries on bans from the whole server, and on mutes. Each takes a connection, and blocks."""
+"""Queries on bans and mutes of the whole server. Each takes a connection, and blocks."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
@@ -14,9 +14,9 @@ from app.queries.rooms import SanctionKind, whole_page
 
 
 class NewServerSanction(NamedTuple):
-    """A ban or a mute to be stored, of a user or of a network; of the other it says None.
+    """A ban or a mute to be stored, of a user or of a network; the other is None.
 
-    `by_id` is None when it is the operator's, `until_at` when it is for good.
+    `by_id` is None when the operator made it, `until_at` when it is for good.
     """
 
     kind: SanctionKind
@@ -29,7 +29,7 @@ class NewServerSanction(NamedTuple):
 
 
 class StoredServerSanction(NamedTuple):
-    """A ban or a mute as it is kept; `user_id` is None when it is one of a network."""
+    """A ban or a mute as it is stored; `user_id` is None when it is of a network."""
 
     kind: SanctionKind
     user_id: int | None
@@ -37,7 +37,7 @@ class StoredServerSanction(NamedTuple):
 
 
 _target, _by = aliased(User), aliased(User)
-_NAMED = func.coalesce(_target.key, Row.network)  # by which they are listed
+_NAMED = func.coalesce(_target.key, Row.network)  # the order of lists
 
 
 def _query(now: int) -> Select[*tuple[Any, ...]]:
@@ -58,13 +58,13 @@ def _query(now: int) -> Select[*tuple[Any, ...]]:
 
 
 def in_force(connection: Connection, now: int) -> Sequence[StoredServerSanction]:
-    """Return those whose time has not passed."""
+    """Return the sanctions whose time has not passed, oldest first."""
     rows = connection.execute(_query(now).order_by(Row.id))
     return [_stored(*row) for row in rows]
 
 
 def kinds_on(connection: Connection, user_id: int, now: int) -> set[str]:
-    """Return whether a user is banned, or muted: the kinds that are in force."""
+    """Return the kinds of sanction in force on a user: "ban", "mute"."""
     in_force = or_(Row.until_at.is_(None), Row.until_at > now)
     return set(connection.scalars(select(Row.kind).where(Row.user_id == user_id, in_force)))
 
@@ -72,7 +72,7 @@ def kinds_on(connection: Connection, user_id: int, now: int) -> set[str]:
 def page(
     connection: Connection, after: str, count: int, now: int
 ) -> tuple[Sequence[tuple[SanctionKind, ServerSanction]], bool]:
-    """Return the first of those in force behind a name or network, and whether there are more.
+    """Return the first sanctions in force after a name or network, and whether there are more.
 
     There may be one more where a page would end between a ban and a mute of the same.
     """
@@ -90,7 +90,7 @@ def _stored(
 
 
 def put(connection: Connection, new: NewServerSanction) -> None:
-    """Ban or mute, in place of an earlier one; and forget those whose time has passed."""
+    """Ban or mute, in place of an earlier one; forget the expired ones."""
     connection.execute(delete(Row).where(Row.until_at <= new.made_at))
     remove(connection, new.kind, new.user_id, new.network)
     connection.execute(insert(Row).values(new._asdict()))

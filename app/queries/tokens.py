@@ -11,7 +11,7 @@ from app.protocol.accounts import Token
 
 
 class KnownToken(NamedTuple):
-    """A token that there is; `user_key` is the key of its user's name."""
+    """A stored token; `user_key` is the key of its user's name."""
 
     id: int
     user_key: str
@@ -19,7 +19,7 @@ class KnownToken(NamedTuple):
 
 
 def add(connection: Connection, user_id: int, digest: bytes, label: str, now: int) -> None:
-    """Keep a token, in place of the least lately used one when there are too many."""
+    """Keep a token; beyond the bound, the one unused for longest goes."""
     mine = models.Token.user_id == user_id
     lately = (
         select(models.Token.id)
@@ -35,7 +35,7 @@ def add(connection: Connection, user_id: int, digest: bytes, label: str, now: in
     )
 
 
-# Each login asks: to put it together takes longer than to run it.
+# Each login's query, built once: to build it takes longer than to run it.
 _FIND = (
     select(models.Token.id, models.User.key, models.Token.used_at)
     .join(models.User, models.User.id == models.Token.user_id)
@@ -63,7 +63,7 @@ def list_of(connection: Connection, user_id: int) -> Sequence[Token]:
 
 
 def revoke(connection: Connection, user_id: int, token_id: int) -> bool:
-    """Forget a token of a user, and say whether there was one."""
+    """Forget a token of a user; return whether there was one."""
     mine = delete(models.Token).filter_by(user_id=user_id, id=token_id)
     return connection.execute(mine).rowcount > 0
 
