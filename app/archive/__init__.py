@@ -1,1 +1,1 @@
-"""Taking all of it elsewhere, and back."""
+"""Taking a room or the whole database elsewhere, and back."""

@@ -1,20 +1,21 @@
-"""Copies of an SQLite database, and the way back to one. PostgreSQL has tools of its own for that.
+"""Copies of an SQLite database, and the return to one. PostgreSQL has its own tools for that.
 
-A copy is what the database was at one moment, also beside a server at work; it is looked through
-for damage before it has its name. Going back to one leaves no trace of two histories:
-  1. What there was is kept beside it, and what was restored is in its place whole, or not at all:
-     whoever is killed meanwhile, or without power, finds the one or the other there.
+A copy is the database of one moment, also beside a server at work. It is searched for damage before
+it has its name. A return to it leaves no trace of two histories:
+  1. The database of before is kept beside it. The restored one is in its place whole, or not at
+     all: a process that is killed, or without power, leaves one or the other there.
   2. No id is given twice: those of messages, files and tokens go on far behind the copy's.
-  3. Who asks for what came after a message that is lost is told that it is not complete.
+  3. A client that asks for messages after a lost one is told that they are not complete.
   4. All tokens end, unless they are to be kept: those revoked since the copy would work again.
   5. The audit says so.
-  6. No key of a device is handed out twice, and no mail of one has an earlier number: the keys are
-     gone, which clients bring anew, and who asks whose devices changed asks for everybody anew.
+  6. No key of a device is handed out twice, and no mail of one has an earlier number. The keys are
+     gone, and clients bring them again. A client that asks for changed devices is told to ask for
+     those of all users.
   7. No revision of a room's roster is used twice: clients may remember those since the copy.
   8. Its values are such as a server writes: times that can be shown, text that moves no cursor,
-     names, and rows that are there where others are about them.
+     names, and no row that refers to a missing one.
   9. Its tables and indexes are, to the word, those that the migrations make. There is nothing else:
-     a trigger, a generated column or ON CONFLICT IGNORE could lose what is written later.
+     a trigger, a generated column or ON CONFLICT IGNORE could lose later writes.
 """
 
 import os
@@ -51,11 +52,11 @@ from app.errors import NotStored, StartRefused
 from app.queries.audit import OPERATOR
 from app.values.names import harmless
 
-Progress = Callable[[int, int], None]  # so much of so much is done
+Progress = Callable[[int, int], None]  # (pages copied, pages in all)
 Schema = set[tuple[str, str, object, object]]  # see _schema
 
-# Texts and names in quotes, words, and other characters. In ASCII, for to SQLite no other character
-# is a blank: `NOT NULL` with a no-break space would be the name of a type.
+# Texts and names in quotes, words, and other characters. In ASCII: to SQLite no other character is
+# a blank, and `NOT NULL` with a no-break space would be the name of a type.
 _WORD = re.compile(r"""\s*+('[^']*+'?|"[^"]*+"?|\w+|[^\w\s])""", re.ASCII)
 _EDGES = {"(": 0, ",": 1, ")": 0}  # how deep in brackets these part columns and constraints
 
@@ -69,7 +70,7 @@ _IDS_SKIPPED = {
 
 
 class Restored(NamedTuple):
-    """What was restored: how much there is, what was dropped, and where what there was is now."""
+    """The numbers of a restore, and the path of the database of before, if any."""
 
     messages: int
     last_id: int
@@ -80,12 +81,12 @@ class Restored(NamedTuple):
 
 
 def back_up(url: Url, copy_path: Path, progress: Progress) -> None:
-    """Copy the database to a file, which is empty. Blocks. Raises StartRefused."""
+    """Copy the database to an empty file. Blocks. Raises StartRefused."""
     if not is_sqlite(url):
         raise StartRefused("this database is PostgreSQL's; back it up with: pg_dump -Fc DATABASE")
     path = sqlite_path(url)
     try:
-        if not path.exists() or not path.stat().st_size:  # emptied, it would make an empty copy
+        if not path.exists() or not path.stat().st_size:  # an empty file would make an empty copy
             raise StartRefused(f"there is no database at {path}")
         refuse_other_name(path)
         _copy(path, copy_path, progress)
@@ -96,7 +97,7 @@ def back_up(url: Url, copy_path: Path, progress: Progress) -> None:
 
 
 def copy_out(connection: Connection, copy_path: Path) -> None:
-    """Copy the database that a connection has open, wherever its file is now, to an empty file.
+    """Copy the database of an open connection to an empty file. Its own file may have moved.
 
     Blocks. Raises NotStored.
     """
@@ -114,10 +115,10 @@ def copy_out(connection: Connection, copy_path: Path) -> None:
 def restore(
     url: Url, backup_path: Path, progress: Progress, now: int, *, keeps_tokens: bool
 ) -> Restored:
-    """Go back to a backup: see the top of this file. Blocks.
+    """Return to a backup: see the top of this file. Blocks.
 
-    Raises StartRefused when it is none, or is of a newer Greenroom, and DatabaseInUse when a server
-    has the database. Then nothing was changed.
+    Raises StartRefused when it is none, is of a newer Greenroom, or can't be restored, and
+    DatabaseInUse when a server has the database. Then the database is as it was.
     """
     if not is_sqlite(url):
         raise StartRefused("this database is PostgreSQL's; restore it with: pg_restore")
@@ -139,7 +140,7 @@ def restore(
         lock.mark_ready()
     except (sqlite3.Error, OSError) as error:
         raise StartRefused(f"can't restore {backup_path}: {error}") from error
-    except SQLAlchemyError as error:  # of a migration, which met what it could not expect
+    except SQLAlchemyError as error:  # a migration met data that it does not expect
         raise StartRefused(f"can't restore {backup_path}: {first_line(error)}") from error
     finally:
         _remove(new_path)
@@ -149,14 +150,14 @@ def restore(
 
 
 def _copy(path: Path, copy_path: Path, progress: Progress) -> None:
-    """Copy a database as it is at this moment, and look through the copy. Raises sqlite3.Error."""
+    """Copy a database of this moment, and check the copy for damage. Raises sqlite3.Error."""
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as source:
-        source.execute("BEGIN")  # or what is written meanwhile would make it begin again
+        source.execute("BEGIN")  # else a write in between would make the copy begin again
         _fill(source, copy_path, progress)
 
 
 def _fill(source: sqlite3.Connection, copy_path: Path, progress: Progress) -> None:
-    """See _copy; a transaction has begun."""
+    """Copy the database of an open transaction, and check the copy. Raises sqlite3.Error."""
     with closing(sqlite3.connect(copy_path)) as copy:
         source.execute("SELECT count(*) FROM sqlite_master").fetchone()
         source.backup(
@@ -196,7 +197,7 @@ def _make_empty(path: Path) -> None:
 
 
 def _schema(path: Path) -> Schema:
-    """Return all that a database is made of: type, name, table and statement of each."""
+    """Return all parts of a database: type, name, table and statement of each."""
     query = (
         "SELECT type, name, tbl_name, sql FROM sqlite_master"
         " WHERE NOT (type = 'table' AND name IN ('sqlite_stat1', 'sqlite_stat4'))"  # of ANALYZE
@@ -206,16 +207,16 @@ def _schema(path: Path) -> Schema:
         (encoding,) = connection.execute("PRAGMA encoding").fetchone()
     schema: Schema = {("encoding", encoding, None, None)}
     for kind, name, table, statement in rows:
-        parts = _parts(statement, table) if statement else None  # what UNIQUE makes has none
+        parts = _parts(statement, table) if statement else None  # an index of UNIQUE has none
         schema.add((str(kind), str(name), table, parts))
     return schema
 
 
 def _parts(statement: str, table: str) -> tuple[str, ...]:
-    """Split a CREATE where the order says nothing: the columns and constraints of a table.
+    """Split a CREATE into parts, sorted where their order has no meaning: columns, constraints.
 
-    They stand in another order where a column was added later, or a table was made anew. Case and
-    blanks outside of quotes say nothing either, nor do quotes around the table's own name.
+    Their order differs where a column was added later, or a table was built again. Case and blanks
+    outside of quotes have no meaning either, nor have quotes around the table's own name.
     """
     parts, depth = [""], 0
     for word in _words(statement):
@@ -239,7 +240,7 @@ def _words(statement: str) -> Iterator[str]:
 
 
 def _check_schema(path: Path, backup_path: Path, made: Schema) -> None:
-    """Check that a copy is as the migrations make it, of its revision. Raises StartRefused."""
+    """Check that a copy has the schema that the migrations make. Raises StartRefused."""
     there = _schema(path)
     if there == made:
         return
@@ -264,7 +265,7 @@ def _migrate(path: Path, revision: str) -> None:
 
 
 def _adapt(path: Path, backup_path: Path, now: int, *, keeps_tokens: bool) -> Restored:
-    """Make a copy the beginning of what comes now, in one transaction."""
+    """Make a copy the beginning of a new history, in one transaction."""
     with closing(sqlite3.connect(path)) as connection, connection:
         last_id = _skip_ids(connection)
         connection.execute(
@@ -297,9 +298,9 @@ def _adapt(path: Path, backup_path: Path, now: int, *, keeps_tokens: bool) -> Re
 
 
 def _skip_ids(connection: sqlite3.Connection) -> int:
-    """Let ids go on far behind those that were given; return the last one of a message.
+    """Move the next ids far behind those that were given; return the last id of a message.
 
-    Those that are there were given, whatever is noted of the last one.
+    The ids of rows count as given, whatever the table of last ids says.
     """
     given = dict(connection.execute("SELECT name, max(seq) FROM sqlite_sequence GROUP BY name"))
     for table in _IDS_SKIPPED:
@@ -313,21 +314,21 @@ def _skip_ids(connection: sqlite3.Connection) -> int:
 
 
 def _put_in_place(new_path: Path, path: Path) -> Path | None:
-    """Put a database in place of another; return where that one is now, if there was one.
+    """Put a database in the place of another; return the other's new path, if there was one.
 
-    At each moment one of them is in its place, and whole: whoever is cut off finds that one.
+    At each moment one of them is in its place, and whole, also if this process is cut off.
     """
     sync(new_path)
     kept = _keep(path) if path.exists() else None
     _remove_beside(path)
-    sync(path.parent)  # before there is another one: what lies beside the old one would spoil it
+    sync(path.parent)  # first: files beside the old database would spoil the new one
     new_path.replace(path)
     sync(path.parent)
     return kept
 
 
 def _keep(path: Path) -> Path:
-    """Give a database another name besides its own, and return that."""
+    """Give a database a second name, and return that. Raises StartRefused."""
     _empty_log(path)
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     kept = path.with_name(f"{path.name}.before-restore.{stamp}")
@@ -340,9 +341,9 @@ def _keep(path: Path) -> Path:
 
 
 def _empty_log(path: Path) -> None:
-    """Bring what is in a database's log into it, so that it is whole in one file.
+    """Bring a database's log into it, so that one file has all of it.
 
-    From one that is damaged nobody can: its log is left. Raises StartRefused.
+    The log of a damaged database is left as it is. Raises StartRefused.
     """
     if not size_bytes(path):  # SQLite would throw the log away
         return

@@ -1,7 +1,7 @@
-"""What a database may hold, row by row: what a server reads must be what one could have written.
+"""The values that a database may hold: row by row, those that a server could have written.
 
-Each column has a condition in SQL, by its type and name. SQLite looks at most values itself, and
-asks functions of ours only about texts that are not plain ASCII, names, hashes and the like.
+Each column has a condition in SQL, by its type and name. SQLite checks most values itself. It asks
+functions of ours only about texts that are not plain ASCII, names, hashes and the like.
 """
 
 import re
@@ -23,7 +23,7 @@ from app.values.times import TIME_MAX
 _NUMBER_MAX = ID_MAX >> 1  # of an id that was given: as many are left
 _PLACE_MAX = (1 << 31) - 1
 _TEXT_CHARS_MAX = 1 << 20  # the longest line that the server can be set to read
-# No cost that would keep the server from anything else: under 1 GiB, and 100 rounds.
+# With these costs a hash delays no other work for long: under 1 GiB, and 100 rounds.
 _HASH = re.compile(
     r"\$argon2id\$v=19\$m=\d{1,6},t=\d{1,2},p=\d{1,2}\$[A-Za-z0-9+/]{11,64}\$[A-Za-z0-9+/]{16,90}"
 )
@@ -45,7 +45,7 @@ def check(path: Path, backup_path: Path) -> None:
 
 
 def _wrong(connection: sqlite3.Connection) -> Iterator[str]:
-    """Yield what is wrong, and where; never the value itself."""
+    """Yield each fault and its place; never the value itself."""
     (versions,) = connection.execute("SELECT count(*) FROM alembic_version").fetchone()
     if versions != 1:
         yield "alembic_version has several rows"
@@ -68,7 +68,7 @@ def _wrong_rows(connection: sqlite3.Connection, table: Table) -> Iterator[str]:
     try:
         for row_id, name in connection.execute(query):
             yield f"{name} of row {row_id} of {table.name} is not {_KIND.get(name) or _kind(name)}"
-    except sqlite3.OperationalError:  # what is no UTF-8 can't be given to a function
+    except sqlite3.OperationalError:  # text that is no UTF-8 can't be given to a function
         yield f"{table.name} has text that is no UTF-8"
 
 
@@ -87,7 +87,7 @@ def _kind(column: str) -> str:
 
 
 def _condition(table: str, column: Column[object]) -> str:
-    """Return the condition of a column, which holds for NULL where that may be."""
+    """Return the condition of a column in SQL; it holds for NULL in a nullable column."""
     name = f'"{column.name}"'
     if isinstance(column.type, Boolean):
         condition = _between(name, 1)
@@ -122,9 +122,9 @@ def _of_text(table: str, name: str) -> str:
     return f"{condition} AND {special}" if (special := _SPECIAL.get((table, name))) else condition
 
 
-# What one device leaves for another: the server passes it on as it came, and shows it to nobody.
+# Signed texts of devices: the server passes them on as they came, and shows them to no user.
 _FOR_PROGRAMS = frozenset(('"aik"', '"payload"', '"sig"'))
-# A room that is gone has no name of its own any more, and an account that is gone no password.
+# A deleted room has no name of its own any more, and a deleted account no password.
 _SPECIAL = {
     ("users", '"name"'): "_is_name(name)",
     ("users", '"key"'): "_is_name(name, key)",
@@ -137,7 +137,7 @@ _SPECIAL = {
 
 
 def _is_harmless(text: str) -> bool:
-    """Whether nothing in a text may not be shown; what an older server has passed may."""
+    """Whether a text may be shown. It may hold U+FFFD, which an older server put in."""
     return harmless(text).count(REPLACEMENT) == text.count(REPLACEMENT)
 
 
@@ -149,7 +149,7 @@ def _is_name(shown: str, key: str | None = None) -> bool:
 
 
 def _is_hash(text: str) -> bool:
-    """Whether it is a hash that can be checked; or none, with which nobody logs in: locked."""
+    """Whether a text is a hash that can be checked, or none: then the account is locked."""
     return not text.startswith("$") or bool(_HASH.fullmatch(text))
 
 

@@ -1,7 +1,7 @@
 """Reading all of a room: its messages and files, in their order, a page at a time.
 
-Each page is a short transaction of its own, so that a long export keeps no server from emptying its
-write-ahead log, and holds one page in memory.
+Each page is a short transaction of its own. So a long export lets a server empty its write-ahead
+log, and holds one page in memory.
 """
 
 import heapq
@@ -18,7 +18,7 @@ from app.queries.files import name_shown
 
 
 def everything(engine: Engine, room_id: int, since_at: int) -> Iterator[Shown | FileShared]:
-    """Yield what was said and shared in a room since then, and is there still. Blocks."""
+    """Yield the messages and files of a room since a time, by time. Blocks."""
     said: Iterator[Shown | FileShared] = _messages(engine, room_id, since_at)
     shared: Iterator[Shown | FileShared] = _files(engine, room_id, since_at)
     yield from heapq.merge(said, shared, key=lambda event: event.at)
@@ -35,7 +35,7 @@ def _messages(engine: Engine, room_id: int, since_at: int) -> Iterator[Shown]:
         with engine.begin() as connection:
             page = messages.page(connection, limits)
         yield from page
-        after_id = page[-1].id if page else last_id  # it may have been purged meanwhile
+        after_id = page[-1].id if page else last_id  # none: they may have been purged since
 
 
 def _files(engine: Engine, room_id: int, since_at: int) -> Iterator[FileShared]:

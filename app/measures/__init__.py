@@ -1,1 +1,1 @@
-"""What is counted and measured of a running server."""
+"""Counters, timings and figures of a running server."""

@@ -1,4 +1,4 @@
-"""The last minute of the metrics: what grew by how much, how fast, and what took how long.
+"""The last minute of the metrics: growth of counters, rates, and quantiles of times.
 
 Time is an argument, in seconds of a clock that never jumps.
 """
@@ -12,7 +12,7 @@ from app.measures.metrics import Snapshot
 
 
 class Growth:
-    """What happened between two snapshots, `seconds` apart."""
+    """The difference of two snapshots, `seconds` apart."""
 
     def __init__(self, then: Snapshot, now: Snapshot, seconds: float) -> None:
         self.seconds = seconds
@@ -25,17 +25,17 @@ class Growth:
         return round(self._now.get(key, 0.0) - self._then.get(key, 0.0))
 
     def per_second(self, name: str, *labels: str) -> float:
-        """Return how fast a counter grew."""
+        """Return the growth of a counter per second."""
         return round(self.of(name, *labels) / self.seconds, 2) if self.seconds > 0 else 0.0
 
     def by_label(self, name: str) -> dict[str, int]:
-        """Return by how much each of a counter's children grew, those that did; most first."""
+        """Return the growth of each child of a counter, if any; most first."""
         grown = {key[1]: self.of(*key) for key in self._now if key[0] == name}
         most_first = sorted(grown, key=grown.__getitem__, reverse=True)
         return {label: grown[label] for label in most_first if grown[label]}
 
     def quantile(self, name: str, share: float) -> float | None:
-        """Return below which value that share of what a histogram saw lay; None: it saw nothing.
+        """Return the value below which a share of a histogram's samples lay; None without any.
 
         It is read from the buckets, so it is as exact as they are narrow.
         """
@@ -48,15 +48,15 @@ class Growth:
         return None
 
     def _buckets(self, name: str) -> list[tuple[float, int]]:
-        """Return the upper bound of each bucket, and how many lay below it."""
+        """Return each bucket's upper bound, and the number of samples below it."""
         return [(float(key[1]), self.of(*key)) for key in self._now if key[0] == name]
 
 
 class LastMinute:
-    """Snapshots of the last minute, and how late the hub was in it."""
+    """The snapshots of the last minute, and the delays of the hub in it, in seconds."""
 
     def __init__(self, now: float, snapshot: Snapshot) -> None:
-        """Begin with a first snapshot: there was nothing before."""
+        """Begin with a first snapshot: there is none before it."""
         length = round(MINUTE_SECONDS / SNAPSHOT_SECONDS)
         self._snapshots = deque([(now, snapshot)], maxlen=length + 1)
         self._delays: deque[tuple[float, float]] = deque(
@@ -68,15 +68,15 @@ class LastMinute:
         self._snapshots.append((now, snapshot))
 
     def note_delay(self, now: float, seconds: float) -> None:
-        """Remember how late the hub was."""
+        """Remember by how many seconds the hub was late."""
         self._delays.append((now, seconds))
 
     def growth(self, now: float, snapshot: Snapshot, seconds: float = MINUTE_SECONDS) -> Growth:
-        """Return what happened in the last `seconds`, up to a snapshot of now."""
+        """Return the growth in the last `seconds`, up to a snapshot of now."""
         young = (each for each in self._snapshots if each[0] >= now - seconds)
         at, then = next(young, self._snapshots[-1])
         return Growth(then, snapshot, now - at)
 
     def worst_delay(self, now: float, seconds: float = MINUTE_SECONDS) -> float:
-        """Return how late the hub was at worst in the last `seconds`."""
+        """Return the longest delay of the hub in the last `seconds`, in seconds."""
         return max((delay for at, delay in self._delays if at >= now - seconds), default=0.0)

@@ -1,8 +1,8 @@
-"""What is counted and timed, in the form that Prometheus scrapes; `snapshot` reads all of it.
+"""The metrics, in the form that Prometheus scrapes; `snapshot` reads all of them.
 
-The parts of the server update these where a batch, a login or a refusal is through: never once for
-each delivery, which is what keeps them from costing anything that can be seen. What can be looked
-up at any time (sessions, bytes that wait) is not kept here: see net/exposition.py.
+The parts of the server update them once a batch, a login or a refusal, never once a delivery. So
+they cost nothing that can be seen. Figures that can be looked up at any time (sessions, bytes that
+wait) are not kept here: see net/exposition.py.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,15 +16,15 @@ from app.errors import Code
 Key = tuple[str, ...]  # the name of a sample, and the values of its labels
 Snapshot = Mapping[Key, float]
 
-# From far below what anybody notices to where the server gives up. A share of each second apart,
-# so that a p99 read from them is off by a third at most.
+# From far below the noticeable to where the server gives up. The bounds lie so close that a p99
+# read from them is off by a third at most.
 _SECONDS = (
     *(0.0005, 0.001, 0.002, 0.003, 0.005, 0.007, 0.010, 0.015, 0.020, 0.030, 0.050, 0.075),
     *(0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 7.5, 10, 30),
 )
 _ENTRIES = tuple(1 << power for power in range(BATCH_ENTRIES_MAX.bit_length()))
 
-disable_created_metrics()  # type: ignore[no-untyped-call]  # when each began to count is no figure that anybody asks for
+disable_created_metrics()  # type: ignore[no-untyped-call]  # the start of a count is of no use
 REGISTRY = CollectorRegistry()
 
 DELIVERY = Histogram(
@@ -127,7 +127,7 @@ KEPT = Gauge(
     registry=REGISTRY,
 )
 
-# Those that happened never are shown as 0: a rate has no beginning without it.
+# Codes that never happened are shown as 0: a rate has no beginning without it.
 for _code in get_args(Code):
     REFUSALS.labels(_code)
 for _result in ("ok", "login_refused", "wait"):
@@ -135,12 +135,12 @@ for _result in ("ok", "login_refused", "wait"):
 
 
 def show_kept(what: Kept, count: Callable[[], int]) -> None:
-    """Show from now on how many of these are kept: `count` says it, and never switches."""
+    """Show a count of kept things from now on: `count` returns it, and never switches."""
     KEPT.labels(what).set_function(count)
 
 
 def snapshot() -> Snapshot:
-    """Return the value of every counter, and of every bucket of the histograms, as of now."""
+    """Return the value of each counter and of each bucket of the histograms, as of now."""
     return {
         (sample.name, *sample.labels.values()): sample.value
         for metric in REGISTRY.collect()

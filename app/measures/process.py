@@ -1,4 +1,4 @@
-"""What the kernel says of this process: its memory, its open files; and keeping it from dumps."""
+"""The kernel's figures of this process: memory and open files; and a ban on core dumps."""
 
 import ctypes
 import os
@@ -6,13 +6,13 @@ import resource
 import sys
 from pathlib import Path
 
-_STATM = Path("/proc/self/statm")  # in pages: its size, and what of it is in memory
+_STATM = Path("/proc/self/statm")  # in pages: all of the process, and the part in memory
 _FILES = Path("/dev/fd")
 _PR_SET_DUMPABLE = 4  # see prctl(2)
 
 
 def resident_bytes() -> int:
-    """Return how much memory it has; where there is no /proc, how much it had at most."""
+    """Return the bytes of memory in use; where there is no /proc, the most ever used."""
     try:
         return int(_STATM.read_text().split()[1]) * resource.getpagesize()
     except FileNotFoundError:
@@ -21,9 +21,10 @@ def resident_bytes() -> int:
 
 
 def open_files() -> int:
-    """Return how many files and sockets it has open.
+    """Return how many files and sockets are open.
 
-    Linux says so since 6.2; to count ten thousand one by one takes 20 ms of everybody's time.
+    Linux has the number since 6.2. To count ten thousand one by one takes 20 ms of all clients'
+    time.
     """
     if sys.platform == "linux" and (told := _FILES.stat().st_size):
         return told
@@ -31,14 +32,14 @@ def open_files() -> int:
 
 
 def open_files_max() -> int:
-    """Return how many it may have."""
+    """Return how many files and sockets may be open."""
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def forbid_dumps() -> None:
-    """Keep what is in memory, such as keys, out of core dumps, and out of other processes' sight.
+    """Keep memory, with keys in it, out of core dumps and from other processes.
 
-    What the kernel can't do, it leaves: then a dump is as it was. It says nothing of swap.
+    Where the kernel can't do that, dumps stay as they were. Swap is not affected.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from app.values.sizes import parse_whole
 
-UNIX_PATH_BYTES_MAX = 100  # of a Unix socket: what kernels take ends between 103 and 107
+UNIX_PATH_BYTES_MAX = 100  # of a Unix socket: kernels' limits lie between 103 and 107
 PORT_MAX = 65_535
 _HOST_CHARS_MAX = 253  # of a name (RFC 1035)
-LOOPBACK, PORT = "127.0.0.1", 8888  # where a server listens when nobody says where
+LOOPBACK, PORT = "127.0.0.1", 8888  # where a server listens by default
 _SERVER = re.compile(r"(?:\[([^\s\[\]/@]+)\]|([^\s\[\]:/@]*))(?::(\d{0,9}))?", re.ASCII)
 _LABEL = re.compile(r"[a-z0-9_-]{1,63}", re.ASCII)
 
@@ -30,7 +30,7 @@ def parse_address(text: str) -> tuple[str, int]:
 
 
 def parse_server(text: str) -> tuple[str, int]:
-    """Split `[HOST][:PORT]`, or a port alone, of a server to reach; what is missing is the default.
+    """Split `[HOST][:PORT]`, or a port alone, of a server to reach. Missing parts get defaults.
 
     Raises ValueError.
     """
@@ -50,10 +50,10 @@ def parse_server(text: str) -> tuple[str, int]:
 
 
 def parse_host(text: str) -> str:
-    """Return a host's name, or its address, in the one form in which it is compared.
+    """Return a host's name or address in the one form in which it is compared.
 
-    Takes what people write for one: `https://HOST/`, `HOST:PORT`, `[ADDRESS]:PORT`, a name in the
-    letters of any script. Raises ValueError.
+    It takes `https://HOST/`, `HOST:PORT`, `[ADDRESS]:PORT`, and a name in letters of any script.
+    Raises ValueError.
     """
     host = text.strip().lower().removeprefix("https://").removeprefix("http://").removesuffix("/")
     if bracketed := re.fullmatch(r"\[([0-9a-f:.]+)\](:\d{1,5})?", host, re.ASCII):
@@ -61,7 +61,7 @@ def parse_host(text: str) -> str:
     if host.count(":") == 1:
         host = re.sub(r":\d{1,5}$", "", host, flags=re.ASCII)
     try:
-        if "%" not in host:  # the interface of a link is this machine's own affair
+        if "%" not in host:  # an interface's name has a meaning on this machine alone
             return str(ip_address(host))
     except ValueError:
         pass
@@ -69,7 +69,7 @@ def parse_host(text: str) -> str:
 
 
 def _parse_host_name(name: str, text: str) -> str:
-    if len(name) <= _HOST_CHARS_MAX:  # what is longer could take long
+    if len(name) <= _HOST_CHARS_MAX:  # a longer one could take long
         try:
             labels = name.encode("idna").decode().split(".")
         except UnicodeError:
@@ -85,7 +85,7 @@ def _parse_host_name(name: str, text: str) -> str:
 
 
 def expand_home(path: str | Path) -> str:
-    """Take `~` for the home folder, as a shell does where it sees it. Raises ValueError."""
+    """Replace `~` with the home folder, as a shell does. Raises ValueError."""
     expanded = os.path.expanduser(path)
     if expanded.startswith("~"):
         whose = expanded.split("/")[0]
@@ -95,7 +95,7 @@ def expand_home(path: str | Path) -> str:
 
 @contextmanager
 def short_path(path: Path) -> Iterator[str]:
-    """Give a name of a Unix socket's path that fits what the kernel takes, however long it is.
+    """Give a name for a Unix socket's path that fits the kernel's limit, however long it is.
 
     Raises OSError when its folder can't be opened.
     """

@@ -1,8 +1,8 @@
-"""Names and text: normalise, compare, make harmless. Pure; never touches a socket or a database.
+"""Names and text: normalise, compare, make harmless. Pure: no socket and no database.
 
 A name has three forms. It is *shown* as its owner wrote it, normalised. It is *compared* by its
-key: one account for Alice, alice and a full-width alice. And it has a *skeleton*, which it shares
-with names of other letters that look the same: no two accounts may have one skeleton.
+key: Alice, alice and a full-width alice have one key, and so one account. And it has a *skeleton*,
+which names of other letters that look the same share: no two accounts may have one skeleton.
 """
 
 import re
@@ -53,7 +53,7 @@ class Name(NamedTuple):
 def parse_name(text: str) -> Name:
     """Check and normalise a name (RFC 8265, 3.4; UTS 39, 5.1). Raises BadNameError.
 
-    Cheap tests come first: in what is left of a text after them, each letter is looked at once.
+    Cheap tests come first. After them, each letter that is left is looked at once.
     """
     if _ASCII_NAME.fullmatch(text):
         key = text.lower()
@@ -77,10 +77,10 @@ def _name_too_long() -> BadNameError:
 
 
 class _Letter(NamedTuple):
-    """What names need to know of a character."""
+    """The properties of a character that names depend on."""
 
     is_allowed: bool
-    script: str  # empty where it goes with any
+    script: str  # empty for a character that goes with any script
     is_rightwards: bool
     plainest: str
 
@@ -94,7 +94,7 @@ def _letter(character: str) -> _Letter:
     is_allowed = derived_property(ord(character), _username.base.ucd)[0] == PVALID
     script = categories.alias(character)
     if category == "M" and script == "INHERITED":
-        is_allowed = False  # a vowel sign of Hindi or Thai is part of its script, these of none
+        is_allowed = False  # a vowel sign of Hindi or Thai has a script, but these have none
     has_script = category in "LM" and script != "COMMON"
     is_rightwards = unicodedata.bidirectional(character) in ("R", "AL", "AN")
     plainest = _PLAINEST.get(character, character)
@@ -102,9 +102,9 @@ def _letter(character: str) -> _Letter:
 
 
 def _plainest_lookalikes() -> dict[str, str]:
-    """Return by letter the one that stands for all that look like it: the first in Unicode.
+    """Return, by letter, the first letter in Unicode that looks like it.
 
-    Only this is kept of the table that says what looks alike (UTS 39, 4), which takes 6 MiB.
+    Only this is kept of the table of lookalikes (UTS 39, 4), which takes 6 MiB.
     """
     plainest: dict[str, str] = {}
     for character, lookalikes in load("confusables.json").items():
@@ -126,7 +126,7 @@ def _check_letters(name: str) -> None:
         is_name = bool(name) and all(letter.is_allowed for letter in letters)
         if is_name and any(letter.is_rightwards for letter in letters):
             _username.directionality_rule(name)
-    except UnicodeEncodeError:  # how precis_i18n says that a rule is broken
+    except UnicodeEncodeError:  # precis_i18n raises it when a rule is broken
         is_name = False
     if not is_name:
         raise BadNameError("a name has letters, digits, _, - and . only")
@@ -135,8 +135,8 @@ def _check_letters(name: str) -> None:
         raise BadNameError("a name has letters of one script only")
 
 
-# With these words lines of the server begin, on the text wire, or its prompts do. Whoever had one
-# as a name could say what seems to come from the server.
+# Lines of the server on the text wire, or its prompts, begin with these words. A user with such a
+# name could write lines that seem to come from the server.
 RESERVED = frozenset(("admin", "administrator", "announcement", "operator", "server", "system"))
 RESERVED |= {
     *(
@@ -158,19 +158,19 @@ RESERVED |= {
     *("logging", "login", "messages", "nobody", "nothing", "password", "pong", "removed"),
     *("the", "there", "this", "topic", "usage", "warning", "welcome", "you", "your"),
 }
-# In ASCII, what looks like another letter or two; the rest is done by skeletons.
+# In ASCII, letters that look like another letter or two; skeletons do the rest.
 _LOOKS_LIKE = (("0", "o"), ("1", "l"), ("i", "l"), ("5", "s"), ("rn", "m"), ("vv", "w"))
 
 
 def parse_new_name(text: str) -> Name:
-    """Read a name that is to be given to somebody or something. Raises BadNameError."""
+    """Read a name for a new account or room. Raises BadNameError."""
     name = parse_name(text)
     check_new(name)
     return name
 
 
 def check_new(name: Name) -> None:
-    """Check that a name may be given. Those that were given before this rule stay what they are.
+    """Check that a new account or room may have a name. Older ones keep theirs.
 
     Raises BadNameError.
     """
@@ -187,7 +187,7 @@ def _skeleton(name: str) -> str:
 
 
 def _outline(skeleton: str) -> str:
-    """Return what a reader sees at a glance: a name's letters, alike where they look alike."""
+    """Return the outline of a name at a glance: lookalikes replaced, punctuation left out."""
     outline = "".join([c for c in skeleton.lower() if c not in _PUNCTUATION])
     for one, other in _LOOKS_LIKE:
         outline = outline.replace(one, other)
@@ -211,15 +211,15 @@ def parse_password(text: str) -> str:
 
 
 _BAD_PASSWORD = "a password is not empty and has no control characters"  # noqa: S105
-# What may stand only beside some others; of the digits and the dot, what counts is the whole text.
+# Characters allowed only beside some others. For digits and the dot, the whole text counts.
 _SOMEWHERE_IN = frozenset(map(chr, (*range(0x660, 0x66A), *range(0x6F0, 0x6FA), 0x30FB)))
 _BESIDE = frozenset("\u00b7\u0375\u05f3\u05f4\u200c\u200d")
 
 
 def _check_password(normal: str) -> None:
-    """Look at each kind of character once, where its place does not matter.
+    """Check a password's characters: each kind once, where its place has no meaning.
 
-    Raises UnicodeEncodeError.
+    Raises UnicodeEncodeError and ValueError.
     """
     characters = set(normal)
     _opaque.base.enforce("".join(characters - _SOMEWHERE_IN - _BESIDE))
@@ -232,11 +232,11 @@ def _check_password(normal: str) -> None:
 
 
 def harmless(text: str) -> str:
-    """Make a text safe to show to anybody: it can't move a cursor, ring, recolour or reorder.
+    """Make a text safe to show: it can't move a cursor, ring, recolour or reorder.
 
-    Control characters, line separators, what turns text around and unpaired surrogates become
-    U+FFFD; other marks that nobody sees are left out, but for those that some scripts are written
-    with. Of a tower of marks and joiners the first 8 stay. Tabs, emoji and all letters pass.
+    Control characters, line separators, characters that turn text around and unpaired surrogates
+    become U+FFFD. Other invisible marks are left out, except those that some scripts need. Of a
+    tower of marks and joiners the first 8 stay. Tabs, emoji and all letters pass.
     """
     if text.isprintable() and text.isascii():
         return text
@@ -247,7 +247,7 @@ def harmless(text: str) -> str:
 # lines of Khmer and Thai.
 _JOINERS = frozenset("\u200b\u200c\u200d\u2060\u00ad") | {chr(c) for c in range(0xE0020, 0xE0080)}
 _WORD_JOINERS = "\u200c\u200d"
-# What reorders the text around it, and what could: Hebrew and Arabic are read without.
+# Characters that reorder the text around them, and that could: Hebrew and Arabic do without.
 _REORDERING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _DIRECTION_MARKS = frozenset("\u061c\u200e\u200f")
 # Drawn on the letter before them, at no width of their own: accents, vowel signs, enclosures.
@@ -260,9 +260,9 @@ _STACKED = _MARKS | _JOINERS
 
 
 def _without_towers(characters: Iterable[str]) -> str:
-    """Join characters, of the marks and joiners in a row the first few: no regex, 30 times slower.
+    """Join characters; of marks and joiners in a row, keep the first few.
 
-    It would look each letter up in a list of all marks.
+    A regex would look each letter up in a list of all marks, and take 30 times as long.
     """
     kept, height = [], 0
     for character in characters:
@@ -274,17 +274,17 @@ def _without_towers(characters: Iterable[str]) -> str:
     return "".join(kept)
 
 
-_TO_WINDOWS = str.maketrans(dict.fromkeys('<>:"|?*', "_"))  # what it reads as something else
+_TO_WINDOWS = str.maketrans(dict.fromkeys('<>:"|?*', "_"))  # they have a meaning there
 _DEVICE = re.compile(
     "(con|prn|aux|nul|conin\\$|conout\\$|(com|lpt)[0-9\u00b9\u00b2\u00b3]) *", re.IGNORECASE
 )
 
 
 def parse_file_name(text: str) -> str:
-    """Return what a file may be called on anybody's disk, given a name or a path.
+    """Return a name, or the end of a path, as a file name that is safe on any disk.
 
-    It is in no folder, not hidden, not an option of a command, no device of Windows, has nothing
-    that can't be seen, and keeps its ending if it is too long. Raises BadNameError when nothing is
+    It is in no folder, not hidden, not an option of a command, and no device of Windows. It has
+    nothing invisible, and keeps its ending if it is too long. Raises BadNameError when nothing is
     left of it.
     """
     base = re.split(r"[/\\]", text)[-1]
@@ -301,7 +301,7 @@ def parse_file_name(text: str) -> str:
 
 
 def _seen_in_file_name(text: str) -> Iterator[str]:
-    """Yield what can be seen, and joiners where they join letters of a script that needs them."""
+    """Yield visible characters, and joiners between letters of a script that needs them."""
     before, joiner = "", ""
     for character in text:
         if character in _WORD_JOINERS:
@@ -317,9 +317,9 @@ def _cut(text: str, bytes_max: int) -> str:
     return text.encode()[:bytes_max].decode(errors="ignore")
 
 
-@lru_cache(maxsize=0x400)  # one text has few kinds of them, often thousands of times
+@lru_cache(maxsize=0x400)  # a text has few kinds of them, often thousands of times
 def _stand_in(character: str) -> str:
-    """Return what is shown of a character that can't be printed: itself, another, or nothing."""
+    """Return the text shown for a character that can't be printed: itself, another, or none."""
     if character == "\t" or character in _JOINERS:
         return character
     category = unicodedata.category(character)
@@ -331,6 +331,6 @@ def _stand_in(character: str) -> str:
 
 
 def _is_invisible(character: str) -> bool:
-    """Whether a format character shows nothing: the end of an ayah, and others, are signs."""
+    """Whether a format character shows nothing. Some are signs, as the end of an ayah."""
     is_sign = unicodedata.bidirectional(character) in ("L", "AL", "AN", "R")
     return not is_sign or character in _DIRECTION_MARKS

@@ -1,7 +1,7 @@
-"""Addresses of peers: what they are, whose are counted as one, and networks as people write them.
+"""Addresses of peers: reading them, counting several as one, and networks as people write them.
 
-One address of IPv6 stands for its /64: so many has whoever has one, and could come from another
-each time. What comes as IPv4 in IPv6 is IPv4.
+One address of IPv6 stands for its /64: a customer has that many addresses, and could come from
+another each time. An address of IPv4 in IPv6 counts as IPv4.
 """
 
 from functools import lru_cache
@@ -13,8 +13,8 @@ from app.errors import BadLine
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
-_REMEMBERED_MAX = 4_096  # addresses: those of who has just come are asked for some ten times
-_CUSTOMER_BITS = 64  # of an IPv6 address: what one customer has at least (RFC 6177)
+_REMEMBERED_MAX = 4_096  # addresses: that of a newcomer is asked for some ten times
+_CUSTOMER_BITS = 64  # of an IPv6 address: one customer has at least such a network (RFC 6177)
 _MAPPED_BITS = 96
 _MAPPED = IPv6Network(f"::ffff:0:0/{_MAPPED_BITS}")  # IPv4 in IPv6 (RFC 4291, 2.5.5.2)
 _THIS_MACHINE = (IPv4Address("127.0.0.1"), IPv6Address("::1"))
@@ -22,7 +22,7 @@ _THIS_MACHINE = (IPv4Address("127.0.0.1"), IPv6Address("::1"))
 
 @lru_cache(_REMEMBERED_MAX)
 def read_address(text: str) -> Address:
-    """Return the address of a peer, as the kernel writes it. Raises ValueError."""
+    """Read the address of a peer, as the kernel writes it. Raises ValueError."""
     address = ip_address(text)
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return mapped or address
@@ -35,9 +35,9 @@ def plain_address(text: str) -> str:
 
 @lru_cache(_REMEMBERED_MAX)
 def origin(text: str) -> str:
-    """Return what limits by address count as one: an IPv4 address, or a /64 of IPv6.
+    """Return the unit that limits by address count: an IPv4 address, or a /64 of IPv6.
 
-    What is no address is returned as it is.
+    A text that is no address is returned as it is.
     """
     try:
         address = read_address(text)
@@ -49,10 +49,10 @@ def origin(text: str) -> str:
 
 
 def parse_network(text: str) -> Network | None:
-    """Return the network that somebody means; None when it is none, and may be a name.
+    """Read a network that a person typed; None when the text is none, and may be a name.
 
-    With a colon or a slash it is no name. Raises BadLine when it can be neither, or is so wide that
-    it is surely a slip.
+    A text with a colon or a slash is no name. Raises BadLine when it can be neither, is so wide
+    that it is surely a slip, or has the server's own machine in it.
     """
     try:
         network = _read(text)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 
-_WHOLE = re.compile(r"[0-9]{1,18}")  # what has more, no database could hold
+_WHOLE = re.compile(r"[0-9]{1,18}")  # no database could hold one with more digits
 _DECIMAL = re.compile(r"[0-9]{1,18}(\.[0-9]{1,9})?")
 
 
@@ -16,12 +16,12 @@ def parse_whole(text: str) -> int | None:
 
 
 def parse_decimal(text: str) -> float | None:
-    """Read a number like 1.5; None when the text is none. It has the same digits."""
+    """Read a number like 1.5; None when the text is none. The same digits count."""
     return float(text) if _DECIMAL.fullmatch(text) else None
 
 
 def format_size(size: float | None) -> str:
-    """Return a number of bytes as 12 KB, or 1.5 MB; and - when it is not known."""
+    """Return a number of bytes as 12 KB or 1.5 MB; - when it is None."""
     if size is None:
         return "-"
     value, units = float(size), ["B", "KB", "MB", "GB", "TB"]
@@ -32,12 +32,12 @@ def format_size(size: float | None) -> str:
 
 
 def format_count(number: int, what: str) -> str:
-    """Return how many there are: 1 message, 2 messages."""
+    """Return a number with its noun: 1 message, 2 messages."""
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def whole(least: int, most: int | None = None) -> Callable[[str], int]:
-    """Return what reads such a number, or raises ValueError."""
+    """Return a reader of whole numbers within bounds; it raises ValueError."""
 
     def read(text: str) -> int:
         number = parse_whole(text)
@@ -50,7 +50,7 @@ def whole(least: int, most: int | None = None) -> Callable[[str], int]:
 
 
 def seconds(most: int) -> Callable[[str], float]:
-    """Return what reads a number over 0, or raises ValueError."""
+    """Return a reader of numbers over 0, up to a bound; it raises ValueError."""
 
     def read(text: str) -> float:
         number = parse_decimal(text)
@@ -62,5 +62,5 @@ def seconds(most: int) -> Callable[[str], float]:
 
 
 def unfit(text: str, expected: str) -> ValueError:
-    """Return what is raised about a text that is not as it must be."""
+    """Return the error about a text that is not as expected."""
     return ValueError(f"{text!r} can't be; it must be {expected}")

@@ -16,11 +16,11 @@ TIME_MAX = 253_402_300_799_999  # the last that can be written: the end of the y
 _UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 _READ_UNITS = {"w": 7 * 86_400, **_UNITS}  # a span of two weeks is shown as 14d
 _SIGNS = "+-~.\N{MINUS SIGN}\N{EN DASH}\N{EM DASH}\N{PLUS-MINUS SIGN}"
-_SPAN_CHARS_MAX = 40  # a longer one is no span that anybody means, and slow to read
+_SPAN_CHARS_MAX = 40  # no person means a longer one, and it would be slow to read
 
 
 def now() -> int:
-    """Return the time."""
+    """Return the time, in milliseconds UTC."""
     return time.time_ns() // 1_000_000
 
 
@@ -30,7 +30,7 @@ def instant(at: int) -> str:
     return f"{_second(seconds)}.{milliseconds:03d}Z"
 
 
-@lru_cache(maxsize=16)  # what is said now was said in the same second as what came before
+@lru_cache(maxsize=16)  # most lines are said in the same second as the line before
 def _second(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat().removesuffix("+00:00")
 
@@ -54,9 +54,10 @@ def minute_since(at: int, now: int) -> str:
 
 
 def parse_span(text: str) -> int | None:
-    """Read a span like 30m, 2h30m or 7D; None when the text is none. Raises ValueError if too long.
+    """Read a span like 30m, 2h30m or 7D as seconds; None when the text is none.
 
-    It is whole numbers, each with a unit. Nothing else is one: not 60, 1.5h, 10min or 3mo.
+    It is whole numbers, each with a unit: not 60, 1.5h, 10min or 3mo. Raises ValueError if it is
+    too long or too short.
     """
     if not 0 < len(text) <= _SPAN_CHARS_MAX:
         return None
@@ -78,7 +79,7 @@ def parse_span(text: str) -> int | None:
 def check_reason(seconds: int | None, reason: str) -> None:
     """Refuse a reason that may be a mistyped span. Raises BadLine.
 
-    What it is for would last for good, or begin at once.
+    Else a sanction would last for good, or an act would begin at once.
     """
     word = reason.lstrip()[:_SPAN_CHARS_MAX].partition(" ")[0]
     if seconds is None and _begins_with_number(word):
@@ -89,7 +90,10 @@ def check_reason(seconds: int | None, reason: str) -> None:
 
 
 def _begins_with_number(word: str) -> bool:
-    """Whether it begins with a digit or fraction of any script, or infinity, with a sign or not."""
+    """Whether a word begins with a number: a digit or fraction of any script, or infinity.
+
+    A sign may be before it.
+    """
     first = word.lstrip(_SIGNS)[:1]
     return bool(first) and (first == "\N{INFINITY}" or unicodedata.category(first)[0] == "N")
 
@@ -101,7 +105,7 @@ def format_span(seconds: int) -> str:
 
 
 def how_long(seconds: int | None) -> str:
-    """Return how long a sanction lasts, as it is said: for 2h, for good."""
+    """Return the duration of a sanction in words: for 2h, for good."""
     return "for good" if seconds is None else f"for {format_span(seconds)}"
 
 
@@ -109,7 +113,7 @@ _WORDS = {"d": "day", "h": "hour", "m": "minute", "s": "second"}
 
 
 def span_in_words(seconds: int) -> str:
-    """Return a span as it is said, in the largest unit that divides it: 5 minutes."""
+    """Return a span in words, in the largest unit that divides it: 5 minutes."""
     span = format_span(seconds)
     number, unit = span[:-1], _WORDS[span[-1]]
     return f"{number} {unit}" if number == "1" else f"{number} {unit}s"
@@ -124,7 +128,7 @@ def format_seconds(seconds: float | None) -> str:
 
 
 def format_uptime(seconds: float) -> str:
-    """Return how long something has gone on, to two units: 3d 4h, 4h 12m, 12m 5s, 5s."""
+    """Return a duration in two units: 3d 4h, 4h 12m, 12m 5s, 5s."""
     rest, parts = int(seconds), list[str]()
     for unit, size in _UNITS.items():
         count, rest = divmod(rest, size)
