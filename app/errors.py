@@ -1,9 +1,9 @@
 """Every refusal: a stable code for programs, and a sentence that says what to do for people.
 
     GreenroomError
-      Refusal                 the client asked for something that it can't have; told to it alone
+      Refusal                 a request that can't be fulfilled; told to its client alone
         BadLine               the line is not a command: too long, not UTF-8, wrong arguments
-          BadNameError        because of a name that can be nobody's
+          BadNameError        because of a name that no user or room can have
         TooLarge              more bytes than may be kept
         NotPossible           the right command in the wrong place
         Forbidden             the right command by the wrong person
@@ -11,8 +11,8 @@
         Unavailable           not now: the server is full, busy, or can't write
       StartRefused            the server can't start, or a command line can't do its work
 
-Codes are part of the contract of the wires; sentences may change. A sentence may hold what a client
-typed: wires make it harmless like everything else that they show.
+Codes are part of the contract of the wires; sentences may change. A sentence may hold text that a
+client typed: wires make it harmless like all other text that they show.
 """
 
 from typing import Literal
@@ -97,14 +97,14 @@ Code = Literal[
 
 
 class GreenroomError(Exception):
-    """What Greenroom raises on purpose."""
+    """An error that Greenroom raises on purpose."""
 
 
 class Refusal(GreenroomError):
     """A request was refused, and nothing happened.
 
     `code` is stable and for programs, `str(refusal)` a sentence for people. When `is_final`, the
-    connection is closed after it was told.
+    connection is closed once its client was told.
     """
 
     code: Code
@@ -121,7 +121,7 @@ class BadLine(Refusal):
 
 
 class BadNameError(BadLine):
-    """The text can't be the name of a user or a room; says why."""
+    """The text can't be the name of a user or a room; the sentence says why."""
 
     code: Code = "bad_name"
 
@@ -137,7 +137,7 @@ class NotPossible(Refusal):
 
 
 class Forbidden(Refusal):
-    """Somebody else may do this; this person may not."""
+    """Other users may do this; this one may not."""
 
 
 class LoginRefused(Refusal):
@@ -151,13 +151,13 @@ class Unavailable(Refusal):
 
 
 class NotStored(Unavailable):
-    """A message, or a decision, could not be written, so nobody has seen it."""
+    """A message, or a decision, could not be written, so no client has seen it."""
 
     code: Code = "not_stored"
 
 
 def internal() -> Refusal:
-    """Return the refusal of a command that a fault of the server's has ended."""
+    """Return the refusal of a command that failed by a fault of the server."""
     return Unavailable("something went wrong here; it was logged", code="internal")
 
 

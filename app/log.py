@@ -1,10 +1,11 @@
 """The log: one record a line on standard error, escaped; never a body, a password or a key.
 
-Of each event only so many are written a minute, lest anybody fill the disk. What clients can cause
-as often as they like, like a failed login, has an `address` in its record, and is counted by that
-as well. The next one that is written says how many were not: `unwritten`.
+Of each event only so many records are written a minute, so that no client can fill the disk. A
+record that clients can cause as often as they like, such as a failed login, has an `address`, and
+is counted by that as well. The next record that is written has the number of those that were not:
+`unwritten`.
 
-Nobody waits for standard output or error, whoever reads them or does not: see `Relay`.
+No greenlet waits for standard output or error, whether they are read or not: see `Relay`.
 """
 
 import atexit
@@ -41,21 +42,21 @@ log = structlog.get_logger()
 
 
 def failure(event: str, error: Exception, **about: object) -> None:
-    """Log a fault of ours by its kind and place: its own words may hold what somebody said."""
+    """Log a fault of ours by its kind and place: its own words may hold a user's text."""
     walk = traceback.walk_tb(error.__traceback__)  # it reads no file, as a summary would
     frames = [f"{frame.f_code.co_filename}:{number}" for frame, number in walk]
     log.error(event, error=type(error).__name__, at=" ".join(frames[-5:]), **about)
 
 
 class Relay(io.RawIOBase):
-    """Writes to a descriptor in a thread of its own, for those who must not wait.
+    """Writes to a descriptor in a thread of its own, for greenlets that must not wait.
 
-    What it promises:
+    It promises:
       1. `write` never waits and never fails, from any thread.
-      2. While nobody reads at the other end, a bounded number of bytes wait; the rest is dropped
-         and counted. When all that waited is written, one record says how many were dropped.
-      3. What can't be written (a closed descriptor, a full disk, a reader who is gone) is dropped
-         and counted as well.
+      2. While no program reads at the other end, a bounded number of bytes wait. The rest is
+         dropped and counted. When all of them are written, one record says how many were dropped.
+      3. Data that can't be written (a closed descriptor, a full disk, a reading program that is
+         gone) is dropped and counted as well.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -83,7 +84,7 @@ class Relay(io.RawIOBase):
         """Take all of it, to be written or dropped. Never waits, and never fails."""
         kept = bytes(data)
         with self._changed:
-            # Once one was dropped, so is all that comes until the rest is written: that is one gap.
+            # After one was dropped, so are all others until the rest is written: that is one gap.
             is_in_gap = bool(self._dropped and self._waiting)
             if is_in_gap or self._waiting_bytes + len(kept) > LOG_BYTES_WAITING_MAX:
                 self._drop(kept)
@@ -94,7 +95,7 @@ class Relay(io.RawIOBase):
         return len(kept)
 
     def finish(self, ends_at: float) -> None:
-        """Wait until all is written, or it is that late. Blocks."""
+        """Wait until all is written, or the monotonic clock is at `ends_at`. Blocks."""
         with self._changed:
             self._changed.wait_for(lambda: not self._waiting, max(0, ends_at - time.monotonic()))
 
@@ -122,12 +123,12 @@ class Relay(io.RawIOBase):
                 log.warning("records of the log were dropped", count=dropped)
 
     def _write_out(self, data: bytes) -> bool:
-        """Return whether all of it could be written. Blocks, for as long as it takes."""
+        """Write data, and return whether all of it could be written. Blocks, without limit."""
         left = memoryview(data)
         while left:
             try:
                 left = left[os.write(self._descriptor, left) :]
-            except BlockingIOError:  # somebody else, who has it too, made it so
+            except BlockingIOError:  # another process, which has it too, made it so
                 select.select([], [self._descriptor], [])
             except OSError:
                 return False
@@ -137,7 +138,7 @@ class Relay(io.RawIOBase):
 def wait_for_nobody() -> None:
     """Put a relay in the place of standard output and error, for the rest of the process.
 
-    At its end, what waits has a moment to be written.
+    At its end, data that waits has a second to be written.
     """
     relays = [Relay(1), Relay(2)]
     sys.stdout, sys.stderr = (
@@ -156,14 +157,14 @@ def wait_for_nobody() -> None:
 
 
 def _let_a_crash_wait_for_nobody() -> None:
-    """Have Python's own last words written by a descriptor that is like 2, but never blocks."""
+    """Have Python write its own last words to a copy of descriptor 2 that never blocks."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_NOCTTY
     with suppress(OSError):  # a socket, or no /proc: then it stays as it is
         faulthandler.enable(os.open("/proc/self/fd/2", flags))
 
 
 class _StandardError(io.TextIOBase):
-    """Where records go. A full disk or a closed pipe costs a record, never who wrote it."""
+    """Writes records to standard error. A full disk or a closed pipe costs a record alone."""
 
     def write(self, text: str) -> int:
         with suppress(OSError):
@@ -176,7 +177,7 @@ class _StandardError(io.TextIOBase):
 
 
 class Thinner:
-    """Drops records of what one address, or all of them, cause too often; a processor."""
+    """Drops records that one address, or all of them, cause too often; a processor."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -208,7 +209,7 @@ class Thinner:
 def _escape(
     _logger: object, _method: str, record: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
-    """Write what is no text as its escape, lest a record move the cursor of whoever reads it."""
+    """Escape characters that can't be printed, so that no record moves a reader's cursor."""
     return {
         key: _plain(key, each) if isinstance(each, str) else each for key, each in record.items()
     }

@@ -1,7 +1,7 @@
-"""Every setting of the server: named once, with its unit and what it is for.
+"""Every setting of the server: named once, with its unit and its use.
 
 Settings are environment variables with the prefix `GREENROOM_`, or lines of a `.env` file; a flag
-of the command line wins over both. Bounds that nobody needs to tune are in bounds.py.
+of the command line wins over both. Bounds that need no tuning are in bounds.py.
 """
 
 import os
@@ -22,13 +22,16 @@ VERSION = "0.1.0"  # as in pyproject.toml
 
 
 class MessageRate(tuple[float, int]):
-    """How fast one session may speak: (messages a second, burst); a rate of 0 means no limit."""
+    """The limit of one session's lines: (messages a second, burst); a rate of 0 is no limit."""
 
     __slots__ = ()
 
 
 def _message_rate(text: str) -> MessageRate:
-    """Read `10/20`, `10` (the burst is then twice the rate) or `0` (off)."""
+    """Read `10/20`, `10` (the burst is then twice the rate) or `0` (no limit).
+
+    Raises ValueError.
+    """
     rate_text, slash, burst_text = text.partition("/")
     rate = parse_decimal(rate_text)
     if rate is None:
@@ -45,7 +48,7 @@ def _message_rate(text: str) -> MessageRate:
 
 
 def _hosts(text: str) -> tuple[str, ...]:
-    """Read `chat.example.org, chat.local`."""
+    """Read `chat.example.org, chat.local`. Raises ValueError."""
     return tuple(parse_host(each) for each in text.split(",") if each.strip())
 
 
@@ -85,18 +88,18 @@ def _one_of(*choices: str) -> Callable[[str], str]:
 def _setting(
     default: object, read: Callable[[str], object], description: str, *, is_secret: bool = False
 ) -> Any:
-    """Return a field; `read` makes of a text what it is, or raises ValueError."""
+    """Return a field. `read` reads its value from a text, or raises ValueError."""
     told = {"read": read, "description": description, "is_secret": is_secret}
     return field(default=default, metadata=told, repr=not is_secret)
 
 
 _PREFIX = "GREENROOM_"
-# What Kubernetes gives every program beside a service that is called greenroom.
+# Variables that Kubernetes gives every program beside a service that is called greenroom.
 _OF_KUBERNETES = re.compile(r"GREENROOM_(SERVICE_HOST|SERVICE_PORT\w*|PORT|PORT_\d\w*)", re.ASCII)
 
 
 def _read_lines(text: str) -> Mapping[str, str | None]:
-    """Read the text of `.env`. Raises StartRefused when a line that is for us sets nothing."""
+    """Read the text of `.env`. Raises StartRefused when a line of ours sets nothing."""
     from dotenv.main import resolve_variables  # here, for it takes a tenth of most commands' time
     from dotenv.parser import parse_stream
 
@@ -115,7 +118,7 @@ def _read_lines(text: str) -> Mapping[str, str | None]:
 
 
 def _written() -> dict[str, str]:
-    """Return what is written in `.env` and in the environment, which wins, by its name there.
+    """Return the settings in `.env` and in the environment, which wins, by their names there.
 
     Raises StartRefused.
     """
@@ -136,7 +139,7 @@ def _written() -> dict[str, str]:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What an operator may set. Field names are the environment's names without the prefix.
+    """The settings. Their names are the environment's names without the prefix.
 
     A text that is given for one is read; an empty one is the default. Raises StartRefused.
     """
@@ -214,13 +217,13 @@ class Settings:
 
     @classmethod
     def read(cls, **given: Any) -> Self:
-        """Read what is written; what is given wins. Raises StartRefused."""
+        """Read the settings that are written; given ones win. Raises StartRefused."""
         written = {name.removeprefix(_PREFIX).lower(): each for name, each in _written().items()}
         known = {each.name for each in fields(cls)}
         return cls(**{name: written[name] for name in written if name in known} | given)
 
     def __post_init__(self) -> None:
-        """Read what is given as text. Raises StartRefused."""
+        """Read the values that are given as text. Raises StartRefused."""
         for each in fields(self):
             text = getattr(self, each.name)
             if isinstance(text, str):
@@ -239,7 +242,7 @@ class Settings:
 
     @property
     def control_path(self) -> Path:
-        """Where the control socket is."""
+        """The path of the control socket."""
         return self.data_dir / "control.sock"
 
     @property
@@ -253,10 +256,9 @@ def _refused(name: str, why: str) -> StartRefused:
 
 
 def unknown_settings() -> dict[str, str]:
-    """Return what looks like a setting and is none, in the environment or `.env`.
+    """Return names in the environment or `.env` that look like settings and are none.
 
-    With each comes the setting that is probably meant; nothing where none is near. Raises
-    StartRefused.
+    Each comes with the setting that is probably meant; "" where none is near. Raises StartRefused.
     """
     known = [f"{_PREFIX}{each.name.upper()}" for each in fields(Settings)]
     return {
@@ -267,5 +269,5 @@ def unknown_settings() -> dict[str, str]:
 
 
 def no_setting(name: str, meant: str) -> str:
-    """Say of what looks like a setting that it is none."""
+    """Return a sentence about a name that looks like a setting and is none."""
     return f"{name} is no setting, and does nothing" + (f"; is it {meant}?" if meant else ".")
