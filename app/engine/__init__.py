@@ -1,1 +1,1 @@
-"""The engine: sessions, live rooms, the journal, and what all subjects work with."""
+"""The engine: sessions, live rooms, the journal, and the tools of all subjects."""

@@ -1,8 +1,8 @@
-"""Change a live room as a committed decision says: one function for each kind of decision.
+"""Changes to a live room by committed decisions: one function for each kind.
 
 A live room equals the room that would be loaded from the database. Only these functions change its
 rules, its roster, its name and its newest messages. None of them switches greenlets or raises
-Refusal; the caller has committed the decision, and shows it to the room.
+Refusal. The caller has committed the decision, and shows it to the room.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def say(room: Room, said: Message) -> None:
 
 
 def replace_messages(room: Room, newest: Iterable[Message]) -> None:
-    """Replace the newest messages with those in the database: after a purge, or to have them."""
+    """Replace the newest messages with those in the database: after a purge, or to load them."""
     room.recent.replace(newest)
 
 

@@ -1,7 +1,7 @@
-"""Acts of moderation and administration: each is committed together with its record in the audit.
+"""Decisions of moderators and admins: each is committed together with its record in the audit.
 
-This is the one way to do what the audit has to know of, and nothing is half done: when the write
-fails, neither the act nor its record is there.
+All acts that the audit records are written here, and none is half done: when the write fails,
+neither the act nor its record is there.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def check_is_there(connection: Connection, account: Account) -> None:
 
 
 class Acts:
-    """Writes acts."""
+    """Writes acts, each with its record in the audit."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
@@ -56,15 +56,15 @@ class Acts:
         check: Check | None = None,
         speaks: bool = False,
     ) -> int:
-        """Commit what a session does, and return the id of its record. Switches.
+        """Commit an act of a session, and return the id of its record. Switches.
 
-        Only admins may do it, or those whom `check` lets, if there is one; if it `speaks`, only
-        those who are not muted. It is checked in the transaction: while the act waits for its turn,
-        rights may be taken away. Raises NotStored, Refusal when it may not be done any more, and
-        what `change` raises; then nothing has happened.
+        Only admins may act, or, with a `check`, the users that it allows. An act that `speaks` is
+        refused to muted users. The rights are checked in the transaction: they may be taken away
+        while the act waits. Raises NotStored, Refusal when the session may no longer act, and the
+        errors of `change`. Then nothing has happened.
         """
         if check is None:
-            session.check_is_admin()  # still: it had to read, or to wait for its turn
+            session.check_is_admin()  # again: the session had to read, or to wait for its turn
         act = audit.Act(self._clock(), session.speaker.name, action, target, room, reason)
         is_admin = session.speaker.is_admin
 
@@ -87,7 +87,7 @@ class Acts:
         *,
         speaks: bool = False,
     ) -> None:
-        """Raise Refusal when a session may not act any more, by what is written; see `write`."""
+        """Raise Refusal when a session may no longer act, by the database; see `write`."""
         if session.is_operator:
             return
         user_id = session.speaker.id

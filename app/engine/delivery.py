@@ -1,7 +1,7 @@
 """Delivering a released batch: rendered once per wire and room, one send per reader.
 
-While a batch is released, people come and go in the middle of it. So each room has a page of what
-the batch shows there, and each reader a line of the page from which on it reads.
+While a batch is released, people come and go in the middle of it. So each room has a page with its
+events of the batch, and each reader a place on the page from which on they read.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from app.engine.presence import Room, Session
 
 
-_HEARD = (Said, SaidEncrypted, FileShared)  # but not of those whom one ignores
+_HEARD = (Said, SaidEncrypted, FileShared)  # left out for users who ignore the sender
 
 
 class _Page:
-    """What one batch shows in one room."""
+    """The events of one batch in one room."""
 
     __slots__ = ("events", "lines", "room", "starts")
 
@@ -37,7 +37,7 @@ class _Page:
         self.room = room
         self.events: list[RoomEvent] = []
         self.lines: dict[Render, list[bytes]] = {}
-        self.starts: dict[Session, int] = {}  # of those who do not read it from the top
+        self.starts: dict[Session, int] = {}  # of sessions that don't read from the top
 
     def rendered(self, render: Render) -> list[bytes]:
         """Return the lines up to now, each rendered once."""
@@ -52,7 +52,7 @@ class _Page:
         return lines
 
     def rest_for(self, session: Session) -> bytes:
-        """Return what the session has not read yet, without what it does not want to hear."""
+        """Return the lines that a session has not read yet, without those it ignores."""
         start = self.starts.get(session, 0)
         lines = self.rendered(session.client.render)[start:]
         if not session.ignored:
@@ -64,7 +64,7 @@ class _Page:
         )
 
     def sends(self) -> Iterator[tuple[Send, bytes]]:
-        """Yield how and what to send to each reader."""
+        """Yield each reader's `send`, and the bytes for it."""
         starts = self.starts
         for render, readers in self.room.readers.items():
             whole = b"".join(self.rendered(render))
@@ -76,34 +76,34 @@ class _Page:
 
 
 def _in_its_place(render: Render) -> bytes:
-    """Return what is shown for a line that can't be: nothing, when that can't be either."""
+    """Return the stand-in for a line that can't be rendered; nothing if it can't be either."""
     with suppress(Exception):
         return render(Noticed("There is a line here that can't be shown; it was logged."))
     return b""
 
 
 class Delivery:
-    """One batch on its way to its readers. Entries of the journal write it, in their order."""
+    """One batch on its way to its readers. Entries of the journal fill it, in their order."""
 
     def __init__(self) -> None:
         self._pages: dict[Room, _Page] = {}
         self._answers: dict[Session, list[Answer]] = {}
 
     def show(self, room: Room, event: RoomEvent) -> None:
-        """Show an event to all who hear the room now."""
+        """Show an event to all present readers of the room."""
         page = self._pages.get(room)
         if page is None:
             page = self._pages[room] = _Page(room)
         page.events.append(event)
 
     def answer(self, session: Session, answer: Answer) -> None:
-        """Tell a session something of its own, once it has read all that this batch shows."""
+        """Tell a session an answer, once it was sent all of this batch."""
         self._answers.setdefault(session, []).append(answer)
 
     def tell(self, session: Session, *told: Event) -> None:
-        """Show a session what concerns it alone. Others are shown theirs, if that is not possible.
+        """Show a session events that concern it alone. A fault costs this session alone.
 
-        See catch_up for what it was to be shown before.
+        Events of its rooms come first: see catch_up.
         """
         try:
             session.client.show(*told)
@@ -111,7 +111,7 @@ class Delivery:
             failure("an event can't be shown", error, kind=type(told[0]).__name__)
 
     def enter(self, room: Room, session: Session) -> None:
-        """Let a session hear the room from now on."""
+        """Make a session a reader of the room from now on."""
         session.hears.add(room)
         room.readers.setdefault(session.client.render, {})[session] = session.client.send
         page = self._pages.get(room)
@@ -119,7 +119,7 @@ class Delivery:
             page.starts[session] = len(page.events)
 
     def leave(self, room: Room, session: Session) -> None:
-        """Let a session hear a room no more, after all that was shown there until now."""
+        """Make a session a reader no longer, after all events of the room until now."""
         if room not in session.hears:
             return
         self.catch_up(session)
@@ -130,18 +130,18 @@ class Delivery:
             del room.readers[session.client.render]
 
     def catch_up(self, session: Session) -> None:
-        """Send a session what its rooms were shown until now, before it is told something else."""
+        """Send a session its rooms' events until now, before an event of its own."""
         if session.client.is_closing:
-            return  # it goes nowhere, and who leaves in a crowd has much to catch up with
+            return  # it goes nowhere, and a crowd that leaves would have much to catch up with
         for room in session.hears & self._pages.keys():
             page = self._pages[room]
             session.client.send(page.rest_for(session))
             page.starts[session] = len(page.events)
 
     def send(self) -> None:
-        """Send everybody what they have not read yet. Switches between readers, now and then.
+        """Send each reader the events that they have not read yet. Switches now and then.
 
-        Who hears what changes only while a batch is released, so nobody comes or goes meanwhile.
+        Readers change only while a batch is released, so none comes or goes in between.
         """
         total = lines = 0
         for page in self._pages.values():

@@ -1,7 +1,7 @@
-"""What happens to rooms, on its way through the journal: who comes and goes, and what is shown.
+"""Events of rooms on their way through the journal: arrivals, departures, and facts.
 
-Until an entry is released, nobody hears of it; then it takes effect in one atomic stretch, and
-everybody in the room is shown it in the same place among what is said there.
+Until an entry is released, no client is told of it. Then it takes effect in one atomic stretch, and
+all readers of the room are shown it at the same place among the messages.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Replay = Callable[[Room], tuple[Sequence[talk.Message], bool]]  # messages; whet
 
 
 class Shown(Entry):
-    """Everybody in the room is shown an event."""
+    """All readers of a room are shown an event."""
 
     __slots__ = ("event", "room")
 
@@ -39,9 +39,9 @@ class Shown(Entry):
 
 
 class Arrival(Entry):
-    """A session enters a room; those who are there are told if it is its user's first.
+    """A session enters a room. Its readers are told if it is the user's first session there.
 
-    `forget` is told of the room when that was not possible: it may be deserted.
+    `forget` gets the room when the entry fails: the room may be deserted.
     """
 
     __slots__ = ("entered", "forget", "is_first", "replay", "room", "session")
@@ -65,7 +65,7 @@ class Arrival(Entry):
         self.is_first = is_first
 
     def release(self, delivery: Delivery) -> None:
-        """See Entry. What may fail comes first: then nobody was told."""
+        """See Entry. Steps that may fail come first: then no client was told."""
         session, room, entered = self.session, self.room, self.entered
         messages, entered.is_complete = self.replay(room)
         entered.last_id = room.recent.last_id
@@ -77,7 +77,7 @@ class Arrival(Entry):
         delivery.enter(room, session)
 
     def fail(self, refusal: Refusal) -> None:
-        """See Entry. The session is not in the room, unless it has left already."""
+        """See Entry. The session is taken out of the room, unless it has left already."""
         session, room = self.session, self.room
         if session.rooms.get(room.key) is room:
             room.drop(session)
@@ -87,9 +87,9 @@ class Arrival(Entry):
 
 
 class Departure(Entry):
-    """Sessions stop hearing a room; they may be told why, and those who stay may be shown it.
+    """Sessions leave a room. They may be told why, and the others may be shown it.
 
-    `forget` is told of the room then, which may be deserted.
+    `forget` gets the room after the release: it may be deserted.
     """
 
     __slots__ = ("event", "forget", "room", "sessions", "told")
@@ -124,7 +124,7 @@ class Departure(Entry):
 
 
 class Renaming(Entry):
-    """A room has another name from now on; what was said before is said there."""
+    """A room gets another name, and so do its newest messages."""
 
     __slots__ = ("event", "room")
 
@@ -134,13 +134,13 @@ class Renaming(Entry):
         self.event = event
 
     def release(self, delivery: Delivery) -> None:
-        """See Entry. Copies, since the delivery may yet have to show the messages as they were."""
+        """See Entry. Copies the messages: the delivery may still show them under the old name."""
         apply.rename_messages(self.room, self.event.name)
         delivery.show(self.room, self.event)
 
 
 class Closure(Entry):
-    """All sessions stop hearing a room, after they were shown why."""
+    """All sessions leave a room, after they were shown why."""
 
     __slots__ = ("event", "room", "sessions")
 

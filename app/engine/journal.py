@@ -1,21 +1,21 @@
-"""The journal: orders what happens, commits it in batches, and only then releases it.
+"""The journal: orders events, commits them in batches, and only then releases them.
 
-What it promises:
-  1. Whatever members of a room see passes through here: one queue, one order.
+It promises:
+  1. Every event that members of a room see passes through here: one queue, one order.
   2. A message is released after the transaction that holds it was committed, never before.
-  3. While a batch is being committed, what arrives forms the next one.
-  4. A batch that can't be committed is told to its senders and shown to nobody; what need not be
-     stored (joined, left) is released all the same, and the journal goes on.
-  5. What is written together with the messages before it, like the end of a purge, is the last of
-     its batch: it is about what everybody was shown before, and about nothing that comes after.
+  3. While a batch is being committed, new entries form the next one.
+  4. When a batch can't be committed, its senders are told, and no client is shown its messages.
+     Entries without a message (joined, left) are released all the same, and the journal goes on.
+  5. An entry that is written together with the messages before it, like the end of a purge, is the
+     last of its batch: it is about all earlier events, and about no later one.
   6. It holds a bounded number of messages; senders wait beyond it, and so does their TCP.
-  7. After a commit that failed it sees for itself when messages can be stored again: whoever looks
-     after the server may keep people away until then.
+  7. After a commit that failed it finds out by itself when messages can be stored again: a load
+     balancer may keep clients away until then.
 
-An idle journal commits at once, and so does one that serves a single sender who waits for each
-answer. A busy one starts a batch when three times as long has passed as the last one took, or some
-milliseconds: the more there is to do, the bigger the batches and the cheaper each delivery; and
-where there is little to do, nobody waits long.
+An idle journal commits at once, and so does one with a single sender who waits for each answer. A
+busy one starts a batch when three times the duration of the last one has passed, or some
+milliseconds. The more there is to do, the bigger the batches and the cheaper each delivery. Where
+there is little to do, no client waits long.
 """
 
 from __future__ import annotations
@@ -60,14 +60,14 @@ Commit = Callable[["Sequence[NewMessage]", Mapping[int, int], "Write | None"], S
 
 
 class Entry:
-    """One thing that happens, on its way through the journal.
+    """One event on its way through the journal.
 
-    `sender` is the session that caused it, if one did; `message` what is to be stored, if anything.
+    `sender` is the session that caused it, or None; `message` is the row to store, or None.
     """
 
     __slots__ = ("arrived_at", "message", "sender", "tag")
 
-    arrived_at: float  # in seconds of time.monotonic; the journal writes it down
+    arrived_at: float  # in seconds of time.monotonic; set by the journal
 
     def __init__(self, sender: Session | None, message: NewMessage | None = None) -> None:
         self.sender = sender
@@ -75,14 +75,14 @@ class Entry:
         self.tag = sender.tag if sender is not None else ""
 
     def note_id(self, message_id: int, *, is_new: bool) -> None:
-        """Learn the id under which the message was stored: now, or when it was sent before."""
+        """Learn the id of the stored message; `is_new` unless it was stored before."""
 
     def release(self, delivery: Delivery) -> None:
-        """Let it happen: change who hears what, and hand what is to be shown to the delivery."""
+        """Take effect: change the readers of rooms, and give the delivery its events."""
         raise NotImplementedError
 
     def fail(self, refusal: Refusal) -> None:
-        """Tell its sender that the release failed, and undo what was done ahead of it."""
+        """Tell the sender that the release failed, and undo steps taken ahead of it."""
         self._answer(refusal, tag="")
 
     def _answer(self, refusal: Refusal, tag: str) -> None:
@@ -92,7 +92,7 @@ class Entry:
 
 
 class SaidEntry(Entry):
-    """A message that is stored, and then shown as `said`, unless it was so before."""
+    """A message that is stored, and then shown as `said`, unless it was stored before."""
 
     __slots__ = ("is_new", "said")
 
@@ -117,9 +117,9 @@ class SaidEntry(Entry):
 
 
 class WrittenEntry(Entry):
-    """Something that is written in the transaction of the messages before it, and then released.
+    """An entry that is written in the transaction of the messages before it, then released.
 
-    Its `sender` waits for it. Could it not be written, `refusal` says why.
+    Its `sender` waits for it. If it was not written, `refusal` says why.
     """
 
     __slots__ = ("refusal",)
@@ -131,9 +131,9 @@ class WrittenEntry(Entry):
         self.refusal: Refusal | None = None
 
     def attempt(self, connection: Connection) -> None:
-        """Write it, or note why it can't be done. The messages before it are stored anyway.
+        """Write it, or note the refusal. The messages before it are stored anyway.
 
-        But for a full or sick disk, on which SQLite undoes them too: then the COMMIT is refused.
+        On a full or sick disk, SQLite undoes them too: then the COMMIT is refused.
         """
         try:
             run_alone(connection, self.write)
@@ -144,11 +144,11 @@ class WrittenEntry(Entry):
             self.refusal = internal()
 
     def write(self, connection: Connection) -> None:
-        """Write it, in the writer's thread. What it has written when it raises is undone."""
+        """Write it, in the writer's thread. If it raises, its own writes are undone."""
         raise NotImplementedError
 
     def fail(self, refusal: Refusal) -> None:
-        """See Entry. Its sender waits, and looks."""
+        """See Entry. The sender, which waits, looks at `refusal`."""
         self.refusal = refusal
 
 
@@ -158,10 +158,10 @@ class Journal:
     def __init__(self, commit: Commit, newest_id: int) -> None:
         """Commit with `commit(messages, seen, write)`, which switches and raises NotStored.
 
-        With nothing to commit, it only tries whether that would work.
+        With nothing to commit, it only tries whether a commit would work.
         """
-        self.newest_id = newest_id  # of what was released
-        self.removals = 0  # how often messages were removed that some may have read before
+        self.newest_id = newest_id  # of the released messages
+        self.removals = 0  # how often messages were removed that a client may have read
         self.is_failing = False  # whether the last commit failed
         self._is_finishing = False
         self._commit = commit
@@ -174,9 +174,9 @@ class Journal:
         self._is_idle = Signal()
         self._is_idle.set()
         self._started_at = -inf  # a young machine's clock is near 0: that is not long ago
-        self._batch_seconds = 0.0  # what the last one took, until it was sent
+        self._batch_seconds = 0.0  # the duration of the last batch, until it was sent
         self._retry_at = -inf  # while it is failing
-        self._partner: Session | None = None  # whose single entry was the last batch
+        self._partner: Session | None = None  # the sender of the last batch, if it had one entry
 
     def wait_for_room(self) -> None:
         """Wait while the journal is full. Switches, if it is. Raises Unavailable at shutdown."""
@@ -185,7 +185,7 @@ class Journal:
             raise Unavailable("not stored: the server is shutting down", code="shutting_down")
 
     def append(self, entry: Entry) -> None:
-        """Put an entry behind all others. Never switches; call wait_for_room before a message."""
+        """Append an entry to the queue. Never switches. Before a message, call wait_for_room."""
         if entry.sender is not None:
             entry.sender.unreleased += 1
         entry.arrived_at = time.monotonic()
@@ -202,7 +202,7 @@ class Journal:
 
     @property
     def _is_in_dialogue(self) -> bool:
-        """Whether all there is comes from whom the last batch was of, alone: nobody else talks."""
+        """Whether the only entry is of the sender of the last batch, which had one entry too."""
         return len(self._queue) == 1 and self._queue[0].sender is self._partner is not None
 
     @property
@@ -211,24 +211,24 @@ class Journal:
 
     @property
     def waiting_entries(self) -> int:
-        """How much waits to be committed."""
+        """The number of entries that wait to be committed."""
         return len(self._queue)
 
     @property
     def waiting_bytes(self) -> int:
-        """How much text of messages waits to be committed."""
+        """The text of messages that wait to be committed, in bytes."""
         return self._queued_bytes
 
     def note_seen(self, user_id: int, message_id: int) -> None:
-        """Remember, with the next batch, up to which id a user was shown private messages.
+        """Store with the next batch the id up to which a user was shown private messages.
 
-        If a bug costs that batch, they are shown again.
+        If a bug costs that batch, the messages are shown again.
         """
         self._seen[user_id] = max(message_id, self.seen_id(user_id))
         self._wake()
 
     def seen_id(self, user_id: int) -> int:
-        """Return what note_seen was told of the user and is not stored yet; 0 for nothing."""
+        """Return the id noted for a user and not stored yet; 0 for none."""
         return self._seen.get(user_id, 0)
 
     def _wake(self) -> None:
@@ -236,14 +236,14 @@ class Journal:
         self._has_work.set()
 
     def settle(self, session: Session) -> None:
-        """Wait until all that the session caused was released and sent. Switches, if need be."""
+        """Wait until all entries of a session were released and sent. Switches, if need be."""
         if session.unreleased:
             session.settled = Signal()
             session.settled.wait()
             session.settled = None
 
     def finish(self) -> None:
-        """Take no more messages, and wait until all that was taken is released. Switches."""
+        """Take no further messages, and wait until all entries are released. Switches."""
         self._is_finishing = True
         self._is_idle.wait()
 
@@ -255,7 +255,7 @@ class Journal:
             try:
                 if has_work:
                     self._commit_and_release(batch)
-            except Exception:  # a bug must cost its batch, not everybody's chat
+            except Exception:  # a bug must cost its batch, not the chat of all
                 log.exception("a batch was not released whole", entries=len(batch))
             _settle_senders(batch)
             if self.is_failing and time.monotonic() >= self._retry_at:
@@ -265,7 +265,7 @@ class Journal:
                 self._is_idle.set()
 
     def _wait_for_work(self) -> bool:
-        """Return whether there is any, or it is only time to try again. Switches."""
+        """Wait for work; return whether there is any, or only a retry is due. Switches."""
         seconds = max(0.0, self._retry_at - time.monotonic()) if self.is_failing else None
         self._has_work.wait(seconds)
         has_work = self._has_work.is_set()  # it may be, although the time was up
@@ -276,8 +276,8 @@ class Journal:
     def _linger(self) -> None:
         """Wait until a batch is worth taking. Switches.
 
-        Most of the wait stops the whole process, on purpose: what arrives meanwhile is read in one
-        go, which costs a third less than being woken for each line.
+        Most of the wait stops the whole process, on purpose. Lines that arrive in it are read in
+        one go, which costs a third less than a wake-up for each line.
         """
         interval = min(BATCH_INTERVAL_SECONDS_MAX, BATCH_INTERVAL_FACTOR * self._batch_seconds)
         seconds = self._started_at + interval - time.monotonic()
@@ -317,12 +317,12 @@ class Journal:
             metrics.DELIVERY.observe(time.monotonic() - released[0].arrived_at)
 
     def _try_again(self) -> None:
-        """See whether messages can be stored again, though nobody says one. Switches."""
+        """Try whether messages can be stored again, without one. Switches."""
         self._retry_at = time.monotonic() + RETRY_SECONDS
         try:
             self._commit((), {}, None)
         except NotStored:
-            return  # still not: that was logged when it began
+            return  # still not: the log has it from the first failure
         except Exception:
             log.exception("can't try to store")
             return
@@ -336,11 +336,11 @@ class Journal:
         self.is_failing = False
 
     def _note_not_stored(self, count: int, error: Exception) -> Refusal:
-        """Note that messages were not stored, and return what their senders are told."""
+        """Note that messages were not stored, and return the refusal for their senders."""
         metrics.NOT_STORED.inc(count)
         if not isinstance(error, NotStored):
             failure("a batch was not stored", error, messages=count)
-            self._seen.clear()  # or that alone would be the next batch, for ever
+            self._seen.clear()  # else these ids alone would be the next batch, for ever
             return internal()
         log.warning("messages not stored", count=count, reason=str(error))
         self.is_failing = True
@@ -348,7 +348,7 @@ class Journal:
         return error
 
     def _store(self, batch: Sequence[Entry]) -> Sequence[Entry]:
-        """Commit what is to be stored, and return what may be released: all, or the rest."""
+        """Commit the messages and ids of a batch; return its entries that may be released."""
         stored = [entry for entry in batch if entry.message is not None]
         seen = dict(self._seen)
         written = batch[-1] if batch and isinstance(batch[-1], WrittenEntry) else None
@@ -357,7 +357,7 @@ class Journal:
         messages = [entry.message for entry in stored if entry.message]
         try:
             ids = self._commit(messages, seen, written.attempt if written else None)
-        except Exception as error:  # noqa: BLE001 (what need not be stored happens all the same)
+        except Exception as error:  # noqa: BLE001 (entries without a message are released anyway)
             refusal = self._note_not_stored(len(stored), error)
             _tell_senders(stored, refusal)
             if written is not None:
@@ -387,7 +387,7 @@ def _note_failure(entry: Entry, error: Exception) -> None:
 
 
 def _tell_senders(entries: Sequence[Entry], refusal: Refusal) -> None:
-    """Tell each sender that their messages were lost: each that has a tag, or once how many."""
+    """Tell each sender that their messages were lost: by tag, or once with their number."""
     tags: defaultdict[Session, list[str]] = defaultdict(list)
     for entry in entries:
         if entry.sender is not None:

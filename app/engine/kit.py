@@ -1,4 +1,4 @@
-"""What the parts of the service work with, and how they say which commands they carry out."""
+"""The tools of the parts of the service, and the type of their tables of commands."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ Handlers = Mapping[type["Command"], Handler]
 
 
 class Present(NamedTuple):
-    """Clients that are connected: by session, or speaking HTTP."""
+    """The connected clients: sessions, and visitors that speak HTTP."""
 
     sessions: Set[Session]
     visitors: Set[Visitor]
 
 
 class Kit(NamedTuple):
-    """The same for all parts of one service."""
+    """The tools that all parts of one service share."""
 
     database: Database
     journal: Journal

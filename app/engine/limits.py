@@ -1,4 +1,4 @@
-"""How fast something may happen, and who holds how many of something.
+"""Limits: of the rate of acts, and of what each user holds.
 
 Time is an argument, in seconds of any clock.
 """
@@ -25,25 +25,25 @@ class TokenBucket:
         self.filled_at = now
 
     def wait_seconds(self, now: float) -> float:
-        """Return how long to wait until there is a token; 0 when there is one."""
+        """Return the seconds until there is a token; 0 when there is one."""
         self.tokens = min(self.burst, self.tokens + (now - self.filled_at) * self.rate)
         self.filled_at = now
         return max(0.0, (1 - self.tokens) / self.rate)
 
     @property
     def full_at(self) -> float:
-        """When it will be full again, if nothing is taken meanwhile: then it can be forgotten."""
+        """The time when it is full again, if no token is taken: then it can be forgotten."""
         return self.filled_at + (self.burst - self.tokens) / self.rate
 
     def take(self, now: float) -> float:
-        """Take a token, on credit if need be, and return how long to wait before acting."""
+        """Take a token, on credit if need be; return the seconds to wait before acting."""
         seconds = self.wait_seconds(now)
         self.tokens -= 1
         return seconds
 
 
 class LoginTime:
-    """How long a client may take to log in: so long without a line, and so long in all."""
+    """The time that a client has to log in: a longest silence, and a longest time in all."""
 
     __slots__ = ("_ends_at", "_line_at", "_silence_seconds")
 
@@ -57,37 +57,37 @@ class LoginTime:
         self._line_at = now
 
     def left_seconds(self, now: float) -> float:
-        """Return for how long it may say nothing; 0 or less: it took too long."""
+        """Return the seconds of silence that are left; 0 or less: it took too long."""
         return min(self._line_at + self._silence_seconds, self._ends_at) - now
 
 
 class Throttle:
     """Counts acts by key (an address, a name) and says when they are too many.
 
-    It forgets a key when all of its acts are made up for. It remembers a bounded number of keys; of
-    more it forgets the one that would be forgotten next. So a flood of new keys, each of which did
-    something once, does not push out the key that did most.
+    It forgets a key when all of its acts are made up for. It remembers a bounded number of keys;
+    beyond that it forgets the one that would be forgotten next. So a flood of new keys with one act
+    each does not push out the key with most acts.
     """
 
     def __init__(self, acts_max: int, seconds: int) -> None:
-        """Allow so many acts in so many seconds, for each key; 0 allows any number."""
+        """Allow `acts_max` acts in `seconds`, for each key; 0 allows any number."""
         self._acts_max = acts_max
         self._seconds = seconds
         self._buckets: dict[str, TokenBucket] = {}
-        self._next: list[tuple[float, str]] = []  # a heap: each key, not before when it is full
+        self._next: list[tuple[float, str]] = []  # a heap: each key, not later than when it is full
         _throttles.add(self)
 
     def __len__(self) -> int:
-        """Return how many keys are remembered."""
+        """Return the number of remembered keys."""
         return len(self._buckets)
 
     def wait_seconds(self, key: str, now: float) -> float:
-        """Return how long this key must wait before its next act; 0 when it need not."""
+        """Return the seconds this key must wait before its next act; 0 when it need not."""
         bucket = self._buckets.get(key)
         return bucket.wait_seconds(now) if bucket else 0.0
 
     def take(self, key: str, now: float) -> bool:
-        """Count an act against the key, unless it must wait; whether it need not."""
+        """Count an act against the key, unless it must wait; return whether it was counted."""
         if self.wait_seconds(key, now) > 0:
             return False
         self.note(key, now)
@@ -108,10 +108,10 @@ class Throttle:
         self._forget(now)
 
     def _forget(self, now: float) -> None:
-        """Forget what is over, and one key more if there are too many.
+        """Forget keys whose acts are made up for, and one more key if there are too many.
 
-        Of a key that acted again, the time in the heap is too early, and is set right when it is
-        looked at: a few at a time, so that no act takes long.
+        The heap has too early a time for a key that acted again. It is corrected when it is looked
+        at: a few at a time, so that no act takes long.
         """
         for _ in range(THROTTLE_STEPS_MAX):
             full_at, key = self._next[0]
@@ -134,7 +134,7 @@ class Throttle:
 
 
 def rate_limited() -> Unavailable:
-    """Return the refusal of what is asked too often."""
+    """Return the refusal of a request that comes too often."""
     return Unavailable("you ask that too often; try again later", code="rate_limited")
 
 
@@ -142,25 +142,25 @@ Item = TypeVar("Item", bound=Hashable)
 
 
 class Shares(Generic[Item]):
-    """What each holder holds, in the order in which they got it; knows at once who has most."""
+    """The items of each holder, oldest first; finds at once the holder with most."""
 
     def __init__(self) -> None:
         self._items: dict[int, dict[Item, None]] = {}
-        self._by_count: dict[int, dict[int, None]] = {}  # the holders of so many
+        self._by_count: dict[int, dict[int, None]] = {}  # the holders, by their number of items
         self._most = 0
 
     def of(self, holder: int) -> list[Item]:
-        """Return what a holder holds, the oldest first."""
+        """Return the items of a holder, the oldest first."""
         return list(self._items.get(holder, ()))
 
     def add(self, holder: int, item: Item) -> None:
-        """Give something to a holder."""
+        """Give a holder an item."""
         items = self._items.setdefault(holder, {})
         items[item] = None
         self._move(holder, len(items) - 1, len(items))
 
     def remove(self, holder: int, item: Item) -> None:
-        """Take something from a holder, if they hold it."""
+        """Take an item from a holder, if they hold it."""
         items = self._items.get(holder, {})
         if item in items:
             del items[item]
@@ -169,7 +169,7 @@ class Shares(Generic[Item]):
                 del self._items[holder]
 
     def largest(self) -> list[Item]:
-        """Return what the holder of the most holds; of several, who has had as much for longest."""
+        """Return the items of the holder with most; of several, the one that has long had most."""
         holders = self._by_count.get(self._most)
         return self.of(next(iter(holders))) if holders else []
 
@@ -182,7 +182,7 @@ class Shares(Generic[Item]):
             self._by_count.setdefault(after, {})[holder] = None
         self._most = max(self._most, after)
         if self._most not in self._by_count:
-            self._most = after  # one less: the one who had most
+            self._most = after  # one less: of the holder that had most
 
 
 _throttles = WeakSet[Throttle]()

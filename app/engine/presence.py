@@ -1,8 +1,8 @@
-"""Who is connected, and the live rooms they are in. Knows no socket and no format.
+"""Connected users, and the live rooms that they are in. Knows no socket and no format.
 
-A `Session` is one login at work; a `User` is the account behind one or several of them; a `Room` is
-live while somebody is in it. `present` says who is in it as of what was asked; `readers` follows as
-the journal releases it.
+A `Session` is one login at work. A `User` is the account behind one or several of them. A `Room` is
+live while a session is in it. `present` has the users in it as of the latest requests; `readers`
+follows as the journal releases them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class User:
-    """An account that has sessions. There is one such object an account at a time."""
+    """An account that has sessions. An account has one such object at a time."""
 
     __slots__ = (
         "away",
@@ -54,11 +54,11 @@ class User:
 
     @property
     def account_id(self) -> int | None:
-        """The user's id, as what they decide is signed in the database; None: the operator."""
+        """The user's id for the database's record of decisions; None for the operator."""
         return self.id or None
 
 
-# Who speaks at the control socket: no account, and no account can have that name.
+# The user at the control socket: no account, and no account can have that name.
 OPERATOR = User(0, audit.OPERATOR, set())
 OPERATOR.is_admin = True
 
@@ -66,7 +66,7 @@ NOBODY: Set[str] = frozenset()  # one for all: each empty set takes 216 bytes
 
 
 class Session:
-    """One client, from connect to close; `user` is None until somebody logs in on it."""
+    """One client, from connect to close; `user` is None until login."""
 
     __slots__ = (
         "client",
@@ -88,13 +88,13 @@ class Session:
         self.client = client
         self.number = number  # by which admins tell sessions apart
         self.user: User | None = None
-        self.device: KnownDevice | None = None  # for which it speaks, once it has said so
-        # Keys of the users whose devices it has asked for; None stands for everybody.
+        self.device: KnownDevice | None = None  # for which it speaks, after keys.device.put
+        # Keys of the users whose devices it has asked for; None stands for all users.
         self.watched: Set[str] | None = NOBODY
-        self.rooms: dict[str, Room] = {}  # where it speaks, by key
-        self.hears: set[Room] = set()  # where it listens: follows when the journal got there
-        self.tag = ""  # what the wire wants back with the answer to what is asked now
-        self.ignored: Set[str] = NOBODY  # its user's own set, once there is one
+        self.rooms: dict[str, Room] = {}  # where it is present, by key
+        self.hears: set[Room] = set()  # where it is a reader: follows when the journal releases
+        self.tag = ""  # given back by the wire with the answer to the current request
+        self.ignored: Set[str] = NOBODY  # its user's own set, after login
         self.mute: ServerSanction | None = None  # on the whole server; it may be over by now
         self.login_failures = 0
         self.unreleased = 0  # entries in the journal that this session made
@@ -107,7 +107,7 @@ class Session:
 
     @property
     def level(self) -> Level:
-        """Who is asking."""
+        """The level of its rights."""
         if self.user is None:
             return Level.ANYBODY
         if self.user is OPERATOR:
@@ -129,26 +129,26 @@ class Session:
         return self.device
 
     def check_is_here(self) -> None:
-        """Raise NotPossible when it was ended meanwhile: of what it asked, nothing happens."""
+        """Raise NotPossible when it was ended: then its request has no effect."""
         if self.client.is_closing or (self.user is OPERATOR and self.client.is_gone):
             raise sent_out()
 
     def check_is_in(self, room: Room) -> None:
-        """Raise NotPossible when it is not in that room any more: it had to wait for something."""
+        """Raise NotPossible when it is no longer in a room. Call it after a switch."""
         if self.rooms.get(room.key) is not room:
             raise NotPossible(f"you are not in {room.name} any more", code="no_room")
 
     def check_is_admin(self) -> None:
-        """Raise Refusal when it was ended meanwhile, or its user is no admin any more."""
+        """Raise Refusal when it was ended, or its user is no admin any more."""
         self.check_is_here()
         if not self.speaker.is_admin:
             raise only_for_admins()
 
     def check_may_speak(self, now: int, room: Room | None = None) -> None:
-        """Raise Refusal when no text of it may be shown to anybody, or to nobody in that room.
+        """Raise Refusal when its user is muted on the server, or in the room.
 
-        It goes before whatever makes others read what its user typed: messages, and reasons, topics
-        and names no less.
+        It goes before all acts that show others a text of its user: messages, and also reasons,
+        topics and names.
         """
         self.check_is_here()
         if self.mute is not None and not self.mute.is_over(now):
@@ -186,22 +186,22 @@ class Room:
         self.present: dict[User, int] = {}  # the number of each user's sessions
         self.ranks: Ranks | None = None  # among which it stands, while it is live
         self.readers: dict[Render, dict[Session, Send]] = {}
-        self.is_lagging = False  # most readers had not read all that came before the last batch
+        self.is_lagging = False  # most readers had not read all of it before the last batch
         self.visits = 0  # of sessions whose departure is not released yet
-        self.holds = 0  # on it, by who enters it or decides about it: see Rooms.holding
+        self.holds = 0  # by requests to enter it or decide about it: see Rooms.holding
         self.deciding = RLock()
         self.is_gone = False  # it was deleted, and another may have its name
-        self.roster = stored.roster  # who belongs to it, if it is encrypted
-        self.is_being_encrypted = False  # it has no roster yet, and what is said is refused
-        self.leaving: set[int] = set()  # who belongs to it, and is about to do so no more
+        self.roster = stored.roster  # its members, if it is encrypted
+        self.is_being_encrypted = False  # it has no roster yet, and messages are refused
+        self.leaving: set[int] = set()  # ids of members who are about to leave the roster
 
     @property
     def is_deserted(self) -> bool:
-        """Whether everybody has left, as of what was released, and nobody holds it."""
+        """Whether all sessions have left, as of the last release, and no request holds it."""
         return not (self.visits or self.holds)
 
     def role_of(self, user_id: int, *, is_admin: bool = False) -> str:
-        """Return "admin", "owner", "moderator" or "": the highest that applies here."""
+        """Return the user's highest role here: "admin", "owner", "moderator" or ""."""
         if is_admin:
             return "admin"
         if user_id == self.owner_id:
@@ -232,12 +232,12 @@ class Room:
             raise Forbidden(f"you are muted in {self.name}{mute.terms}", code="muted")
 
     def away_of(self, user: User, now: int) -> str | None:
-        """Return why a user is away; no word of it when they are muted here. None: they are not."""
+        """Return a user's away note, "" when they are muted here; None when they are not away."""
         return user.away and ("" if self.sanction("mute", user.id, now) else user.away)
 
     @property
     def is_encrypted(self) -> bool:
-        """Whether nothing may be said in the clear."""
+        """Whether messages in the clear are refused."""
         return self.roster is not None or self.is_being_encrypted
 
     def check_takes_plaintext(self) -> None:
@@ -254,7 +254,7 @@ class Room:
         return user.id not in self.roster.members or user.id in self.leaving
 
     def has_member(self, user_id: int) -> bool:
-        """Whether a user belongs to the room although they may not be there: it is encrypted."""
+        """Whether a user is a member of the room, which is encrypted then."""
         return self.roster is not None and user_id in self.roster.members
 
     def sessions_of(self, user: User) -> list[Session]:
@@ -266,7 +266,7 @@ class Room:
         return [session for user in self.present for session in self.sessions_of(user)]
 
     def take(self, session: Session) -> bool:
-        """Take a session in among those present, and say whether it is its user's first one."""
+        """Add a session to those present; return whether it is its user's first one."""
         user = session.speaker
         session.rooms[self.key] = self
         self.present[user] = self.present.get(user, 0) + 1
@@ -274,7 +274,7 @@ class Room:
         return self.present[user] == 1
 
     def drop(self, session: Session) -> bool:
-        """Take a session out of those present, and say whether it was its user's last one."""
+        """Remove a session from those present; return whether it was its user's last one."""
         del session.rooms[self.key]
         user = session.speaker
         self.present[user] -= 1
@@ -285,28 +285,28 @@ class Room:
         return True
 
     def note_rank(self) -> None:
-        """Stand where it belongs among all rooms, when somebody came or went, or it was renamed."""
+        """Update its rank among all rooms, after a session came or went, or a new name."""
         if self.ranks is not None:
             self.ranks.note(self, self.key, len(self.present))
 
 
 def sent_out() -> NotPossible:
-    """Return what a session is told that was ended before what it asked was done."""
+    """Return the refusal of a request whose session was ended before."""
     return NotPossible("you were sent away meanwhile", code="sent_out")
 
 
 def only_for_admins() -> Forbidden:
-    """Return what those are told who are no admins, or no admins any more."""
+    """Return the refusal of a user who is no admin, or no longer one."""
     return Forbidden("only admins may do that", code="not_allowed")
 
 
 def no_device() -> NotPossible:
-    """Return the refusal of what only a device can ask."""
+    """Return the refusal of a request that only a device can make."""
     return NotPossible(
         "say first for which device you speak, with keys.device.put", code="no_device"
     )
 
 
 def not_encrypted(room: Room) -> NotPossible:
-    """Return the refusal of what is encrypted, where all is in the clear."""
+    """Return the refusal of an encrypted message in a room that is not encrypted."""
     return NotPossible(f"{room.name} is not encrypted; /encrypt it first", code="not_e2ee")

@@ -1,13 +1,13 @@
-"""The order of the rooms that people are in, kept as they come and go."""
+"""The order of the live rooms, kept up to date as people come and go."""
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Hashable
 
 
 class Ranks:
-    """The rooms that people are in, in order: the busiest first, then by name.
+    """The live rooms in order: the busiest first, then by name.
 
-    They are kept so, since there may be many, and anybody may ask for a page of them.
+    The order is kept, since there may be many rooms, and any user may ask for a page of them.
     """
 
     def __init__(self) -> None:
@@ -15,7 +15,7 @@ class Ranks:
         self._of: dict[Hashable, tuple[int, str]] = {}
 
     def note(self, room: Hashable, key: str, people: int) -> None:
-        """Put a room where it belongs, by how many are in it now and what it is called."""
+        """Put a room at its place, by the number of its users and its key."""
         rank, before = (-people, key), self._of.get(room)
         if rank == before:
             return
@@ -26,6 +26,6 @@ class Ranks:
             insort(self._in_order, rank)
 
     def keys_behind(self, people: int, key: str, count: int) -> list[str]:
-        """Return the keys of the next rooms behind one with so many people; of 0, the first."""
+        """Return the keys of the rooms after one with so many users; with 0, the first rooms."""
         first = bisect_right(self._in_order, (-people, key)) if people else 0
         return [each for _, each in self._in_order[first : first + count]]

@@ -1,8 +1,9 @@
-"""The newest messages of live rooms, in memory, for those who enter.
+"""The newest messages of live rooms, in memory, for sessions that enter.
 
-Of each room they are so many, and no more text than is shown at once. All rooms together have so
-much memory: text takes up to four bytes a character there, and there may be many rooms. The room
-that was not used for longest gives up its messages first. Whoever enters it has them read again.
+Each room has a bounded number of them, and no more text than is shown at once. All rooms together
+have a bound of memory: text takes up to four bytes a character there, and there may be many rooms.
+The room that was unused for longest gives up its messages first. They are read again when a session
+enters it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from app.protocol import talk
 if TYPE_CHECKING:
     from app.protocol.talk import Message
 
-# What a message takes besides its text: objects, and names that it shares with no other.
+# The memory of a message besides its text: objects, and names that it shares with no other.
 _MESSAGE_BYTES = 512
 _ENCRYPTED_MESSAGE_BYTES = 1_536
 _UNCOUNTED_SHARE_BITS = 10  # a room grows by a thousandth of the bound before it is counted again
@@ -39,9 +40,9 @@ def newest_that_fit(messages: Sequence[Message]) -> Sequence[Message]:
 
 
 class Recent:
-    """A room's newest messages, oldest first; one at least, if there is any.
+    """A room's newest messages, oldest first; one at least, if the room has any.
 
-    Unless they were given up: then there are those that came since.
+    After they were given up, there are only those that came since.
     """
 
     __slots__ = (
@@ -60,11 +61,11 @@ class Recent:
     memory_bytes: int
     _after_id: int  # every message after it is here
     _messages: deque[Message]
-    _sizes: deque[tuple[int, int]]  # of each: its text, and in memory
+    _sizes: deque[tuple[int, int]]  # of each: bytes of text, and of memory
     _text_bytes: int
 
     def __init__(self, count_max: int, messages: Iterable[Message] = ()) -> None:
-        """Keep at most so many of these messages, which are all that the room has, or too many."""
+        """Keep at most `count_max` of the messages, which are all of the room, or too many."""
         self.count_max = count_max
         self._shelf: Shelf | None = None
         self.counted_bytes = 0  # of memory, by the shelf
@@ -79,7 +80,7 @@ class Recent:
         return self._messages[-1].id if self._messages else self._after_id
 
     def append(self, said: Message) -> None:
-        """Keep one more, and let go of the oldest where it is too much."""
+        """Keep one more message, and drop the oldest beyond the bounds."""
         text_bytes, memory_bytes = said.size_bytes, _memory_bytes(said)
         self._messages.append(said)
         self._sizes.append((text_bytes, memory_bytes))
@@ -104,30 +105,30 @@ class Recent:
         return self._after_id <= message_id
 
     def keeps_all_since(self, message_id: int) -> bool:
-        """Whether they will be here still when as much again has been said."""
+        """Whether they will still be here after as many messages again."""
         since = zip(self._messages, self._sizes, strict=True)
         texts = [text_bytes for said, (text_bytes, _) in since if said.id > message_id]
         has_room = len(texts) <= self.count_max // 2 and sum(texts) <= REPLAY_BYTES_MAX // 2
         return has_room and self.has_all_since(message_id)
 
     def replace(self, messages: Iterable[Message]) -> None:
-        """Keep these instead, which are all that the room has, or too many."""
+        """Keep these messages instead, which are all of the room, or too many."""
         self._clear(after_id=0)
         for said in messages:
             self.append(said)
 
     def forget_before(self, said_at: int) -> None:
-        """Keep those that were said since then, now that the others are gone for good."""
+        """Drop messages said before a time, in milliseconds UTC: they are removed for good."""
         kept = [said for said in self._messages if said.at >= said_at]
         if len(kept) < len(self._messages):
             self.replace(kept)
 
     def rename(self, name: str) -> None:
-        """Have them said in a room of another name. Those who have them see them unchanged."""
+        """Put the messages into a room of another name. Copies given out stay unchanged."""
         self._messages = deque(replace(said, room=name) for said in self._messages)
 
     def give_up(self) -> None:
-        """Keep none of those that came until now."""
+        """Drop all messages, so that a session that enters has them read again."""
         self._clear(after_id=self.last_id)
         self.is_given_up = True
 
@@ -138,7 +139,7 @@ class Recent:
         self.is_given_up = False
 
     def put_on(self, shelf: Shelf | None) -> None:
-        """Count with others from now on; None: no more."""
+        """Count on a shelf from now on; None: on no shelf."""
         if self._shelf is not None:
             self._shelf.remove(self)
         self._shelf = shelf
@@ -147,7 +148,7 @@ class Recent:
 
 
 class Shelf:
-    """What all live rooms keep together: at most so much memory, and the messages of one room.
+    """The messages of all live rooms: within a bound of memory, or those of one room.
 
     The `last` room that was used may grow a little before it is counted again: many messages in a
     row are said in one room.
@@ -155,17 +156,17 @@ class Shelf:
 
     def __init__(self) -> None:
         self.last: Recent | None = None
-        self._rooms: OrderedDict[Recent, None] = OrderedDict()  # the last was used last
+        self._rooms: OrderedDict[Recent, None] = OrderedDict()  # the most recently used is last
         self._counted_bytes = 0
 
     @property
     def memory_bytes(self) -> int:
-        """How much memory they take now."""
+        """The bytes of memory that they take now."""
         self._count(self.last)
         return self._counted_bytes
 
     def note(self, recent: Recent) -> None:
-        """Count what a room keeps now, and that the room is used; others may have to give up."""
+        """Count a room's messages, and its use; others may have to give theirs up."""
         if recent is not self.last:
             self._count(self.last)
             self._rooms[recent] = None
@@ -178,7 +179,7 @@ class Shelf:
             oldest.give_up()
 
     def remove(self, recent: Recent) -> None:
-        """Count a room no more."""
+        """Stop counting a room."""
         self._rooms.pop(recent, None)
         self._forget(recent)
 
@@ -195,7 +196,7 @@ class Shelf:
 
 
 def _memory_bytes(said: Message) -> int:
-    """Return how much memory a message takes, more or less."""
+    """Return the bytes of memory of a message, more or less."""
     if isinstance(said, talk.SaidEncrypted):
         return getsizeof(said.enc.ct) + _ENCRYPTED_MESSAGE_BYTES
     return getsizeof(said.body) + _MESSAGE_BYTES

@@ -1,10 +1,11 @@
 """Tickets: the right to send or to fetch one file, once, for a while. Kept in memory alone.
 
-Whoever asked in the chat is given a token, 256 random bits, and whoever brings it over HTTP has the
-right. It is used up when an upload begins, or when a download was taken whole. The ticket is looked
-at until the transfer ends: what takes the right from its user takes it at once.
+A user who asks in the chat is given a token of 256 random bits. A client that brings it over HTTP
+has the right. It is used up when an upload begins, or when a download was taken whole. The ticket
+is looked at until the transfer ends: a user who loses the right loses it at once.
 
-Of too many, whoever holds most loses first, so that no crowd of accounts keeps a stranger out.
+Beyond the bounds, the user who holds most loses first, so that no crowd of accounts keeps a
+stranger out.
 """
 
 from __future__ import annotations
@@ -37,14 +38,14 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False, slots=True, kw_only=True)
 class Ticket:
-    """A right of `user`, which they lose when they are sent out: of its room, or of the server."""
+    """A right of `user`. They lose it when they are sent out of its room or the server."""
 
     user: User
     room_id: int | None
     expires_at: int = 0
     is_revoked: bool = False
     is_crowded_out: bool = False
-    is_used_up: Callable[[], bool] = lambda: False  # looked at when somebody comes with the token
+    is_used_up: Callable[[], bool] = lambda: False  # called when a client brings the token
 
     def check(self) -> None:
         """Raise Refusal when the right was taken away, or the transfer has to make way."""
@@ -56,9 +57,9 @@ class Ticket:
 
 @dataclass(eq=False, slots=True, kw_only=True)
 class UploadTicket(Ticket):
-    """The right to share a file in a room, or with a recipient; its size, if it was told.
+    """The right to share a file in a room, or with a recipient; `size` if it was told.
 
-    One that comes encrypted (`e2ee`) has no name.
+    An encrypted one (`e2ee`) has no name.
     """
 
     name: str
@@ -83,7 +84,7 @@ class Tickets:
 
     clock: Clock
     _waiting: dict[bytes, Ticket] = field(default_factory=dict)
-    _in_use: dict[Ticket, int] = field(default_factory=dict)  # and since when
+    _in_use: dict[Ticket, int] = field(default_factory=dict)  # and since when, in milliseconds UTC
     _waiting_of: Shares[bytes] = field(default_factory=Shares)  # by user id
     _in_use_of: Shares[Ticket] = field(default_factory=Shares)
 
@@ -92,10 +93,10 @@ class Tickets:
         metrics.show_kept("transfers", lambda: len(self._in_use))
 
     def issue(self, ticket: Ticket) -> str:
-        """Return the token of a new ticket.
+        """Keep a new ticket, and return its token.
 
-        Of too many its user has, the oldest is lost; of too many of all, the oldest of the user who
-        has most.
+        Beyond the bound of a user, their oldest ticket is lost; beyond the bound of all, the oldest
+        of the user who has most.
         """
         self._forget_expired()
         self._forget_used_up(list(self._waiting_of.of(ticket.user.id)))
@@ -126,10 +127,10 @@ class Tickets:
 
     @contextmanager
     def using(self, token: str, kind: type[Kind]) -> Iterator[Kind]:
-        """Hold the ticket of a token while its transfer goes on. Raises Refusal.
+        """Hold the ticket of a token during its transfer. Raises Refusal.
 
-        That uses up the right to send a file. The right to fetch one is kept until its ticket says
-        that it is used up, for who goes on after a transfer that was broken off.
+        That uses up the right to send a file. The right to fetch one is kept until its ticket is
+        used up, so that a transfer that was broken off can go on.
         """
         ticket = self.find(token, kind)
         if ticket in self._in_use:
@@ -144,7 +145,7 @@ class Tickets:
 
     @contextmanager
     def holding(self, ticket: Ticket) -> Iterator[None]:
-        """Hold a ticket that needs no token while its transfer goes on. Raises Unavailable."""
+        """Hold a ticket that needs no token during its transfer. Raises Unavailable."""
         user_id = ticket.user.id
         mine = len(self._in_use_of.of(user_id))
         if mine >= TRANSFERS_A_USER_MAX:
@@ -159,10 +160,10 @@ class Tickets:
             self._end(ticket)
 
     def _make_way(self, mine: int) -> None:
-        """End a transfer in favour of a user who has so many under way. Raises Unavailable.
+        """End a transfer for a user who has `mine` under way. Raises Unavailable.
 
-        It is the newest one of who has most; where that would make nothing fairer, the oldest of
-        all, if it had its time and the user has none.
+        It is the newest one of the user with most. Where that would make nothing fairer, it is the
+        oldest of all, if it had its time and the new user has none.
         """
         most = self._in_use_of.largest()
         oldest, since = next(iter(self._in_use.items()))
@@ -180,19 +181,19 @@ class Tickets:
         self._in_use_of.remove(ticket.user.id, ticket)
 
     def revoke(self, room_id: int, user_id: int) -> None:
-        """Take from a user all rights that they have in a room, those in use as well."""
+        """Take all rights in a room from a user, those in use as well."""
         self._revoke(lambda ticket: (ticket.room_id, ticket.user.id) == (room_id, user_id))
 
     def revoke_of_all(self, room_id: int) -> None:
-        """Take from everybody all rights that they have in a room."""
+        """Take all rights in a room from all users."""
         self._revoke(lambda ticket: ticket.room_id == room_id)
 
     def revoke_everywhere(self, user_id: int) -> None:
-        """Take from a user all rights that they have."""
+        """Take all rights from a user."""
         self._revoke(lambda ticket: ticket.user.id == user_id)
 
     def revoke_uploads(self, user_id: int) -> None:
-        """Take from a user the right to share what they were about to."""
+        """Take from a user the rights to share files."""
         self._revoke(lambda ticket: ticket.user.id == user_id and isinstance(ticket, UploadTicket))
 
     def _revoke(self, is_meant: Callable[[Ticket], bool]) -> None:
@@ -211,7 +212,7 @@ class Tickets:
         now = self.clock()
         for digest, ticket in list(self._waiting.items()):
             if ticket.expires_at > now:
-                return  # so are all that came after it
+                return  # so are all later ones
             self._forget(digest)
 
 
