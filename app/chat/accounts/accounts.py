@@ -1,4 +1,4 @@
-"""Accounts: registering, logging in, changing a password; and who is here now."""
+"""Accounts: registering, logging in, changing a password; and the users who are here."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ log = structlog.get_logger()
 
 
 class Accounts:
-    """The accounts, and the users who are here."""
+    """The accounts, and the users who are here: those with a session that is logged in."""
 
     def __init__(self, kit: Kit, hasher: Hasher, tokens: Tokens, in_force: InForce) -> None:
         self._database, self._clock, settings = kit.database, kit.clock, kit.settings
@@ -56,17 +56,17 @@ class Accounts:
 
     @property
     def users_here(self) -> int:
-        """How many users are here."""
+        """The number of users who are here."""
         return len(self._here)
 
     def user_here(self, user_id: int) -> User | None:
-        """Return the user when any session of theirs is logged in."""
+        """Return a user who has a session that is logged in, by id; None without any."""
         return self._here.get(user_id)
 
     def find(self, name_text: str, *, ever: bool = False) -> Account:
-        """Return the account of that name, in any spelling; with `ever`, one that was deleted, too.
+        """Return the account of a name, in any spelling; with `ever`, also a deleted one.
 
-        Switches. Raises NotPossible.
+        Switches. Raises NotPossible when there is none.
         """
         try:
             name = parse_name(name_text)
@@ -140,7 +140,7 @@ class Accounts:
                 raise self._login_failure(session, keys, _WRONG)
             account = account._replace(password_hash=new_hash)
         now, ignored = self._database.read(lambda connection: _load(connection, name))
-        if now is None or now.password_hash != account.password_hash:  # that took its time
+        if now is None or now.password_hash != account.password_hash:  # it was changed since
             raise self._login_failure(session, keys, _WRONG)
         return now, ignored
 
@@ -159,15 +159,18 @@ class Accounts:
         return account, ignored
 
     def change_password(self, session: Session, command: accounts.Passwd) -> None:
-        """Store another password for who knows theirs, and no token. Switches. Raises Refusal."""
+        """Set the user's password, if the old one is right, and end their tokens.
+
+        Switches. Raises Refusal.
+        """
         account = self.confirmed(session, command.old)
         password_hash = self._hasher.hash(session.client, command.new)
-        session.check_is_here()  # still: that took its time
+        session.check_is_here()  # again: it may have been ended while the hash was made
         if not self._replace_hash(account, password_hash, revokes_tokens=True):
             raise self._failure(session, _own_keys(session), _WRONG)
 
     def confirmed(self, session: Session, password: str) -> Account:
-        """Return the account of a session whose user typed their password again. Switches.
+        """Return a session's account, if its user's password is right. Switches.
 
         Raises Refusal.
         """
@@ -182,7 +185,7 @@ class Accounts:
         return account
 
     def detach(self, session: Session) -> None:
-        """Forget a session that ended; once more does nothing."""
+        """Forget a session that ended. A second call does nothing."""
         user = session.user
         if user is not None and session in user.sessions:
             user.sessions.discard(session)
@@ -190,13 +193,13 @@ class Accounts:
                 self._here.pop(user.id, None)
 
     def note_change(self, user_id: int) -> Sequence[Session]:
-        """Have logins that are under way looked at again, and return the account's sessions."""
+        """Make logins under way check the account again; return the account's sessions."""
         self._changes += 1
         user = self._here.get(user_id)
         return list(user.sessions) if user else ()
 
     def note_admin(self, user_id: int, *, is_admin: bool) -> None:
-        """Let a user who is here be an admin from now on, or be one no more."""
+        """Set whether a user who is here is an admin."""
         self._changes += 1
         user = self._here.get(user_id)
         if user is not None:
@@ -210,7 +213,10 @@ class Accounts:
         command: accounts.Register | accounts.Login,
         changes: int,
     ) -> None:
-        """Let a session speak for an account, as it was when there were so many changes."""
+        """Log a session in to an account, which was read at the change of that number.
+
+        Switches. Raises Refusal.
+        """
         self._check_may_attach(session, account)
         used = command.token if isinstance(command, accounts.Login) else ""
         token = self._tokens.make(account, command.remember) if command.remember else None
@@ -218,7 +224,7 @@ class Accounts:
             raise _changed_meanwhile()
         while changes != self._changes:
             changes, account = self._changes, self._as_it_is_now(account, used)
-        self._check_may_attach(session, account)  # again: that may have switched
+        self._check_may_attach(session, account)  # again: the lines above may have switched
         user = self._here.get(account.id)
         if user is None:
             user = self._here[account.id] = User(account.id, account.name, ignored)
@@ -230,9 +236,9 @@ class Accounts:
         session.client.show(accounts.LoggedIn(user.name, token))
 
     def _check_may_attach(self, session: Session, account: Account) -> None:
-        """Raise Refusal when somebody may not log in who knows how.
+        """Raise Refusal when a session may not log in to an account, though its secret was right.
 
-        What they brought was looked at elsewhere, and much may have happened since it was read.
+        The secret was checked before, and much may have happened since the account was read.
         """
         session.check_is_here()
         if account.is_disabled:
@@ -242,10 +248,10 @@ class Accounts:
             raise LoginRefused(f"you are banned from this server{ban.terms}", code="banned")
 
     def _as_it_is_now(self, account: Account, token: str) -> Account:
-        """Return the account again. Switches. Raises LoginRefused if it may not log in so any more.
+        """Return the account again. Raises LoginRefused if its secret is no longer valid. Switches.
 
-        What the operator changes takes effect on those who are here; who is about to be must not
-        slip through with what was read before.
+        A change by an admin takes effect on sessions that are here. A login under way must not slip
+        through with an account that was read before.
         """
         now = self.find(account.name)
         if now.password_hash != account.password_hash:
@@ -255,7 +261,7 @@ class Accounts:
         return now
 
     def needs_tls(self, client: Client) -> bool:
-        """Whether nobody may log in on a connection, since it could be overheard."""
+        """Whether no user may log in on a connection, since others could listen in."""
         return self._requires_tls and not client.is_secure
 
     def _check_may_log_in(self, session: Session) -> None:
@@ -272,7 +278,7 @@ class Accounts:
     def _replace_hash(
         self, account: Account, password_hash: str, *, revokes_tokens: bool = False
     ) -> bool:
-        """Store a hash in place of the account's, and say so; not if that was replaced before."""
+        """Replace an account's hash, unless another replaced it before; return whether."""
 
         def work(connection: Connection) -> bool:
             if not queries.has_hash(connection, account.id, account.password_hash):
@@ -294,9 +300,9 @@ class Accounts:
 
     @contextmanager
     def _counting_refusals(self, session: Session) -> Iterator[None]:
-        """Count what is refused against the address: to find out costs us more than to ask.
+        """Count refusals against the address: they cost the server more than the client.
 
-        Wrong passwords and tokens were counted already. Raises LoginRefused when there were too
+        Wrong passwords and tokens are counted elsewhere. Raises LoginRefused when there were too
         many.
         """
         key = f"address {origin(session.client.address)}"
@@ -320,7 +326,7 @@ class Accounts:
             )
 
     def _login_failure(self, session: Session, keys: list[str], sentence: str) -> LoginRefused:
-        """Count a login that failed, and return the refusal: the connection's last, maybe."""
+        """Count a failed login, and return its refusal: final for the last one of a connection."""
         session.login_failures += 1
         is_final = session.login_failures >= LOGIN_FAILURES_MAX
         goodbye = "; that was one too many, goodbye" if is_final else ""
@@ -329,7 +335,7 @@ class Accounts:
     def _failure(
         self, session: Session, keys: list[str], sentence: str, *, is_final: bool = False
     ) -> LoginRefused:
-        """Count a password or token that was wrong, and return the refusal."""
+        """Count a wrong password or token, and return its refusal."""
         for key in keys:
             self._throttle.note(key, time.monotonic())
         log.info("login failed", address=session.client.address)
@@ -337,7 +343,7 @@ class Accounts:
 
 
 def name_taken(name: Name) -> NotPossible:
-    """Return the refusal of a name that somebody or something else has."""
+    """Return the refusal of a name that another user or room has."""
     return NotPossible(
         f"the name {name.shown}, or one that looks the same, is taken; choose another",
         code="name_taken",
@@ -345,7 +351,7 @@ def name_taken(name: Name) -> NotPossible:
 
 
 def _own_keys(session: Session) -> list[str]:
-    """Return by what it is counted how often a user's own password was wrong."""
+    """Return the keys by which a user's own wrong passwords are counted."""
     return [
         f"address {origin(session.client.address)}",
         f"name {parse_name(session.speaker.name).key}",

@@ -1,6 +1,6 @@
-"""Administration: what admins and the operator do to accounts, say to everybody, and look at.
+"""Administration: acts on accounts, announcements, and lists, for admins and the operator.
 
-Like moderation, an act is written first, with its record in the audit, and takes effect when it is
+Like moderation, an act is written first, with its record in the audit. It takes effect when it is
 committed, in one atomic stretch.
 """
 
@@ -53,7 +53,7 @@ class Administration:
         }
 
     def announce(self, session: Session, command: server.Announce) -> None:
-        """Say something to everybody who is logged in."""
+        """Show an announcement to all users who are here."""
         text = harmless(command.text).strip()
         if not text:
             raise BadLine("say what is to be announced", code="bad_arguments")
@@ -87,7 +87,7 @@ class Administration:
         session.client.show(server.Done(f"{name.shown} can log in now{as_what}."))
 
     def set_password(self, session: Session, command: protocol.UserPassword) -> None:
-        """Set an account's password, and end all it may: somebody else may know the old one."""
+        """Set an account's password, and end its tokens and sessions: the old one may be known."""
         account = self._account(session, command.user)
         password_hash = self._hasher.hash(session.client, command.password)
 
@@ -101,7 +101,7 @@ class Administration:
         session.client.show(server.Done(f"{account.name} has a new password."))
 
     def set_admin(self, session: Session, command: protocol.UserAdmin) -> None:
-        """Make an account an admin, or one no more, in its open sessions as well."""
+        """Make an account an admin, or take that away, in its open sessions as well."""
         account, is_admin = self._account(session, command.user), command.is_admin
         self._change(session, account, "admin" if is_admin else "unadmin", is_admin=is_admin)
         self._accounts.note_admin(account.id, is_admin=is_admin)
@@ -109,7 +109,7 @@ class Administration:
         session.client.show(server.Done(f"{account.name} {what}."))
 
     def disable(self, session: Session, command: protocol.UserDisable) -> None:
-        """End all that an account may, and let it log in no more."""
+        """Disable an account: end its tokens and sessions, and refuse its logins."""
         account = self._account(session, command.user)
         self._change_and_end(session, account, "disable", is_disabled=True)
         self._endings.end(account.id, server.Refused("disabled", "your account was disabled"))
@@ -122,9 +122,9 @@ class Administration:
         session.client.show(server.Done(f"{account.name} can log in again."))
 
     def list_sessions(self, session: Session, command: protocol.Sessions) -> None:
-        """Show a page of the user's sessions, or to admins of everybody's.
+        """Show a page of the user's sessions; to admins, of all sessions.
 
-        Never so much that it could not be read.
+        The page ends early before it is too long for an outbox.
         """
         user = session.speaker
         sessions = self._sessions if user.is_admin else user.sessions
@@ -154,7 +154,7 @@ class Administration:
         self._acts.write(session, action, account.name, both)
 
     def _account(self, session: Session, name: str) -> Account:
-        """Return an account that the session may act on. Raises Refusal."""
+        """Return an account that the session may act on. Switches. Raises Refusal."""
         account = self._accounts.find(name)
         if account.id == session.speaker.id:
             raise NotPossible("you can't do that to yourself", code="yourself")
@@ -164,7 +164,7 @@ class Administration:
 
 
 def tell_everybody(sessions: Set[Session], sentence: str) -> None:
-    """Show a notice to everybody who is logged in. Never switches."""
+    """Show a notice to all sessions that are logged in. Never switches."""
     notice = server.Noticed(sentence)
     for each in list(sessions):
         if each.user is not None:

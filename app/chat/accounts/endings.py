@@ -1,8 +1,8 @@
-"""Ending what an account may: one place for bans, disabled accounts, new passwords and deletion.
+"""Ending the rights of an account: after bans, new passwords, disabling and deletion.
 
-The tokens end in the transaction of the act itself, with `ending_tokens`; the rest ends when that
-is committed, in one atomic stretch, with `end`. What may be done again afterwards begins with
-another login: nothing that was handed out before comes back.
+Its tokens end in the transaction of the act itself, with `ending_tokens`. The rest ends when that
+is committed, in one atomic stretch, with `end`. To use any right afterwards, the user has to log in
+again: no older session, token or address comes back.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ class Endings:
         return both
 
     def end(self, user_id: int, last_words: Event, *, spared: Session | None = None) -> int:
-        """End what a user has under way, and return how many sessions that were. Never switches.
+        """End all that a user has under way; return the number of ended sessions.
 
-        Addresses of files and transfers go, also those of a session that is `spared`. A login that
-        is under way is looked at again.
+        Addresses of files and transfers go, also those of a session that is `spared`. A login under
+        way checks the account again. Never switches.
         """
         self._tickets.revoke_everywhere(user_id)
         sessions = [each for each in self._accounts.note_change(user_id) if each is not spared]

@@ -1,8 +1,8 @@
-"""Whose turn it is at what one can have at a time, when many want it: bounded, and fair by address.
+"""A queue for one worker: bounded, and fair by client address.
 
-Addresses take turns, however many of those who wait come from each. Whose peer has hung up comes
-last: they may be about to leave, or just have no more to say. Who is gone by then is passed over.
-When too many wait, those who hung up are sent away first, then the last of the address with the
+Addresses take turns, however many clients wait from each. Clients that have hung up come last: they
+may be about to leave, or just have no more to say. Those that are gone by then are passed over.
+When too many wait, clients that hung up are sent away first, then the last one of the address with
 most.
 """
 
@@ -39,14 +39,14 @@ class Turns:
 
     @property
     def waiting(self) -> int:
-        """How many there are, the one whose turn it is included."""
+        """The number of clients, with the one whose turn it is."""
         return self._waiting + self._is_taken
 
     @contextmanager
     def turn(self, client: Client) -> Iterator[None]:
-        """Wait for a turn, and hold it meanwhile. Switches. Raises Unavailable."""
+        """Wait for a turn, and hold it for the block. Switches. Raises Unavailable."""
         if self._is_taken:
-            self._wait(client)  # then it is handed over
+            self._wait(client)  # the turn is handed over at its end
         self._is_taken = True
         try:
             yield
@@ -61,7 +61,7 @@ class Turns:
         self._lines.setdefault(counted, deque()).append(waiter)
         self._waiting += 1
         waiter.turn.get()
-        if client.is_closing:  # it is gone meanwhile: nobody needs what its turn is for
+        if client.is_closing:  # the client is gone, so its turn is of no use
             self._hand_over()
             raise _busy()
 
@@ -74,7 +74,7 @@ class Turns:
             waiter.turn.set()
 
     def _next(self) -> _Waiter | None:
-        """Return who is due; on the way, set those aside who have hung up."""
+        """Return the next client; on the way, move those that hung up to their own line."""
         while self._lines:
             counted, line = next(iter(self._lines.items()))
             waiter = line.popleft()
@@ -87,7 +87,7 @@ class Turns:
         return self._hung_up.popleft() if self._hung_up else None
 
     def _make_room(self, counted: str) -> None:
-        """Send one away, in favour of one more of an address. Raises Unavailable if that is it."""
+        """Send a client away in favour of one of an address. Raises Unavailable if none is due."""
         losing = self._hung_up
         if not losing:
             losing = max(self._lines.values(), key=len)

@@ -1,4 +1,4 @@
-"""What users do about their own account: its password, and the sessions that it has."""
+"""A user's own account: its password, and its sessions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class OwnAccount:
-    """What is asked about the account that a session has logged in to."""
+    """Commands about the account that a session has logged in to."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class OwnAccount:
         }
 
     def change_password(self, session: Session, command: Passwd) -> None:
-        """Set another password, and end all that the old one was good for. Switches.
+        """Set the user's password, and end all else that the old one gave. Switches.
 
         The session that asked goes on. Raises Refusal.
         """
@@ -49,7 +49,7 @@ class OwnAccount:
         session.client.show(server.Done("Your password is changed."))
 
     def sessions(self, session: Session, command: Sessions) -> None:
-        """Show the user's sessions, or to admins everybody's; before, end one of the user's.
+        """Show the user's sessions, to admins all sessions; first, end one of the user's.
 
         Switches. Raises NotPossible when the user has none of that number.
         """

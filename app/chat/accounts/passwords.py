@@ -1,7 +1,6 @@
-"""Hashing and checking passwords, on a native thread of its own: argon2id, through passlib.
+"""Hashing and checking passwords, in one native thread: argon2id, through passlib.
 
-One thread is a bound as well as a room of its own: each hash takes 19 MiB and 20 ms. Who wants one
-waits for a turn.
+The one thread is also a bound: each hash takes 19 MiB and 20 ms. Clients wait for a turn at it.
 """
 
 from __future__ import annotations
@@ -31,17 +30,17 @@ _context = CryptContext(
 
 
 def _is_short(password: str) -> bool:
-    """Whether a password has few enough bytes for the rest of it to be looked at."""
+    """Whether a password is within the bound of bytes, so that it may be looked at further."""
     return len(password.encode(errors="surrogatepass")) <= PASSWORD_BYTES_MAX
 
 
 def hash_password(password: str) -> str:
-    """Return the hash to store of a password. Blocks for 20 ms. Raises ValueError if it is none."""
+    """Return a password's hash. Blocks for 20 ms. Raises ValueError if it can't be a password."""
     return str(_context.hash(parse_password(password)))
 
 
 def _hash_or_error(password: str) -> str | ValueError:
-    """Return the error, if there is one: gevent would print what a thread of its pool raises."""
+    """Return the hash, or its error: gevent prints an error that is raised in a pool's thread."""
     try:
         return hash_password(password)
     except ValueError as error:
@@ -49,20 +48,20 @@ def _hash_or_error(password: str) -> str | ValueError:
 
 
 def _verify(password: str, password_hash: str | None) -> tuple[bool, str | None]:
-    """Compare, in the same time whether or not there is a hash; see Hasher.verify."""
+    """Compare, in the same time with a hash or without; see Hasher.verify."""
     if password_hash is None:
         _context.dummy_verify()
         return False, None
     try:
         is_right, new_hash = _context.verify_and_update(parse_password(password), password_hash)
-    except (ValueError, TypeError):  # it can be no password, or what stands in the row is no hash
+    except (ValueError, TypeError):  # it can be no password, or the stored text is no hash
         _context.dummy_verify()
         return False, None
     return is_right, new_hash
 
 
 class Hasher:
-    """The hashing thread, and those who wait for it."""
+    """The hashing thread, and the queue for it."""
 
     def __init__(self, waiting_max: int) -> None:
         self._pool = ThreadPool(1)
@@ -70,13 +69,13 @@ class Hasher:
 
     @property
     def waiting(self) -> int:
-        """How many passwords wait for the thread, the one that it is at included."""
+        """The number of passwords that wait for the thread, with the one it works on."""
         return self._turns.waiting
 
     def hash(self, client: Client, password: str) -> str:
-        """Return the hash of a password that is to be set. Switches.
+        """Return the hash of a new password. Switches.
 
-        Raises BadLine when it can't be one, and Unavailable when busy.
+        Raises BadLine when it can't be a password, and Unavailable when busy.
         """
         if not _is_short(password):
             raise BadLine(f"a password has at most {PASSWORD_BYTES_MAX} bytes", code="bad_password")
@@ -89,11 +88,11 @@ class Hasher:
     def verify(
         self, client: Client, password: str, stored: Callable[[], str | None]
     ) -> tuple[bool, str | None]:
-        """Say whether the password is right, and the hash to store instead, if any.
+        """Return whether the password is right, and a new hash to store, or None.
 
-        `stored` returns the hash that it has to match. It is asked when it is the client's turn,
-        lest all others wait for the database behind those who wait here. No hash, an odd hash and
-        an odd password are all simply wrong. Switches. Raises Unavailable when busy.
+        `stored` returns the hash that it has to match. It is called at the client's turn, so that
+        clients in the queue do not keep the database waiting. Without a hash, or with an odd hash
+        or password, the password is wrong. Switches. Raises Unavailable when busy.
         """
         with self._turns.turn(client):
             password_hash = stored()
@@ -103,5 +102,5 @@ class Hasher:
         return verdict
 
     def close(self) -> None:
-        """End the thread; nobody waits for it any more."""
+        """End the thread. Call it when no client waits for it any more."""
         self._pool.kill()

@@ -1,7 +1,7 @@
-"""Who is banned from the whole server now, and who is muted on all of it. Never switches.
+"""Bans and mutes of the whole server that are in force, in memory. Never switches.
 
-It is asked at each connection and each login, by user and by address. Of an address it looks once
-for each length of prefix that there is among thousands of networks, and not at each of them.
+They are looked up at each connection and each login, by user and by address. A look-up by address
+takes one step for each length of prefix among thousands of networks, not one for each network.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ if TYPE_CHECKING:
     from app.queries.accounts import Account
     from app.queries.sanctions import StoredServerSanction
 
-_Prefix = tuple[int, int, int]  # the version of IP, how many bits it has, and what they are
+_Prefix = tuple[int, int, int]  # the version of IP, the number of bits, and the bits
 _Key = int | _Prefix  # of a user, or of a network
 
 
 class Target(NamedTuple):
-    """Whom a decision is about: an account, or a network of addresses; the other is None."""
+    """The subject of a decision: an account, or a network of addresses; the other is None."""
 
     account: Account | None
     network: Network | None
 
     @property
     def name(self) -> str:
-        """What it is called: a user's name, or a prefix."""
+        """The user's name, or the network's prefix."""
         return self.account.name if self.account else str(self.network)
 
     @property
     def key(self) -> _Key:
-        """What its sanctions are found by."""
+        """The key by which its sanctions are found."""
         return self.account.id if self.account else _prefix(self.network)
 
 
 class InForce:
-    """All bans and mutes of the server; those whose time has passed do not count."""
+    """All bans and mutes of the server; expired ones do not count."""
 
     def __init__(self, stored: Iterable[StoredServerSanction]) -> None:
         self._kinds: dict[SanctionKind, _OfKind] = {"ban": _OfKind(), "mute": _OfKind()}
@@ -58,11 +58,11 @@ class InForce:
         return _longest(self._kinds["ban"].of(user_id), now)
 
     def ban_of_address(self, address: str, now: int) -> ServerSanction | None:
-        """Return the ban that an address falls under: of several, that which lasts longest."""
+        """Return the ban that an address falls under: of several, the one that lasts longest."""
         return _longest(self._kinds["ban"].around(address), now)
 
     def mute_of(self, user_id: int, address: str, now: int) -> ServerSanction | None:
-        """Return the mute on a user who speaks from an address, likewise."""
+        """Return the mute on a user, or on their address: of several, the longest."""
         mutes = self._kinds["mute"]
         return _longest([*mutes.of(user_id), *mutes.around(address)], now)
 
@@ -71,7 +71,7 @@ class InForce:
         return _longest(self._kinds[kind].of(target.key), now)
 
     def count(self, kind: SanctionKind, now: int, by: str = "") -> int:
-        """Return how many bans, or mutes, are in force: all of them, or those by one admin."""
+        """Return the number of bans, or mutes, in force: of all, or of one admin."""
         of_kind = self._kinds[kind]
         of_kind.forget_expired(now)
         return of_kind.by[by] if by else len(of_kind.by_key)
@@ -82,27 +82,27 @@ class InForce:
         self._kinds[kind].put(target.key, sanction)
 
     def forget(self, user_id: int) -> None:
-        """Let nothing on a user be in force any more."""
+        """End all sanctions of a user: the account is deleted."""
         for each in self._kinds.values():
             each.by_key.pop(user_id, None)
 
     def remove(self, kind: SanctionKind, target: Target) -> None:
-        """Let a ban or a mute be in force no more."""
+        """End a ban or a mute."""
         self._kinds[kind].remove(target.key)
 
 
 class _OfKind:
-    """All bans, or all mutes. What one act costs does not depend on how many there are."""
+    """All bans, or all mutes. The cost of one act does not depend on their number."""
 
     def __init__(self) -> None:
         self.by_key: dict[_Key, ServerSanction] = {}
-        self.by: Counter[str] = Counter()  # how many, by who made them
+        self.by: Counter[str] = Counter()  # their number, by the name of the admin
         self._lengths: Counter[tuple[int, int]] = Counter()  # of prefixes, by version
         self._ends: list[tuple[int, int, _Key]] = []  # a heap; some may have been replaced
-        self._puts = 0  # tells those apart that end at once
+        self._puts = 0  # tells apart those that end at one time
 
     def put(self, key: _Key, sanction: ServerSanction) -> None:
-        self.remove(key)  # what is put again stands last
+        self.remove(key)  # a sanction that is put again stands last
         self.by_key[key] = sanction
         self.by[sanction.by] += 1
         if isinstance(key, tuple):
@@ -125,7 +125,7 @@ class _OfKind:
         return [found] if found else []
 
     def around(self, address_text: str) -> Iterator[ServerSanction]:
-        """Yield those of all networks that an address is in."""
+        """Yield the sanctions of all networks that an address is in."""
         if not self._lengths:
             return
         address = read_address(address_text)
@@ -149,6 +149,6 @@ def _prefix(network: Network | None) -> _Prefix:
 
 
 def _longest(found: Iterable[ServerSanction], now: int) -> ServerSanction | None:
-    """Return that which ends last, if any is in force."""
+    """Return the sanction that ends last, if any is in force."""
     live = [each for each in found if not each.is_over(now)]
     return max(live, key=lambda each: (each.until is None, each.until or 0), default=None)

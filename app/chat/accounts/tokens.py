@@ -1,6 +1,6 @@
-"""Login tokens: what a program keeps instead of a password, listed and revoked by its user.
+"""Login tokens: secrets that programs keep instead of a password, listed and revoked by users.
 
-A token is 256 random bits, so its SHA-256 is all that need be kept, and comparing costs nothing: a
+A token is 256 random bits, so its SHA-256 is enough to store, and comparing costs nothing. A
 thousand programs that come back at once wait for no password hash.
 """
 
@@ -42,9 +42,10 @@ class Tokens:
         return {accounts.Tokens: self.list_or_revoke}
 
     def make(self, account: Account, label: str) -> str | None:
-        """Return a new token of a user, which can't be had again. Switches. Raises NotStored.
+        """Make a token of an account, and return it: it can't be read again. Switches.
 
-        None when the user may not log in so any more: what ended all tokens ends this one too.
+        Return None when the user may no longer log in: an act that ended all tokens ends this one
+        too. Raises NotStored.
         """
         token, now, label = secrets.token_urlsafe(32), self._clock(), harmless(label)
 
@@ -57,20 +58,23 @@ class Tokens:
         return self._database.write(work)
 
     def find(self, connection: Connection, token: str) -> KnownToken | None:
-        """Return what is known of a token, if it is one. Blocks."""
+        """Return the token's row, if it is a token. Blocks."""
         return queries.find(connection, _digest(token))
 
     def note_use(self, known: KnownToken) -> None:
-        """Remember that a token is used now, if that is news and can be written. Switches then."""
+        """Store that a token is used now, unless that was stored lately. Switches then.
+
+        A failure is logged alone.
+        """
         now = self._clock()
         if now - known.used_at > TOKEN_USED_SECONDS * 1000:
             try:
                 self._database.write(lambda connection: queries.note_use(connection, known.id, now))
-            except NotStored as refusal:  # a full disk shuts nobody out
+            except NotStored as refusal:  # a full disk must keep no user out
                 log.warning("use of a token not noted", reason=str(refusal))
 
     def list_or_revoke(self, session: Session, command: accounts.Tokens) -> None:
-        """Show the user's tokens, without one that is to be revoked. Switches. Raises Refusal."""
+        """Revoke one of a user's tokens, if asked; show the rest. Switches. Raises Refusal."""
         user, number = session.speaker, command.revoke
         if number is not None and not self._database.write(
             lambda connection: queries.revoke(connection, user.id, number)

@@ -1,8 +1,8 @@
-"""The devices of users that encrypt, and the lists of them: who has which, and who is told.
+"""The devices of users that encrypt, and their lists: storing them, and telling of changes.
 
-Nothing here is secret, and no client believes us: they check every signature. We look at them too,
-so that nobody can leave junk here. What is told to whom: when a user publishes another list, their
-own sessions hear of it, and those that asked for it, since nobody else can have an old one.
+Nothing here is secret, and no client believes us: clients check every signature. We check them too,
+so that no user can leave junk here. When a user publishes another list, the user's own sessions
+are told, and those that asked for it: no other session can have an old one.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Devices:
         }
 
     def put(self, session: Session, command: devices.DevicePut) -> None:
-        """Let a session speak for a device, which may be new. Switches. Raises Refusal."""
+        """Make a session speak for a device, which may be new. Switches. Raises Refusal."""
         said = Signed(payload=command.payload, sig=command.sig)
         described = read_own(session, DevicePayload, said)
         if not is_signed(said, Kind.DEVICE, described.device.ed25519):
@@ -82,7 +82,7 @@ class Devices:
                 code="device_id_reused",
             )
         revocations = -1
-        while revocations != self._revocations:  # it may be revoked as soon as it was found
+        while revocations != self._revocations:  # it may be revoked just after it was found
             revocations = self._revocations
             known = self._find_or_put(session, described, said)
         session.check_is_here()
@@ -90,7 +90,7 @@ class Devices:
         session.client.show(devices.DeviceKnown())
 
     def _find_or_put(self, session: Session, described: DevicePayload, said: Signed) -> KnownDevice:
-        """Return a device as it is kept. It writes only what is news. Raises Refusal."""
+        """Return a device's row; write only changes. Switches. Raises Refusal."""
         user_id, device_id, now = session.speaker.id, described.device.id, self._clock()
         seen_after = now - TOKEN_USED_SECONDS * 1000
 
@@ -150,21 +150,21 @@ class Devices:
         self._tell_changed(user.id, manifest.user)
 
     def note_deletion(self, account: Account) -> None:
-        """Tell those who know the devices of an account that it has none any more. Switches."""
+        """Tell sessions that know an account's devices that it has none. Switches."""
         self._revocations += 1
         self._tell_changed(account.id, parse_name(account.name).key)
 
     def tell(self, device: DeviceRow, event: Event) -> None:
-        """Tell something to the sessions of a device. Never switches."""
+        """Show an event to the sessions of a device. Never switches."""
         user = self._accounts.user_here(device.user_id)
         for session in [*user.sessions] if user else ():
             if session.device is not None and session.device.id == device.id:
                 session.client.show(event)
 
     def _tell_changed(self, user_id: int, key: str) -> None:
-        """Tell those who may know an old list that there is another one: they may be everybody.
+        """Tell the sessions that may know an old list of a change: they may be all sessions.
 
-        Switches between some, now and then.
+        Switches now and then.
         """
         changed = devices.DevicesChanged([key])
         for number, session in enumerate([*self._sessions], 1):
@@ -175,13 +175,13 @@ class Devices:
                 gevent.sleep(TURN_SECONDS)
 
     def query(self, session: Session, command: devices.KeysQuery) -> None:
-        """Show the devices of users, and remember to tell of changes. Switches. Raises Refusal."""
+        """Show the devices of users, and note to tell of changes. Switches. Raises Refusal."""
         if len(command.users) > KEY_QUERY_USERS_MAX:
             raise too_many(f"ask for at most {KEY_QUERY_USERS_MAX} users at once")
         check_rate(self._queries, session)
         found_keys = zip(command.users, user_keys(command.users), strict=True)
         keys = {name: key for name, key in found_keys if key is not None}
-        _watch(session, keys.values())  # before they are read: no change is missed
+        _watch(session, keys.values())  # before they are read, so that no change is missed
         own_id = session.speaker.id
         found = self._database.read(
             lambda connection: queries.of_users(connection, set(keys.values()), own_id)
@@ -191,7 +191,7 @@ class Devices:
         session.client.show_at_leisure(devices.DevicesShown(_bounded(users)))
 
     def changes(self, session: Session, command: devices.KeysChanges) -> None:
-        """Show whose devices changed since a position. Switches. Raises Refusal."""
+        """Show the users whose devices changed since a position. Switches. Raises Refusal."""
         check_rate(self._queries, session)
         found = self._database.read(lambda connection: queries.changes(connection, command.since))
         if found is None:
@@ -203,14 +203,14 @@ class Devices:
 
 
 def _watch(session: Session, keys: Iterable[str]) -> None:
-    """Let a session be told when the devices of these users change."""
+    """Note that a session is told when the devices of these users change."""
     if session.watched is not None:
         watched = session.watched | set(keys)
         session.watched = watched if len(watched) <= USERS_WATCHED_MAX else None
 
 
 def _bounded(users: dict[str, UserDevices]) -> dict[str, UserDevices]:
-    """Leave out what devices say of themselves where an answer would be too long: lists do."""
+    """Leave out descriptions of devices beyond the bound of an answer: the lists have them."""
     chars, bounded = 0, {}
     for name, found in users.items():
         chars += sum(len(each.payload) + len(each.sig) for each in found.devices)
@@ -219,11 +219,11 @@ def _bounded(users: dict[str, UserDevices]) -> dict[str, UserDevices]:
     return bounded
 
 
-# What devices, keys and mailboxes have in common.
+# Shared by devices, keys and mailboxes.
 
 
 def user_key(name: str) -> str | None:
-    """Return the form in which a user's name is compared; None when it can be nobody's."""
+    """Return the key of a user's name; None when no user can have that name."""
     try:
         return parse_name(name).key
     except BadNameError:
@@ -231,7 +231,7 @@ def user_key(name: str) -> str | None:
 
 
 def read_own(session: Session, shape: type[AnyOwned], said: Signed) -> AnyOwned:
-    """Read what a session's user signed. Raises BadLine when it is junk, or is of another user."""
+    """Read a text signed by a session's user. Raises BadLine: it is junk, or another user's."""
     try:
         payload = read_payload(shape, said.payload)
     except ValueError as error:
@@ -242,9 +242,9 @@ def read_own(session: Session, shape: type[AnyOwned], said: Signed) -> AnyOwned:
 
 
 def user_keys(names: Iterable[str]) -> Iterator[str | None]:
-    """Yield the `user_key` of each name, a few at a time: others get turns. Switches.
+    """Yield the `user_key` of each name; let others have turns in between. Switches.
 
-    Of letters that are no ASCII, one takes some 0.3 ms.
+    A name of letters that are no ASCII takes some 0.3 ms.
     """
     for number, name in enumerate(names, 1):
         yield user_key(name)
@@ -253,19 +253,19 @@ def user_keys(names: Iterable[str]) -> Iterator[str | None]:
 
 
 def addresses_of(targets: Sequence[Target]) -> list[Address]:
-    """Return by what devices are found: nobody has the name that is empty. Switches."""
+    """Return the addresses of devices; a name that no user can have gives "". Switches."""
     keys = user_keys(target.user for target in targets)
     return [(key or "", target.device) for key, target in zip(keys, targets, strict=True)]
 
 
 def check_rate(throttle: Throttle, session: Session) -> None:
-    """Count what a session's user does. Raises Unavailable when they are too fast."""
+    """Count an act of a session's user. Raises Unavailable when they are too fast."""
     if not throttle.take(str(session.speaker.id), time.monotonic()):
         raise rate_limited()
 
 
 def bad_payload() -> Refusal:
-    """Return the refusal of what was signed, but is not what it should be."""
+    """Return the refusal of a signed text that has not the expected form."""
     return BadLine(
         "the payload has not the form of docs/encryption.md, or is not your own",
         code="bad_device_payload",
@@ -273,10 +273,10 @@ def bad_payload() -> Refusal:
 
 
 def bad_signature() -> Refusal:
-    """Return the refusal of what was not signed by whom it says."""
+    """Return the refusal of a text that was not signed with the key that it names."""
     return BadLine("the signature is not one of that key over that payload", code="bad_signature")
 
 
 def too_many(sentence: str) -> Refusal:
-    """Return the refusal of more than is needed."""
+    """Return the refusal of a request that is over a bound."""
     return BadLine(sentence, code="too_many")

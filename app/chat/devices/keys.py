@@ -1,4 +1,4 @@
-"""Keys to begin conversations with: each is handed out once, whoever asks for it at the same time.
+"""Keys to begin conversations with: each is handed out once, also to clients that ask at once.
 
 They are claimed in the thread that writes, in one transaction a request: no two get the same one.
 """
@@ -68,7 +68,7 @@ class DeviceKeys:
         }
 
     def put(self, session: Session, command: protocol.KeysPut) -> None:
-        """Keep keys of a session's device, and say how many there are. Switches. Raises Refusal."""
+        """Keep keys of a session's device, and show its stock. Switches. Raises Refusal."""
         device = session.device_or_refuse
         if len(command.otk) > ONE_TIME_KEYS_AT_ONCE_MAX:
             raise too_many(f"leave at most {ONE_TIME_KEYS_AT_ONCE_MAX} keys at once")
@@ -122,15 +122,15 @@ class DeviceKeys:
         session.client.show_at_leisure(protocol.KeysHandedOut(keys, failed))
 
     def _may_claim(self, session: Session, address: Address) -> bool:
-        """Count a claim of one device, that there is, by one user; whether they are not too many.
+        """Count a claim of a device's key by a user; return whether it is within the rate.
 
-        Of others nobody may ask so many that the ones that count are forgotten.
+        Only devices that exist are counted, so that names without a device push no count out.
         """
         return self._claims.take(" ".join((str(session.speaker.id), *address)), time.monotonic())
 
 
 def _failure(claim: Claim | None, *, is_too_often: bool) -> Code | None:
-    """Return why there is no key of a device, if there is none."""
+    """Return the code of the reason why a device gives no key; None when it gives one."""
     if is_too_often:
         return "rate_limited"
     if claim is None:
@@ -144,7 +144,7 @@ def _check_keys(
     keys: Iterable[OfferedKey],
     fallback: OfferedKey | None,
 ) -> None:
-    """Look at what a device signed, a few at a time: others get turns. Switches. Raises Refusal."""
+    """Check signed keys, a few at a time: others get turns. Switches. Raises Refusal."""
     for number, key in enumerate(keys, 1):
         _check_key(session, device, key, Kind.ONE_TIME_KEY, ONE_TIME)
         if number % SIGNATURES_IN_A_ROW_MAX == 0:

@@ -1,7 +1,7 @@
-"""Mailboxes of devices: what they say to each other, which we carry and can't read.
+"""Mailboxes of devices: their messages to each other, which we carry and can't read.
 
-An item is in its mailbox, on the disk, before its sender is told so; it stays until its reader lets
-go of it, or its time is over. Said again under its `txn` it is not there twice.
+An item is in its mailbox, on the disk, before its sender is told so. It stays until its recipient
+acknowledges it, or its time is over. Sent again under its `txn` it is not there twice.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 class _Sent(NamedTuple):
-    """Who has mail now, and which places of the request failed."""
+    """The recipients that have mail now, and the failures by place in the request."""
 
     recipients: Collection[DeviceRow]
     failed: dict[int, Code]
@@ -59,7 +59,7 @@ class DeviceMail:
         }
 
     def send(self, session: Session, command: protocol.DeviceSend) -> None:
-        """Put items into mailboxes, and tell their readers. Switches. Raises Refusal."""
+        """Put items into mailboxes, and tell their recipients. Switches. Raises Refusal."""
         sender, letters = session.device_or_refuse, command.msgs
         _check_size(letters)
         check_rate(self._sends, session)
@@ -99,9 +99,9 @@ class DeviceMail:
         )
 
     def fetch(self, session: Session, command: protocol.DeviceFetch) -> None:
-        """Show what is in a device's mailbox. Switches. Raises Refusal.
+        """Show a device's mail. Switches. Raises Refusal.
 
-        Where an answer would be too long, the device is told that there is more, as if it came now.
+        When an answer would be too long, the device is told of the rest as of new mail.
         """
         device = session.device_or_refuse
         items, has_more = self._database.read(
@@ -118,7 +118,7 @@ class DeviceMail:
 
 
 def _check_size(letters: list[Letter]) -> None:
-    """Raise Refusal when that is more than one request may bring."""
+    """Raise Refusal when a request has more letters or text than it may."""
     if len(letters) > DEVICE_MAIL_AT_ONCE_MAX:
         raise too_many(f"send at most {DEVICE_MAIL_AT_ONCE_MAX} items at once")
     chars_max = DEVICE_MAIL_CHARS_MAX if len(letters) > 1 else DEVICE_MAIL_BODY_CHARS_MAX

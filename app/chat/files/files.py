@@ -1,9 +1,9 @@
-"""Files: who may share one and fetch it, and how. Their bytes come and go over HTTP.
+"""Files: the rights to share and to fetch them. Their bytes come and go over HTTP.
 
-A session asks in the chat, and is given an address that is good for one transfer. Who is sent out
-of a room loses at once what they could have done with files there: addresses that they were given,
-and transfers that are under way. A file is shown when all of it is stored, in its place among what
-else happens in the room. Not so one that comes encrypted: the message that names it shows it.
+A session asks in the chat, and is given an address that is good for one transfer. A user who is
+sent out of a room loses at once all rights on files there: addresses that were given out, and
+transfers under way. A file is shown when all of it is stored, in its place among the room's other
+events. An encrypted file is not shown: the message that names it does that.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from app.engine.tickets import Tickets
 
 
-Read = Callable[[int], bytes]  # so many bytes, or fewer at the end; it may switch
+Read = Callable[[int], bytes]  # that many bytes, or fewer at the end; it may switch
 
 
 class _Sent(Entry):
@@ -61,7 +61,7 @@ class _Sent(Entry):
 
 
 class Files:
-    """What sessions ask about files, and what HTTP asks with the tokens that they were given."""
+    """Requests for files: those of sessions, and those over HTTP with their tokens."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class Files:
         }
 
     def send(self, session: Session, command: files.Send) -> None:
-        """Offer a place for a file. Switches. Raises Refusal."""
+        """Offer an address for a file. Switches. Raises Refusal."""
         if command.size is not None:
             self._transfers.check_size(command.size)
         if command.room and command.user:
@@ -112,7 +112,7 @@ class Files:
             self._take_in(ticket, len(command.data), BytesIO(command.data).read, session)
 
     def get(self, session: Session, command: files.Get) -> None:
-        """Offer a file to be fetched. Switches. Raises NotPossible when it is not for them."""
+        """Offer a file to be fetched. Switches. Raises NotPossible if the user may not have it."""
         found = self._find(session, command.file)
         ticket = DownloadTicket(user=session.speaker, room_id=found.room_id, file=found)
         token, shared = self._tickets.issue(ticket), found.shared
@@ -135,12 +135,15 @@ class Files:
         if shared.size > FILE_IN_LINES_BYTES_MAX:
             raise TooLarge(f"that is too large to be shown in lines; /get {shared.id} fetches it")
         data = b"".join(self._transfers.outgoing(shared.id))
-        if not _may_fetch(session, found) or len(data) < shared.size:  # that has switched
+        if not _may_fetch(session, found) or len(data) < shared.size:  # the read has switched
             raise _no_such_file(shared.id)
         session.client.show_at_leisure(files.FilePrinted(shared, data))
 
     def list_files(self, session: Session, command: files.Files) -> None:
-        """Show the files of the room, and those between the user and others. Switches."""
+        """Show the files of the room, and those between the user and others. Switches.
+
+        Raises Refusal.
+        """
         room = session.room_or_refuse(command.room) if session.rooms or command.room else None
         room_id, user_id, count = room.id if room else None, session.speaker.id, command.count
         before_id = ID_MAX if command.before is None else command.before
@@ -148,7 +151,7 @@ class Files:
             lambda connection: queries.newest(connection, room_id, user_id, before_id, count + 1)
         )
         if room is not None:
-            session.check_is_in(room)  # still: it may have been sent out while that was read
+            session.check_is_in(room)  # again: it may have been sent out during the read
         has_more, shown = len(found) > count, found[-count:]
         before_id = shown[0].id if shown else 1
         session.client.show_at_leisure(files.FilesListed(shown, has_more, before_id))
@@ -180,7 +183,7 @@ class Files:
                 )
 
         if room is None:
-            check("")  # it is between the two
+            check("")  # it is between two users
             return
         with self._rooms.deciding(room):
             if session.rooms.get(room.key) is not room:
@@ -197,10 +200,10 @@ class Files:
             )
 
     def receive(self, token: str, size: int | None, read: Read) -> files.SharedFile:
-        """Take in and share a file that comes over HTTP, of that size if it was told. Switches.
+        """Receive a file over HTTP and share it; `size` is in bytes, or None. Switches.
 
-        `read` gives its bytes. Raises Refusal, and what `read` raises; then nothing is kept. If it
-        is refused before anything was read, the token is still good.
+        `read` gives its bytes. Raises Refusal, and the errors of `read`; then nothing is kept. If
+        it is refused before anything was read, the token is still good.
         """
         ticket = self._tickets.find(token, UploadTicket)
         sizes = {each for each in (size, ticket.size) if each is not None}
@@ -208,22 +211,22 @@ class Files:
             self._transfers.check_size(each)
         if len(sizes) > 1:
             raise _wrong_size()
-        read(0)  # what is no body at all is refused here
+        read(0)  # a request without a body is refused here
         with self._tickets.using(token, UploadTicket):
             return self._take_in(ticket, max(sizes, default=None), read, None)
 
     def offered(self, token: str) -> files.SharedFile:
-        """Return which file a token is good for. Raises NotPossible when it is for none."""
+        """Return the file that a token is good for. Raises NotPossible when there is none."""
         return self._tickets.find(token, DownloadTicket).file.shared
 
     def fetch(
         self, token: str, first: int, end: int, has_taken: Callable[[], bool]
     ) -> Iterator[bytes]:
-        """Yield what stands from `first` to before `end` in a token's file. Switches.
+        """Yield the bytes from `first` to before `end` of a token's file. Switches.
 
-        It uses up the token when that is the file's end: as soon as `has_taken` says that the
-        client has read it. Raises Refusal: at the first step, or in the middle, as soon as the file
-        may not be had any more.
+        When `end` is the file's end, that uses up the token: as soon as `has_taken` says that the
+        client has read it. Raises Refusal at the first step, or in the middle, when the user loses
+        the right.
         """
         with self._tickets.using(token, DownloadTicket) as ticket:
             file, at = ticket.file.shared, first
@@ -234,7 +237,7 @@ class Files:
                 if at >= end:
                     break
             if at < end:
-                raise _no_such_file(file.id)  # any more
+                raise _no_such_file(file.id)  # no longer
             if end == file.size:
                 ticket.is_used_up = has_taken
 
@@ -246,7 +249,7 @@ class Files:
         *,
         e2ee: bool,
     ) -> UploadTicket:
-        """Check that a session may share a file there. Switches. Raises Refusal."""
+        """Return a new right to share a file there, if allowed. Switches. Raises Refusal."""
         name, user = "" if e2ee else parse_file_name(command.name), session.speaker
         self._transfers.check_count(user.id)
         recipient = self._accounts.find(command.user) if command.user else None
@@ -289,10 +292,10 @@ class Files:
     def _share(
         self, ticket: UploadTicket, incoming: Incoming, sender: Session | None
     ) -> files.SharedFile:
-        """Let a file be there whose bytes all are, and show it to those whom it is for.
+        """Complete a file, and show it to the room, or to its sender and recipient.
 
-        In a room it is a decision: who is sent out before has not shared it, and who is sent out
-        later was there.
+        In a room it is a decision: a user who is sent out before has not shared the file, and one
+        who is sent out later has. Switches. Raises Refusal.
         """
         user, recipient = ticket.user, ticket.recipient
         if ticket.room_id is None:
@@ -309,7 +312,7 @@ class Files:
             ticket.check()
             room.check_may_enter(user, self._clock())
             room.check_may_speak(user, self._clock())
-            _check_takes(room, e2ee=ticket.e2ee)  # still: it may be encrypted meanwhile
+            _check_takes(room, e2ee=ticket.e2ee)  # again: it may have been encrypted since
             shared = incoming.complete(self._clock()).shared
             if not shared.e2ee:
                 fact = files.FileShared(room.name, shared.user, *_what(shared))
@@ -318,7 +321,7 @@ class Files:
 
 
 def _check_name(command: files.Send) -> None:
-    """Check that a file is called something, or comes encrypted. Raises BadLine."""
+    """Check that a file has a name or comes encrypted, not both. Raises BadLine."""
     if bool(command.name) == command.e2ee:
         raise BadLine(
             "a file has a name, or comes encrypted (e2ee) and without one", code="bad_arguments"
@@ -326,7 +329,7 @@ def _check_name(command: files.Send) -> None:
 
 
 def _check_takes(room: Room, *, e2ee: bool) -> None:
-    """Check that a file comes encrypted, if the room is, and else in the clear. Raises Refusal."""
+    """Check that a file is encrypted as its room is. Raises Refusal."""
     if not e2ee:
         room.check_takes_plaintext()
     elif not room.is_encrypted:
@@ -346,7 +349,7 @@ def _may_fetch(session: Session, found: StoredFile) -> bool:
 
 
 def _what(shared: files.SharedFile) -> tuple[int, str, int, str, int]:
-    """Return what an event says of a file."""
+    """Return the fields of a file that events have."""
     return shared.id, shared.name, shared.size, shared.sha256, shared.at
 
 

@@ -1,9 +1,9 @@
 """Files on their way into the database and out of it, a chunk at a time.
 
-Every chunk is a transaction of its own, and but one of them at a time is on its way to the writer's
-thread, or from a reader's: however many files are under way, a message waits for one chunk at most,
-and memory holds one chunk for each. What is not completed is discarded; what a crash leaves behind
-is found at the next start.
+Every chunk is a transaction of its own. Only one of them at a time is on its way to the writer's
+thread, and one from a reader's. So a message waits for one chunk at most, however many files are
+under way, and memory holds one chunk for each. A file that is not completed is discarded; one that
+a crash leaves behind is found at the next start.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ log = structlog.get_logger()
 
 
 class Incoming:
-    """A file of which some is there. All methods switch; they raise TooLarge and NotStored."""
+    """A file of which a part is stored. All methods switch; they raise TooLarge and NotStored."""
 
     def __init__(self, transfers: Transfers, file_id: int) -> None:
         self.file_id = file_id
@@ -49,12 +49,12 @@ class Incoming:
         self._sha256 = hashlib.sha256()
 
     def reserve(self, size: int) -> None:
-        """Make sure that so many bytes may come."""
+        """Make sure that the file may have that many bytes."""
         self._transfers.reserve(self.file_id, size)
         self._reserved = size
 
     def add(self, data: bytes) -> None:
-        """Keep the next chunk: each but the last has FILE_CHUNK_BYTES, so that any can be found."""
+        """Keep the next chunk. Each but the last has FILE_CHUNK_BYTES, so that any can be found."""
         if self.size + len(data) > self._reserved:
             self.reserve(self.size + len(data))
         file_id, place = self.file_id, self._chunks
@@ -67,7 +67,7 @@ class Incoming:
         self._chunks += 1
 
     def complete(self, now: int) -> queries.StoredFile:
-        """Let the file be there, as of now."""
+        """Make the file complete, as of `now`, so that it is found; return it."""
         file_id, size, sha256 = self.file_id, self.size, self._sha256.digest()
 
         def work(connection: Connection) -> queries.StoredFile | None:
@@ -75,7 +75,7 @@ class Incoming:
             return queries.find(connection, file_id)
 
         stored = self._transfers.write(work)
-        assert stored is not None  # noqa: S101 (nobody removes what is under way)
+        assert stored is not None  # noqa: S101 (a file under way is removed by no other)
         self.is_complete = True
         return stored
 
@@ -95,7 +95,7 @@ class Transfers:
 
     @contextmanager
     def incoming(self, new: NewFile) -> Iterator[Incoming]:
-        """Take in a file; unless it is completed, all of it is discarded. Switches.
+        """Give a file that comes in; unless it is completed, all of it is discarded. Switches.
 
         Raises TooLarge when its user has too many.
         """
@@ -114,7 +114,7 @@ class Transfers:
                 self._remove_or_leave(file_id)
 
     def outgoing(self, file_id: int, first: int = 0) -> Iterator[bytes]:
-        """Yield a file from its byte `first` on, in chunks, as long as it is there. Switches.
+        """Yield a file from its byte `first` on, in chunks, while it exists. Switches.
 
         Raises NotStored.
         """
@@ -130,12 +130,12 @@ class Transfers:
             raise TooLarge(f"a file has at most {self._bytes_max} bytes")
 
     def check_count(self, user_id: int) -> None:
-        """Raise TooLarge when a user has as many files as anybody may. Switches."""
+        """Raise TooLarge when a user has as many files as one may have. Switches."""
         if self._database.read(lambda connection: queries.has_as_many(connection, user_id)):
             raise _too_many_files()
 
     def reserve(self, file_id: int, size: int) -> None:
-        """Take so many bytes of its user's quota for a file. Switches. Raises TooLarge."""
+        """Count a file's size against its user's quota. Switches. Raises TooLarge, NotStored."""
         self.check_size(size)
         quota = self._quota_bytes
         try:
@@ -147,7 +147,7 @@ class Transfers:
             ) from error
 
     def write(self, work: Work[Result]) -> Result:
-        """Do one short piece of work in the writer's thread, when it is its turn. Switches.
+        """Run a short piece of work in the writer's thread, one at a time. Switches.
 
         Raises NotStored, and Unavailable at shutdown.
         """
@@ -161,29 +161,29 @@ class Transfers:
         return data or b""
 
     def discard(self, file_id: int) -> None:
-        """Let a file be there no more, and remove what is left of it. Switches. Raises Refusal."""
+        """End a file that is not under way, and remove its chunks. Switches. Raises Unavailable."""
         if file_id not in self._under_way:
             self.withdraw(file_id)
             self.remove(file_id)
 
     def withdraw(self, file_id: int) -> None:
-        """Let a file be there no more. Switches. Raises Unavailable."""
+        """End a file: it is found no longer. Switches. Raises Unavailable."""
         self.write(lambda connection: queries.withdraw(connection, file_id))
 
     def remove(self, file_id: int) -> None:
-        """Remove what is left of a file that is not there any more. Switches. Raises NotStored."""
+        """Remove the chunks of an ended file. Switches. Raises Unavailable."""
         while not self.write(lambda connection: queries.remove_some(connection, file_id)):
             pass
 
     def _remove_or_leave(self, file_id: int) -> None:
-        """Remove what is left of a file, if that is possible now; if not, it is done later."""
+        """Remove the chunks of a file, if that is possible now; else it is done later. Switches."""
         try:
             self.remove(file_id)
         except Unavailable as refusal:
             log.warning("left a part of a file behind", file=file_id, reason=str(refusal))
 
     def run(self) -> None:
-        """Remove, until `stop`, what is too old, and what a crash left behind. Switches."""
+        """Remove old files, and those that a crash left behind, until `stop`. Switches."""
         is_over = False
         while not is_over:
             try:
@@ -193,11 +193,11 @@ class Transfers:
             is_over = self._is_stopping.wait(FILE_REAP_SECONDS)
 
     def stop(self) -> None:
-        """Let `run` return, when it has done what it is at. Never switches."""
+        """Make `run` return after its current work. Never switches."""
         self._is_stopping.set()
 
     def reap(self) -> None:
-        """Remove what is too old, and what was left behind. Switches. Raises Unavailable."""
+        """Remove old files, and those that were left behind. Switches. Raises Unavailable."""
         made_before = self._clock() - self._days_max * DAY_MILLISECONDS
         due = self._database.read(lambda connection: queries.due(connection, made_before))
         for file_id in due:
