@@ -1,1 +1,1 @@
-"""What may happen: the service layer. Knows no socket and no format."""
+"""The service layer: the rules of the chat. Knows no socket and no format."""

@@ -1,4 +1,4 @@
-"""The service: its parts, which carry out commands, and what a server needs of all of them."""
+"""The service: its parts, which carry out commands, and their use by a server."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Service:
     """Carries out commands of sessions, one method call a command."""
 
     def __init__(self, database: Database, settings: Settings, clock: Clock) -> None:
-        """Take over the database. Switches, to read from it."""
+        """Take over the database, and start the journal and the reapers. Switches."""
         self._database = database
         self.sessions: set[Session] = set()  # of clients, logged in or not
         self.visitors: set[Visitor] = set()  # clients that speak HTTP
@@ -131,28 +131,28 @@ class Service:
         }
 
     def connect(self, client: Client) -> Session:
-        """Begin a session, on which nobody has logged in yet."""
+        """Begin a session, on which no user has logged in yet."""
         session = Session(client, next(self._numbers))
         self.sessions.add(session)
         client.show(server.Connected(self.accounts.is_open, self.accounts.needs_tls(client)))
         return session
 
     def connect_operator(self, client: Client) -> Session:
-        """Begin a session of whoever runs the server: of a client that was seen to be theirs."""
+        """Begin a session of the operator: its caller has checked that the client is theirs."""
         session = Session(client)
         session.user = OPERATOR
         return session
 
     def check_may_ask(self, session: Session, kind: type[Command]) -> None:
-        """Raise Refusal when a session may not ask for that, whatever its arguments."""
+        """Raise Refusal when a session may not use a command, with any arguments."""
         if not kind.is_for(session.level):
             raise _not_for(session, kind)
 
     def handle(self, session: Session, command: Command) -> None:
-        """Do what a session asks. Switches. Raises Refusal; then nothing has happened.
+        """Carry out a command. Switches. Raises Refusal; then nothing has happened.
 
-        Answers come in the order of the questions: anything but talking waits until what the
-        session did before was released, and is done when what it does itself is.
+        Answers come in the order of the commands. Each but `Say` waits until the session's earlier
+        entries were released, and is done when its own entries are.
         """
         kind = type(command)
         if kind is not talk.Say:
@@ -163,7 +163,7 @@ class Service:
             self.journal.settle(session)
 
     def end(self, session: Session, last_words: Event) -> None:
-        """End a session here and now, whatever it is at: nothing of that happens any more.
+        """End a session at once, and with it the command that it waits for.
 
         Never switches.
         """
@@ -171,7 +171,7 @@ class Service:
         self.disconnect(session)
 
     def disconnect(self, session: Session) -> None:
-        """End a session, however it came to an end; once more does nothing."""
+        """Remove a session that has ended. A second call does nothing."""
         self.sessions.discard(session)
         if not session.is_operator:
             self.rooms.disconnect(session)
@@ -252,7 +252,7 @@ def _not_for(session: Session, kind: type[Command]) -> Refusal:
 
 
 def _help(session: Session, command: server.Help) -> None:
-    level = max(session.level, Level.USER)  # what one may ask once one has logged in
+    level = max(session.level, Level.USER)  # before login: the commands for after it
     session.client.show(server.HelpShown(command.command, level))
 
 

@@ -1,9 +1,9 @@
-"""Moderation: who may send whom out of a room, keep them out, or keep them silent.
+"""Moderation of rooms: sending users out, keeping them out, and keeping them silent.
 
-A decision is written first, with its record in the audit, and takes effect when it is committed, in
-one atomic stretch: the rule changes, the sessions of the banned end, the room is shown why. Does
-the write fail, nothing has changed. Decisions about one room are made one at a time, each checked
-against what the one before it left.
+A decision is written first, with its record in the audit. It takes effect when it is committed, in
+one atomic stretch: the rule changes, banned users leave, and the room is shown why. If the write
+fails, nothing has changed. Decisions about one room are made one at a time, each checked against
+the result of the one before it.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _CALLED = {"moderator": "a moderator", "owner": "the owner", "admin": "an admin"
 
 
 class _Case(NamedTuple):
-    """A decision to be made: where, by whom, about whom, when, and who may make it."""
+    """A decision to be made: room, session, user, target, time, and the least role for it."""
 
     room: Room
     session: Session
@@ -64,18 +64,18 @@ class _Case(NamedTuple):
 
     @property
     def role(self) -> str:
-        """What the one who decides is here."""
+        """The role of the user who decides."""
         if self.session.is_operator:
             return "operator"
         return self.room.role_of(self.by.id, is_admin=self.by.is_admin)
 
     def check_rank(self) -> None:
-        """Raise Forbidden when this is not for the one who decides, or not about that target."""
+        """Raise Refusal when the user may not decide this, or not about that target."""
         target = self.room.role_of(self.target.id, is_admin=self.target.is_admin)
         self._check(self.role, target)
 
     def check_rank_as_written(self, connection: Connection) -> None:
-        """Do the same by what is written: roles may have changed while the decision waited."""
+        """Do the same by the database: roles may have changed while the decision waited."""
         check_is_there(connection, self.target)
         by = queries.role_of(connection, self.room.id, self.by.id)
         self._check(by, queries.role_of(connection, self.room.id, self.target.id))
@@ -153,13 +153,13 @@ class Moderation:
             self._show(case, fact)
 
     def unban(self, session: Session, command: moderation.Unban) -> None:
-        """Let a user in again."""
+        """End a user's ban."""
         with self._case(session, command, "moderator") as case:
             self._lift(case, "ban")
             self._show(case, moderation.Unbanned(case.room.name, case.target.name, case.by.name))
 
     def unmute(self, session: Session, command: moderation.Unmute) -> None:
-        """Let a user speak again."""
+        """End a user's mute."""
         with self._case(session, command, "moderator") as case:
             self._lift(case, "mute")
             self._show(case, moderation.Unmuted(case.room.name, case.target.name, case.by.name))
@@ -181,7 +181,7 @@ class Moderation:
             self._show(case, moderation.Promoted(room.name, target.name, case.by.name))
 
     def demote(self, session: Session, command: moderation.Demote) -> None:
-        """Make a user a moderator no more."""
+        """Take the role of moderator from a user."""
         with self._case(session, command, "owner") as case:
             room, target = case.room, case.target
             if target.id not in room.moderator_ids:
@@ -192,7 +192,7 @@ class Moderation:
             self._show(case, moderation.Demoted(room.name, target.name, case.by.name))
 
     def topic(self, session: Session, command: moderation.Topic) -> None:
-        """Show what the room is about, set it, or take it away: with a dash, or no text."""
+        """Show the room's topic, set it, or remove it: with a dash, or no text."""
         if command.text is None:
             with self._rooms.holding(self._rooms.room_of(session, command.room)) as room:
                 session.client.show(moderation.TopicShown(room.name, room.topic))
@@ -224,14 +224,14 @@ class Moderation:
             )
 
     def bans(self, session: Session, command: moderation.Bans) -> None:
-        """Show a page of who is banned from the room, and who is muted in it."""
+        """Show a page of the room's bans and mutes."""
         after_key, now = parse_name(command.after).key if command.after else "", self._clock()
         with self._rooms.holding(self._rooms.room_of(session, command.room)) as room:
             found, has_more = self._database.read(
                 lambda each: queries.sanctions_page(each, room.id, after_key, command.count, now)
             )
             if not session.is_operator:
-                session.check_is_in(room)  # still: that has switched
+                session.check_is_in(room)  # again: the read has switched
         bans, mutes = ([each for of, each in found if of == kind] for kind in ("ban", "mute"))
         last = found[-1][1].user if has_more else ""
         session.client.show_at_leisure(
@@ -240,7 +240,7 @@ class Moderation:
 
     @contextmanager
     def _deciding(self, session: Session, room_name: str) -> Iterator[Room]:
-        """Hold the session's room when it is its turn, if the session is there still. Switches."""
+        """Hold the session's room for a decision, if it is in it. Switches. Raises Refusal."""
         room = self._rooms.room_of(session, room_name)
         with self._rooms.deciding(room):
             session.check_is_here()
@@ -250,7 +250,7 @@ class Moderation:
 
     @contextmanager
     def _case(self, session: Session, command: _About, least: str) -> Iterator[_Case]:
-        """Hold the room, and check that the session may decide there about that user. Switches."""
+        """Hold the room, and check the ranks for a decision. Switches. Raises Refusal."""
         with self._deciding(session, command.room) as room:
             target = self._accounts.find(command.user)
             case = _Case(room, session, session.speaker, target, self._clock(), least)
@@ -258,7 +258,7 @@ class Moderation:
             yield case
 
     def _sanction(self, case: _Case, kind: SanctionKind, seconds: int | None, reason: str) -> None:
-        """Write a ban or a mute, and put it in force."""
+        """Write a ban or a mute, and put it in force. Switches. Raises Refusal."""
         room, target, now = case.room, case.target, case.now
         until = None if seconds is None else now + seconds * 1000
         apply.drop_expired(room, now)
@@ -284,7 +284,7 @@ class Moderation:
         apply.sanction(room, kind, target.id, terms)
 
     def _lift(self, case: _Case, kind: SanctionKind) -> None:
-        """End a ban or a mute that is in force."""
+        """End a ban or a mute that is in force. Switches. Raises Refusal."""
         room, target = case.room, case.target
         if room.sanction(kind, target.id, case.now) is None:
             code: Code = "no_ban" if kind == "ban" else "no_mute"
@@ -296,7 +296,7 @@ class Moderation:
     def _write(self, case: _Case, action: str, reason: str, change: Change | None = None) -> None:
         """Commit a decision and its record together. Switches. Raises Refusal.
 
-        Who is muted decides as ever, but gives no reason.
+        A muted user may decide as ever, but give no reason.
         """
         if reason:
             case.session.check_may_speak(case.now, case.room)
@@ -315,7 +315,7 @@ class Moderation:
         self._journal.append(Shown(case.session, case.room, fact))
 
     def _send_out(self, case: _Case, fact: moderation.Kicked | moderation.Banned) -> None:
-        user = self._accounts.user_here(case.target.id)  # asked now: the write has switched
+        user = self._accounts.user_here(case.target.id)  # looked up now: the write has switched
         self._tickets.revoke(case.room.id, case.target.id)
         self._rooms.send_out(case.room, user, sender=case.session, fact=fact)
         self._rosters.note_removal(case.session, case.room, case.target.id, case.target.name)

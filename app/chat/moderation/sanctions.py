@@ -1,9 +1,9 @@
-"""Sanctions on the whole server: who is sent away, kept out or kept silent, by name or by address.
+"""Sanctions on the whole server, of users and of networks of addresses.
 
-An act is written first, with its record in the audit, and takes effect when it is committed, in one
-atomic stretch: what is in force changes, the sessions of the banned end and are told why, and so do
-what they have under way over HTTP and the right to begin it. From then on every way in is shut.
-Does the write fail, nothing has changed. Acts are done one at a time.
+An act is written first, with its record in the audit. It takes effect when it is committed, in one
+atomic stretch: the rules in force change, and the sessions of the banned end and are told why.
+Their transfers over HTTP end too, and the rights to begin one. From then on every way in is shut.
+If the write fails, nothing has changed. Acts are done one at a time.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _A_USER = "@"  # before a name that could be an address
 
 
 class _Case(NamedTuple):
-    """An act to be done: by whom, about whom, when."""
+    """An act to be done: its session, its target and its time."""
 
     session: Session
     target: Target
@@ -100,7 +100,7 @@ class Sanctions:
             self._tell(session, f"{case.target.name} is banned from this server {terms}.")
 
     def mute(self, session: Session, command: moderation.ServerMute) -> None:
-        """Let a user, or whoever speaks from a network, listen only, for a time or for good."""
+        """Mute a user, or all users who speak from a network, for a time or for good."""
         with self._case(session, command.target) as case:
             mute = self._put(case, "mute", command.seconds, command.reason)
             sessions = self._follow_mutes(case)
@@ -108,20 +108,20 @@ class Sanctions:
                 self._tickets.revoke_uploads(user_id)
             for each in sessions:
                 if each.speaker.away:
-                    each.speaker.away = ""  # that they are away is shown, but not what they say
+                    each.speaker.away = ""  # they are still shown as away, but without their note
                 each.client.show(server.Noticed(f"You are muted on this server{mute.terms}."))
             self._tell(
                 session, f"{case.target.name} is muted on this server {how_long(command.seconds)}."
             )
 
     def unban(self, session: Session, command: moderation.ServerUnban) -> None:
-        """Let a user or a network in again."""
+        """End the ban of a user or a network."""
         with self._case(session, command.target) as case:
             self._lift(case, "ban")
             self._tell(session, f"{case.target.name} may come to this server again.")
 
     def unmute(self, session: Session, command: moderation.ServerUnmute) -> None:
-        """Let a user, or whoever speaks from a network, speak again."""
+        """End the mute of a user or a network."""
         with self._case(session, command.target) as case:
             self._lift(case, "mute")
             for each in self._follow_mutes(case):
@@ -130,7 +130,7 @@ class Sanctions:
             self._tell(session, f"{case.target.name} may speak on this server again.")
 
     def bans(self, session: Session, command: moderation.ServerBans) -> None:
-        """Show a page of who is banned from the server, and who is muted on it."""
+        """Show a page of the server's bans and mutes."""
         after, count, now = _after(command.after), command.count, self._clock()
         found, has_more = self._database.read(lambda each: queries.page(each, after, count, now))
         bans, mutes = ([each for of, each in found if of == kind] for kind in ("ban", "mute"))
@@ -140,28 +140,31 @@ class Sanctions:
         )
 
     def ban_of(self, address: str) -> server.Refused | None:
-        """Return what whoever comes from an address is told, if it is banned. Never switches."""
+        """Return the refusal of clients from an address, if it is banned. Never switches."""
         ban = self._in_force.ban_of_address(address, self._clock())
         return None if ban is None else _banned(ban)
 
     @contextmanager
     def _case(self, session: Session, target_text: str) -> Iterator[_Case]:
-        """Wait for the turn of an act, and check that the session may do it. Switches."""
+        """Wait for the turn of an act, and check that the session may do it. Switches.
+
+        Raises Refusal.
+        """
         with self._deciding:
             target = self._target(target_text)
-            session.check_is_admin()  # still: it had to wait for its turn
+            session.check_is_admin()  # again: the session had to wait for its turn
             self._check_rank(session, target)
             yield _Case(session, target, self._clock())
 
     def _target(self, text: str) -> Target:
-        """Return whom a text means. Switches. Raises Refusal."""
+        """Return the target that a text means. Switches. Raises Refusal."""
         network = None if text.startswith(_A_USER) else parse_network(text)
         if network is not None:
             return Target(None, network)
         return Target(self._accounts.find(text.removeprefix(_A_USER)), None)
 
     def _check_rank(self, session: Session, target: Target) -> None:
-        """Raise Refusal when an act would hit who decides it, or somebody not below them."""
+        """Raise Refusal when an act would hit its own user, or an admin."""
         if session.is_operator:
             return
         hit = {each.user for each in self._sessions_of(target) if each.user}
@@ -174,7 +177,7 @@ class Sanctions:
                 raise Forbidden(f"{user.name} is an admin, and there", code="not_allowed")
 
     def _sessions_of(self, target: Target) -> Sequence[Session]:
-        """Return a user's sessions, or all from a network, whoever has logged in on them."""
+        """Return a user's sessions, or all sessions from a network, also before login."""
         if target.account is not None:
             user = self._accounts.user_here(target.account.id)
             return list(user.sessions) if user else ()
@@ -183,7 +186,7 @@ class Sanctions:
     def _put(
         self, case: _Case, kind: SanctionKind, seconds: int | None, reason: str
     ) -> moderation.ServerSanction:
-        """Write a ban or a mute, and put it in force."""
+        """Write a ban or a mute, put it in force, and return it. Switches. Raises Refusal."""
         check_reason(seconds, reason)
         self._check_share(case, kind)
         target, reason = case.target, harmless(reason)
@@ -205,7 +208,7 @@ class Sanctions:
         return made
 
     def _check_share(self, case: _Case, kind: SanctionKind) -> None:
-        """Raise Unavailable when there are too many, or too many of one admin."""
+        """Raise Unavailable when there are too many of all admins, or of one."""
         session = case.session
         if self._in_force.count(kind, case.now) >= SERVER_SANCTIONS_MAX:
             raise Unavailable(
@@ -221,7 +224,7 @@ class Sanctions:
             )
 
     def _lift(self, case: _Case, kind: SanctionKind) -> None:
-        """End a ban or a mute that is in force."""
+        """End a ban or a mute that is in force. Switches. Raises Refusal."""
         target = case.target
         if self._in_force.find(kind, target, case.now) is None:
             code: Code = "no_ban" if kind == "ban" else "no_mute"
@@ -231,14 +234,17 @@ class Sanctions:
         self._in_force.remove(kind, target)
 
     def _follow_mutes(self, case: _Case) -> Sequence[Session]:
-        """Let the sessions of a target be as mute as is in force now, and return them."""
+        """Set the mute in force now on the sessions of a target, and return them."""
         sessions = [each for each in self._sessions_of(case.target) if each.user]
         for each in sessions:
             each.mute = self._in_force.mute_of(each.speaker.id, each.client.address, case.now)
         return sessions
 
     def _send_away(self, target: Target, last_words: server.Refused) -> str:
-        """End all that a target has here, and say how many sessions that were. Never switches."""
+        """End all that a target has under way; return the number of sessions in words.
+
+        Never switches.
+        """
         if target.account is not None:
             ended = self._endings.end(target.account.id, last_words)
         else:
@@ -246,7 +252,7 @@ class Sanctions:
         return f"{format_count(ended, 'session')} ended"
 
     def _shut_out(self, target: Target, last_words: server.Refused) -> int:
-        """End all that comes from a network. Accounts keep what they have elsewhere."""
+        """End all connections from a network. Accounts keep what they have elsewhere."""
         sessions = self._sessions_of(target)
         for user_id in _user_ids(target, sessions):
             self._tickets.revoke_everywhere(user_id)
@@ -280,18 +286,18 @@ def _banned(ban: moderation.ServerSanction) -> server.Refused:
 
 
 def _user_ids(target: Target, sessions: Iterable[Session]) -> set[int]:
-    """Return whose rights an act touches: a user's, who may have gone, or of those who are here."""
+    """Return the ids of users whose rights an act touches: a target, here or not, and sessions'."""
     here = {each.user.id for each in sessions if each.user}
     return here | {target.account.id} if target.account else here
 
 
 def _ids(target: Target) -> tuple[int | None, str | None]:
-    """Return what the database has of a target: the id of a user, or a network."""
+    """Return a target as the database has it: (user id, network), one of them None."""
     if target.account is not None:
         return target.account.id, None
     return None, str(target.network)
 
 
 def _after(text: str) -> str:
-    """Return what the last one of a page is compared by: a network, or the key of a name."""
+    """Return the sort key of a page's last target: a network, or the key of a name."""
     return parse_name(text).key if text and "/" not in text else text

@@ -1,8 +1,8 @@
-"""Deleting accounts, by the operator, or by their owners, who type their password again.
+"""Deleting accounts, by the operator, or by their users, who give their password again.
 
-It is for good, and the name is never given again. What was said and shared stays under the name,
-unless it is purged. A room of theirs is handed to a moderator; one without has no owner, and admins
-see to it.
+Deletion is for good, and the name is never given again. Messages and files stay under the name,
+unless they are purged. A room of the user goes to a moderator. A room without moderators has no
+owner, and admins see to it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class Deletion:
-    """Deletes accounts. All of it switches, and raises Refusal."""
+    """Deletes accounts. All methods switch, and raise Refusal."""
 
     def __init__(
         self,
@@ -71,14 +71,17 @@ class Deletion:
         self._devices.note_deletion(account)
 
     def delete_own(self, session: Session, command: Unregister) -> None:
-        """Delete the account of whoever asks, and knows its password."""
+        """Delete a session's own account, if the password is right."""
         account = self._accounts.confirmed(session, command.password)
         self._delete(session, account)
         self._end(session, server.Done(f"{account.name} is deleted. Goodbye."))
         self._devices.note_deletion(account)
 
     def _delete(self, session: Session, account: Account) -> None:
-        """Write that an account is deleted, and end all that it was, in one atomic stretch."""
+        """Write the deletion of an account, and end all that it was, in one atomic stretch.
+
+        Switches. Raises Refusal.
+        """
         heirs: dict[int, Heir] = {}
 
         def check(connection: Connection) -> None:
@@ -89,7 +92,7 @@ class Deletion:
             heirs.update(queries.delete_account(connection, account.id, self._clock()))
 
         with self._rooms.loading_none() as rooms:
-            session.check_is_here()  # still: it had to wait
+            session.check_is_here()  # again: the session had to wait
             self._acts.write(session, "delete user", account.name, change, check=check)
             self._in_force.forget(account.id)
             last_words = server.Refused("deleted", "your account was deleted")
@@ -100,7 +103,7 @@ class Deletion:
     def _leave_behind(
         self, session: Session, room: Room, account: Account, heirs: Mapping[int, Heir]
     ) -> None:
-        """Take an account out of what a live room knows; its heir is shown to be the owner."""
+        """Remove an account from a live room; show its heir as the new owner."""
         apply.remove_account(room, account.id)
         self._rosters.note_removal(session, room, account.id, account.name)
         heir = heirs.get(room.id)

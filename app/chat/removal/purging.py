@@ -1,10 +1,10 @@
-"""Purging: messages and files that must go, now and for good.
+"""Purging: removing messages and files at once and for good.
 
-What was said before a purge's event, and is meant by it, is in nobody's history or replay after it,
-and in no export. It goes in small pieces, each a transaction in which the audit says how much is
-gone by then: a crash in between leaves a purge that was done in part, and says so. The last piece
-is written with the messages before it, as the journal has them: so what is still on its way when
-the purge is asked for is removed too, if it comes before the event, and stays if it comes after.
+A message before a purge's event, and meant by it, is in no history, replay or export after it. The
+purge goes in small pieces, each a transaction in which the audit says how much is gone by then. A
+crash in between leaves a purge that was done in part, and says so. The last piece is written with
+the messages before it, as the journal has them. So a message that is on its way when the purge is
+asked for is removed if it comes before the event, and stays if it comes after.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 
 class _Purge(NamedTuple):
-    """What is to go, as it was asked for."""
+    """A purge, as it was asked for."""
 
     session: Session
     target: Target
@@ -53,13 +53,13 @@ class _Purge(NamedTuple):
 
     @property
     def act(self) -> str:
-        """Return what the audit says of it besides its numbers."""
+        """The audit's text about it, without its numbers."""
         message_id = self.target.message_id
         return f"message {message_id}" if message_id is not None else self.since
 
 
 class _Tally:
-    """How much of a purge is done, as the audit has it."""
+    """The part of a purge that is done, as the audit has it."""
 
     def __init__(self, about: str) -> None:
         self.record_id = 0
@@ -69,23 +69,23 @@ class _Tally:
 
     @property
     def messages(self) -> int:
-        """Return how many messages are gone."""
+        """The number of removed messages."""
         return sum(removed.messages for removed in self.removed.values())
 
     def add(self, pieces: Sequence[Removed]) -> None:
-        """Count what was removed from some rooms."""
+        """Count the removed messages of some rooms."""
         for piece in pieces:
             known = self.removed.get(piece.room_id)
             self.removed[piece.room_id] = _sum(known, piece) if known else piece
 
     def text(self, messages: int | None = None) -> str:
-        """Return the numbers as the audit has them, of so many messages, or of those counted."""
+        """Return the audit's text, with a number of messages or that of those counted."""
         count = self.messages if messages is None else messages
         return f"{self._about}{format_count(count, 'message')}, {format_count(self.files, 'file')}"
 
 
 class _LastPiece(WrittenEntry):
-    """The end of a purge: what is left is removed, and the rooms forget it and are shown so."""
+    """The end of a purge: removes the rest, and updates and tells the rooms."""
 
     __slots__ = ("acts", "after_id", "fresh", "journal", "now", "purge", "rooms", "tally")
 
@@ -107,7 +107,7 @@ class _LastPiece(WrittenEntry):
         self.tally = tally
         self.after_id = after_id
         self.now = now
-        self.fresh: dict[int, list[talk.Message]] = {}  # by room, what there is now
+        self.fresh: dict[int, list[talk.Message]] = {}  # by room, the newest messages left
 
     def write(self, connection: Connection) -> None:
         """See WrittenEntry."""
@@ -136,7 +136,7 @@ class _LastPiece(WrittenEntry):
 
 
 class Purging:
-    """What removes for good. All of it switches, and raises Refusal."""
+    """Purges, and other upkeep of the database. All methods switch, and raise Refusal."""
 
     def __init__(self, kit: Kit, accounts: Accounts, rooms: Rooms, transfers: Transfers) -> None:
         self._database, self._journal = kit.database, kit.journal
@@ -155,11 +155,11 @@ class Purging:
         }
 
     def purge(self, session: Session, command: removal.Purge) -> None:
-        """Remove what a command is about, one purge at a time."""
+        """Remove the messages and files that a command means, one purge at a time."""
         purge = self._purge_of(session, command)
         tally = _Tally(f"{purge.act}: " if purge.act else "")
         with self._purging:
-            session.check_is_admin()  # still: the purges before it may have taken minutes
+            session.check_is_admin()  # again: the purges before it may have taken minutes
             tally.record_id = self._acts.write(
                 session, "purge", purge.user, room=purge.room, reason=tally.text()
             )
@@ -171,7 +171,7 @@ class Purging:
         session.client.show(server.Done(f"Removed {' and '.join(removed)}."))
 
     def vacuum(self, session: Session, _command: removal.Vacuum) -> None:
-        """Give what was removed back to the disk."""
+        """Give the space of removed data back to the disk."""
         if not self._database.is_sqlite:
             raise NotPossible(
                 "PostgreSQL does that by itself; to have it done now, run: psql -c 'VACUUM'",
@@ -191,13 +191,13 @@ class Purging:
         )
 
     def back_up(self, session: Session, command: server.Backup) -> None:
-        """Copy the database, as it is open here, to an empty file. Switches. Raises NotStored."""
+        """Copy the open database to an empty file. Switches. Raises NotStored."""
         path = Path(command.path)
         self._database.read(lambda connection: backup.copy_out(connection, path))
         session.client.show(server.Done(f"Gave a copy of the database to {command.path}."))
 
     def _purge_of(self, session: Session, command: removal.Purge) -> _Purge:
-        """Return what a command is about. Raises Refusal when that is not clear, or is nothing."""
+        """Return the purge that a command means. Switches. Raises Refusal when that is unclear."""
         names = command.user or command.room
         if (command.message is None) == (not names) or (command.seconds and not names):
             raise BadLine(
@@ -219,10 +219,13 @@ class Purging:
         )
 
     def _remove_stored(self, purge: _Purge, tally: _Tally) -> int:
-        """Remove what is stored, until little is left; return up to which id it was looked at."""
+        """Remove stored messages until few are left; return the last id looked at.
+
+        Switches. Raises Refusal.
+        """
         message_id = purge.target.message_id
         if message_id is not None:
-            return message_id - 1  # the last piece is all of it
+            return message_id - 1  # the last piece removes it
         after_id = 0
         while self._journal.newest_id - after_id > REMOVED_AT_ONCE:
             newest_id = self._journal.newest_id
@@ -248,7 +251,7 @@ class Purging:
             tally.add(removed)
 
     def _finish(self, purge: _Purge, tally: _Tally, after_id: int) -> None:
-        """Remove what is left, in its place among what the journal has. Raises NotStored."""
+        """Remove the rest, at its place in the journal. Switches. Raises Refusal."""
         with self._rooms.loading_none() as rooms:
             last = _LastPiece(
                 self._acts, self._journal, rooms, purge, tally, after_id, self._clock()

@@ -1,8 +1,8 @@
-"""Retention: messages and files whose time is over go by themselves, and so do deleted rooms; so
-do keys that were claimed and mail of devices.
+"""Retention: removing old messages and files, and the rest of deleted rooms.
 
-A greenlet looks for them now and then, and removes them in small pieces, with rests in between: a
-room of a million messages is gone after a while, and nobody waits for it.
+Claimed keys and mail of devices go as well, when they are old. A greenlet looks for them now and
+then, and removes them in small pieces, with rests in between. A room of a million messages is gone
+after a while, and no client waits for it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ log = structlog.get_logger()
 
 
 class Retention:
-    """For how long what is kept, and what removes it then."""
+    """The days for which messages are kept, and the removal after them."""
 
     def __init__(self, kit: Kit, rooms: Rooms, transfers: Transfers) -> None:
         self._database, self._journal = kit.database, kit.journal
@@ -82,7 +82,7 @@ class Retention:
         return removal.RetentionListed(self._days, rooms[:LISTED_MAX], has_more)
 
     def run(self) -> None:
-        """Remove, until `stop`, what is kept no longer. Switches."""
+        """Remove what is too old, now and then, until `stop`. Switches."""
         while not self._is_stopping:
             self._has_work.clear()
             try:
@@ -92,18 +92,18 @@ class Retention:
             self._has_work.wait(REAP_SECONDS)
 
     def stop(self) -> None:
-        """Let `run` return, when it has done the piece that it is at. Never switches."""
+        """Make `run` return after its current piece. Never switches."""
         self._is_stopping = True
         self._has_work.set()
 
     def reap(self) -> None:
-        """Remove what is kept no longer, until `stop`. Switches. Raises Unavailable."""
+        """Remove once what is too old, or until `stop`. Switches. Raises Unavailable."""
         for _ in self._pieces():
             if self._is_stopping:
                 return
 
     def _pieces(self) -> Iterator[None]:
-        """Do a piece of the work at each step."""
+        """Do one piece of the work at each step. Switches. Raises Unavailable."""
         days, now = self._days, self._clock()
         for old in self._database.read(lambda each: queries.old_messages(each, days, now)):
             yield from self._remove(old)
@@ -123,7 +123,7 @@ class Retention:
             yield
 
     def _remove(self, old: Old) -> Iterator[None]:
-        """Remove old messages, and let their room, if it is live, forget them."""
+        """Remove old messages, also from the memory of their room, if it is live."""
         last_id: int | None = 0
         while last_id is not None:
             last_id = self._database.write_a_piece(_remover(old, last_id))
@@ -140,7 +140,7 @@ class Retention:
             yield
 
     def _remove_room(self, room: Old) -> Iterator[None]:
-        """Remove a deleted room: what was said and shared there, and then the room."""
+        """Remove a deleted room: its messages, its files, and then the room."""
         yield from self._remove(room)
         yield from self._discard(
             self._database.read(lambda connection: queries.files_of(connection, room.id))
@@ -154,7 +154,7 @@ def _remover(old: Old, after_id: int) -> Callable[[Connection], int | None]:
 
 
 def _parse_days(text: str) -> int | None:
-    """Read for how long to keep messages: days, or for ever; None is as the server's default says.
+    """Read the days for which messages are kept; 0 is for ever, None the server's default.
 
     Raises BadLine.
     """

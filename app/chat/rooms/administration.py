@@ -1,8 +1,8 @@
-"""Administration of rooms: who owns one, what it is called, that there is one, or is no more.
+"""Administration of rooms: making, renaming and deleting them, and setting their owner.
 
 Each is a decision about the room, made when no other one is: written first, then in effect in one
-atomic stretch. A deleted room is gone at once, and its name free; what is left of it stays in the
-database, marked by `deleted_at`, until it is reaped.
+atomic stretch. A deleted room is gone at once, and its name free. Its rows stay in the database,
+marked by `deleted_at`, until they are removed.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 class RoomAdministration:
-    """The acts upon rooms of admins and of the operator. All switch, and raise Refusal."""
+    """The acts of admins and the operator on rooms. All methods switch, and raise Refusal."""
 
     def __init__(self, kit: Kit, accounts: Accounts, rooms: Rooms, tickets: Tickets) -> None:
         self._database, self._journal = kit.database, kit.journal
@@ -71,7 +71,7 @@ class RoomAdministration:
         session.client.show_at_leisure(protocol.RoomRecordsListed(shown, has_more))
 
     def create(self, session: Session, command: protocol.RoomCreate) -> None:
-        """Make a room, and somebody its owner: every room has one, and they belong to it."""
+        """Make a room with an owner, who is a member if it is encrypted."""
         name, owner = parse_new_name(command.room), self._accounts.find(command.owner)
 
         def change(connection: Connection) -> None:
@@ -89,7 +89,7 @@ class RoomAdministration:
         session.client.show(server.Done(f"{name.shown} is {what} of {owner.name} now."))
 
     def set_owner(self, session: Session, command: protocol.RoomOwner) -> None:
-        """Make somebody the owner of a room; no ban or mute stands in their way there."""
+        """Make a user the owner of a room; a ban or mute of theirs there ends."""
         owner = self._accounts.find(command.user)
         with self._deciding(command.room) as room:
             if room.owner_id == owner.id:
@@ -128,7 +128,7 @@ class RoomAdministration:
         self._done(session, f"{old} is called {name.shown} now.")
 
     def delete(self, session: Session, command: protocol.RoomDelete) -> None:
-        """Let a room be gone at once; what is left of it is removed later."""
+        """Delete a room. It is gone at once, and its rows are removed later."""
         reason = harmless(command.reason)
         with self._deciding(command.room) as room, self._naming:
             if reason:
@@ -147,12 +147,12 @@ class RoomAdministration:
 
     @contextmanager
     def _deciding(self, room_name: str) -> Iterator[Room]:
-        """Hold the room of that name when it is its turn. Switches. Raises Refusal."""
+        """Hold the room of that name for a decision. Switches. Raises Refusal."""
         room = self._rooms.open(parse_name(room_name), None)
         with self._rooms.deciding(room):
             yield room
 
     def _done(self, session: Session, sentence: str) -> None:
-        """Say so when everybody in the room was shown it."""
+        """Tell the session, after all readers of the room were shown the decision. Switches."""
         self._journal.settle(session)
         session.client.show(server.Done(sentence))

@@ -1,8 +1,8 @@
-"""Making a room encrypted, for good, and saying who belongs to it.
+"""Making a room encrypted, for good, and showing its members.
 
 It happens in the journal, between two messages, and is written in the transaction of those before
-it, with its record in the audit. All before it is in the clear and has an id up to `e2ee_from`;
-from the moment on when it is on its way, nothing in the clear can follow it.
+it, with its record in the audit. All messages before it are in the clear, with ids up to
+`e2ee_from`. From the moment when it is on its way, no message in the clear can follow it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class _Encryption(WrittenEntry):
-    """A room becomes encrypted; whoever is in it belongs to it."""
+    """A room becomes encrypted; the users in it become its members."""
 
     __slots__ = ("act", "check", "room", "roster")
 
@@ -59,7 +59,7 @@ class _Encryption(WrittenEntry):
 
 
 class EncryptedRooms:
-    """What is asked about encrypted rooms."""
+    """Commands about encrypted rooms."""
 
     def __init__(self, kit: Kit, rooms: Rooms) -> None:
         self._journal, self._clock, self._acts = kit.journal, kit.clock, kit.acts
@@ -95,7 +95,7 @@ class EncryptedRooms:
             self._acts.check(connection, session, check_role)
 
         encryption = _Encryption(session, room, self._clock(), check)
-        room.is_being_encrypted = True  # nobody enters, and nothing is said in the clear
+        room.is_being_encrypted = True  # no user enters, and no message in the clear is taken
         try:
             self._journal.append(encryption)
             self._journal.settle(session)
@@ -105,7 +105,7 @@ class EncryptedRooms:
             raise encryption.refusal
 
     def show_roster(self, session: Session, command: protocol.Roster) -> None:
-        """Show who belongs to a room to somebody who does. Switches. Raises Refusal."""
+        """Show a room's members, to one of them. Switches. Raises Refusal."""
         room = self._room_meant(session, command.room)
         with self._rooms.deciding(room):
             user, roster = session.speaker, room.roster
@@ -128,7 +128,7 @@ class EncryptedRooms:
         )
 
     def _room_meant(self, session: Session, name: str) -> Room:
-        """Return a room, whether the session is in it or not; its only one, if none is named."""
+        """Return the room of a name, or the session's only one. Switches. Raises Refusal."""
         return self._rooms.open(parse_name(name), None) if name else session.room_or_refuse()
 
 
@@ -139,5 +139,5 @@ def _check_role(room: Room, role: str) -> None:
 
 
 def _those_present(room: Room) -> dict[int, str]:
-    """Return who is in a room as a roster has them: the keys of their names, by their ids."""
+    """Return the users in a room as a roster has them: keys of their names, by user id."""
     return {user.id: parse_name(user.name).key for user in room.present}

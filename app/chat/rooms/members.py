@@ -1,10 +1,10 @@
-"""Who belongs to encrypted rooms, and so is encrypted for, whether they are there or not.
+"""Members of encrypted rooms: the users that messages are encrypted for, present or not.
 
-Whoever was in a room when it was encrypted belongs to it, and whoever entered it since, until they
-leave by their own wish or are sent out; neither a lost connection nor a restart changes anything.
-A change is written first. Then, in one atomic stretch, it is in effect, makes a revision, and is on
-its way to everybody in the room: what is said from then on has to name that revision, and comes
-behind it. Changes are made one at a time in a room, by who decides about it.
+A user who was in a room when it was encrypted, or entered it since, is a member, until they leave
+by their own wish or are sent out. Neither a lost connection nor a restart changes that. A change is
+written first. Then, in one atomic stretch, it is in effect, makes a revision, and is on its way to
+all readers of the room. Later messages have to name that revision, and come after it. Changes are
+made one at a time in a room, by the holder of `room.deciding`.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ if TYPE_CHECKING:
 
 
 class Rosters:
-    """Makes and ends members."""
+    """Adds and removes members."""
 
     def __init__(self, kit: Kit) -> None:
         self._database, self._journal, self._clock = kit.database, kit.journal, kit.clock
         self._entries = Throttle(ENTRIES_AN_HOUR_MAX, seconds=3_600)
 
     def admit(self, session: Session, room: Room) -> None:
-        """Let a session's user enter a room: they belong to it, if it is encrypted.
+        """Check that a session's user may enter a room; make them a member if it is encrypted.
 
-        Switches, unless they do already. Raises Refusal.
+        Switches, unless they are one already. Raises Refusal.
         """
         user = session.speaker
         self._check_may_enter(session, room)
         while room.lacks(user):
             with room.deciding:
-                self._check_may_enter(session, room)  # again: it had to wait for its turn
+                self._check_may_enter(session, room)  # again: the session had to wait
                 if room.lacks(user):
                     if room.roster and len(room.roster.members) >= MEMBERS_A_ROOM_MAX:
                         raise too_many_members(room)
@@ -56,33 +56,33 @@ class Rosters:
                     self._database.write(lambda each: _write_member(each, room.id, user.id))
                     rev = apply.add_member(room, user.id, parse_name(user.name).key)
                     self._show(session, room, user.name, rev)
-            self._check_may_enter(session, room)  # again: that may have switched
+            self._check_may_enter(session, room)  # again: the write may have switched
 
     def _check_may_enter(self, session: Session, room: Room) -> None:
         room.check_may_enter(session.speaker, self._clock())
         session.check_is_here()
 
     def _check_rate(self, room: Room, user: User) -> None:
-        """Count an entry. Raises Unavailable when there are too many: nobody else could talk."""
+        """Count an entry. Raises Unavailable beyond the rate: each makes all others send keys."""
         if not self._entries.take(f"{room.id} {user.id}", time.monotonic()):
             raise rate_limited()
 
     @contextmanager
     def resigning(self, session: Session, room: Room) -> Iterator[None]:
-        """Write that a user belongs to a room no more whose last session leaves it meanwhile.
+        """Remove a member whose last session leaves the room in the block.
 
-        Switches, if it is encrypted: the session may have gone then. Raises NotStored.
+        Switches, if the room is encrypted: the session may have gone then. Raises NotStored.
         """
         if not room.is_encrypted:
             yield
             return
         user = session.speaker
         with room.deciding:
-            is_there = session.rooms.get(room.key) is room  # still: it had to wait for its turn
+            is_there = session.rooms.get(room.key) is room  # again: the session had to wait
             if not is_there or room.present[user] > 1 or not room.has_member(user.id):
                 yield
                 return
-            room.leaving.add(user.id)  # who enters meanwhile waits, and is admitted again
+            room.leaving.add(user.id)  # a session that enters now waits, and is admitted again
             try:
                 self._database.write(lambda each: queries.remove(each, room.id, user.id))
                 yield
@@ -92,7 +92,7 @@ class Rosters:
 
     @staticmethod
     def removing(room: Room, user_id: int, change: Change | None) -> Change | None:
-        """Return a change that also ends that somebody belongs to a room, if they do."""
+        """Return a change that also removes a user from a room's members, if they are one."""
         if not room.has_member(user_id):
             return change
 
@@ -109,7 +109,7 @@ class Rosters:
             self._show(session, room, name, apply.remove_member(room, user_id))
 
     def _show(self, session: Session, room: Room, name: str, rev: int) -> None:
-        """Tell everybody in the room of a revision."""
+        """Show a revision of the roster to all readers of the room."""
         self._journal.append(Shown(session, room, rooms.RosterChanged(room.name, name, rev)))
 
 

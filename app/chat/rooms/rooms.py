@@ -1,6 +1,6 @@
-"""Entering rooms and leaving them, and which rooms are live.
+"""Entering rooms and leaving them, and the live rooms.
 
-A room becomes live when somebody enters it, and is forgotten when the last one has left.
+A room becomes live when a session enters it, and is forgotten when the last one has left.
 """
 
 from __future__ import annotations
@@ -66,12 +66,12 @@ class Rooms:
 
     @property
     def live_rooms(self) -> int:
-        """How many rooms are live."""
+        """The number of live rooms."""
         return len(self._live)
 
     def join(self, session: Session, command: rooms.Join) -> None:
-        """Enter a room, which is made if there is none and it may be. Switches. Raises Refusal."""
-        session.client.wait_until_read()  # or what a hundred rooms replay is too much to be unread
+        """Enter a room; make it if there is none and that is allowed. Switches. Raises Refusal."""
+        session.client.wait_until_read()  # else the replay of a hundred rooms fills its outbox
         user, moves = session.speaker, session.client.rooms_max == 1
         name = parse_name(command.room)
         if name.key in session.rooms:
@@ -84,10 +84,10 @@ class Rooms:
             room.check_may_enter(user, self._clock())
             self._recall(room)
             replay = self._replay_since(room, command.since)
-            self._rosters.admit(session, room)  # and checks again: that may have switched
+            self._rosters.admit(session, room)  # it checks again: the read may have switched
             if moves and session.rooms:
                 self._leave(session, session.room_or_refuse())
-                self._rosters.admit(session, room)  # likewise
+                self._rosters.admit(session, room)  # again: leaving may have switched
             self._enter(session, room, replay)
 
     def _enter(self, session: Session, room: Room, replay: Replay) -> None:
@@ -103,10 +103,10 @@ class Rooms:
         self._journal.append(arrival)
 
     def _replay_since(self, room: Room, since: int | None) -> Replay:
-        """Return what tells, at the moment of entering, which messages to replay.
+        """Return a function that picks the messages to replay, called at the moment of entering.
 
-        After `since` it is all of them, if that is possible: from memory, or what was read here
-        before and then from memory. If not, or without `since`, it is the newest. Switches.
+        After `since` it gives all messages, if that is possible: those read here, then those in
+        memory. Else, or without `since`, it gives the newest. Switches.
         """
         count, removals = self._history_replay, self._journal.removals
         missed = self._missed(room, since)
@@ -119,7 +119,7 @@ class Rooms:
             all_since = [*missed, *(said for said in room.recent if said.id > last_id)]
             is_whole = room.recent.has_all_since(last_id) and since <= self._journal.newest_id
             is_whole = is_whole and len(newest_that_fit(all_since)) == len(all_since)
-            # What was read may have been removed meanwhile; what was said after a backup is lost.
+            # Messages read here may have been removed since; those after a backup are lost.
             is_whole = is_whole and (not missed or removals == self._journal.removals)
             is_whole = is_whole and not any(after < since <= up_to for after, up_to in self._lost)
             return (all_since, True) if is_whole else (newest, False)
@@ -127,9 +127,9 @@ class Rooms:
         return replay
 
     def _missed(self, room: Room, since: int | None) -> Sequence[talk.Message]:
-        """Read what came after `since`, if it is not too much, nor sure to be in memory. Switches.
+        """Read the messages after `since`, unless there are too many, or memory keeps them.
 
-        What is said until the room is entered may push out of memory what is there now.
+        Messages that are in memory now may be pushed out before the room is entered. Switches.
         """
         if since is None or room.recent.keeps_all_since(since):
             return ()
@@ -145,7 +145,7 @@ class Rooms:
             raise NotPossible(f"you are not in {room.name} any more", code="no_room")
 
     def _leave(self, session: Session, room: Room) -> bool:
-        """Leave a room, and say whether the session was still there. Switches, if encrypted."""
+        """Leave a room; return whether the session was still in it. Switches, if encrypted."""
         with self.holding(room), self._rosters.resigning(session, room):
             is_there = session.rooms.get(room.key) is room
             if is_there:
@@ -153,7 +153,7 @@ class Rooms:
         return is_there
 
     def disconnect(self, session: Session) -> None:
-        """Take a session that ended out of its rooms."""
+        """Remove a session that ended from its rooms."""
         for room in list(session.rooms.values()):
             self._depart(session, room, rooms.Disconnected, told=None)
 
@@ -181,7 +181,7 @@ class Rooms:
         sender: Session,
         fact: moderation.Kicked | moderation.Banned,
     ) -> None:
-        """End all of a user's sessions in a room at once, and show everybody why."""
+        """End all of a user's sessions in a room at once, and show its readers why."""
         sessions = room.sessions_of(user) if user else []
         for session in sessions:
             room.drop(session)
@@ -191,7 +191,7 @@ class Rooms:
         )
 
     def rename(self, session: Session, room: Room, name: Name) -> None:
-        """Let a room have another name, which was written, and show everybody so."""
+        """Give a live room its new name, after the commit, and show it to its readers."""
         fact = rooms.Renamed(room.name, session.speaker.name, name.shown)
         sessions = room.everybody()
         for each in sessions:
@@ -205,7 +205,7 @@ class Rooms:
         self._journal.append(Renaming(session, room, fact))
 
     def close(self, session: Session, room: Room, reason: str) -> None:
-        """Let a room be gone, as was written, and show everybody who was there why."""
+        """Close a deleted room, after the commit, and show its readers why."""
         fact = rooms.Deleted(room.name, session.speaker.name, reason)
         sessions = room.everybody()
         for each in sessions:
@@ -215,7 +215,7 @@ class Rooms:
         self._journal.append(Closure(session, room, sessions, fact))
 
     def find(self, name: str) -> retention.RoomRetention:
-        """Return what is kept of the room of that name, live or not. Switches. Raises Refusal."""
+        """Return the id, name and retention of a room, live or not. Switches. Raises Refusal."""
         key = parse_name(name).key
         room = self._database.read(lambda connection: retention.find(connection, key))
         if room is None:
@@ -223,12 +223,12 @@ class Rooms:
         return room
 
     def people_in(self, key: str) -> int:
-        """Return how many are in the room of that key."""
+        """Return the number of users in the room of that key."""
         room = self._live.get(key)
         return len(room.present) if room else 0
 
     def who(self, session: Session, command: rooms.Who) -> None:
-        """Show a page of who is in the room. Switches. Raises Refusal when not in it."""
+        """Show a page of the users in the room. Switches. Raises Refusal when not in it."""
         count, after = command.count, command.after.casefold()
         with self.holding(self.room_of(session, command.room)) as room:
             behind = (user for user in room.present if user.name.casefold() > after)
@@ -247,7 +247,7 @@ class Rooms:
         )
 
     def list_rooms(self, session: Session, command: rooms.Rooms) -> None:
-        """Show a page of the rooms: those that people are in, then the others. Switches."""
+        """Show a page of the rooms: first those with users in them, then the others. Switches."""
         count, after_key = command.count, parse_name(command.after).key if command.after else ""
         after_users = self.people_in(after_key)
         shown = []
@@ -264,7 +264,7 @@ class Rooms:
         )
 
     def _deserted(self, after_key: str, count: int) -> list[rooms.RoomSummary]:
-        """Return the first rooms that nobody is in, behind a name. Switches."""
+        """Return the first rooms after a name that have no user in them. Switches."""
         found: list[rooms.RoomSummary] = []
         while len(found) < count:
             page = self._database.read(_lister(after_key, count))
@@ -290,7 +290,7 @@ class Rooms:
 
     @contextmanager
     def holding(self, room: Room) -> Iterator[Room]:
-        """Keep a room live meanwhile, though nobody is in it; then it may be forgotten."""
+        """Keep a room live in the block, also without a session in it."""
         room.holds += 1
         try:
             yield room
@@ -299,14 +299,14 @@ class Rooms:
             self.forget_if_deserted(room)
 
     def forget_if_deserted(self, room: Room) -> None:
-        """Let go of a room that nobody is in."""
+        """Forget a live room that is deserted."""
         if room.is_deserted and self._live.get(room.key) is room:
             self._drop(room)
 
     def room_of(self, session: Session, name: str) -> Room:
         """Return the room that a session means: the operator may mean any. Raises Refusal.
 
-        Switches then, if it has to be loaded; whoever wants it to stay live holds it at once.
+        Switches if it has to be loaded. A caller that needs it to stay live holds it at once.
         """
         if not session.is_operator:
             return session.room_or_refuse(name)
@@ -315,7 +315,7 @@ class Rooms:
         return self.open(parse_name(name), None)
 
     def open_by_id(self, room_id: int) -> Room:
-        """Return the live room, whatever it is called now. Switches. Raises NotPossible."""
+        """Return the live room of an id, under its current name. Switches. Raises NotPossible."""
         name = self._database.read(lambda connection: queries.name_of(connection, room_id))
         if name is None:
             raise NotPossible("there is no such room any more", code="no_such_room")
@@ -323,14 +323,14 @@ class Rooms:
 
     @contextmanager
     def opening(self, name: Name) -> Iterator[None]:
-        """Keep everybody else from loading or making the room of a name meanwhile. Switches."""
+        """Keep all others from loading or making the room of a name in the block. Switches."""
         with self._opening.setdefault(name.key, RLock()):
             yield
 
     def open(self, name: Name, maker: Session | None) -> Room:
         """Return the live room of that name. Switches when it has to be loaded or made.
 
-        Raises NotPossible when there is none, and nobody to make it; Forbidden when they may not.
+        Raises NotPossible when there is none and no maker, and Refusal when the maker may not.
         """
         room = self._live.get(name.key)
         if room is not None:
@@ -341,24 +341,24 @@ class Rooms:
                     room = self._load(name)
                     if room is not None:
                         self._take(room)
-                if room is None:  # nobody's loading waits for what is written
+                if room is None:  # no loading waits for this write
                     self._take(self._create(name, maker))
             return self._live[name.key]
 
     def _take(self, room: Room) -> None:
-        """Have a room live from now on."""
+        """Make a room live from now on."""
         self._live[room.key] = room
         room.ranks = self._ranks
         room.recent.put_on(self._shelf)
 
     def _drop(self, room: Room) -> None:
-        """Have a room live no more: the database has all of it."""
+        """Make a room live no longer: the database has all of it."""
         del self._live[room.key]
         room.recent.put_on(None)
 
     @contextmanager
     def loading_none(self) -> Iterator[Collection[Room]]:
-        """Yield the live rooms, and load no other meanwhile: what they remember may change.
+        """Give the live rooms, and load no other in the block: their memory may be changed.
 
         Switches.
         """
@@ -376,12 +376,12 @@ class Rooms:
         return self._database.read(work)
 
     def _recall(self, room: Room) -> None:
-        """Read a room's newest messages again, if it had to give them up. Switches then."""
+        """Read a room's newest messages again, if it gave them up. Switches then."""
         if not room.recent.is_given_up:
             return
         with self._loading:
             if not room.recent.is_given_up:
-                return  # somebody else was first
+                return  # another session was first
             up_to_id = self._journal.newest_id
             found = self._database.read(
                 lambda each: messages.newest(each, room.id, self._recent_max, up_to_id + 1)
@@ -389,13 +389,13 @@ class Rooms:
             if room.recent.is_given_up and room.recent.has_all_since(up_to_id):
                 later = [said for said in room.recent if said.id > up_to_id]
                 apply.replace_messages(room, [*found, *later])
-                apply.rename_messages(room, room.name)  # that may have changed meanwhile
+                apply.rename_messages(room, room.name)  # it may have changed since
 
     def _create(self, name: Name, maker: Session | None) -> Room:
         if maker is None:
             raise NotPossible(f"there is no room {name.shown}", code="no_such_room")
         check_new(name)
-        maker.check_may_speak(self._clock())  # everybody is shown its name
+        maker.check_may_speak(self._clock())  # all users are shown its name
         user = maker.speaker
         owned_max = 0 if user.is_admin else self._owned_max
 

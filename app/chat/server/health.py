@@ -1,7 +1,7 @@
-"""What calls for somebody: made from the figures alone, each with what to do about it.
+"""Concerns: faults that need a person, found in the figures alone, each with its remedy.
 
-One function a trouble; what it says is read at three in the morning, by somebody who has never
-seen this server.
+One function a trouble. Its sentence is for a person at three in the morning who has never seen this
+server.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +25,7 @@ from app.values.times import format_seconds, format_uptime
 
 
 def concerns(load: Load, minute: Minute, outbox_bytes_max: int) -> Sequence[Concern]:
-    """Return what calls for somebody, what loses messages first."""
+    """Return the concerns, those that lose messages first."""
     found = [Concern(name, text) for name, find in _TROUBLES for text in find(load, minute)]
     found += [
         Concern("slow_reader", _slow_reader(outbox, outbox_bytes_max))

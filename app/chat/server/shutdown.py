@@ -1,4 +1,4 @@
-"""The end of the server, as the operator plans it: announced to everybody, at once and again."""
+"""The planned end of the server: announced to all users, at once and again."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from app.engine.presence import Session
 
 
-# When what is to come is said again: so many seconds before. Who reads it can still finish.
+# The seconds before a shutdown at which it is announced again: users can still finish.
 _REMINDERS_SECONDS = (86_400, 3_600, 1_800, 600, 300, 120, 60, 30, 10)
 
 
 def reminders(seconds: int) -> Iterator[tuple[float, int]]:
-    """Yield how long to wait, and how many seconds are left then: when it is said, and at last 0.
+    """Yield seconds to wait, and the seconds left then: for each announcement, and at last 0.
 
-    The first one is said at once.
+    The first announcement is at once.
     """
     left = seconds
     for due in (seconds, *(each for each in _REMINDERS_SECONDS if each < seconds), 0):
@@ -47,7 +47,7 @@ class Shutdown:
         return {server.Shutdown: self.plan}
 
     def plan(self, session: Session, command: server.Shutdown) -> None:
-        """Stop the server at once or in a while, in place of an earlier plan; or do not, after all.
+        """Plan a shutdown, at once or in a while, in place of an earlier plan; or cancel it.
 
         Switches. Raises Refusal.
         """
@@ -63,13 +63,13 @@ class Shutdown:
         self._countdown = gevent.spawn(self._count_down, seconds, reason)
 
     def stop(self) -> None:
-        """Forget what is planned: it happens. Never switches."""
+        """End the countdown: the server stops. Never switches."""
         self._forget_plan()
 
     def _cancel(self, session: Session) -> None:
         self._check_is_planned()
         self._acts.write(session, "stay")
-        self._check_is_planned()  # still: it may have begun meanwhile
+        self._check_is_planned()  # again: it may have begun since
         self._forget_plan()
         tell_everybody(self._sessions, "The server does not shut down after all.")
         session.client.show(server.Done("The server does not shut down."))

@@ -1,4 +1,4 @@
-"""How the server is: looked up when somebody asks, and told with what calls for them."""
+"""The server's status: looked up when a client asks, and told with its concerns."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ log = structlog.get_logger()
 
 
 class Status:
-    """Knows where each figure is to be had. Times are of time.monotonic."""
+    """Looks up the server's figures. Times are of time.monotonic."""
 
     def __init__(self, kit: Kit, hasher: Hasher, accounts: Accounts, rooms: Rooms) -> None:
         self._database, self._journal = kit.database, kit.journal
@@ -59,11 +59,11 @@ class Status:
         return {server.Status: self.show}
 
     def show(self, session: Session, _command: server.Status) -> None:
-        """Tell how the server is. Never switches."""
+        """Show the server's status. Never switches."""
         session.client.show(self.status(time.monotonic()))
 
     def status(self, now: float) -> server.StatusShown:
-        """Return how the server is."""
+        """Return the server's status."""
         load, minute = self.load(now), self.minute(now)
         return server.StatusShown(
             concerns=concerns(load, minute, self._outbox_bytes_max),
@@ -76,11 +76,11 @@ class Status:
         )
 
     def uptime(self, now: float) -> float:
-        """Return since when the server runs."""
+        """Return the seconds since the start."""
         return now - self._began_at
 
     def load(self, now: float) -> Load:
-        """Return what there is now."""
+        """Return the figures of this moment."""
         unread = [(size, each) for each in self._sessions if (size := each.client.unread_bytes)]
         on_disk = self._on_disk or FilesOnDisk()
         return Load(
@@ -106,7 +106,7 @@ class Status:
         )
 
     def minute(self, now: float) -> Minute:
-        """Return what the last minute was like."""
+        """Return the figures of the last minute."""
         snapshot = metrics.snapshot()
         growth = self.last_minute.growth(now, snapshot)
         recent = self.last_minute.growth(now, snapshot, RECENT_SECONDS)
@@ -130,7 +130,7 @@ class Status:
         )
 
     def illness(self, now: float) -> str:
-        """Say why the server should be left alone, or looked after; nothing when it is well."""
+        """Return why the server should get no clients, or be looked after; "" when it is well."""
         if self._database.fate:
             return f"nothing is stored, for the database's file is {self._database.fate}"
         if self._journal.is_failing:
@@ -142,7 +142,7 @@ class Status:
         return ""
 
     def look_at_disk(self) -> None:
-        """Learn how large the files are, and what room there is. Switches, as long as it takes."""
+        """Look up the sizes of the files and the free space. Switches, without a limit of time."""
         before = self._database.fate
         try:
             self._on_disk = self._database.look_at_files()
@@ -154,7 +154,7 @@ class Status:
         self._measured_at = time.monotonic()
         if self._database.fate and not before:
             log.error("the database's file is gone or overwritten", fate=self._database.fate)
-            with suppress(NotStored):  # what lies at its path now must not meet the log of another
+            with suppress(NotStored):  # another file at its path must not meet this one's log
                 self._database.empty_log()
 
 

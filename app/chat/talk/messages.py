@@ -1,4 +1,4 @@
-"""Talking in a room, and reading what was said there before. The hot path of the server."""
+"""Talking in a room, and reading its history. The hot path of the server."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class _SaidInRoom(SaidEntry):
 
 
 class _Turn(Entry):
-    """Lets a session wait until all that was said before it is stored, or was refused."""
+    """Lets a session wait until all messages before it are stored or refused."""
 
     __slots__ = ()
 
@@ -56,13 +56,13 @@ class _Turn(Entry):
 
 
 def check_content(command: talk.Say | talk.Tell) -> None:
-    """Check that a program gave something to say: text, or what a device encrypted."""
+    """Check that a message has a text, or a ciphertext, not both. Raises BadLine."""
     if bool(command.body) == (command.enc is not None):
         raise BadLine("say something: a body, or an enc", code="bad_arguments")
 
 
 class Messages:
-    """What members of a room say."""
+    """Messages of rooms: posting and reading them."""
 
     def __init__(self, kit: Kit) -> None:
         self._database, self._journal, self._clock = kit.database, kit.journal, kit.clock
@@ -83,7 +83,7 @@ class Messages:
             self._post(session, command, is_action=False)
 
     def emote(self, session: Session, command: talk.Emote) -> None:
-        """Post what one does. Switches when the journal is full. Raises Refusal."""
+        """Post an action to the room. Switches when the journal is full. Raises Refusal."""
         self._post(session, command, is_action=True)
 
     def _post(self, session: Session, command: talk.Say | talk.Emote, *, is_action: bool) -> None:
@@ -97,9 +97,10 @@ class Messages:
         self._journal.append(_SaidInRoom(session, room, said, message))
 
     def _wait_for_turn(self, session: Session, command: talk.Say | talk.Emote) -> Room:
-        """Return the room that is meant, after all that may switch.
+        """Wait until the journal has room; return the room that a command means.
 
-        What checks find from now on must still hold when it is appended. Raises Refusal.
+        All that may switch is here: later checks must still hold when the message is appended.
+        Raises Refusal.
         """
         self._journal.wait_for_room()
         room = session.room_or_refuse(command.room)
@@ -109,7 +110,10 @@ class Messages:
         return room
 
     def _post_encrypted(self, session: Session, command: talk.Say) -> None:
-        """Post what a device encrypted for those who belong to the room now, or refuse it."""
+        """Post a message encrypted for the room's current members, or refuse it.
+
+        Switches. Raises Refusal.
+        """
         check_content(command)
         room, device = self._wait_for_turn(session, command), session.device_or_refuse
         user, now, enc, roster = session.speaker, self._clock(), command.enc, room.roster
@@ -127,11 +131,11 @@ class Messages:
         self._journal.append(_SaidInRoom(session, room, said, message))
 
     def _answer_retry(self, session: Session, room: Room, txn: str) -> None:
-        """Answer what was encrypted for others than belong to the room now, if it is stored.
+        """Answer a message for an older roster, if it is a retry of a stored one.
 
-        It may be on its way still, so it is looked for behind all that is: in no transaction of the
-        journal's, since a removal in a busy room makes all its clients ask at once. Switches.
-        Raises NotPossible when it is nowhere.
+        That one may still be on its way, so it is looked up after all entries before now. The
+        look-up is in no transaction of the journal's: after a removal in a busy room, all its
+        clients ask at once. Switches. Raises NotPossible when it is not stored.
         """
         self._journal.append(_Turn(session))
         self._journal.settle(session)
@@ -144,7 +148,7 @@ class Messages:
         session.client.show(talk.Stored(message_id, session.tag))
 
     def history(self, session: Session, command: talk.History) -> None:
-        """Show a page of the room's past. Switches. Raises Refusal when not in it.
+        """Show a page of the room's history. Switches. Raises Refusal when not in it.
 
         With `after` alone it is the first page after that message; else the last one before
         `before`, or the newest.
@@ -152,7 +156,7 @@ class Messages:
         session.client.show_at_leisure(self._page(session, command))
 
     def _read(self, limits: queries.Page) -> Sequence[talk.Message]:
-        """Read messages, anew if some were removed while they were read. Switches."""
+        """Read messages; again, if some were removed during the read. Switches."""
         while True:
             removals = self._journal.removals
             found = self._database.read(lambda connection: queries.page(connection, limits))
@@ -160,7 +164,10 @@ class Messages:
                 return found
 
     def _page(self, session: Session, command: talk.History) -> talk.HistoryShown:
-        """Read what `history` shows; that alone is kept while its reader takes it. Switches."""
+        """Return the page that `history` shows. Switches. Raises Refusal.
+
+        Only this page is in memory while its reader takes it.
+        """
         room = session.room_or_refuse(command.room)
         end_id = self._journal.newest_id + 1
         before_id = end_id if command.before is None else min(command.before, end_id)
@@ -168,7 +175,7 @@ class Messages:
         goes_on = command.after is not None and command.before is None
         limits = queries.Page(room.id, after_id, before_id, length, goes_on, REPLAY_BYTES_MAX)
         found = self._read(limits)
-        session.check_is_in(room)  # still: it may have been sent out while that was read
+        session.check_is_in(room)  # again: it may have been sent out during the read
         if goes_on:
             page = first_that_fit(found[: command.count])
         else:

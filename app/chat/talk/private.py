@@ -1,12 +1,12 @@
-"""What is between people, not in rooms: private messages, being away, not hearing somebody.
+"""Acts between two users: private messages, away notes, ignoring.
 
-A private message is shown to every session of its recipient when it is released. Is there none, it
-waits in the database for the next login. Up to which message a user has been shown theirs is stored
-right after it was shown, and after all that came before it was: a crash, or a connection that ends,
-in between shows a message twice rather than never.
+A private message is shown to every session of its recipient when it is released. Without a session,
+it waits in the database for the next login. The id up to which a user was shown their messages is
+stored right after that message was shown, and after all messages before it were. A crash, or the
+end of a connection, in between shows a message twice rather than never.
 
-What waits for somebody is bounded, of each sender and of all: the fuller a mailbox is, the less one
-sender may leave there. Nothing that is stored is ever removed for that.
+A mailbox is bounded, for each sender and for all: the fuller it is, the less one sender may leave
+there. No stored message is ever removed for that.
 """
 
 from __future__ import annotations
@@ -66,13 +66,13 @@ class _SaidPrivately(SaidEntry):
 
 
 class Private:
-    """Private messages, and what else is between two users."""
+    """Private messages, away notes and ignoring."""
 
     def __init__(self, kit: Kit, accounts: Accounts) -> None:
         self._database, self._journal, self._clock = kit.database, kit.journal, kit.clock
         self._accounts = accounts
-        self._unread: OrderedDict[int, Counter[int]] = OrderedDict()  # by recipient: by sender
-        self._removals = 0  # that there were when that was counted
+        self._unread: OrderedDict[int, Counter[int]] = OrderedDict()  # by recipient, then sender
+        self._removals = 0  # the journal's number when these were counted
 
     def handlers(self) -> Handlers:
         """Return the method that carries out each command."""
@@ -103,9 +103,9 @@ class Private:
         self._journal.append(_SaidPrivately(session, self, said, message))
 
     def _check_mailbox(self, sender: User, recipient_id: int, name: str) -> None:
-        """Raise Unavailable when the sender's share of it is full. Switches, if it has to count.
+        """Raise Unavailable when the sender's share of a mailbox is full. Switches, if it counts.
 
-        A sender has as many on their way as they have sessions: by so many it may be exceeded.
+        A sender may exceed it by the number of their sessions: each has one message on its way.
         """
         here = self._accounts.user_here(recipient_id)
         if here is not None and not here.has_mail:
@@ -159,12 +159,12 @@ class Private:
             self._journal.note_seen(user.id, said.id)
 
     def show_mail(self, session: Session) -> None:
-        """Show a user who just came what was sent to them meanwhile. Switches."""
+        """Show a user who just logged in the messages that wait for them. Switches."""
         user = session.speaker
         if len(user.sessions) > 1 and not user.has_mail:
             return
         user.has_mail = True
-        # What is released from here on, this session is shown as it happens.
+        # Messages released from here on are shown to this session as they come.
         shown_id, up_to_id = self._journal.seen_id(user.id), self._journal.newest_id
         first_id, older = self._database.read(_newest_reader(user.id, shown_id, up_to_id))
         shown_id = max(shown_id, first_id - 1)
@@ -173,7 +173,7 @@ class Private:
             session.client.show_at_leisure(talk.MailShown(heard, self._clock(), older))
             session.client.wait_until_read()
             if session.client.is_closing:
-                return  # and whoever comes next is shown it
+                return  # the next session of the user is shown it
             shown_id, older = messages[-1].id, 0
             self._journal.note_seen(user.id, shown_id)
         user.has_mail = False
@@ -182,7 +182,7 @@ class Private:
             self._journal.note_seen(user.id, user.shown_early_id)
 
     def away(self, session: Session, command: talk.Away) -> None:
-        """Say that the user is away, or back again."""
+        """Set the user as away, or back again. Raises Refusal."""
         user = session.speaker
         if command.why:
             session.check_may_speak(self._clock())
@@ -196,7 +196,7 @@ class Private:
             )
 
     def ignore(self, session: Session, command: talk.Ignore) -> None:
-        """Hide somebody from the user, or say whom they ignore. Switches. Raises NotPossible."""
+        """Ignore another user, or show the ignored ones. Switches. Raises NotPossible."""
         user = session.speaker
         if not command.user:
             session.client.show_at_leisure(_ignored(user, command))
@@ -219,7 +219,7 @@ class Private:
         )
 
     def unignore(self, session: Session, command: talk.Unignore) -> None:
-        """Let the user hear somebody again. Switches. Raises NotPossible."""
+        """Stop ignoring another user. Switches. Raises NotPossible."""
         user, other = session.speaker, self._accounts.find(command.user, ever=True)
         if other.name not in user.ignored:
             raise NotPossible(f"you do not ignore {other.name}", code="not_ignored")
