@@ -1,14 +1,14 @@
 """Bytes to lines, of bounded length. Pure: the same bytes in any pieces give the same lines.
 
 A line ends in LF or CR LF. One that is too long is refused as a whole, up to its end, as soon as it
-is too long; the lines around it are whole.
+is too long. The lines around it are whole.
 """
 
 from collections.abc import Iterator
 
 
 class LineSplitter:
-    """Cuts a stream into lines."""
+    """Cuts a stream of bytes into lines."""
 
     __slots__ = (
         "_begun",
@@ -17,10 +17,10 @@ class LineSplitter:
     )
 
     def __init__(self, line_bytes_max: int) -> None:
-        """Refuse lines over so many bytes, their ends not counted."""
+        """Refuse lines over that many bytes, their ends not counted."""
         self.line_bytes_max = line_bytes_max
         self._begun = bytearray()  # of the line whose end has not come
-        self._is_refusing = False  # what comes belongs to a line that was refused
+        self._is_refusing = False  # the next bytes belong to a line that was refused
 
     def feed(self, data: bytes) -> Iterator[bytes | None]:
         """Yield each line that `data` completes, and None once for each that is too long."""

@@ -1,4 +1,4 @@
-"""What every wire keeps. A third wire is a class like these, and one line in `wires.py`."""
+"""The protocol that every wire keeps. A third one is a class, and one line in `wires.py`."""
 
 from __future__ import annotations
 
@@ -17,41 +17,41 @@ class Wire(Protocol):
     `DeviceKnown`, and pages of history.
     """
 
-    name: ClassVar[str]  # as sessions are listed
+    name: ClassVar[str]  # in lists of sessions
     rooms_max: ClassVar[int]  # that a session may be in; with 1, entering another leaves it
-    tag: str  # the request that is being carried out; empty if what is said gets no answer
+    tag: str  # of the request that is carried out; empty if messages get no answer
 
     __slots__ = ()
 
     def __init__(self, line_bytes_max: int) -> None:
-        """Begin a dialogue whose lines have at most so many bytes."""
+        """Begin a dialogue whose lines have at most that many bytes."""
 
     @staticmethod
     def begins(first_bytes: bytes) -> bool:
-        """Whether a client that speaks this begins so; of people, who begin anyhow, False."""
+        """Whether a client of this wire begins so; False for people, whose bytes may be any."""
 
     @staticmethod
     def render(event: Event) -> bytes:
-        """Return what shows an event to everybody in a room who speaks this."""
+        """Return the bytes of an event for all readers of a room on this wire."""
 
     @property
     def free_bytes_max(self) -> int:
-        """How many bytes may come without a line that counts as one."""
+        """The bytes that may come without a line that counts as one."""
 
     def feed(self, data: bytes, check: Check = let_all) -> Iterator[Command | Refusal | None]:
-        """Yield what the client asks, each when the one before was done; call `done` after each.
+        """Yield the client's commands, each after the one before; call `done` after each.
 
         None is a line that asks for nothing. `check` raises Refusal before arguments are read.
         """
 
     def take_output(self) -> bytes:
-        """Return what is to be sent besides answers: prompts, and answers of telnet."""
+        """Return bytes to send besides answers: prompts, and answers of telnet."""
 
     def show(self, event: Event) -> bytes:
-        """Return what shows the session an event that concerns it alone."""
+        """Return the bytes of an event that concerns the session alone."""
 
     def show_last(self, event: Event) -> bytes:
-        """Return what shows the session its last event."""
+        """Return the bytes of the session's last event."""
 
     def done(self) -> bytes:
-        """Return what ends the answer to the request that was carried out."""
+        """Return the end of the answer to the request that was carried out."""

@@ -1,8 +1,8 @@
-"""Which wires there are."""
+"""The table of all wires."""
 
 from app.wires.ndjson.ndjson import NdjsonWire
 from app.wires.text.text import TextWire
 from app.wires.wire import Wire
 
-PEOPLE: type[Wire] = TextWire  # who begins as none of them, or says nothing, is taken for a person
+PEOPLE: type[Wire] = TextWire  # of a client that begins like no other wire's, or says nothing
 WIRES: tuple[type[Wire], ...] = (NdjsonWire, TextWire)

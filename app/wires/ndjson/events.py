@@ -1,7 +1,7 @@
 """Events as programs read them: one JSON object a line, with the fields of app/protocol/.
 
-What a session asked for comes back as an answer, with the id of its request; whatever else happens
-has `event`, the name of what it is. Times are RFC 3339, in UTC.
+The answer to a request has the id of that request. Every other object has `event`, the name of the
+event. Times are RFC 3339, in UTC.
 """
 
 import json
@@ -47,7 +47,7 @@ EVENT_NAMES: Mapping[type[Event], str] = {
     devices.KeysLow: "keys_low",
     devices.DevicesChanged: "keys_changed",
 }
-# Fields that are there for other wires, or are shown as lines of their own.
+# Fields for other wires alone, or shown as lines of their own.
 HIDDEN: Mapping[type[Event], set[str]] = {
     rooms.Entered: {"messages", "now"},
     talk.HistoryShown: {"now"},
@@ -60,7 +60,7 @@ HIDDEN: Mapping[type[Event], set[str]] = {
     moderation.SanctionsListed: {"after"},
     moderation.ServerSanctionsListed: {"after"},
 }
-# May be shown later, and then say so.
+# Events that may be shown again later; they are marked then.
 REPLAYED = (
     talk.Said,
     talk.SaidEncrypted,
@@ -71,7 +71,7 @@ _MARK = ',"is_replayed":true'
 
 
 def render(event: Event) -> bytes:
-    """Return an event that is no answer, as a line or lines."""
+    """Return the line or lines of an event that is no answer."""
     if isinstance(event, server.Connected):
         return b""  # a program speaks first
     if isinstance(event, moderation.SentOut):
@@ -83,11 +83,11 @@ def render(event: Event) -> bytes:
 
 
 def render_answer(answer: Answer, tag: str) -> bytes:
-    """Return the answer to the request of that id, and what comes right behind it."""
+    """Return the answer to the request of that id, and the messages replayed after it."""
     if isinstance(answer, server.Refused):
         refusal = {"error": answer.code, "message": harmless(answer.sentence)}
         return _line(f'"id":{tag},"ok":false', _dump(refusal))
-    if isinstance(answer, talk.Stored):  # one for each that is said
+    if isinstance(answer, talk.Stored):  # the answer to each message
         return f'{{"id":{tag},"ok":true,"message_id":{answer.message_id}}}\n'.encode()
     replayed = answer.messages if isinstance(answer, rooms.Entered) else ()
     return _line(f'"id":{tag},"ok":true', _fields(answer)) + b"".join(
@@ -96,7 +96,7 @@ def render_answer(answer: Answer, tag: str) -> bytes:
 
 
 def render_done(tag: str) -> bytes:
-    """Return the answer to a request that asked for nothing but to be carried out."""
+    """Return the answer to a request that has no fields to show."""
     return _line(f'"id":{tag},"ok":true', b"{}")
 
 
@@ -107,7 +107,7 @@ def _event(event: Event, mark: str = "") -> bytes:
 
 
 def _said(said: talk.Said) -> str:
-    """Write what the adapter would, for half of its price: most lines are such."""
+    """Return the fields as the adapter does, for half of its price: most lines are such."""
     return (
         f'"room":{_quoted(said.room)},"user":{_quoted(said.user)},"body":{_quoted(said.body)},'
         f'"at":"{instant(said.at)}","is_action":{"true" if said.is_action else "false"},'
@@ -145,14 +145,14 @@ def _dump(fields: Mapping[str, Any]) -> bytes:
 
 
 def _ops(word: str, level: Level) -> dict[str, str]:
-    """Return what each op does that one of that level may ask for, or one of them."""
+    """Return the ops of a level with their summaries; with a word, that op alone."""
     docs, op = _all_ops(level), word.removeprefix("/").lower()
     if not op:
         return docs
     return {op: docs[op]} if op in docs else {}
 
 
-@cache  # anybody may ask
+@cache  # any client may ask
 def _all_ops(level: Level) -> dict[str, str]:
     kinds = COMMANDS.values()
     return {kind.op: str(kind.__doc__) for kind in kinds if kind.op and kind.is_for(level)}

@@ -1,11 +1,11 @@
-"""The NDJSON wire: what programs send, and what they are sent. Pure.
+"""The NDJSON wire: requests of programs, and the lines for them. Pure.
 
-One JSON object a line each way. Every request gets one answer, with its id; requests are read one
-at a time, each when what the one before it asked was done. Only what is said is answered later,
-when it is stored, so that a program can say a thousand things in one go.
+One JSON object a line each way. Every request gets one answer, with its id. Requests are read one
+at a time, each after the one before it was carried out. Only messages are answered later, when they
+are stored, so that a program can send a thousand of them in one go.
 
-Some requests may be long, of who has logged in and put a device: before that, nobody makes us hold
-more than a short line.
+Some requests may be long, in sessions that have logged in and put a device. Before that, no client
+can make us hold more than a short line.
 """
 
 from collections.abc import Iterator
@@ -51,9 +51,9 @@ class NdjsonWire(Wire):
         return first_bytes.startswith(b"{")
 
     def feed(self, data: bytes, check: Check = let_all) -> Iterator[Command | Refusal | None]:
-        """Yield what the client asks, one request at a time; call `done` after each.
+        """Yield the client's requests, one at a time; call `done` after each.
 
-        None is a blank line: it asks for nothing, but counts as one.
+        None is a blank line: it asks for nothing, but counts as a line.
         """
         for line in self._lines.feed(data):
             is_blank = line is not None and not line.strip()
@@ -61,15 +61,15 @@ class NdjsonWire(Wire):
 
     @property
     def free_bytes_max(self) -> int:
-        """How many bytes may come without a line that counts: as many as one may have."""
+        """The bytes that may come without a line that counts: as many as one line may have."""
         return self._lines.line_bytes_max
 
     def take_output(self) -> bytes:
-        """Return what is to be sent besides answers: nothing."""
+        """Return bytes to send besides answers: none."""
         return b""
 
     def show(self, event: Event) -> bytes:
-        """Return what shows the session an event that concerns it alone."""
+        """Return the bytes of an event that concerns the session alone."""
         if not isinstance(event, Answer):
             return render(event)
         if isinstance(event, (talk.Stored, server.Refused)) and event.tag:
@@ -80,11 +80,11 @@ class NdjsonWire(Wire):
         return render_answer(event, self.tag)
 
     def show_last(self, event: Event) -> bytes:
-        """Return what shows the session its last event."""
+        """Return the bytes of the session's last event."""
         return self.show(event)
 
     def done(self) -> bytes:
-        """Return what ends the answer to the request that was carried out, if it has none yet."""
+        """Return the answer to the request that was carried out, if it has none yet."""
         answer = render_done(self.tag) if self._owes_answer else b""
         self.tag, self._owes_answer = _NO_ID, False
         return answer

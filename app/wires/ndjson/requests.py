@@ -1,8 +1,8 @@
-"""Requests as programs send them: how a line is read, made from the table of commands.
+"""Requests of programs: reading a line as a command, by the table of commands.
 
 A request is one JSON object: `op`, the name of a command; `id`, which comes back with the answer;
-and the command's fields. Nothing is coerced, nothing unknown is passed over: what a program got
-wrong it is told, by the name of the field.
+and the command's fields. No value is coerced, and no unknown field is ignored: a refusal names the
+field that is wrong.
 """
 
 import json
@@ -28,12 +28,12 @@ RequestId = (
 STRICT = ConfigDict(strict=True, extra="forbid")
 _DIGITS_MAX = len(str(-ID_MAX))  # more are no id, and slow to read
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
-_NESTED_MAX = 32  # what requests need many times over; Python's own bound differs by its version
-_FIELDS_MAX = 32  # of an object: several times what any has; each that is unknown costs 15 us
+_NESTED_MAX = 32  # far more than requests need; Python's own bound differs by its version
+_FIELDS_MAX = 32  # of an object: several times the most of any op; an unknown one costs 15 us
 _ESCAPED = re.compile(rb"\\.", re.DOTALL)
 _OTHERS = bytes(set(range(256)) - set(b"[]{}"))
 _STEPS = bytes.maketrans(b"[{]}", b"\1\1\xff\xff")  # as signed numbers: in, in, out, out
-_CHARS_SHOWN = 40  # of what is no op, or no field, in the refusal
+_CHARS_SHOWN = 40  # of an unknown op or field, in the refusal
 _request_id: TypeAdapter[int | str | None] = TypeAdapter(RequestId, config=ConfigDict(strict=True))
 
 
@@ -41,7 +41,7 @@ OPS: Mapping[str, type[Command]] = {kind.op: kind for kind in COMMANDS.values() 
 
 
 def parse_object(line: bytes) -> dict[str, Any]:
-    """Read a line as a JSON object. Raises BadLine when it is none (RFC 8259), or ambiguous."""
+    """Read a line as a JSON object (RFC 8259). Raises BadLine when it is none, or ambiguous."""
     try:
         text = line.decode()  # strictly: json.loads would guess at UTF-16 and let surrogates pass
         _check_depth(line)
@@ -58,7 +58,7 @@ def parse_object(line: bytes) -> dict[str, Any]:
 
 
 def parse_id(request: Mapping[str, Any]) -> str:
-    """Return the request's id as the JSON that comes back with the answer. Raises BadLine."""
+    """Return the request's id as JSON, for the answer. Raises BadLine."""
     given = request.get("id")
     if given is None:
         return "null"
@@ -74,7 +74,7 @@ def parse_id(request: Mapping[str, Any]) -> str:
 
 
 def parse_request(request: Mapping[str, Any], check: Check = let_all) -> Command:
-    """Make a request its command. Raises BadLine, and what `check` raises."""
+    """Return the command of a request. Raises BadLine, and the refusals of `check`."""
     op = request.get("op")
     if not isinstance(op, str):
         raise BadLine("op: a string, the word of what to do; try help", code="bad_arguments")
@@ -98,7 +98,7 @@ def parse_request(request: Mapping[str, Any], check: Check = let_all) -> Command
 
 
 class _Reader(NamedTuple):
-    """What reads the requests of one op: `read` returns a dict, or raises ValidationError."""
+    """Reads the requests of one op: `read` returns a dict, or raises ValidationError."""
 
     fields: Set[str]
     read: Callable[[Mapping[str, Any]], dict[str, Any]]
@@ -106,7 +106,7 @@ class _Reader(NamedTuple):
 
 @cache
 def _reader(op: str) -> _Reader:
-    """Make it, when the op is asked for first. A dict is a third of the work that a model is."""
+    """Make the reader of an op, at its first use. A dict is a third of a model's work."""
     hints = get_type_hints(OPS[op], include_extras=True)
     shape = {"op": Any, "id": NotRequired[Any]}
     for field in fields(OPS[op]):
@@ -147,7 +147,7 @@ def _integer(text: str) -> int:
 
 
 def _check_pairs(value: object) -> None:
-    """Raise ValueError when a surrogate stands alone somewhere: that is no text (RFC 8259, 8.2)."""
+    """Raise ValueError when a surrogate stands alone: that is no text (RFC 8259, 8.2)."""
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:

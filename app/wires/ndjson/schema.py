@@ -1,8 +1,8 @@
 """The NDJSON wire as a JSON Schema, made from the types that read requests and write answers.
 
-It has a definition for each op's request and answer, for each event, and for the refusal; and two
-for any line: `request` is what a program sends, `line` what it is sent. It describes this version
-to the letter: nothing may be missing, and nothing may be there besides.
+It has a definition for each op's request and answer, for each event, and for the refusal. Two more
+are for any line: `request` for those that a program sends, `line` for those that it is sent. It
+describes this version to the letter: an object has all of these fields, and no other.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,8 +20,8 @@ from app.wires.ndjson.requests import OPS, STRICT, RequestId
 
 Schema = dict[str, Any]
 
-# What each op is answered with when it is not refused: one of these. None is `ok` and no more, as
-# is the answer to an op that is not here.
+# The answers to each op that is not refused: one of these. None is `ok` alone, which is also the
+# answer to an op that is not here.
 ANSWERS: Mapping[type[Command], tuple[type[Answer] | None, ...]] = {
     accounts.Register: (accounts.LoggedIn,),
     accounts.Login: (accounts.LoggedIn,),
@@ -108,7 +108,7 @@ REQUESTS: Mapping[str, type[BaseModel]] = {op: _model(kind) for op, kind in OPS.
 
 def schema() -> Schema:
     """Return the schema."""
-    parts: Schema = {}  # what fields are made of
+    parts: Schema = {}  # the types of fields
     requests = {
         f"request_{op}": _taken_apart(model.model_json_schema(), parts)
         for op, model in REQUESTS.items()
@@ -162,7 +162,7 @@ def _request_id() -> Schema:
 
 
 def _shape(kind: type[Event], parts: Schema) -> Schema:
-    """Return the schema of what is shown of an event; what its fields are made of goes to parts."""
+    """Return the schema of an event as it is shown; the types of its fields go to parts."""
     if kind is server.HelpShown:
         return _HELP
     shape = _taken_apart(ADAPTERS[kind].json_schema(mode="serialization"), parts)
@@ -172,7 +172,7 @@ def _shape(kind: type[Event], parts: Schema) -> Schema:
 
 
 def _taken_apart(shape: Schema, parts: Schema) -> Schema:
-    """Return a schema without titles; what its fields are made of goes to parts."""
+    """Return a schema without titles; the types of its fields go to parts."""
     shape = _untitled(shape)
     for name, part in shape.pop("$defs", {}).items():
         parts[name] = _closed({}, part)
@@ -195,7 +195,7 @@ def _closed(head: Schema, shape: Schema) -> Schema:
 
 
 def _untitled(part: Schema) -> Schema:
-    """Return a schema without titles: they say no more than the names of what they stand at."""
+    """Return a schema without titles: they only repeat names."""
     return {
         key: {name: _untitled(inner) for name, inner in value.items()}
         if key in ("properties", "$defs")

@@ -1,6 +1,6 @@
 """A small file that is typed: lines of base64, and a line with a dot alone. Pure.
 
-Whatever comes in between is taken for the file's, so that none of it can end up in a room.
+All lines in between belong to the file, so that none of them can end up in a room.
 """
 
 import binascii
@@ -22,10 +22,10 @@ class Base64Lines:
         self._command = command
         self._line_bytes_max = line_bytes_max
         self._text = bytearray()
-        self._is_refused = False  # too much came, or a line that could not be one
+        self._is_refused = False  # it is too large, or a line can't be one of it
 
     def takes(self, line: bytes | None) -> bool:
-        """Take a line of the file; not its end, nor one that makes it no file that may be."""
+        """Take a line of the file; return False for its end, and once it is refused."""
         text = line.strip() if line is not None else b""
         if text == _END:
             return False
@@ -40,7 +40,7 @@ class Base64Lines:
         return line is not None and line.strip() == _END
 
     def command(self) -> Upload:
-        """Return what was asked for, with the file. Raises Refusal."""
+        """Return the command with its file. Raises Refusal."""
         if self._is_refused:
             raise TooLarge(
                 f"in lines come at most {FILE_IN_LINES_BYTES_MAX} bytes, and "

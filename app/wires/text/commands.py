@@ -1,4 +1,4 @@
-"""Commands as people type them: how they are read, their usage, made from the table of them."""
+"""Commands as people type them: reading them, and their usage, by the table of commands."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
@@ -13,7 +13,7 @@ from app.values.times import parse_span
 
 
 class _Argument(NamedTuple):
-    """A field of a command, and what is read for it."""
+    """A field of a command, and how it is typed."""
 
     field: str
     shape: Shape
@@ -41,23 +41,23 @@ _ARGUMENTS: Mapping[type[Command], Sequence[_Argument]] = {
 
 
 def usage(kind: type[Command]) -> str:
-    """Return how a command is typed: /kick USER [REASON]."""
+    """Return the usage of a command: /kick USER [REASON]."""
     return " ".join([f"/{kind.word}", *(argument.usage for argument in _ARGUMENTS[kind])])
 
 
 def summary(kind: type[Command]) -> str:
-    """Return what a command does, in a sentence."""
+    """Return a sentence that says what a command does."""
     return str(kind.__doc__)
 
 
 def split_command(text: str) -> tuple[str, str]:
-    """Return the word that a line begins with, and the rest behind a blank or tab of any kind."""
+    """Split a line into its first word and the rest, at a blank or tab of any kind."""
     word, rest = (*text.split(maxsplit=1), "", "")[:2]
     return word, rest
 
 
 def find_command(word: str) -> type[Command]:
-    """Return the command of that word, with or without its slash. Raises BadLine."""
+    """Return the command of a word, with or without its slash. Raises BadLine."""
     word = word.removeprefix("/")
     kind = COMMANDS.get(word.lower())
     if kind is None or not kind.is_typed or kind.least is Level.OPERATOR:
@@ -66,7 +66,7 @@ def find_command(word: str) -> type[Command]:
 
 
 def parse_arguments(kind: type[Command], text: str) -> Command:
-    """Read a command from what was typed after its word. Raises BadLine."""
+    """Read a command from the text after its word. Raises BadLine."""
     values: dict[str, object] = {}
     rest = text.strip()
     for argument in _ARGUMENTS[kind]:
@@ -85,7 +85,7 @@ def _bad_usage(kind: type[Command]) -> BadLine:
 
 
 def _read(shape: Shape, text: str) -> tuple[str | int | None, str]:
-    """Return the value, and what is left of the text; None when the value is not there."""
+    """Return the value, and the rest of the text; None when there is no value. Raises BadLine."""
     if not text:
         return None, text
     if isinstance(shape, Rest):
@@ -96,7 +96,7 @@ def _read(shape: Shape, text: str) -> tuple[str | int | None, str]:
         return _read_path(shape, text)
     word, left = (*text.split(maxsplit=1), "")[:2]
     if isinstance(shape, Addressee):
-        return left, ""  # what a path leaves begins with `to`
+        return left, ""  # the rest after a path begins with `to`
     if isinstance(shape, Span):
         try:
             return parse_span(word), left

@@ -1,7 +1,7 @@
 """Events as people read them: one function an event, which returns its line or lines.
 
-What others typed was made harmless when it came in, and names are so by their rules. A refusal may
-repeat what its reader typed, and is made harmless here.
+Text of others was made harmless when it came in, and names are harmless by their rules. A refusal
+may repeat text that its reader typed, and is made harmless here.
 """
 
 import base64
@@ -24,20 +24,19 @@ _ENCRYPTED = "[encrypted; open this room with: manage.py chat]"
 
 
 def render(event: Event) -> bytes:
-    """Return an event as it is sent: every line ends in CR LF."""
+    """Return an event as bytes; every line ends in CR LF."""
     shown = _SHOWN[type(event)](event)
     lines = (shown,) if isinstance(shown, str) else shown
     return "".join([f"{closed_up(line)}\r\n" for line in lines]).encode()
 
 
-# What is blank on a screen, and what is nothing there: neither ends a run of blanks. One alone is
-# never too long.
+# Blank on a screen, or nothing there: neither ends a run of blanks. One alone is never too long.
 _BLANKS = re.compile(f"[{UNSEEN} ][{UNSEEN} ]+")
 _TOO_MANY = " " * (BLANKS_SHOWN_MAX + 1)
 
 
 def closed_up(line: str) -> str:
-    """Shorten runs of blanks: up to the edge of a screen, what follows would look like a line."""
+    """Shorten runs of blanks: at the edge of a screen, text after one would look like a line."""
     if line.isascii() and _TOO_MANY not in line and "\t" not in line:
         return line
     return _BLANKS.sub(_shortened, line)
@@ -49,7 +48,7 @@ def _shortened(blanks: re.Match[str]) -> str:
 
 
 def render_dated(event: talk.Message | files.FileShared) -> bytes:
-    """Return what a room was shown as a line of a file, with its date and time."""
+    """Return an event of a room as a line of a file, with its date and time."""
     return f"[{minute(event.at)}] {_SHOWN[type(event)](event)}\n".encode()
 
 
@@ -95,7 +94,7 @@ def _connected(event: server.Connected) -> Iterable[str]:
 
 
 def greeting(event: accounts.LoggedIn, *, says_name: bool = False) -> str:
-    """Return what greets a user; `says_name` also says which part of a line was their name."""
+    """Return the greeting of a user; `says_name` also says which part of the line is the name."""
     name = f"; your name is {event.user}, and the rest of that line is your password"
     return (
         f"Hello, {event.user}{name if says_name else ''}. "
@@ -257,12 +256,12 @@ def _file_sent(event: files.FileShared | files.FileSent) -> str:
 
 def _upload_offered(event: files.UploadOffered) -> str:
     path = f"./{event.path}" if event.path.startswith("-") else event.path
-    as_it_is = "-g " if set(path) & set("[]{}") else ""  # to curl these would stand for others
+    as_it_is = "-g " if set(path) & set("[]{}") else ""  # else curl takes these as patterns
     return f"curl -T {shlex.quote(path)} {as_it_is}{event.server}{event.url}"
 
 
 def _download_offered(event: files.DownloadOffered) -> Iterable[str]:
-    # Used up, an address answers with a refusal: without -f it would take the place of the file.
+    # A used address answers with a refusal: without -f it would take the place of the file.
     yield f"curl -f -o {shlex.quote(event.name)} {event.server}{event.url}"
     yield f"  {event.size} bytes, sha256 {event.sha256}"
 

@@ -27,13 +27,13 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Moderators": ("kick", "ban", "unban", "mute", "unmute", "bans"),
     "Owners": ("promote", "demote", "encrypt"),
 }
-_OTHERS = "Admins"  # what stands in no section, and those of lower levels may not ask for
-_COLUMNS = 70  # what is left beside the time in manage.py chat
+_OTHERS = "Admins"  # commands of no section, which users of lower levels may not use
+_COLUMNS = 70  # of a line, beside the time in manage.py chat
 _FIRST = "/help COMMAND says more of one. What stands in brackets may be left out."
 
 
 def by_subject(usages: Mapping[str, str]) -> Iterator[str]:
-    """Yield the lines of /help for commands, given by word with how each is typed."""
+    """Yield the lines of /help, for commands given by word with their usage."""
     yield _FIRST
     left = dict(usages)
     for title, words in [*SECTIONS.items(), (_OTHERS, tuple(sorted(left)))]:
@@ -52,14 +52,14 @@ def by_subject(usages: Mapping[str, str]) -> Iterator[str]:
 
 
 def help_lines(word: str, level: Level) -> Iterable[str]:
-    """Return what those of a level may type, or what one command does. Raises BadLine."""
+    """Return the commands for a level, or the summary of one command. Raises BadLine."""
     if word:
         kind = find_command(word)
         return [usage(kind), f"  {summary(kind)}"]
     return _all_of(level)
 
 
-@cache  # it takes half a millisecond, and anybody may ask
+@cache  # it takes half a millisecond, and any client may ask
 def _all_of(level: Level) -> Sequence[str]:
     return list(
         by_subject(

@@ -1,13 +1,13 @@
 """The telnet filter: takes commands out of what a client sends (RFC 854, 855, 857).
 
 Pure: the same bytes in any pieces give the same text. It offers to echo, which asks a client not to
-show a password, and agrees to nothing else. It asks for one thing: whoever negotiates at all is
-asked once for all eight bits (RFC 856), without which some telnets strip the eighth. It never
-offers them itself: that would change what ends a line. An answer is never longer than what it
-answers, but for that one question, and nothing is kept of a subnegotiation, however long.
+show a password, and agrees to nothing else. It asks for one thing: a client that negotiates at all
+is asked once for all eight bits (RFC 856), without which some telnets strip the eighth. It never
+offers them itself: that would change the ends of lines. An answer is never longer than its
+question, but for that one request, and nothing is kept of a subnegotiation, however long.
 
-Nothing here takes a step of Python for each byte or command, since anybody can send them without
-end: a regular expression finds the commands, and tables say what each means and how it is answered.
+Nothing here takes a step of Python for each byte or command, since any client can send them without
+end. A regular expression finds the commands, and tables have the meaning and the answer of each.
 """
 
 import re
@@ -34,7 +34,7 @@ _OPTIONS = range(0x100)
 _NEGOTIATIONS = frozenset(
     bytes((IAC, verb, option)) for verb in (DO, DONT, WILL, WONT) for option in _OPTIONS
 )
-# Our own offer, and what we have asked for, are answers: answered, two could go on for ever.
+# Our own offer and request get answers: if both sides answered answers, it could go on for ever.
 _ANSWERS = {
     **{
         bytes((IAC, DO, option)): bytes((IAC, WONT, option))
@@ -56,7 +56,7 @@ _TEXT = {
 
 
 class TelnetFilter:
-    """Separates text from commands; `answers` collects what is to be sent back."""
+    """Separates text from commands; `answers` collects bytes to send back."""
 
     __slots__ = (
         "_begun",
@@ -93,7 +93,7 @@ class TelnetFilter:
 
 
 def _subnegotiation_begun(commands: list[bytes]) -> bytes:
-    """Return what to remember of a subnegotiation whose end has not come: where in it we are."""
+    """Return the bytes that tell where we are in a subnegotiation whose end has not come."""
     if not commands or not (begun := _BEGUN.match(commands[-1])):
         return b""
     left = commands[-1][begun.end() :]

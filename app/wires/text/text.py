@@ -1,9 +1,9 @@
-"""The text wire: what a person types at telnet or nc, and what they are shown. Pure.
+"""The text wire: lines that a person types at telnet or nc, and lines for them. Pure.
 
-Before login it asks for a name and a password, and telnet clients are told not to show the latter.
-After it a line is a command when it begins with a slash, and something said when not; two slashes
-say one. A line that makes no sense comes out as a refusal, as a value, so that those around it
-survive.
+Before login it asks for a name and a password, and tells telnet clients not to show the latter.
+After it, a line is a command when it begins with a slash, and else a message; two slashes begin a
+message with one. A line that makes no sense becomes a refusal, as a value, so that the lines around
+it survive.
 """
 
 import re
@@ -28,7 +28,7 @@ from app.wires.wire import Wire
 Answer = Command | Refusal | None  # None: the line asks for nothing, or for another line
 
 _TLS_RECORD = b"\x16"  # begins a ClientHello, and nothing that a person types
-# How programs begin that speak something else, and could go on with what is taken for a password.
+# First lines of programs of other protocols, whose next line would be taken for a password.
 _PROTOCOLS = {
     "HTTP": re.compile(r"[A-Z]+ \S+ HTTP/[0-9.]+"),
     "NDJSON": re.compile(r"\ufeff?(?:\[ ?)?\{.*"),
@@ -58,7 +58,7 @@ class TextWire(Wire):
     name = "text"
     rooms_max = 1
     render = staticmethod(render)
-    tag = ""  # what is said comes back to its sender as it does to all: no answer is asked for
+    tag = ""  # a message comes back to its sender as to all: no answer is asked for
 
     def __init__(self, line_bytes_max: int) -> None:
         self._telnet = TelnetFilter()
@@ -66,9 +66,9 @@ class TextWire(Wire):
         self._line_bytes_max = line_bytes_max
         self._has_begun = False
         self._is_logged_in = False
-        self._may_ask_password = True  # nobody is to type one that could be overheard
+        self._may_ask_password = True  # not on a connection where others could listen in
         self._history_before_id: int | None = None  # where the next page of /history ends
-        self._says_name = False  # in the greeting: what was typed may have been meant otherwise
+        self._says_name = False  # in the greeting: the line may have been meant otherwise
         self._secret: Callable[[str], Answer] | None = None  # takes the hidden line asked for
         self._file: Base64Lines | None = None  # takes the lines of a file that is typed
         self._output = bytearray()
@@ -79,12 +79,12 @@ class TextWire(Wire):
         return False
 
     def feed(self, data: bytes, check: Check = let_all) -> Iterator[Answer]:
-        """Yield what the client asks, one line at a time; None for a line that asks nothing.
+        """Yield the client's commands, one line at a time; None for a line that asks nothing.
 
         Lines of a file that is typed are taken in silence, for they cost next to nothing.
 
-        What to do with a line can depend on how the one before it ended, so each is read only when
-        the one before it was dealt with. Take the output after each, and at the end.
+        The meaning of a line can depend on the result of the one before it. So each is read only
+        after the one before it was carried out. Take the output after each, and at the end.
         """
         if not self._has_begun and data.startswith(_TLS_RECORD):
             yield _other_protocol("TLS")
@@ -105,18 +105,18 @@ class TextWire(Wire):
 
     @property
     def free_bytes_max(self) -> int:
-        """How many bytes may come without a line that counts: one line's, or a typed file's."""
+        """The bytes that may come without a line that counts: one line's, or a typed file's."""
         return self._line_bytes_max if self._file is None else TYPED_BYTES_MAX
 
     def take_output(self) -> bytes:
-        """Return what is to be sent now: answers of the telnet filter, and prompts."""
+        """Return bytes to send now: answers of the telnet filter, and prompts."""
         output = bytes(self._telnet.answers + self._output)
         self._telnet.answers.clear()
         self._output.clear()
         return output
 
     def show(self, event: Event) -> bytes:
-        """Return what shows the session an event that concerns it alone, and what is asked next."""
+        """Return the bytes of an event that concerns the session alone, and the next prompt."""
         if isinstance(event, accounts.LoggedIn):
             self._is_logged_in = True
             if self._says_name:
@@ -128,11 +128,11 @@ class TextWire(Wire):
         return render(event) + (b"" if self._is_logged_in else b"login: ")
 
     def done(self) -> bytes:
-        """Return what ends the answer to what was asked last: nothing, for people."""
+        """Return the end of an answer: nothing, for people."""
         return b""
 
     def show_last(self, event: Event) -> bytes:
-        """Return what shows the session its last event."""
+        """Return the bytes of the session's last event."""
         return render(event)
 
     def _read(self, line: bytes | None, check: Check) -> Answer:
@@ -159,7 +159,7 @@ class TextWire(Wire):
     def _typed(self, text: str, check: Check) -> Answer:
         first = text[:1]
         if "0" <= first <= "~" and self._is_logged_in:
-            return Say(text)  # nearly all that is said begins so
+            return Say(text)  # nearly all messages begin so
         self._says_name = False
         if first == "/" and not text.startswith("//"):
             return self._command(text, check)
@@ -200,10 +200,10 @@ class TextWire(Wire):
         return command
 
     def _end_of_file(self, line: bytes | None) -> Answer:
-        """Return what is asked for with a file that was typed, if this is its end."""
+        """Return the command of a typed file, if the line is its end."""
         file = self._file
         if file is None or not file.is_end(line):
-            return None  # it is refused, and what still comes is not used
+            return None  # the file is refused, and its other lines are not used
         self._file = None
         try:
             return file.command()
@@ -211,7 +211,7 @@ class TextWire(Wire):
             return refusal
 
     def _ask_password(self, then: Callable[[str], Command]) -> Answer:
-        """Ask for a password, or for nothing where the answer is no already."""
+        """Ask for a password, unless the command will be refused anyway."""
         if self._is_logged_in or not self._may_ask_password:
             return then("")
         return self._ask("password: ", then)
@@ -220,7 +220,7 @@ class TextWire(Wire):
         return self._ask("new password: ", lambda new: Passwd(old, new))
 
     def _ask(self, prompt: str, then: Callable[[str], Answer]) -> Answer:
-        """Ask for a line that is not to be seen."""
+        """Ask for a line that is typed unseen."""
         self._secret = then
         self._output += HIDE_INPUT + prompt.encode()
         return None
@@ -233,12 +233,12 @@ def _could_be_a_name(password: str) -> bool:
 
 
 def _protocol(line: str) -> str | None:
-    """Return what a line is spoken in that comes in place of a name, if it is known."""
+    """Return the protocol of a line in place of a name, if it is a known one."""
     return next((name for name, line_of in _PROTOCOLS.items() if line_of.fullmatch(line)), None)
 
 
 def _check_can_be_name(text: str) -> None:
-    """Refuse what nobody can be called: what comes next is no password. Raises BadLine."""
+    """Refuse a text that can be no name: the next line is no password. Raises BadLine."""
     try:
         parse_name(text)
     except BadNameError as error:
@@ -249,7 +249,7 @@ def _check_can_be_name(text: str) -> None:
 
 
 def _other_protocol(name: str) -> Refusal:
-    """Send away who speaks something else, too late: what follows would be taken for passwords."""
+    """Return the last refusal for another protocol: its next lines would be passwords."""
     return BadLine(
         "this is Greenroom, a chat server, and this connection is text; "
         f"{name} begins with the first byte, where it is spoken at all",

@@ -1,10 +1,10 @@
-"""What a person types, as lines: Return ends one, and what was erased is not in it. Pure.
+"""Lines as a person types them: Return ends one, and erased characters are gone. Pure.
 
 Terminals send many things for Return: CR LF, CR NUL, LF, LF CR, CR CR LF, or CR alone. Each ends a
-line once, and at once: nobody has to wait for the byte after it. A NUL anywhere else means nothing.
+line once, and at once: no line waits for the byte after it. A NUL anywhere else means nothing.
 
 Backspace (08 or 7F) erases the character before it, however many bytes it has, and Ctrl-U (15) all
-of the line; telnet's own ways to say so come here as those keys. What was erased counts in the
+of the line; telnet's own commands for that come here as those keys. Erased bytes count in the
 length of a line.
 
 Floods of any of these bytes cost no step of Python for each.
@@ -19,23 +19,23 @@ from app.wires.lines import LineSplitter
 # A CR that follows an LF ends nothing, unless it begins a CR LF. Nothing here comes twice in a row
 # but LF.
 _END = re.compile(rb"\r(?:\0?\n|\0)?|\n(?:\0?\r(?!\0?\n))?")
-# An end that what comes next may still belong to; at most 4 bytes, and 2 decide where it begins.
+# An end to which the next byte may still belong; at most 4 bytes, and 2 decide where it begins.
 _OPEN_END = re.compile(rb"(?:(?<!\r)(?<!\r\0)\n\0?\r?|\r)\0?\Z")
 _OPEN_END_BYTES_MAX = 6
 
 _LF = 10
 _ERASING = "\x08\x7f"
 _PAIR = re.compile("[^\x08\x7f][\x08\x7f]")
-_PAIR_PASSES = 4  # over a line; what is left then is nested deeply, so there is little of it
-# What nobody sees: controls, blanks but the plain one, what Unicode has ignored when shown, what
-# joins hieroglyphs, and a note without a head; for the brackets of a regular expression.
+_PAIR_PASSES = 4  # over a line; pairs that are left then are nested deeply, so there are few
+# Invisible: controls, blanks but the plain one, characters that Unicode ignores when shown, joiners
+# of hieroglyphs, and a note without a head; for the brackets of a regular expression.
 UNSEEN = (
     "\\x00-\\x1f\\x7f-\\xa0\\xad\\u034f\\u061c\\u115f\\u1160\\u1680\\u17b4\\u17b5\\u180b-\\u180f\\u2000-\\u200f"
     "\\u2028-\\u202f\\u205f-\\u206f\\u2800\\u3000\\u3164\\ufe00-\\ufe0f\\ufeff\\uffa0\\ufff0-\\ufffb"
     "\\U00013430-\\U00013442\\U0001bca0-\\U0001bca3\\U0001d159\\U0001d173-\\U0001d17a"
     "\\U000e0000-\\U000e0fff"
 )
-# What terminals send for keys, and as answers: ESC [ A, ESC O A, ESC b, ESC ] ... BEL.
+# Terminals send these for keys, and as answers: ESC [ A, ESC O A, ESC b, ESC ] ... BEL.
 _KEY = (
     r"\x1b[]PX^_][^\x07\x1b]*+(?:\x07|\x1b\\)"
     r"|(?:\x1b[\[O]|\x9b|\x8f)\[?[0-?]*+[ -.]*+[@-~]?"
@@ -47,7 +47,7 @@ _NO_CHARACTER = "\udcff"  # stands for bytes that are no UTF-8, and becomes FF, 
 
 
 class TypedLines:
-    """Cuts what is typed into lines."""
+    """Cuts typed bytes into lines."""
 
     __slots__ = (
         "_lines",
@@ -56,9 +56,9 @@ class TypedLines:
     )
 
     def __init__(self, line_bytes_max: int) -> None:
-        """Refuse lines over so many bytes, their ends not counted."""
+        """Refuse lines over that many bytes, their ends not counted."""
         self._lines = LineSplitter(line_bytes_max)
-        self._open_end = b""  # of the line before: what comes next may belong to it
+        self._open_end = b""  # of the line before: the next bytes may belong to it
         self._may_erase = False  # a key that erases has come
 
     def feed(self, data: bytes) -> Iterator[bytes | None]:
@@ -92,14 +92,14 @@ class TypedLines:
 
 
 def _once(byte: bytes, data: bytes) -> bytes:
-    """Return data in which a byte does not come several times in a row; each pass halves a row."""
+    """Return data without runs of a byte; each pass halves a run."""
     while byte * 2 in data:
         data = data.replace(byte * 2, byte)
     return data
 
 
 def _without_erased(line: bytes | None) -> bytes | None:
-    """Return what is left of a line when what its keys erase is gone."""
+    """Return a line without its erased characters, and without the keys that erase."""
     if line is None:
         return None
     line = line.rpartition(b"\x15")[2]
@@ -122,7 +122,7 @@ def _without_erased(line: bytes | None) -> bytes | None:
 
 
 def _decode(line: bytes) -> str:
-    """Return the text of a line; what is no UTF-8 stands in it as characters that there are not."""
+    """Return the text of a line; bytes that are no UTF-8 become characters that don't exist."""
     try:
         return line.decode()
     except UnicodeDecodeError:
@@ -130,5 +130,5 @@ def _decode(line: bytes) -> str:
 
 
 def hides_command(text: str) -> bool:
-    """Whether a line would be a command, were it not for what nobody sees in front of its slash."""
+    """Whether a line would be a command without the invisible text before its slash."""
     return _HIDDEN_COMMAND.match(text) is not None
