@@ -1,13 +1,13 @@
-"""What is asked, what happened, and what lists have: a file a subject. Plain data, no live objects.
+"""Commands, events, and the items of lists: a file a subject. Plain data, no live objects.
 
-A command is named in the imperative, an event in the past tense. `RoomEvent`s are facts that all in
-a room are shown, in one order; the others are told to one session: `Answer`s to what it asked, the
-rest because it concerns it.
+A command is named in the imperative, an event in the past tense. `RoomEvent`s are facts that all
+readers of a room are shown, in one order. The others are told to one session: an `Answer` to its
+command, any other because it concerns the session.
 
 `COMMANDS` is complete. The text wire's parser, its usage errors and `/help` are made from it, and
-so are the requests of programs and their schema: from the word, the docstring's first line, and of
-each field the annotation that says what may stand there (app/protocol/command.py). A field with a
-default may be left out; one that has no shape is for programs alone, and nobody types it.
+so are the requests of programs and their schema. They take the word, the docstring's first line,
+and each field's annotation, which says what may stand there (app/protocol/command.py). A field with
+a default may be left out; one without a shape is for programs alone, and is never typed.
 """
 
 from collections.abc import Mapping, Sequence

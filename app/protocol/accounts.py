@@ -26,7 +26,7 @@ Password = str  # typed at a prompt, or piped, and never in a chat
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Somebody who can log in, unless the account is disabled, as a deleted one is for good."""
+    """An account. A disabled one can't log in; a deleted one is disabled for good."""
 
     name: str
     is_admin: bool
@@ -37,9 +37,9 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """Somebody who is connected; `user` is None before login. Numbers rise, and are not reused.
+    """A session; `user` is None before login. Numbers rise, and are not reused.
 
-    `is_this` is the one that asked.
+    `is_this` is true of the session that asked.
     """
 
     number: int
@@ -54,7 +54,7 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """What logs in as its user without a password; the secret itself is shown but once."""
+    """A token, which logs in as its user without a password. Its secret is shown only once."""
 
     number: int
     label: str
@@ -211,7 +211,7 @@ class TokensListed(Answer):
 
 @dataclass(slots=True)
 class AccountsListed(Answer):
-    """Accounts, in the alphabet's order; `has_more` when there are others behind them."""
+    """A page of accounts, by name; `has_more` when there are others after it."""
 
     accounts: Sequence[Account]
     has_more: bool
@@ -219,7 +219,7 @@ class AccountsListed(Answer):
 
 @dataclass(slots=True)
 class SessionsListed(Answer):
-    """Who is connected, those for longest first; `has_more` when there are others behind them."""
+    """A page of sessions, the oldest first; `has_more` when there are others after it."""
 
     sessions: Sequence[Connection]
     has_more: bool

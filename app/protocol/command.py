@@ -1,4 +1,4 @@
-"""What a command is: how its fields are typed, and who may ask for it."""
+"""The base of commands: how fields are typed, and who may use which command."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -25,9 +25,9 @@ Bound = Ge | Le | MaxLen | MinLen
 
 @dataclass(frozen=True, slots=True)
 class Shape(GroupedMetadata):
-    """How a field is typed, and what holds for it on every wire.
+    """How a field is typed, and its bounds on every wire.
 
-    One that is `needed` must be typed although programs may leave it out.
+    If it `is_needed`, it must be typed, although programs may leave it out.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Word(Shape):
 
 @dataclass(frozen=True, slots=True)
 class Rest(Shape):
-    """Read the rest of the line, at most so many characters."""
+    """Read the rest of the line, at most `chars_max` characters."""
 
     chars_max: int | None = None
 
@@ -103,9 +103,9 @@ def _one_line(text: str | None) -> str | None:
     return text
 
 
-OneLine = AfterValidator(_one_line)  # of what programs send; who types can't send another
+OneLine = AfterValidator(_one_line)  # for programs; a typed line has no end of a line in it
 RoomName = Annotated[str, Word("ROOM")]
-# Lists come in pages: what stands behind the last one of the page before, and how many.
+# Lists come in pages: the last item of the page before, and the number of items.
 AfterName = Annotated[str, Word("AFTER")]
 PageCount = Annotated[int, Ge(1), Le(PAGE_ITEMS_MAX)]
 UserName = Annotated[str, Word("USER")]
@@ -116,7 +116,7 @@ Seconds = Annotated[int | None, Span()]
 Secret = Annotated[str, Rest("[PASSWORD]", is_needed=True)]  # left out, it is asked for, unseen
 MessageId = Annotated[int | None, Ge(0), Le(ID_MAX)]
 RosterRev = Annotated[int | None, Ge(1), Le(ID_MAX)]
-# The same once more: the same message, said again. SQLite would cut one at a NUL.
+# A message with a txn that was used before is the same message. SQLite would cut one at a NUL.
 Txn = Annotated[str, StringConstraints(max_length=TXN_CHARS_MAX, pattern="^[ -~]*$")]
 NewTxn = Annotated[Txn, MinLen(1)]
 Label = Annotated[str, MaxLen(REASON_CHARS_MAX)]
@@ -125,16 +125,16 @@ SaidText = Annotated[
 ]  # programs may send an Enc instead
 _ENC_WORD = "^[A-Za-z0-9+/=_.-]+$"
 FilePath = Annotated[str, Path("NAME")]
-OfferedPath = Annotated[str, Path("NAME", is_needed=True)]  # left out of what is encrypted
+OfferedPath = Annotated[str, Path("NAME", is_needed=True)]  # left out for an encrypted file
 FileUser = Annotated[str, Addressee()]
 FileSize = Annotated[int | None, Ge(0), Le(ID_MAX)]
 FileId = Annotated[int, Count("N", ID_MAX)]
 
 
 class Enc(BaseModel):
-    """What a device encrypted for others: with what, in which session of its own, and the text.
+    """A ciphertext of a device: its algorithm, its session of encryption, and the text.
 
-    Nobody but those devices can read it, or has to: each part is a word of printable ASCII.
+    The server can't read it, and need not: each part is a word of printable ASCII.
     """
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
@@ -145,31 +145,31 @@ class Enc(BaseModel):
 
     @property
     def size_bytes(self) -> int:
-        """How much text it is."""
+        """The length of its text, in bytes."""
         return len(self.alg) + len(self.sid) + len(self.ct)
 
     def dump(self) -> str:
-        """Return it as JSON, as pydantic does in eight times the time: no part has quotes."""
+        """Return it as JSON, in an eighth of pydantic's time: no part has quotes."""
         return f'{{"alg":"{self.alg}","sid":"{self.sid}","ct":"{self.ct}"}}'
 
 
 class Level(IntEnum):
-    """Who asks: each may do what those before may."""
+    """The level of a session: each may do what those before it may."""
 
     ANYBODY = 0  # before login
     USER = 1
     ADMIN = 2
-    OPERATOR = 3  # whoever runs the server, over the control socket; takes no part in the chat
+    OPERATOR = 3  # a person who runs the server, over the control socket; takes no part in the chat
 
 
 @dataclass(slots=True)
 class Command:
     """A request of one session, for those of `least` level and above.
 
-    Programs ask for it by its `op`, if they can at all: by its word, where nothing else is said.
-    People type it, unless it is for programs alone. One that `may_be_long` comes in a line longer
-    than others, of a session that has a device. The operator may ask for what users may not, and of
-    the rest for what `suits_operator`.
+    Programs ask for it by its `op`; by default that is its word, and None for people alone. People
+    type it, unless `is_typed` is false. If it `may_be_long`, it may come in a line longer than
+    others, from a session that has a device. The operator may use the commands of admins and of the
+    operator, and others that `suits_operator` marks.
     """
 
     word: ClassVar[str]
@@ -186,13 +186,13 @@ class Command:
 
     @classmethod
     def is_for(cls, level: Level) -> bool:
-        """Whether those of a level may ask for it."""
+        """Whether sessions of a level may use it."""
         if level is Level.OPERATOR and not cls.suits_operator:
             return cls.least >= Level.ADMIN
         return cls.least <= level
 
 
-# Raises Refusal when those who ask may not ask that. Wires call it before they read any argument.
+# Raises Refusal when a session may not use a command. Wires call it before they read any argument.
 Check = Callable[[type[Command]], None]
 
 
@@ -204,7 +204,7 @@ def let_all(_kind: type[Command]) -> None:
 class InRoom(Command):
     """A request about a room that the session is in: its only one, when none is named.
 
-    The operator is in no room, and names any.
+    The operator is in no room, and may name any.
     """
 
     room: str = field(default="", kw_only=True)
@@ -215,7 +215,7 @@ Kind = TypeVar("Kind", bound=Command)
 
 @dataclass_transform()
 def command(kind: type[Kind]) -> type[Kind]:
-    """Make a class a command: a dataclass whose `op` is its word, where nothing else is said.
+    """Make a class a command: a dataclass whose `op` is its word by default.
 
     It is not frozen, as events are not: that would cost each message a twentieth of its time.
     """

@@ -43,14 +43,14 @@ class Target(Shape):
 
 
 class Letter(Target):
-    """What is said to a device."""
+    """A message to a device."""
 
     body: Line
 
 
 @dataclass(frozen=True, slots=True)
 class UserDevices:
-    """A user's list of devices, None when there is none, and what devices say of themselves."""
+    """A user's list of devices, None without one, and the devices' own descriptions."""
 
     manifest: Signed | None
     devices: Sequence[Signed]
@@ -76,7 +76,7 @@ class OutOfReach:
 
 @dataclass(frozen=True, slots=True)
 class DeviceMail:
-    """What a device of a user said to the reader's; `n` rises from item to item."""
+    """A message from another device to the reader's; `n` rises from item to item."""
 
     n: int
     user: str
@@ -182,7 +182,7 @@ class DeviceKnown(Answer):
 
 @dataclass(slots=True)
 class KeysKept(Answer):
-    """How many keys of the session's device nobody has claimed, and whether one is in reserve."""
+    """The number of unclaimed keys of the session's device, and whether its fallback is unused."""
 
     otk_count: int
     fallback_unused: bool
@@ -190,14 +190,14 @@ class KeysKept(Answer):
 
 @dataclass(slots=True)
 class DevicesShown(Answer):
-    """Which devices users have, as they say themselves; by the names that were asked for."""
+    """The devices of users, as they describe themselves; by the names that were asked for."""
 
     users: Mapping[str, UserDevices]
 
 
 @dataclass(slots=True)
 class KeysHandedOut(Answer):
-    """A key of each device, but for those that `failed`."""
+    """A key of each device, except those that `failed`."""
 
     keys: Sequence[ClaimedKey]
     failed: Sequence[OutOfReach]
@@ -205,7 +205,7 @@ class KeysHandedOut(Answer):
 
 @dataclass(slots=True)
 class DeviceChangesListed(Answer):
-    """Whose devices changed since a position, and the position to ask from next."""
+    """The users whose devices changed since a position, and the position to ask from next."""
 
     users: Sequence[str]
     next: int
@@ -213,14 +213,14 @@ class DeviceChangesListed(Answer):
 
 @dataclass(slots=True)
 class DeviceMailSent(Answer):
-    """What was said to devices is in their mailboxes, but for those that `failed`."""
+    """The messages are in the mailboxes of their devices, except those that `failed`."""
 
     failed: Sequence[OutOfReach]
 
 
 @dataclass(slots=True)
 class DeviceMailShown(Answer):
-    """What is in the mailbox of the session's device, oldest first."""
+    """The contents of the mailbox of the session's device, oldest first."""
 
     items: Sequence[DeviceMail]
     has_more: bool
@@ -228,7 +228,7 @@ class DeviceMailShown(Answer):
 
 @dataclass(slots=True)
 class DeviceMailCame(Event):
-    """There is something in the mailbox of the session's device."""
+    """There is mail in the mailbox of the session's device."""
 
 
 @dataclass(slots=True)
@@ -238,6 +238,6 @@ class KeysLow(Event):
 
 @dataclass(slots=True)
 class DevicesChanged(Event):
-    """The lists of these users' devices are other ones now."""
+    """The lists of these users' devices have changed."""
 
     users: Sequence[str]

@@ -1,16 +1,16 @@
-"""What an event is."""
+"""The bases of events."""
 
 from dataclasses import dataclass
 
 
 @dataclass(slots=True)
 class Event:
-    """Something that a wire can show."""
+    """An event that a wire can show."""
 
 
 @dataclass(slots=True)
 class RoomEvent(Event):
-    """Something that everybody in `room` is shown; `user` did it, or it happened to them."""
+    """An event that all readers of `room` are shown; `user` did it, or it happened to them."""
 
     room: str
     user: str
@@ -18,4 +18,4 @@ class RoomEvent(Event):
 
 @dataclass(slots=True)
 class Answer(Event):
-    """What one session asked for, or that it is done."""
+    """The answer to a command, or that it is done."""

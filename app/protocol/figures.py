@@ -1,6 +1,6 @@
-"""How the server is, in figures: what there is now, what the last minute was like, what is wrong.
+"""Figures of the server: this moment, the last minute, and faults.
 
-Plain data. Times are seconds, sizes bytes; None is what is not known, or did not happen.
+Plain data. Times are seconds, sizes bytes; None is unknown, or did not happen.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Outbox:
-    """What one session has not read yet; nobody has logged in on it when there is no user."""
+    """The unread bytes of one session; `user` is empty before login."""
 
     user: str
     address: str
@@ -18,12 +18,13 @@ class Outbox:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What there is now.
+    """The figures of this moment.
 
-    `outboxes` are the fullest; `disk_seconds_ago` is when the disk last said how full it is.
-    `database_fate` is what became of SQLite's file: gone, or overwritten, or nothing of both.
-    `certificate_seconds` is how long the certificate is good, less than 0 since it has run out.
-    `unknown_settings` are names that are no settings', each with the one that is probably meant.
+    `outboxes` are the fullest. `disk_seconds_ago` is when the disk last said how full it is.
+    `database_fate` is what became of SQLite's file: gone, overwritten, or empty for neither.
+    `certificate_seconds` is how long the certificate is good; below 0 it has run out.
+    `unknown_settings` are names that look like settings and are none, each with the one probably
+    meant.
     """
 
     sessions: int
@@ -49,7 +50,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Minute:
-    """What the last minute was like; the rates called `recent` are of its last ten seconds."""
+    """The figures of the last minute; the rates called `recent` are of its last ten seconds."""
 
     messages_per_second: float
     messages_per_second_recent: float
@@ -70,7 +71,7 @@ class Minute:
 
 @dataclass(frozen=True, slots=True)
 class Concern:
-    """Something that is wrong: its name for programs; for people how bad it is, and what to do."""
+    """A fault: its name for programs; for people how bad it is, and what to do."""
 
     name: str
     sentence: str

@@ -23,9 +23,9 @@ from app.values.times import Milliseconds
 
 @dataclass(frozen=True, slots=True)
 class SharedFile:
-    """A file; `recipient` is who alone may have it, if it is not its room's.
+    """A shared file; with a `recipient`, it is for that user alone, else for its room.
 
-    What is called one that its sender encrypted, only devices know.
+    The name of a file that its sender encrypted is known to devices only.
     """
 
     id: int
@@ -124,9 +124,9 @@ class FileSent(Event):
 
 @dataclass(slots=True)
 class UploadOffered(Answer):
-    """Where to put a file, until when, and what it will be called.
+    """The address for an upload, its last moment, and the name that the file will have.
 
-    The whole address is `server` and `url`; `path` is what the user called the file.
+    The whole address is `server` and `url`; `path` is the name that the user gave.
     """
 
     url: str
@@ -138,7 +138,7 @@ class UploadOffered(Answer):
 
 @dataclass(slots=True)
 class DownloadOffered(Answer):
-    """Where to fetch a file, once, and until when; `server` and `url` are the whole address."""
+    """The address to fetch a file at, once, and its last moment; in full: `server` and `url`."""
 
     file: int
     url: str

@@ -22,7 +22,7 @@ from app.protocol.command import (
 from app.protocol.event import Answer, Event, RoomEvent
 from app.values.times import Milliseconds, minute
 
-# A user, or an address or prefix; what could be both is an address, and with an @ before it a user.
+# A user, or an address or prefix. A text that could be both is an address; with an @, a user.
 Target = Annotated[str, Word("TARGET")]
 
 
@@ -41,14 +41,14 @@ class Sanction:
 
     @property
     def terms(self) -> str:
-        """Until when it holds, and why: " until 2026-11-22 14:02 UTC (reason)"."""
+        """Its end and its reason, in words: " until 2026-11-22 14:02 UTC (reason)"."""
         until = "" if self.until is None else f" until {minute(self.until)} UTC"
         return until + (f" ({self.reason})" if self.reason else "")
 
 
 @dataclass(frozen=True, slots=True)
 class ServerSanction(Sanction):
-    """One on the whole server: of a `user`, or of a `network` of addresses; the other is empty."""
+    """A sanction on the whole server: of a `user` or a `network`; the other is empty."""
 
     network: str = ""
 
@@ -208,7 +208,7 @@ class ServerBans(Command):
 
 @dataclass(slots=True)
 class Kicked(RoomEvent):
-    """A moderator sent the user out."""
+    """A moderator sent the user out of the room."""
 
     by: str
     reason: str
@@ -216,7 +216,7 @@ class Kicked(RoomEvent):
 
 @dataclass(slots=True)
 class Banned(RoomEvent):
-    """A moderator keeps the user out, for so many seconds or for good."""
+    """A moderator banned the user, for `seconds` or for good."""
 
     by: str
     seconds: int | None
@@ -232,7 +232,7 @@ class Unbanned(RoomEvent):
 
 @dataclass(slots=True)
 class Muted(RoomEvent):
-    """The user may not speak, for so many seconds or for good."""
+    """The user may not speak, for `seconds` or for good."""
 
     by: str
     seconds: int | None
@@ -255,7 +255,7 @@ class Promoted(RoomEvent):
 
 @dataclass(slots=True)
 class Demoted(RoomEvent):
-    """The user is a moderator no more."""
+    """The user is no longer a moderator."""
 
     by: str
 
@@ -276,9 +276,9 @@ class SentOut(Event):
 
 @dataclass(slots=True)
 class SanctionsListed(Answer):
-    """Who is banned from the room and who is muted in it, by name.
+    """A page of the room's bans and mutes, by name.
 
-    When it `has_more`, the others stand behind `last`.
+    When it `has_more`, the others come after `last`.
     """
 
     room: str
@@ -291,9 +291,9 @@ class SanctionsListed(Answer):
 
 @dataclass(slots=True)
 class ServerSanctionsListed(Answer):
-    """Who is banned from the whole server, and who is muted on all of it, by name or network.
+    """A page of the whole server's bans and mutes, by name or network.
 
-    When it `has_more`, the others stand behind `last`.
+    When it `has_more`, the others come after `last`.
     """
 
     bans: Sequence[ServerSanction]
@@ -305,7 +305,7 @@ class ServerSanctionsListed(Answer):
 
 @dataclass(slots=True)
 class TopicShown(Answer):
-    """What the room is about; empty when nobody said."""
+    """The room's topic; empty when there is none."""
 
     room: str
     topic: str

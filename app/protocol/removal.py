@@ -1,4 +1,4 @@
-"""What is removed for good, now or in time, and backups."""
+"""Removing for good: purges, retention, and backups."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from annotated_types import MinLen
 from app.protocol.command import Command, Level, MessageId, Span, Word, command
 from app.protocol.event import Answer, RoomEvent
 
-# Programs may leave these out; who types a purge says whose messages, and since when.
+# Programs may leave these out; a typed purge has a user and a time.
 Author = Annotated[str, Word("USER", is_needed=True), MinLen(1)]
 SinceSeconds = Annotated[int | None, Span(is_needed=True)]
 Keep = Annotated[str, Word("DAYS|forever|default")]
@@ -17,7 +17,7 @@ Keep = Annotated[str, Word("DAYS|forever|default")]
 
 @dataclass(frozen=True, slots=True)
 class RoomRetention:
-    """For how many days the messages of a room are kept; 0: for ever."""
+    """The days for which the messages of a room are kept; 0 is for ever."""
 
     name: str
     days: int
@@ -56,7 +56,7 @@ class Vacuum(Command):
 
 @dataclass(slots=True)
 class Purged(RoomEvent):
-    """The user removed so many messages for good: of `author`, or of all, between these ids."""
+    """The user removed `messages` for good: of `author`, or of all, between these ids."""
 
     author: str | None
     first_id: int
@@ -66,7 +66,7 @@ class Purged(RoomEvent):
 
 @dataclass(slots=True)
 class RetentionListed(Answer):
-    """For how many days messages are kept, 0: for ever; and the rooms where it is otherwise."""
+    """The days for which messages are kept, 0 for ever; and the rooms with days of their own."""
 
     days: int
     rooms: Sequence[RoomRetention]

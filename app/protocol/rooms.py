@@ -25,9 +25,9 @@ from app.values.times import Milliseconds
 
 @dataclass(frozen=True, slots=True)
 class RoomRecord:
-    """A room as it is kept, and how many are in it; `retention_days` is None by default.
+    """A stored room, and how many users are in it; `retention_days` is None by default.
 
-    It has no `owner` when that account was deleted, and no moderator was there to have it.
+    `owner` is empty when that account was deleted, and the room had no moderator.
     """
 
     name: str
@@ -41,7 +41,7 @@ class RoomRecord:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody in a room; `away` is why they are away."""
+    """A user in a room; `away` is their away note, None when they are not away."""
 
     name: str
     role: str
@@ -50,7 +50,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class RoomSummary:
-    """A room and how many are in it."""
+    """A room, and how many users are in it."""
 
     name: str
     users: int
@@ -63,8 +63,8 @@ class Join(Command):
 
     word = "join"
     room: RoomName
-    since: MessageId = None  # replay all that came after this one
-    create: bool = True  # false: a room that is not there is refused, and not made
+    since: MessageId = None  # replay all messages after this one
+    create: bool = True  # false: a room that does not exist is refused, and not made
 
 
 @command
@@ -184,14 +184,14 @@ class Disconnected(RoomEvent):
 
 @dataclass(slots=True)
 class Encrypted(RoomEvent):
-    """The user made the room encrypted, for good: what is said from here on only devices read."""
+    """The user made the room encrypted, for good: only devices can read later messages."""
 
 
 @dataclass(slots=True)
 class RosterChanged(RoomEvent):
-    """The user belongs to the encrypted room from now on, or no more: revision `rev` of its roster.
+    """The user became a member of the encrypted room, or is no longer one: revision `rev`.
 
-    What is said from here on is encrypted for those who belong to it by then.
+    Later messages are encrypted for the members of that revision.
     """
 
     rev: int
@@ -213,7 +213,7 @@ class Renamed(RoomEvent):
 
 @dataclass(slots=True)
 class Deleted(RoomEvent):
-    """The user removed the room, and nobody is in it any more."""
+    """The user removed the room, and no session is in it any more."""
 
     reason: str
 
@@ -222,8 +222,8 @@ class Deleted(RoomEvent):
 class Entered(Answer):
     """The session is in `room` now; everything after `messages` follows live.
 
-    When it is not `is_complete`, there is more between what the session asked for and `messages`.
-    `last_id` is the newest message of the room, whether it is among them or not; 0: there is none.
+    When it is not `is_complete`, there are more messages between those asked for and `messages`.
+    `last_id` is the newest message of the room, also if it is not among them; 0 for none.
     """
 
     room: str
@@ -245,7 +245,7 @@ class Departed(Answer):
 
 @dataclass(slots=True)
 class PeopleListed(Answer):
-    """Who is in the room, by name; `has_more` when there are others behind them."""
+    """A page of the users in the room, by name; `has_more` when there are others after it."""
 
     room: str
     people: Sequence[Person]
@@ -255,10 +255,10 @@ class PeopleListed(Answer):
 
 @dataclass(slots=True)
 class RosterShown(Answer):
-    """Who belongs to a room, by the keys of their names, as of revision `rev`.
+    """A page of a room's members, by the keys of their names, as of revision `rev`.
 
-    `e2ee_from` is the id of its last message in the clear. If it is not encrypted, it has no
-    revisions, and whoever is there belongs to it. `has_more` when there are others behind them.
+    `e2ee_from` is the id of its last message in the clear. A room that is not encrypted has no
+    revisions, and its members are the users in it. `has_more` when there are others after them.
     """
 
     room: str
@@ -272,7 +272,7 @@ class RosterShown(Answer):
 
 @dataclass(slots=True)
 class RoomsListed(Answer):
-    """The rooms, the busiest first, then by name; `has_more` when there are others behind them."""
+    """A page of rooms, the busiest first, then by name; `has_more` when there are others."""
 
     rooms: Sequence[RoomSummary]
     has_more: bool
@@ -281,7 +281,7 @@ class RoomsListed(Answer):
 
 @dataclass(slots=True)
 class RoomRecordsListed(Answer):
-    """Rooms, in the alphabet's order; `has_more` when there are others behind them."""
+    """A page of rooms, by name; `has_more` when there are others after it."""
 
     rooms: Sequence[RoomRecord]
     has_more: bool

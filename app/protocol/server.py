@@ -1,4 +1,4 @@
-"""The server itself: how it is, its end, and what is told to everybody."""
+"""The server itself: its status, its end, and its notices."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -79,7 +79,7 @@ class Backup(Command):
 
 @dataclass(slots=True)
 class Connected(Event):
-    """A client is here, and nobody has logged in on it yet; without TLS, perhaps nobody may."""
+    """A client connected, and no user has logged in yet; without TLS, perhaps none may."""
 
     is_registration_open: bool
     needs_tls: bool = False
@@ -87,16 +87,16 @@ class Connected(Event):
 
 @dataclass(slots=True)
 class Greeted(Answer):
-    """The server is there, says one that nobody has logged in on: and how one may log in."""
+    """The answer to a ping before login: the server is there, and how to log in."""
 
     sentence: str
     is_registration_open: bool
-    needs_tls: bool  # nobody may log in on this connection: it could be overheard
+    needs_tls: bool  # no user may log in on this connection: others could listen in
 
 
 @dataclass(slots=True)
 class HelpShown(Answer):
-    """The commands for those of a level, or one of them, as this wire has them."""
+    """The commands for sessions of a level, or one of them, as this wire has them."""
 
     command: str
     level: Level
@@ -104,7 +104,7 @@ class HelpShown(Answer):
 
 @dataclass(slots=True)
 class StatusShown(Answer):
-    """How the server is; `concerns` is what calls for somebody. See app/protocol/figures.py."""
+    """The server's status; `concerns` need a person. See app/protocol/figures.py."""
 
     concerns: Sequence[Concern]
     version: str
@@ -117,14 +117,14 @@ class StatusShown(Answer):
 
 @dataclass(slots=True)
 class Done(Answer):
-    """What was asked is done."""
+    """The command was carried out."""
 
     sentence: str
 
 
 @dataclass(slots=True)
 class Refused(Answer):
-    """What was asked was refused, under `tag` if the answer comes late; nothing happened."""
+    """The command was refused, and nothing happened; `tag` if the answer comes late."""
 
     code: Code
     sentence: str
@@ -138,6 +138,6 @@ class SaidGoodbye(Answer):
 
 @dataclass(slots=True)
 class Noticed(Event):
-    """The server says something to everybody."""
+    """The server says something to all users."""
 
     sentence: str

@@ -7,11 +7,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from app.protocol.signed import Signed, decode
 
-PREFIX = "greenroom-e2ee/v1/"  # before the name of whatever is signed, hashed or authenticated
+PREFIX = "greenroom-e2ee/v1/"  # before the name of all that is signed, hashed or authenticated
 
 
 class Kind(StrEnum):
-    """What can be signed."""
+    """The kinds of signed texts."""
 
     DEVICE = "device"
     MANIFEST = "manifest"
@@ -20,7 +20,7 @@ class Kind(StrEnum):
 
 
 def context(name: str) -> bytes:
-    """Return what precedes the data in everything that is signed or authenticated."""
+    """Return the bytes before the data in each signed or authenticated text."""
     return f"{PREFIX}{name}\0".encode()
 
 

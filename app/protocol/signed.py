@@ -1,7 +1,7 @@
-"""The shapes of what devices sign for others to see: who they are, and their keys. Pure.
+"""The shapes of texts that devices sign for others: their identity, and their keys. Pure.
 
 A payload travels as a JSON string, and signatures cover that very string: nothing depends on how
-somebody else would have written the same object. Clients believe nothing else; the server looks at
+another program would have written the same object. Clients believe nothing else. The server checks
 them to keep junk out.
 """
 
@@ -35,7 +35,7 @@ def decode(text: str) -> bytes:
 
 
 def check_name(text: str) -> str:
-    """Return a name that is in the form in which names are compared. Raises ValueError."""
+    """Return a name that is its own key: the form for comparing. Raises ValueError."""
     try:
         key = parse_name(text).key
     except BadNameError as error:
@@ -58,11 +58,11 @@ Short = Annotated[str, Field(min_length=1, max_length=64)]
 KeyId = Annotated[str, Field(pattern="^[of]:[!-~]{1,62}$")]  # see ONE_TIME, FALLBACK
 # Without control characters and ends of lines: as JSON it is not much longer, and harms no screen.
 Line = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$")]
-AtFirst = FailFast()  # of a list: what is wrong is told of its first item, not looked for in all
+AtFirst = FailFast()  # of a list: the first fault is told, and no other is looked for
 
 
 class Shape(BaseModel):
-    """What all shapes have in common: nothing is coerced, added or changed."""
+    """The base of shapes: nothing is coerced, added or changed."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
@@ -75,7 +75,7 @@ AnyShape = TypeVar("AnyShape", bound=Shape)
 
 
 def read_payload(shape: type[AnyShape], payload: str) -> AnyShape:
-    """Read what was signed. Raises ValueError when it has another shape."""
+    """Read a signed text. Raises ValueError when it has another shape."""
     return shape.model_validate_json(payload)
 
 
@@ -95,7 +95,7 @@ class DeviceKeys(Shape):
 
 
 class Owned(Shape):
-    """What a user signs, or a device of theirs: it says whose it is."""
+    """A text that a user or their device signs; it names the user."""
 
     user: UserKey
 
@@ -104,7 +104,7 @@ AnyOwned = TypeVar("AnyOwned", bound=Owned)
 
 
 class DevicePayload(Owned):
-    """What a device says of itself, signed by itself; `approval` proves who knows its code."""
+    """A device's description, signed by itself; `approval` proves knowledge of its code."""
 
     device: DeviceKeys
     approval: Key

@@ -1,4 +1,4 @@
-"""What is said: in rooms, and between two users."""
+"""Messages: in rooms, and between two users."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class Say(InRoom):
 
     @property
     def is_long(self) -> bool:
-        """See Command: what a device encrypted may be."""
+        """See Command: an encrypted message may be."""
         return self.enc is not None
 
 
@@ -62,7 +62,7 @@ class Tell(Command):
 
     @property
     def is_long(self) -> bool:
-        """See Command: what a device encrypted may be."""
+        """See Command: an encrypted message may be."""
         return self.enc is not None
 
 
@@ -113,7 +113,7 @@ class Said(RoomEvent):
 
     @property
     def size_bytes(self) -> int:
-        """How much text it is."""
+        """The length of its text, in bytes."""
         return len(self.body.encode())
 
 
@@ -128,7 +128,7 @@ class SaidEncrypted(RoomEvent):
 
     @property
     def size_bytes(self) -> int:
-        """How much text it is."""
+        """The length of its text, in bytes."""
         return self.enc.size_bytes
 
 
@@ -147,7 +147,7 @@ class PrivatelySaid(Event):
 
     @property
     def size_bytes(self) -> int:
-        """How much text it is."""
+        """The length of its text, in bytes."""
         return len(self.body.encode())
 
 
@@ -164,7 +164,7 @@ class PrivatelySaidEncrypted(Event):
 
     @property
     def size_bytes(self) -> int:
-        """How much text it is."""
+        """The length of its text, in bytes."""
         return self.enc.size_bytes
 
 
@@ -181,7 +181,7 @@ class Stored(Answer):
 
 @dataclass(slots=True)
 class PrivatelySent(Answer):
-    """The session's own private message is stored; `away` is why the recipient may not see it."""
+    """The session's own private message is stored; `away` is the recipient's away note, or None."""
 
     message_id: int
     recipient: str
@@ -193,7 +193,7 @@ class PrivatelySent(Answer):
 class MailShown(Event):
     """The newest private messages that came while the user was not here, oldest first.
 
-    Before them came so many `older` ones, which are kept, and not shown here.
+    `older` ones came before them; they are kept, and not shown here.
     """
 
     messages: Sequence[PrivateMessage]
@@ -202,7 +202,7 @@ class MailShown(Event):
 
     @property
     def notice(self) -> str:
-        """What is said of the older ones; nothing when there are none."""
+        """The sentence about the older ones; empty when there are none."""
         if not self.older:
             return ""
         are = "is" if self.older == 1 else "are"
@@ -211,10 +211,10 @@ class MailShown(Event):
 
 @dataclass(slots=True)
 class HistoryShown(Answer):
-    """A page of the room's past, oldest first; `has_more` when there is another one.
+    """A page of the room's history, oldest first; `has_more` when there is another one.
 
     That one ends before `before_id`, when the pages go back; else it begins after `last_id`. Both
-    count messages that are left out because the session ignores who said them.
+    count messages that are left out because the session ignores their sender.
     """
 
     room: str
@@ -227,7 +227,7 @@ class HistoryShown(Answer):
 
 @dataclass(slots=True)
 class IgnoredListed(Answer):
-    """Whom the user ignores, by name; `has_more` when there are others behind them."""
+    """A page of the users that the user ignores, by name; `has_more` when there are others."""
 
     users: Sequence[str]
     has_more: bool = False
