@@ -45,7 +45,7 @@ from tests.kit.source import RefusalInSource, calls, refusals_in_source
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-PROTOCOL = (ROOT / "docs" / "protocol.md").read_text()
+PROTOCOL = (ROOT / "docs" / "protocol" / "text.md").read_text()
 TRANSCRIPTS = [line for path in FOLDER.glob("*.txt") for line in path.read_text().splitlines()]
 TYPED = {match[1] for line in TRANSCRIPTS if (match := re.match(r"\S+ > (.*)", line))}
 TOLD_PROGRAMS = {

@@ -10,7 +10,7 @@ from app.wires.ndjson.events import EVENT_NAMES
 from app.wires.ndjson.schema import REQUESTS, schema
 from tests.kit.program import check_sent
 
-PAGE = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "protocol" / "text.md").read_text()
 CHAPTER = PAGE.partition("## The NDJSON wire\n")[2].partition("\n## ")[0]
 EXAMPLES = re.findall(r"^ {4}(> )?(\{.*\})$", CHAPTER, re.M)
 DEFINITIONS = schema()["$defs"]

@@ -13,7 +13,7 @@ from app.wires.ndjson.requests import parse_request
 from app.wires.ndjson.schema import ANSWERS, schema
 from tests.kit.program import check
 
-COMMITTED = Path(__file__).parents[2] / "docs" / "protocol.schema.json"
+COMMITTED = Path(__file__).parents[2] / "docs" / "protocol" / "schema.json"
 
 # What is wrong with a request; the wire and the schema say so both.
 WRONG = [
@@ -38,7 +38,7 @@ WRONG = [
 ]
 
 
-# What is committed is what the code has: run `manage.py schema > docs/protocol.schema.json`.
+# What is committed is what the code has: run `manage.py schema > docs/protocol/schema.json`.
 def test_the_committed_schema_is_up_to_date() -> None:
     assert json.loads(COMMITTED.read_text()) == schema()
 
