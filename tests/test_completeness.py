@@ -45,7 +45,7 @@ from tests.kit.source import RefusalInSource, calls, refusals_in_source
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-PROTOCOL = (ROOT / "docs" / "protocol" / "text.md").read_text()
+PROTOCOL = "\n".join(page.read_text() for page in (ROOT / "docs" / "protocol").glob("*.md"))
 TRANSCRIPTS = [line for path in FOLDER.glob("*.txt") for line in path.read_text().splitlines()]
 TYPED = {match[1] for line in TRANSCRIPTS if (match := re.match(r"\S+ > (.*)", line))}
 TOLD_PROGRAMS = {
@@ -164,7 +164,7 @@ FOR_PROGRAMS = {  # nobody who types has a device
 # What no conversation shows, since it is of the machine: tests/chat/server/test_status.py.
 OF_THE_MACHINE = {server.StatusShown}
 
-# One event of each class, which occurs in a transcript and in docs/protocol.md just so.
+# One event of each class, which occurs in a transcript and in docs/protocol/text.md just so.
 SAMPLES: list[Event] = [
     _HELLO,
     talk.SaidEncrypted("lobby", "bot", "abcd2345", _ENC, AT),
@@ -352,8 +352,8 @@ def _matches_any(pattern: str, texts: Iterable[str]) -> bool:
 
 # The tables of refusals have each code that there is, once, and no other.
 def test_every_refusal_code_is_described() -> None:
-    chapter = PROTOCOL.partition("## Refusals")[2].partition("\n## ")[0]
-    described = re.findall(r"^\| `(\w+)` \|", chapter, re.M)
+    page = (ROOT / "docs" / "protocol" / "refusals.md").read_text()
+    described = re.findall(r"^\| `(\w+)` \|", page, re.M)
     assert sorted(described) == sorted(get_args(Code))
 
 

@@ -106,7 +106,7 @@ class Client:
     # What a program does.
 
     def call(self, op: str, /, **fields: object) -> Answer:
-        """Ask anything of docs/protocol.md, and return the answer; waits for a connection first.
+        """Ask anything of docs/protocol/, and return the answer; waits for a connection first.
 
         Raises CallRefused; ConnectionLost when nobody knows whether it happened, or at the end.
         """

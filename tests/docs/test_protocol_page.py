@@ -1,4 +1,4 @@
-"""The chapter for programs in docs/protocol.md has all there is, and its examples are right."""
+"""The pages for programs in docs/protocol/ have all there is, and their examples are right."""
 
 import json
 import re
@@ -10,15 +10,15 @@ from app.wires.ndjson.events import EVENT_NAMES
 from app.wires.ndjson.schema import REQUESTS, schema
 from tests.kit.program import check_sent
 
-PAGE = (Path(__file__).parents[2] / "docs" / "protocol" / "text.md").read_text()
-CHAPTER = PAGE.partition("## The NDJSON wire\n")[2].partition("\n## ")[0]
-EXAMPLES = re.findall(r"^ {4}(> )?(\{.*\})$", CHAPTER, re.M)
+FOLDER = Path(__file__).parents[2] / "docs" / "protocol"
+PAGES = "".join((FOLDER / page).read_text() for page in ("ndjson.md", "devices.md"))
+EXAMPLES = re.findall(r"^ {4}(> )?(\{.*\})$", PAGES, re.M)
 DEFINITIONS = schema()["$defs"]
 
 
 def _row(op: str) -> tuple[str, str]:
     """Return what the table says of an op's fields, and of its answer."""
-    ((fields, answer),) = re.findall(rf"^\| `{op}` \| (.*?) ?\| (.*) \|$", CHAPTER, re.M)
+    ((fields, answer),) = re.findall(rf"^\| `{op}` \| (.*?) ?\| (.*) \|$", PAGES, re.M)
     return fields, answer
 
 
@@ -37,7 +37,7 @@ def _fields(definition: dict) -> set[str]:
     return found
 
 
-# Each example on the page is right by the schema: an answer, and the request above it, by its op's.
+# Each example on them is right by the schema: an answer, and the request above it, by its op's.
 def test_examples_are_right() -> None:
     assert len(EXAMPLES) > 30
     asked: dict[object, dict] = {}
