@@ -7,6 +7,7 @@ from typing import Annotated
 
 # The bound of something that peers make the server keep. Each stands in a table of
 # docs/operations.md with who loses first, and the metric that shows it; a test compares them.
+# These, and those that end in _MAX, are in docs/protocol/limits.md with what is said of them here.
 Kept = Annotated[int, "kept for peers"]
 
 # The journal. Senders wait when it is full, and so does their TCP. It holds a batch at least, or a
@@ -53,7 +54,7 @@ MAILBOXES_COUNTED_MAX = 256  # of users who are away: their unread messages are 
 LISTED_MAX = 100  # items of a list where no other number is asked for: a few screens
 PAGE_ITEMS_MAX = 500  # items of a page of a list: some 3 ms, and even as JSON some 500 KB
 REASON_CHARS_MAX = 200  # of a reason, a topic, an away note: a line or two of a screen
-SPAN_SECONDS_MAX = 10 * 365 * 86_400  # the longest timed ban; longer ones are for good
+SPAN_SECONDS_MAX = 10 * 365 * 86_400  # of a ban or a mute; one that is to last longer is for good
 PASSWORD_BYTES_MAX = 1_024  # far over any passphrase, and too few to cost the hasher time
 LOGIN_SECONDS_IN_ALL_MAX = 300  # to log in, however often a line comes: a slow typist has enough
 MESSAGE_RATE_MIN = 0.1  # a second: with less, a user could not tell whether the server still reads
@@ -196,9 +197,7 @@ WRITES_TOGETHER_MAX = 200  # in one transaction, besides messages
 WRITES_SECONDS_MAX = 0.005  # after which such a transaction takes no further write: messages wait
 READER_THREADS = 2  # reads are short; a second thread lets one slow page not hold up a join
 SWITCH_INTERVAL_SECONDS = 0.0005  # a tenth of Python's own: the writer waits for it at each step
-COLLECTION_SECONDS_MAX = (
-    0.02  # of garbage, in which no client is served: objects that a longer one saw are kept
-)
+COLLECTION_SECONDS_MAX = 0.02  # of garbage, while no client is served: longer ones keep objects
 
 # The server's view of itself.
 PULSE_SECONDS = 0.1  # between looks how late the hub is: a four-hundredth of a core

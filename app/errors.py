@@ -17,82 +17,83 @@ client typed: wires make it harmless like all other text that they show.
 
 from typing import Literal
 
+# Behind each: when it is told, or what to do. docs/protocol/refusals.md is made from it.
 Code = Literal[
-    "already_e2ee",
-    "already_logged_in",
-    "already_there",
-    "bad_arguments",
-    "bad_base64",
-    "bad_device_payload",
-    "bad_file_name",
-    "bad_json",
-    "bad_name",
-    "bad_password",
-    "bad_signature",
-    "banned",
-    "busy",
-    "deleted",
-    "device_id_reused",
-    "disabled",
-    "e2ee_required",
-    "full",
-    "hidden_command",
-    "internal",
-    "is_moderator",
-    "is_no_moderator",
-    "is_owner",
-    "kicked",
-    "line_too_long",
-    "login_refused",
-    "login_required",
-    "login_timeout",
-    "mailbox_full",
-    "manifest_conflict",
-    "muted",
-    "name_taken",
-    "no_ban",
-    "no_device",
-    "no_keys",
-    "no_mute",
-    "no_room",
-    "no_such_device",
-    "no_such_file",
-    "no_such_room",
-    "no_such_session",
-    "no_such_token",
-    "no_such_transfer",
-    "no_such_user",
-    "not_a_member",
-    "not_allowed",
-    "not_e2ee",
-    "not_here",
-    "not_ignored",
-    "not_planned",
-    "not_stored",
-    "not_utf8",
-    "other_database",
-    "other_protocol",
-    "otk_conflict",
-    "over_quota",
-    "rate_limited",
-    "registration_closed",
-    "roster_changed",
-    "sent_out",
-    "session_ended",
-    "shutting_down",
-    "since_too_old",
-    "tls_required",
-    "too_large",
-    "too_long",
-    "too_many",
-    "too_many_owned",
-    "too_many_rooms",
-    "too_slow",
-    "unknown_command",
-    "wait",
-    "which_room",
-    "wrong_size",
-    "yourself",
+    "already_e2ee",  # an encrypted room stays so, and keeps its name
+    "already_logged_in",  # `/quit`, and connect again
+    "already_there",  # you are in it
+    "bad_arguments",  # type it as shown; for programs: a field, a number or a time is wrong
+    "bad_base64",  # send it again
+    "bad_device_payload",  # also a list that gives a device other keys
+    "bad_file_name",  # give it another name
+    "bad_json",  # programs only
+    "bad_name",  # choose another, by the rules for names
+    "bad_password",  # choose another
+    "bad_signature",  # programs only
+    "banned",  # from a room; or from this server: the connection is closed. Over HTTP, 403
+    "busy",  # too many log in or send files at once. Over HTTP, 503
+    "deleted",  # the connection is closed
+    "device_id_reused",  # programs only
+    "disabled",  # at login; later, the connection is closed
+    "e2ee_required",  # programs send an `enc`
+    "full",  # when it is the server, the connection is closed
+    "hidden_command",  # type the command alone
+    "internal",  # tell the operator
+    "is_moderator",  # `/who` shows who is one
+    "is_no_moderator",  # `/who` shows who is one
+    "is_owner",  # there is nothing to do
+    "kicked",  # the connection is closed; you may come back
+    "line_too_long",  # say it in several lines
+    "login_refused",  # the third time on one connection it is closed
+    "login_required",  # before login; when the password was changed, the connection is closed
+    "login_timeout",  # the connection is closed
+    "mailbox_full",  # of one device among several: it was away for long, or has too much of yours
+    "manifest_conflict",  # programs only
+    "muted",  # in a room, or on this server; over HTTP, 403
+    "name_taken",  # of a user, or of a room
+    "no_ban",  # `/bans` and `/serverbans` show who is banned
+    "no_device",  # programs only; also when the device was revoked meanwhile
+    "no_keys",  # of one device among several: it has to bring more
+    "no_mute",  # `/bans` and `/serverbans` show who is muted
+    "no_room",  # programs name the `room`
+    "no_such_device",  # of one device among several: there is none, or it was revoked
+    "no_such_file",  # it is gone, or not of this room or for you; `/files` shows what is
+    "no_such_room",  # it was deleted, or has another name now
+    "no_such_session",  # `/sessions` shows them
+    "no_such_token",  # `/tokens` shows them
+    "no_such_transfer",  # it was used, is too old, or never was; over HTTP, 404
+    "no_such_user",  # nobody has that name
+    "not_a_member",  # programs only
+    "not_allowed",  # ask one of those who may
+    "not_e2ee",  # programs only: say it in the clear, if that is meant
+    "not_here",  # `/ban` works upon somebody who is not here
+    "not_ignored",  # `/ignore` shows whom you ignore
+    "not_planned",  # the operator only
+    "not_stored",  # nobody has seen it; send it again. Of several: `3 messages not stored: ...`
+    "not_utf8",  # set your terminal to UTF-8
+    "other_database",  # the operator only
+    "other_protocol",  # HTTP, TLS, NDJSON, IRC, SSH or PROXY; the connection is closed
+    "otk_conflict",  # programs only
+    "over_quota",  # over HTTP, 413
+    "rate_limited",  # what it is about has a limit an hour or a minute
+    "registration_closed",  # the operator makes the accounts
+    "roster_changed",  # programs only: `room.roster` says for whom
+    "sent_out",  # while the request was under way; over HTTP, 403 or 404
+    "session_ended",  # the connection is closed
+    "shutting_down",  # connect again in a while; over HTTP, 503
+    "since_too_old",  # programs only
+    "tls_required",  # the operator wants no passwords in the clear
+    "too_large",  # over HTTP, 413
+    "too_long",  # shorten the reason, the topic or the away note
+    "too_many",  # ask for fewer, or remove one
+    "too_many_owned",  # admins may own more
+    "too_many_rooms",  # programs only
+    "too_slow",  # the connection is closed; read faster. `/history` has what you missed
+    "unknown_command",  # `/help` shows all of them
+    "wait",  # more attempts do not make it longer
+    "which_room",  # programs only: name the `room`
+    "wrong_size",  # send it again; over HTTP, 400
+    "yourself",  # somebody else may
 ]
 
 

@@ -6,6 +6,7 @@ import re
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import closing
+from dataclasses import fields
 from pathlib import Path
 from typing import get_args
 
@@ -32,12 +33,13 @@ from app.protocol.event import Answer, Event, RoomEvent
 from app.protocol.moderation import Sanction, ServerSanction
 from app.protocol.rooms import Person, RoomSummary
 from app.protocol.signed import Signed
-from app.settings import MessageRate, Settings
+from app.settings import Settings
 from app.values import times
 from app.values.names import parse_new_name
 from app.wires.ndjson import events as ndjson_events
 from app.wires.text.commands import summary, usage
 from app.wires.text.events import render
+from docs.tables import is_limit
 from tests.conversations.test_conversations import FOLDER, pattern_of
 from tests.kit.figures import BOB_IS_SLOW, LOAD, MINUTE
 from tests.kit.program import check
@@ -133,6 +135,12 @@ NOT_IN_A_CONVERSATION = {
         "tests/chat/devices/test_keys.py"
     ),
     "you ask that too often; try again later": "tests/chat/devices/test_keys.py",
+    "ask for at most 100 users at once": "tests/chat/devices/test_keys.py",
+    "claim keys of at most 100 devices at once": "tests/chat/devices/test_keys.py",
+    "leave at most 100 keys at once": "tests/chat/devices/test_keys.py",
+    "500 keys of a device are kept; wait until some are used": "tests/chat/devices/test_keys.py",
+    "your account has had too many devices; ask the operator": "tests/chat/devices/test_keys.py",
+    "send at most 100 items at once": "tests/chat/devices/test_mail.py",
     "bodies may have 32768 characters together; send fewer at once": (
         "tests/chat/devices/test_mail.py"
     ),
@@ -350,13 +358,6 @@ def _matches_any(pattern: str, texts: Iterable[str]) -> bool:
     return any(re.fullmatch(pattern, text) for text in texts)
 
 
-# The tables of refusals have each code that there is, once, and no other.
-def test_every_refusal_code_is_described() -> None:
-    page = (ROOT / "docs" / "protocol" / "refusals.md").read_text()
-    described = re.findall(r"^\| `(\w+)` \|", page, re.M)
-    assert sorted(described) == sorted(get_args(Code))
-
-
 # A code is in the list because something is refused with it; that no other is used, mypy sees.
 @pytest.mark.parametrize("code", get_args(Code))
 def test_every_refusal_code_is_used(code: str) -> None:
@@ -369,27 +370,15 @@ def test_the_client_knows_the_codes() -> None:
     assert set(get_args(Code)) >= client._PASSING | client._TRY_NEXT
 
 
-# What the page says of a limit is its default.
-@pytest.mark.parametrize("name", sorted(set(re.findall(r"`GREENROOM_(\w+)`", PROTOCOL))))
-def test_limits_are_described_as_they_are(name: str) -> None:
-    default = getattr(Settings, name.lower())
-    (row,) = (row for row in PROTOCOL.splitlines() if f"`GREENROOM_{name}`" in row)
-    numbers = {
-        int(number) << 20 * (unit == " MiB") for number, unit in re.findall(r"(\d+)( MiB)?", row)
-    }
-    wanted = set(map(int, default)) if isinstance(default, tuple) else {int(default)}
-    assert wanted <= numbers
-
-
-# Each setting is in the README, with its default as an operator would type it.
-@pytest.mark.parametrize(("name", "default"), vars(Settings()).items())
-def test_every_setting_is_described(name: str, default: object) -> None:
-    (row,) = re.findall(rf"^\| `GREENROOM_{name.upper()}` \| (.*?) \|", README, re.M)
-    if isinstance(default, MessageRate):
-        default = "/".join(str(int(number)) for number in default)
-    elif isinstance(default, tuple):
-        default = ",".join(default)
-    assert (str(default).lower() if isinstance(default, bool) else str(default)) in row
+# Each setting that is no limit is in the README, once, in the order of the settings, with its
+# default as an operator would type it. Limits are in a table that is made from them.
+def test_every_setting_is_described() -> None:
+    defaults = {each.name: each.default for each in fields(Settings) if not is_limit(each.default)}
+    rows = re.findall(r"^\| `GREENROOM_(\w+)` \| (.*?) \|", README, re.M)
+    assert [name.lower() for name, _ in rows] == list(defaults)
+    for (_, told), default in zip(rows, defaults.values(), strict=True):
+        typed = ",".join(default) if isinstance(default, tuple) else str(default)
+        assert (typed.lower() if isinstance(default, bool) else typed) in told
 
 
 # A line of the transcripts' language that stands for something stands for that only.

@@ -18,8 +18,14 @@ _KINDS = {
     for name, kind in vars(errors).items()
     if isinstance(kind, type) and issubclass(kind, errors.Refusal)
 }
-# What these say is told on as the sentence of a refusal by who catches them.
-_TOLD_ON = {"ValueError": ("names.py", "times.py")}
+# What ValueErrors of these files say is told on as the sentence of a refusal, with this code.
+_TOLD_ON = {"names.py": "bad_password", "times.py": "bad_arguments"}
+# What is given a sentence makes a refusal of it: its code, and which argument the sentence is.
+_MADE_BY = {
+    "too_many": ("too_many", 0),
+    "self._failure": ("login_refused", 2),
+    "self._login_failure": ("login_refused", 2),
+}
 
 
 class RefusalInSource(NamedTuple):
@@ -55,24 +61,53 @@ def pattern_of(text: ast.expr | None) -> str:
     return "".join(map(pattern_of, text.values)) if isinstance(text, ast.JoinedStr) else ".*"
 
 
-def _refusal(called: str, call: ast.Call, path: Path) -> RefusalInSource | None:
+@cache
+def _given(path: Path) -> dict[str, list[ast.expr]]:
+    """Return what a file's names are set to, where that is a text or one of two."""
+    given: dict[str, list[ast.expr]] = {}
+    for node in nodes(path):
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        value = getattr(node, "value", None)
+        if isinstance(value, ast.Constant | ast.JoinedStr | ast.IfExp):
+            for target in targets:
+                given.setdefault(getattr(target, "id", ""), []).append(value)
+    return given
+
+
+def _patterns(text: ast.expr | None, path: Path) -> list[str]:
+    """Return all that a text in a file can become; a name is what the file sets it to."""
+    if isinstance(text, ast.IfExp):
+        return _patterns(text.body, path) + _patterns(text.orelse, path)
+    if isinstance(text, ast.Name):
+        set_to = _given(path).get(text.id, [])
+        return [pattern for value in set_to for pattern in _patterns(value, path)] or [".*"]
+    return [pattern_of(text)]
+
+
+def _codes_and_sentence(
+    called: str, call: ast.Call, path: Path
+) -> tuple[list[str], ast.expr] | None:
     name = called.rpartition(".")[2]
-    place = f"{path.relative_to(APP)}:{call.lineno}"
     if name in _KINDS and call.args:
-        keywords = {keyword.arg: keyword.value for keyword in call.keywords}
-        code = pattern_of(keywords["code"]) if "code" in keywords else _KINDS[name].code
-        return RefusalInSource(code, pattern_of(call.args[0]), place)
+        given = {keyword.arg: keyword.value for keyword in call.keywords}
+        codes = _patterns(given["code"], path) if "code" in given else [_KINDS[name].code]
+        return codes, call.args[0]
     if name == "Refused":
-        return RefusalInSource(pattern_of(call.args[0]), pattern_of(call.args[1]), place)
-    if path.name in _TOLD_ON.get(name, ()):
-        return RefusalInSource(".*", pattern_of(call.args[0]), place)
+        return _patterns(call.args[0], path), call.args[1]
+    if name == "ValueError" and path.name in _TOLD_ON:
+        return [_TOLD_ON[path.name]], call.args[0]
+    if called in _MADE_BY:
+        code, place = _MADE_BY[called]
+        return [code], call.args[place]
     return None
 
 
 def refusals_in_source() -> Iterator[RefusalInSource]:
-    """Yield each place that makes a refusal."""
+    """Yield each place that makes a refusal, once for each code and sentence that it can have."""
     for path in sorted(APP.rglob("*.py")):
         for called, call in calls(path):
-            refusal = _refusal(called, call, path)
-            if refusal is not None:
-                yield refusal
+            found = _codes_and_sentence(called, call, path)
+            place = f"{path.relative_to(APP)}:{call.lineno}"
+            for code in found[0] if found else ():
+                for sentence in _patterns(found[1], path):
+                    yield RefusalInSource(code, sentence, place)
