@@ -197,7 +197,7 @@ WRITES_TOGETHER_MAX = 200  # in one transaction, besides messages
 WRITES_SECONDS_MAX = 0.005  # after which such a transaction takes no further write: messages wait
 READER_THREADS = 2  # reads are short; a second thread lets one slow page not hold up a join
 SWITCH_INTERVAL_SECONDS = 0.0005  # a tenth of Python's own: the writer waits for it at each step
-COLLECTION_SECONDS_MAX = 0.02  # of garbage, while no client is served: longer ones keep objects
+COLLECTION_SECONDS_MAX = 0.02  # of garbage, while no client is served: a longer one freezes it
 
 # The server's view of itself.
 PULSE_SECONDS = 0.1  # between looks how late the hub is: a four-hundredth of a core
