@@ -1,4 +1,4 @@
-"""Every bound of the server that needs no tuning, with its unit and the reason for it.
+"""Every bound of the server that needs no tuning: its unit, and its reason.
 
 Those that an operator may set are in settings.py.
 """

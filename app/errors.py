@@ -122,7 +122,7 @@ class BadLine(Refusal):
 
 
 class BadNameError(BadLine):
-    """The text can't be the name of a user or a room; the sentence says why."""
+    """The text can't be a user's or a room's name; the sentence says why."""
 
     code: Code = "bad_name"
 
@@ -134,7 +134,7 @@ class TooLarge(Refusal):
 
 
 class NotPossible(Refusal):
-    """There is nothing that the command could act on, or it is done already."""
+    """There is nothing to act on, or it is done already."""
 
 
 class Forbidden(Refusal):
@@ -152,13 +152,13 @@ class Unavailable(Refusal):
 
 
 class NotStored(Unavailable):
-    """A message, or a decision, could not be written, so no client has seen it."""
+    """A message or a decision could not be written. No client has seen it."""
 
     code: Code = "not_stored"
 
 
 def internal() -> Refusal:
-    """Return the refusal of a command that failed by a fault of the server."""
+    """Return the refusal of a command that failed by our fault."""
     return Unavailable("something went wrong here; it was logged", code="internal")
 
 

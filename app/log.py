@@ -49,7 +49,7 @@ def failure(event: str, error: Exception, **about: object) -> None:
 
 
 class Relay(io.RawIOBase):
-    """Writes to a descriptor in a thread of its own, for greenlets that must not wait.
+    """Writes to a descriptor in a thread, for greenlets that must not wait.
 
     It promises:
       1. `write` never waits and never fails, from any thread.
@@ -95,7 +95,7 @@ class Relay(io.RawIOBase):
         return len(kept)
 
     def finish(self, ends_at: float) -> None:
-        """Wait until all is written, or the monotonic clock is at `ends_at`. Blocks."""
+        """Wait until all is written, at most until monotonic `ends_at`. Blocks."""
         with self._changed:
             self._changed.wait_for(lambda: not self._waiting, max(0, ends_at - time.monotonic()))
 
@@ -123,7 +123,7 @@ class Relay(io.RawIOBase):
                 log.warning("records of the log were dropped", count=dropped)
 
     def _write_out(self, data: bytes) -> bool:
-        """Write data, and return whether all of it could be written. Blocks, without limit."""
+        """Write data; return whether all of it was written. Blocks, without limit."""
         left = memoryview(data)
         while left:
             try:
@@ -136,7 +136,7 @@ class Relay(io.RawIOBase):
 
 
 def wait_for_nobody() -> None:
-    """Put a relay in the place of standard output and error, for the rest of the process.
+    """Put relays in place of standard output and error, for good.
 
     At its end, data that waits has a second to be written.
     """
@@ -157,7 +157,7 @@ def wait_for_nobody() -> None:
 
 
 def _let_a_crash_wait_for_nobody() -> None:
-    """Have Python write its own last words to a copy of descriptor 2 that never blocks."""
+    """Have Python's last words written without blocking. They go to a copy of descriptor 2."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_NOCTTY
     with suppress(OSError):  # a socket, or no /proc: then it stays as it is
         faulthandler.enable(os.open("/proc/self/fd/2", flags))
@@ -177,7 +177,7 @@ class _StandardError(io.TextIOBase):
 
 
 class Thinner:
-    """Drops records that one address, or all of them, cause too often; a processor."""
+    """Drops records that one or all addresses cause too often. A processor."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -209,7 +209,7 @@ class Thinner:
 def _escape(
     _logger: object, _method: str, record: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
-    """Escape characters that can't be printed, so that no record moves a reader's cursor."""
+    """Escape unprintable characters: so no record moves a reader's cursor."""
     return {
         key: _plain(key, each) if isinstance(each, str) else each for key, each in record.items()
     }

@@ -28,7 +28,7 @@ class MessageRate(tuple[float, int]):
 
 
 def _message_rate(text: str) -> MessageRate:
-    """Read `10/20`, `10` (the burst is then twice the rate) or `0` (no limit).
+    """Read a rate: `10/20`, `10` (the burst is then twice the rate) or `0` (no limit).
 
     Raises ValueError.
     """
@@ -118,7 +118,7 @@ def _read_lines(text: str) -> Mapping[str, str | None]:
 
 
 def _written() -> dict[str, str]:
-    """Return the settings in `.env` and in the environment, which wins, by their names there.
+    """Return the settings of `.env` and the environment, which wins. By their names there.
 
     Raises StartRefused.
     """
@@ -256,7 +256,7 @@ def _refused(name: str, why: str) -> StartRefused:
 
 
 def unknown_settings() -> dict[str, str]:
-    """Return names in the environment or `.env` that look like settings and are none.
+    """Return the names that look like settings and are none.
 
     Each comes with the setting that is probably meant; "" where none is near. Raises StartRefused.
     """
@@ -269,5 +269,5 @@ def unknown_settings() -> dict[str, str]:
 
 
 def no_setting(name: str, meant: str) -> str:
-    """Return a sentence about a name that looks like a setting and is none."""
+    """Return a sentence about a name that is no setting."""
     return f"{name} is no setting, and does nothing" + (f"; is it {meant}?" if meant else ".")

@@ -70,7 +70,7 @@ _IDS_SKIPPED = {
 
 
 class Restored(NamedTuple):
-    """The numbers of a restore, and the path of the database of before, if any."""
+    """The numbers of a restore, and the old database's new path."""
 
     messages: int
     last_id: int
@@ -97,7 +97,7 @@ def back_up(url: Url, copy_path: Path, progress: Progress) -> None:
 
 
 def copy_out(connection: Connection, copy_path: Path) -> None:
-    """Copy the database of an open connection to an empty file. Its own file may have moved.
+    """Copy a connection's open database to an empty file. Its own file may have moved.
 
     Blocks. Raises NotStored.
     """
@@ -150,14 +150,14 @@ def restore(
 
 
 def _copy(path: Path, copy_path: Path, progress: Progress) -> None:
-    """Copy a database of this moment, and check the copy for damage. Raises sqlite3.Error."""
+    """Copy a database of this moment, and check the copy. Raises sqlite3.Error."""
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as source:
         source.execute("BEGIN")  # else a write in between would make the copy begin again
         _fill(source, copy_path, progress)
 
 
 def _fill(source: sqlite3.Connection, copy_path: Path, progress: Progress) -> None:
-    """Copy the database of an open transaction, and check the copy. Raises sqlite3.Error."""
+    """Copy an open transaction's database, and check the copy. Raises sqlite3.Error."""
     with closing(sqlite3.connect(copy_path)) as copy:
         source.execute("SELECT count(*) FROM sqlite_master").fetchone()
         source.backup(
@@ -213,7 +213,7 @@ def _schema(path: Path) -> Schema:
 
 
 def _parts(statement: str, table: str) -> tuple[str, ...]:
-    """Split a CREATE into parts, sorted where their order has no meaning: columns, constraints.
+    """Split a CREATE into parts; sort those whose order has no meaning: columns, constraints.
 
     Their order differs where a column was added later, or a table was built again. Case and blanks
     outside of quotes have no meaning either, nor have quotes around the table's own name.
@@ -240,7 +240,7 @@ def _words(statement: str) -> Iterator[str]:
 
 
 def _check_schema(path: Path, backup_path: Path, made: Schema) -> None:
-    """Check that a copy has the schema that the migrations make. Raises StartRefused."""
+    """Check that a copy has the migrations' schema. Raises StartRefused."""
     there = _schema(path)
     if there == made:
         return
@@ -265,7 +265,7 @@ def _migrate(path: Path, revision: str) -> None:
 
 
 def _adapt(path: Path, backup_path: Path, now: int, *, keeps_tokens: bool) -> Restored:
-    """Make a copy the beginning of a new history, in one transaction."""
+    """Begin a new history in a copy, in one transaction."""
     with closing(sqlite3.connect(path)) as connection, connection:
         last_id = _skip_ids(connection)
         connection.execute(
@@ -341,7 +341,7 @@ def _keep(path: Path) -> Path:
 
 
 def _empty_log(path: Path) -> None:
-    """Bring a database's log into it, so that one file has all of it.
+    """Bring a database's log into it: then one file has all of it.
 
     The log of a damaged database is left as it is. Raises StartRefused.
     """

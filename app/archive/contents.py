@@ -149,7 +149,7 @@ def _is_name(shown: str, key: str | None = None) -> bool:
 
 
 def _is_hash(text: str) -> bool:
-    """Whether a text is a hash that can be checked, or none: then the account is locked."""
+    """Whether a text is a checkable hash, or none: then the account is locked."""
     return not text.startswith("$") or bool(_HASH.fullmatch(text))
 
 

@@ -18,7 +18,7 @@ from app.queries.files import name_shown
 
 
 def everything(engine: Engine, room_id: int, since_at: int) -> Iterator[Shown | FileShared]:
-    """Yield the messages and files of a room since a time, by time. Blocks."""
+    """Yield a room's messages and files since a time, in order. Blocks."""
     said: Iterator[Shown | FileShared] = _messages(engine, room_id, since_at)
     shared: Iterator[Shown | FileShared] = _files(engine, room_id, since_at)
     yield from heapq.merge(said, shared, key=lambda event: event.at)

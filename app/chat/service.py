@@ -67,7 +67,7 @@ class Service:
     """Carries out commands of sessions, one method call a command."""
 
     def __init__(self, database: Database, settings: Settings, clock: Clock) -> None:
-        """Take over the database, and start the journal and the reapers. Switches."""
+        """Take over the database; start the journal and the reapers. Switches."""
         self._database = database
         self.sessions: set[Session] = set()  # of clients, logged in or not
         self.visitors: set[Visitor] = set()  # clients that speak HTTP
@@ -131,7 +131,7 @@ class Service:
         }
 
     def connect(self, client: Client) -> Session:
-        """Begin a session, on which no user has logged in yet."""
+        """Begin a session, before its login."""
         session = Session(client, next(self._numbers))
         self.sessions.add(session)
         client.show(server.Connected(self.accounts.is_open, self.accounts.needs_tls(client)))
@@ -144,7 +144,7 @@ class Service:
         return session
 
     def check_may_ask(self, session: Session, kind: type[Command]) -> None:
-        """Raise Refusal when a session may not use a command, with any arguments."""
+        """Raise Refusal when a session may not use a command at all."""
         if not kind.is_for(session.level):
             raise _not_for(session, kind)
 
@@ -163,7 +163,7 @@ class Service:
             self.journal.settle(session)
 
     def end(self, session: Session, last_words: Event) -> None:
-        """End a session at once, and with it the command that it waits for.
+        """End a session at once, and the command under way.
 
         Never switches.
         """

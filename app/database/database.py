@@ -61,7 +61,7 @@ _SYNCHRONOUS_COMMIT = {"full": "on", "normal": "off"}  # of PostgreSQL
 
 
 def is_sqlite(url: Url) -> bool:
-    """Whether the URL names an SQLite database, not one of PostgreSQL. Raises StartRefused."""
+    """Whether the URL is of SQLite, not of PostgreSQL. Raises StartRefused."""
     if isinstance(url, Path):
         return True
     try:
@@ -186,7 +186,7 @@ def _sqlite_engine(url: Url, begin: str, *pragmas: str, mode: str = "rw") -> Eng
 
 
 class FilesOnDisk(NamedTuple):
-    """Sizes of the database's files and free space (None on PostgreSQL), and the file's fate."""
+    """The files' sizes, the free space, and the file's fate. Sizes are None on PostgreSQL."""
 
     database_bytes: int | None = None
     wal_bytes: int | None = None
@@ -195,7 +195,7 @@ class FilesOnDisk(NamedTuple):
 
 
 class _Asked(NamedTuple):
-    """A write that was asked for, and where its outcome goes."""
+    """A write that was asked for, and its future outcome."""
 
     work: Work[Any]
     outcome: "AsyncResult[Outcome[Any]]"
@@ -225,7 +225,7 @@ class Database:
         self._is_first_waiting = False  # cleared by the writer's thread
 
     def write(self, work: Work[Result]) -> Result:
-        """Run `work` in a transaction, after the writes asked for before.
+        """Run `work` in a transaction, in the order of requests.
 
         Other writes may share the transaction. Switches. Raises NotStored when the database could
         not take it; then nothing has changed.
@@ -238,7 +238,7 @@ class Database:
         return _result(outcome.get())  # type: ignore[arg-type]  # it waits until there is one
 
     def write_first(self, work: Work[Result]) -> Result:
-        """Run `work` in a transaction of its own, before waiting writes: for messages.
+        """Run `work` in a transaction of its own, first: for messages.
 
         One greenlet alone calls it. Switches. Raises NotStored, as `write` does.
         """
@@ -276,7 +276,7 @@ class Database:
         self.write_first(lambda connection: connection.exec_driver_sql(statement))
 
     def write_a_piece(self, work: Work[Result]) -> Result:
-        """Run one of many pieces of work, then rest as long.
+        """Run one piece of work of many, then rest as long.
 
         So other writes have the writer for at least half of the time. Switches. Raises NotStored.
         """
@@ -329,7 +329,7 @@ class Database:
             connection.close()
 
     def _write_what_was_asked(self) -> None:
-        """Run the writes that were asked for, until none is left. Switches."""
+        """Run the writes asked for, until none is left. Switches."""
         while self._asked:
             works = [asked.work for asked in islice(self._asked, WRITES_TOGETHER_MAX)]
             try:
@@ -404,7 +404,7 @@ class Database:
 
 
 def _result(outcome: Outcome[Result]) -> Result:
-    """Return the result of a thread's work, or raise its error: the database's as NotStored."""
+    """Return a thread's result, or raise its error: the database's as NotStored."""
     result, error = outcome
     if isinstance(error, SQLAlchemyError):
         raise NotStored(

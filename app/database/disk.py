@@ -11,12 +11,12 @@ _WRITABLE_BY_OTHERS = 0o022
 
 
 def open_private(path: str, flags: int) -> int:
-    """Open a file that only its owner may read, for `open(opener=...)`."""
+    """Open a file for its owner alone: for `open(opener=...)`."""
     return os.open(path, flags, 0o600)
 
 
 def check_settings_file() -> None:
-    """Check that no other user could have written `.env`, if it exists.
+    """Check that no other user could have written `.env`. It may be missing.
 
     Raises StartRefused.
     """
@@ -27,7 +27,7 @@ def check_settings_file() -> None:
 
 
 def check_data_folder(path: Path) -> None:
-    """Check that no other user can write to the data directory, if it exists.
+    """Check that no other user can write to the data directory. It may be missing.
 
     Raises StartRefused.
     """
@@ -35,7 +35,7 @@ def check_data_folder(path: Path) -> None:
 
 
 def servers_users(path: Path) -> set[int]:
-    """Return the ids of the users that a data directory's server may run as.
+    """Return the users that a data directory's server may run as, by id.
 
     Root trusts the owner of a directory with an absolute path. A relative path depends on the
     current folder, which could be any user's.
@@ -59,7 +59,7 @@ def _check_ours(path: Path, users: set[int]) -> None:
 
 
 def make_private_folder(path: Path) -> None:
-    """Make a folder that only its owner may enter, and missing ones above it.
+    """Make a private folder, and the missing ones above it.
 
     The folders outlast a power cut. Blocks. Raises OSError.
     """
@@ -70,7 +70,7 @@ def make_private_folder(path: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Wait until a file, or a folder's names, would outlast a power cut.
+    """Wait until a file or folder would outlast a power cut.
 
     Blocks. Raises OSError.
     """
@@ -82,7 +82,7 @@ def sync(path: Path) -> None:
 
 
 def log_path(path: Path) -> Path:
-    """Return the path of the write-ahead log of an SQLite database."""
+    """Return the path of an SQLite database's write-ahead log."""
     return path.with_name(path.name + "-wal")
 
 

@@ -78,7 +78,7 @@ class HeldFile:
         return Fate("", is_cut)
 
     def _has_lost_sibling(self) -> bool:
-        """Whether the log or its index is another file than at first.
+        """Whether the log or its index was replaced by another file.
 
         SQLite still has the first one open.
         """
@@ -93,7 +93,7 @@ class HeldFile:
         return False
 
     def _is_whole(self) -> bool:
-        """Whether the file begins as ours does, and has all its pages.
+        """Whether the file begins as ours, and has all its pages.
 
         When the disk was full while the log was brought into it, the log must have the other pages.
         """
@@ -141,7 +141,7 @@ def _leads_to(path: Path, known: os.stat_result) -> bool:
 
 
 def _pages_behind(page: int, log: Path, page_bytes: int) -> set[int]:
-    """Return the numbers, after `page`, of the pages in a log. Raises OSError."""
+    """Return the numbers of a log's pages after `page`. Raises OSError."""
     numbers: set[int] = set()
     with suppress(FileNotFoundError), log.open("rb", buffering=0) as file:
         salt = file.read(32)[16:24]
@@ -181,7 +181,7 @@ def refuse_other_name(path: Path) -> None:
 
 
 def forget_cut_restore(path: Path) -> None:
-    """Remove the second name of a database, left by a restore that was cut off."""
+    """Remove a database's second name, left by an interrupted restore."""
     files = [each for each in (path, log_path(path)) if each.exists()]
     for kept in path.parent.iterdir():
         is_kept = kept.name.startswith(f"{path.name}.before-restore.")
@@ -190,7 +190,7 @@ def forget_cut_restore(path: Path) -> None:
 
 
 def _lock(descriptor: int) -> bool:
-    """Lock an open file, and return whether no other program has it.
+    """Lock an open file; return whether no other program has it.
 
     The lock ends with its process. Where the system has no such locks, the lock file is the only
     lock.

@@ -29,7 +29,7 @@ _READY = "ready"  # in the lock file, once the database beside it was made
 
 
 class DatabaseLock:
-    """The right to be the only process that migrates and serves a database.
+    """The sole right to migrate and serve a database.
 
     `was_ready` says whether there was a database before. Then an empty or missing file is damage,
     not a beginning. `held` is SQLite's file, once there is one.
@@ -53,7 +53,7 @@ class DatabaseLock:
             self._lock_postgresql(url)
 
     def _lock_path(self, path: Path) -> None:
-        """Lock the file beside the database, and the database itself, if it exists."""
+        """Lock the file beside the database, and the database, if it exists."""
         self._lock_file(path)
         try:
             forget_cut_restore(path)
@@ -97,7 +97,7 @@ class DatabaseLock:
             raise DatabaseInUse("the database is open in another Greenroom; stop that one first")
 
     def mark_ready(self) -> None:
-        """Record on the disk that the database exists, and hold its file."""
+        """Record on disk that the database exists, and hold it."""
         if self._path and not self.held:
             self._hold(self._path)
         if self._path and self._file and not self.was_ready:

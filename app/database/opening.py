@@ -26,7 +26,7 @@ Note = Callable[[str], None]
 
 
 def open_database(url: Url, note: Note) -> DatabaseLock:
-    """Make the database ready for one server, and return its lock.
+    """Make the database ready for one server; return its lock.
 
     `note` gets a sentence about each thing that was done. Blocks. Raises StartRefused when the
     database can't be used; then it is as it was.
@@ -44,7 +44,7 @@ def open_database(url: Url, note: Note) -> DatabaseLock:
 
 
 def check_readable(url: Url) -> None:
-    """Check that there is a database of this version, and change nothing. Blocks.
+    """Check that there is a database of this version. Change nothing. Blocks.
 
     Raises StartRefused, with one line that says what to do.
     """

@@ -76,13 +76,13 @@ def make_engine(url: str, *, writes_alone: bool = False, **options: str) -> Engi
 
 
 def is_out_of_reach(error: SQLAlchemyError) -> bool:
-    """Whether an error is of the connection, and not one of PostgreSQL's answers."""
+    """Whether an error is of the connection, not an answer of PostgreSQL."""
     said = getattr(error, "orig", None)
     return getattr(said, "sqlstate", "") is None and str(said) != _TAKEN_OVER
 
 
 def take_to_serve(connection: Connection) -> bool:
-    """Take the right to serve, if no other process has it; return whether.
+    """Take the right to serve, if it is free; return whether.
 
     The right lasts as long as the connection is open.
     """

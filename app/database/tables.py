@@ -30,7 +30,7 @@ UniqueText = Annotated[str, mapped_column(Text, unique=True)]
 
 
 class Base(DeclarativeBase):
-    """Every constraint has a name, so that migrations can drop it."""
+    """The base of tables. Every constraint has a name, so that migrations can drop it."""
 
     metadata = MetaData(
         naming_convention={
@@ -114,7 +114,7 @@ class Room(Base):
 
 
 class Member(Base):
-    """A user who belongs to an encrypted room, whether they are there or not."""
+    """A member of an encrypted room, present or not."""
 
     __tablename__ = "members"
 
@@ -123,7 +123,7 @@ class Member(Base):
 
 
 class Moderator(Base):
-    """A user who may moderate a room that they do not own."""
+    """A moderator of a room that another user owns."""
 
     __tablename__ = "moderators"
 
@@ -132,7 +132,7 @@ class Moderator(Base):
 
 
 class Sanction(Base):
-    """A ban from a room, or a mute in it, until `until_at` or for good.
+    """A ban from a room, or a mute in it. Until `until_at`, or for good.
 
     Without a `by_id`, the operator made it.
     """
@@ -150,7 +150,7 @@ class Sanction(Base):
 
 
 class ServerSanction(Base):
-    """A ban from the whole server, or a mute on all of it.
+    """A ban from the whole server, or a mute on it.
 
     It is on a user, or on a network of addresses in CIDR notation. See Sanction for the rest.
     """
@@ -234,7 +234,7 @@ class Restoration(Base):
 
 
 class File(Base):
-    """A file shared in a room, or with one recipient, if it has a `sha256`.
+    """A file shared in a room or with one recipient. It is complete with a `sha256`.
 
     Without one, the file is being sent or removed; after a crash, its rest is removed. `size`
     counts for its user's quota in any case. Ids are never used again. A file that its sender
@@ -300,7 +300,7 @@ DeviceId = Annotated[int, mapped_column(_Identifier, ForeignKey("devices.id"))]
 
 
 class Manifest(Base):
-    """A list of a user's devices, signed by the user's identity key; the newest one holds."""
+    """A list of a user's devices. It is signed by their identity key; the newest holds."""
 
     __tablename__ = "manifests"
 
@@ -334,7 +334,7 @@ class OneTimeKey(Base):
 
 
 class FallbackKey(Base):
-    """The key handed out, any number of times, when a device has no other left."""
+    """The key handed out when no other is left. It may be used any number of times."""
 
     __tablename__ = "fallback_keys"
 

@@ -16,7 +16,7 @@ from app.errors import StartRefused
 
 
 def give_back_some(connection: Connection) -> int:
-    """Give some of the free pages back to the disk, and return how many."""
+    """Give some free pages back to the disk; return their number."""
     before = _free_pages(connection)
     for _ in range(VACUUM_PAGES_AT_ONCE):  # Python makes one step of it, which frees one page
         connection.exec_driver_sql("PRAGMA incremental_vacuum(1)")

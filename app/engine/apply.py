@@ -62,14 +62,14 @@ def lift(room: Room, kind: SanctionKind, user_id: int) -> None:
 
 
 def drop_expired(room: Room, now: int) -> None:
-    """Remove bans and mutes that ended by `now`, in milliseconds UTC."""
+    """Remove bans and mutes that ended by `now`, milliseconds UTC."""
     for kind, sanctions in room.sanctions.items():
         for user_id in [each for each, terms in sanctions.items() if terms.is_over(now)]:
             lift(room, kind, user_id)
 
 
 def set_owner(room: Room, user_id: int) -> None:
-    """Change the owner, who is then no moderator, and neither banned nor muted."""
+    """Change the owner. They are then no moderator, and neither banned nor muted."""
     room.owner_id = user_id
     remove_account(room, user_id)
 
@@ -87,7 +87,7 @@ def encrypt(room: Room, roster: Roster) -> None:
 
 
 def add_member(room: Room, user_id: int, key: str) -> int:
-    """Add a user, by the key of their name, to the roster; return its new revision."""
+    """Add a user to the roster, by their name's key; return its new revision."""
     roster = _roster(room)
     roster.members[user_id] = key
     roster.rev += 1

@@ -22,11 +22,11 @@ class Client(Protocol):
 
     @property
     def unread_bytes(self) -> int:
-        """Return how many sent bytes the peer has not taken yet."""
+        """Return the number of sent bytes not taken by the peer."""
 
     @property
     def is_gone(self) -> bool:
-        """Whether the peer can hear no answer any more, as far as is known."""
+        """Whether the peer is known to hear no further answer."""
 
     @property
     def has_hung_up(self) -> bool:
@@ -50,10 +50,10 @@ class Client(Protocol):
         """Send events that concern this session alone."""
 
     def show_at_leisure(self, event: Event) -> None:
-        """Send an answer that may be long, as fast as the peer reads. Switches."""
+        """Send a long answer, as fast as the peer reads. Switches."""
 
     def wait_until_read(self) -> None:
-        """Wait until the peer has taken all sent bytes, or is to be closed. Switches."""
+        """Wait until the peer has taken all bytes, or is closed. Switches."""
 
     def close(self, event: Event) -> None:
         """Show a last event, and end the session."""

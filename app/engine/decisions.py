@@ -26,13 +26,13 @@ Check = Callable[["Connection"], None]  # raises Refusal
 
 
 def check_is_active(connection: Connection, user_id: int) -> None:
-    """Raise NotPossible if a user's account was deleted or disabled by now."""
+    """Raise NotPossible if a user's account was deleted or disabled."""
     if accounts.is_admin(connection, user_id) is None:
         raise sent_out()
 
 
 def check_is_there(connection: Connection, account: Account) -> None:
-    """Raise NotPossible if the account that an act is about was deleted by now."""
+    """Raise NotPossible if the account of an act was deleted."""
     if accounts.is_deleted(connection, account.id):
         raise NotPossible(f"there is no user {account.name}", code="no_such_user")
 
@@ -56,7 +56,7 @@ class Acts:
         check: Check | None = None,
         speaks: bool = False,
     ) -> int:
-        """Commit an act of a session, and return the id of its record. Switches.
+        """Commit an act of a session; return its record's id. Switches.
 
         Only admins may act, or, with a `check`, the users that it allows. An act that `speaks` is
         refused to muted users. The rights are checked in the transaction: they may be taken away
@@ -87,7 +87,7 @@ class Acts:
         *,
         speaks: bool = False,
     ) -> None:
-        """Raise Refusal when a session may no longer act, by the database; see `write`."""
+        """Raise Refusal when the database denies a session an act; see `write`."""
         if session.is_operator:
             return
         user_id = session.speaker.id

@@ -52,7 +52,7 @@ class _Page:
         return lines
 
     def rest_for(self, session: Session) -> bytes:
-        """Return the lines that a session has not read yet, without those it ignores."""
+        """Return a session's unread lines, without those that it ignores."""
         start = self.starts.get(session, 0)
         lines = self.rendered(session.client.render)[start:]
         if not session.ignored:
@@ -97,7 +97,7 @@ class Delivery:
         page.events.append(event)
 
     def answer(self, session: Session, answer: Answer) -> None:
-        """Tell a session an answer, once it was sent all of this batch."""
+        """Tell a session an answer, after all of this batch."""
         self._answers.setdefault(session, []).append(answer)
 
     def tell(self, session: Session, *told: Event) -> None:
@@ -111,7 +111,7 @@ class Delivery:
             failure("an event can't be shown", error, kind=type(told[0]).__name__)
 
     def enter(self, room: Room, session: Session) -> None:
-        """Make a session a reader of the room from now on."""
+        """Make a session a reader of the room."""
         session.hears.add(room)
         room.readers.setdefault(session.client.render, {})[session] = session.client.send
         page = self._pages.get(room)
@@ -119,7 +119,7 @@ class Delivery:
             page.starts[session] = len(page.events)
 
     def leave(self, room: Room, session: Session) -> None:
-        """Make a session a reader no longer, after all events of the room until now."""
+        """Make a session a reader no longer, after sending the rest."""
         if room not in session.hears:
             return
         self.catch_up(session)
@@ -130,7 +130,7 @@ class Delivery:
             del room.readers[session.client.render]
 
     def catch_up(self, session: Session) -> None:
-        """Send a session its rooms' events until now, before an event of its own."""
+        """Send a session its rooms' events, before one of its own."""
         if session.client.is_closing:
             return  # it goes nowhere, and a crowd that leaves would have much to catch up with
         for room in session.hears & self._pages.keys():
@@ -139,7 +139,7 @@ class Delivery:
             page.starts[session] = len(page.events)
 
     def send(self) -> None:
-        """Send each reader the events that they have not read yet. Switches now and then.
+        """Send each reader the events not read yet. Switches now and then.
 
         Readers change only while a batch is released, so none comes or goes in between.
         """

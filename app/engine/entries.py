@@ -124,7 +124,7 @@ class Departure(Entry):
 
 
 class Renaming(Entry):
-    """A room gets another name, and so do its newest messages."""
+    """A room gets another name, and its newest messages too."""
 
     __slots__ = ("event", "room")
 

@@ -82,7 +82,7 @@ class Entry:
         raise NotImplementedError
 
     def fail(self, refusal: Refusal) -> None:
-        """Tell the sender that the release failed, and undo steps taken ahead of it."""
+        """Tell the sender of a failed release; undo earlier steps."""
         self._answer(refusal, tag="")
 
     def _answer(self, refusal: Refusal, tag: str) -> None:
@@ -92,7 +92,7 @@ class Entry:
 
 
 class SaidEntry(Entry):
-    """A message that is stored, and then shown as `said`, unless it was stored before."""
+    """A message that is stored, then shown as `said` if it is new."""
 
     __slots__ = ("is_new", "said")
 
@@ -117,7 +117,7 @@ class SaidEntry(Entry):
 
 
 class WrittenEntry(Entry):
-    """An entry that is written in the transaction of the messages before it, then released.
+    """An entry written in the transaction of the messages before it.
 
     Its `sender` waits for it. If it was not written, `refusal` says why.
     """
@@ -202,7 +202,7 @@ class Journal:
 
     @property
     def _is_in_dialogue(self) -> bool:
-        """Whether the only entry is of the sender of the last batch, which had one entry too."""
+        """Whether one sender alone talks, an entry at a time."""
         return len(self._queue) == 1 and self._queue[0].sender is self._partner is not None
 
     @property
@@ -216,11 +216,11 @@ class Journal:
 
     @property
     def waiting_bytes(self) -> int:
-        """The text of messages that wait to be committed, in bytes."""
+        """The bytes of messages that wait to be committed."""
         return self._queued_bytes
 
     def note_seen(self, user_id: int, message_id: int) -> None:
-        """Store with the next batch the id up to which a user was shown private messages.
+        """Have the next batch store a user's newest shown message id.
 
         If a bug costs that batch, the messages are shown again.
         """
@@ -228,7 +228,7 @@ class Journal:
         self._wake()
 
     def seen_id(self, user_id: int) -> int:
-        """Return the id noted for a user and not stored yet; 0 for none."""
+        """Return a user's noted id that is not stored yet; 0 for none."""
         return self._seen.get(user_id, 0)
 
     def _wake(self) -> None:
@@ -236,14 +236,14 @@ class Journal:
         self._has_work.set()
 
     def settle(self, session: Session) -> None:
-        """Wait until all entries of a session were released and sent. Switches, if need be."""
+        """Wait until a session's entries were released and sent. Switches, if need be."""
         if session.unreleased:
             session.settled = Signal()
             session.settled.wait()
             session.settled = None
 
     def finish(self) -> None:
-        """Take no further messages, and wait until all entries are released. Switches."""
+        """Take no further messages; wait until all entries are released. Switches."""
         self._is_finishing = True
         self._is_idle.wait()
 
@@ -336,7 +336,7 @@ class Journal:
         self.is_failing = False
 
     def _note_not_stored(self, count: int, error: Exception) -> Refusal:
-        """Note that messages were not stored, and return the refusal for their senders."""
+        """Note that messages were not stored; return their senders' refusal."""
         metrics.NOT_STORED.inc(count)
         if not isinstance(error, NotStored):
             failure("a batch was not stored", error, messages=count)
@@ -378,7 +378,7 @@ class Journal:
 
 
 def _note_failure(entry: Entry, error: Exception) -> None:
-    """Log that an entry could not be released, and tell its sender."""
+    """Log an entry's failed release, and tell its sender."""
     failure("an entry was not released", error, kind=type(entry).__name__)
     try:
         entry.fail(internal())

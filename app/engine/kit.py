@@ -1,4 +1,4 @@
-"""The tools of the parts of the service, and the type of their tables of commands."""
+"""The tools of the service's parts; the type of their commands."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class TokenBucket:
 
     @property
     def full_at(self) -> float:
-        """The time when it is full again, if no token is taken: then it can be forgotten."""
+        """The time when it is full, unless a token is taken: then it can be forgotten."""
         return self.filled_at + (self.burst - self.tokens) / self.rate
 
     def take(self, now: float) -> float:
@@ -62,7 +62,7 @@ class LoginTime:
 
 
 class Throttle:
-    """Counts acts by key (an address, a name) and says when they are too many.
+    """Counts acts by key (an address, a name), and limits them.
 
     It forgets a key when all of its acts are made up for. It remembers a bounded number of keys;
     beyond that it forgets the one that would be forgotten next. So a flood of new keys with one act
@@ -82,7 +82,7 @@ class Throttle:
         return len(self._buckets)
 
     def wait_seconds(self, key: str, now: float) -> float:
-        """Return the seconds this key must wait before its next act; 0 when it need not."""
+        """Return the seconds until the key may act again; 0 when it may."""
         bucket = self._buckets.get(key)
         return bucket.wait_seconds(now) if bucket else 0.0
 
@@ -108,7 +108,7 @@ class Throttle:
         self._forget(now)
 
     def _forget(self, now: float) -> None:
-        """Forget keys whose acts are made up for, and one more key if there are too many.
+        """Forget keys that are made up for, and surplus ones.
 
         The heap has too early a time for a key that acted again. It is corrected when it is looked
         at: a few at a time, so that no act takes long.

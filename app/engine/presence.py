@@ -139,13 +139,13 @@ class Session:
             raise NotPossible(f"you are not in {room.name} any more", code="no_room")
 
     def check_is_admin(self) -> None:
-        """Raise Refusal when it was ended, or its user is no admin any more."""
+        """Raise Refusal when it was ended, or its user is no admin."""
         self.check_is_here()
         if not self.speaker.is_admin:
             raise only_for_admins()
 
     def check_may_speak(self, now: int, room: Room | None = None) -> None:
-        """Raise Refusal when its user is muted on the server, or in the room.
+        """Raise Refusal when its user is muted: on the server, or in the room.
 
         It goes before all acts that show others a text of its user: messages, and also reasons,
         topics and names.
@@ -157,7 +157,7 @@ class Session:
             room.check_may_speak(self.speaker, now)
 
     def room_or_refuse(self, name: str = "") -> Room:
-        """Return the room of that name that the session is in, or its only one. Raises Refusal."""
+        """Return the session's room of that name, or its only one. Raises Refusal."""
         if name:
             room = self.rooms.get(parse_name(name).key)
             if room is None:
@@ -197,7 +197,7 @@ class Room:
 
     @property
     def is_deserted(self) -> bool:
-        """Whether all sessions have left, as of the last release, and no request holds it."""
+        """Whether all sessions left, as released, and no request holds it."""
         return not (self.visits or self.holds)
 
     def role_of(self, user_id: int, *, is_admin: bool = False) -> str:
@@ -209,7 +209,7 @@ class Room:
         return "moderator" if user_id in self.moderator_ids else ""
 
     def sanction(self, kind: SanctionKind, user_id: int, now: int) -> moderation.Sanction | None:
-        """Return the ban or mute on a user that is in force."""
+        """Return the ban or mute in force on a user."""
         sanction = self.sanctions[kind].get(user_id)
         return None if sanction is None or sanction.is_over(now) else sanction
 
@@ -219,7 +219,7 @@ class Room:
             raise NotPossible(f"there is no room {self.name}", code="no_such_room")
 
     def check_may_enter(self, user: User, now: int) -> None:
-        """Raise Forbidden when the user is banned, NotPossible when the room was deleted."""
+        """Raise Forbidden when the user is banned, NotPossible if it is deleted."""
         self.check_is_there()
         ban = self.sanction("ban", user.id, now)
         if ban is not None:
@@ -232,7 +232,7 @@ class Room:
             raise Forbidden(f"you are muted in {self.name}{mute.terms}", code="muted")
 
     def away_of(self, user: User, now: int) -> str | None:
-        """Return a user's away note, "" when they are muted here; None when they are not away."""
+        """Return a user's away note: "" when muted here, None when not away."""
         return user.away and ("" if self.sanction("mute", user.id, now) else user.away)
 
     @property
@@ -248,13 +248,13 @@ class Room:
             )
 
     def lacks(self, user: User) -> bool:
-        """Whether a user has to become a member before they may enter."""
+        """Whether a user must become a member to enter."""
         if self.roster is None:
             return self.is_being_encrypted
         return user.id not in self.roster.members or user.id in self.leaving
 
     def has_member(self, user_id: int) -> bool:
-        """Whether a user is a member of the room, which is encrypted then."""
+        """Whether a user is a member: only encrypted rooms have any."""
         return self.roster is not None and user_id in self.roster.members
 
     def sessions_of(self, user: User) -> list[Session]:
@@ -285,28 +285,28 @@ class Room:
         return True
 
     def note_rank(self) -> None:
-        """Update its rank among all rooms, after a session came or went, or a new name."""
+        """Update its rank among rooms, after a change of users or name."""
         if self.ranks is not None:
             self.ranks.note(self, self.key, len(self.present))
 
 
 def sent_out() -> NotPossible:
-    """Return the refusal of a request whose session was ended before."""
+    """Return the refusal of a request of an ended session."""
     return NotPossible("you were sent away meanwhile", code="sent_out")
 
 
 def only_for_admins() -> Forbidden:
-    """Return the refusal of a user who is no admin, or no longer one."""
+    """Return the refusal of a user who is no admin."""
     return Forbidden("only admins may do that", code="not_allowed")
 
 
 def no_device() -> NotPossible:
-    """Return the refusal of a request that only a device can make."""
+    """Return the refusal of a request without a device."""
     return NotPossible(
         "say first for which device you speak, with keys.device.put", code="no_device"
     )
 
 
 def not_encrypted(room: Room) -> NotPossible:
-    """Return the refusal of an encrypted message in a room that is not encrypted."""
+    """Return the refusal of ciphertext in a room without encryption."""
     return NotPossible(f"{room.name} is not encrypted; /encrypt it first", code="not_e2ee")

@@ -1,4 +1,4 @@
-"""The order of the live rooms, kept up to date as people come and go."""
+"""The order of the live rooms, kept up to date."""
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Hashable
@@ -15,7 +15,7 @@ class Ranks:
         self._of: dict[Hashable, tuple[int, str]] = {}
 
     def note(self, room: Hashable, key: str, people: int) -> None:
-        """Put a room at its place, by the number of its users and its key."""
+        """Put a room at its place: by its number of users, then by key."""
         rank, before = (-people, key), self._of.get(room)
         if rank == before:
             return
@@ -26,6 +26,6 @@ class Ranks:
             insort(self._in_order, rank)
 
     def keys_behind(self, people: int, key: str, count: int) -> list[str]:
-        """Return the keys of the rooms after one with so many users; with 0, the first rooms."""
+        """Return the keys of the rooms after one; with no people, the first rooms."""
         first = bisect_right(self._in_order, (-people, key)) if people else 0
         return [each for _, each in self._in_order[first : first + count]]

@@ -1,4 +1,4 @@
-"""The newest messages of live rooms, in memory, for sessions that enter.
+"""The newest messages of live rooms, in memory.
 
 Each room has a bounded number of them, and no more text than is shown at once. All rooms together
 have a bound of memory: text takes up to four bytes a character there, and there may be many rooms.
@@ -28,14 +28,14 @@ _UNCOUNTED_SHARE_BITS = 10  # a room grows by a thousandth of the bound before i
 
 
 def first_that_fit(messages: Sequence[Message]) -> Sequence[Message]:
-    """Return the first messages, as many as may be shown at once, but one at least."""
+    """Return the first messages that may be shown at once. One at least."""
     sizes = accumulate(said.size_bytes for said in messages)
     count = sum(size <= REPLAY_BYTES_MAX for size in sizes)
     return messages[: max(1, count)]
 
 
 def newest_that_fit(messages: Sequence[Message]) -> Sequence[Message]:
-    """Return the last messages, as many as may be shown at once, but one at least."""
+    """Return the last messages that may be shown at once. One at least."""
     return first_that_fit(messages[::-1])[::-1]
 
 
@@ -65,7 +65,7 @@ class Recent:
     _text_bytes: int
 
     def __init__(self, count_max: int, messages: Iterable[Message] = ()) -> None:
-        """Keep at most `count_max` of the messages, which are all of the room, or too many."""
+        """Keep at most `count_max` messages. Those given are all of the room, or too many."""
         self.count_max = count_max
         self._shelf: Shelf | None = None
         self.counted_bytes = 0  # of memory, by the shelf
@@ -80,7 +80,7 @@ class Recent:
         return self._messages[-1].id if self._messages else self._after_id
 
     def append(self, said: Message) -> None:
-        """Keep one more message, and drop the oldest beyond the bounds."""
+        """Keep one more message, dropping the oldest beyond the bounds."""
         text_bytes, memory_bytes = said.size_bytes, _memory_bytes(said)
         self._messages.append(said)
         self._sizes.append((text_bytes, memory_bytes))
@@ -101,18 +101,18 @@ class Recent:
             shelf.note(self)
 
     def has_all_since(self, message_id: int) -> bool:
-        """Whether every message of the room after that one is here."""
+        """Whether every later message of the room is here."""
         return self._after_id <= message_id
 
     def keeps_all_since(self, message_id: int) -> bool:
-        """Whether they will still be here after as many messages again."""
+        """Whether they will still be here after as many again."""
         since = zip(self._messages, self._sizes, strict=True)
         texts = [text_bytes for said, (text_bytes, _) in since if said.id > message_id]
         has_room = len(texts) <= self.count_max // 2 and sum(texts) <= REPLAY_BYTES_MAX // 2
         return has_room and self.has_all_since(message_id)
 
     def replace(self, messages: Iterable[Message]) -> None:
-        """Keep these messages instead, which are all of the room, or too many."""
+        """Keep these messages instead. They are all of the room, or too many."""
         self._clear(after_id=0)
         for said in messages:
             self.append(said)
@@ -128,7 +128,7 @@ class Recent:
         self._messages = deque(replace(said, room=name) for said in self._messages)
 
     def give_up(self) -> None:
-        """Drop all messages, so that a session that enters has them read again."""
+        """Drop all messages: a session that enters has them read again."""
         self._clear(after_id=self.last_id)
         self.is_given_up = True
 
@@ -196,7 +196,7 @@ class Shelf:
 
 
 def _memory_bytes(said: Message) -> int:
-    """Return the bytes of memory of a message, more or less."""
+    """Return a message's bytes of memory, more or less."""
     if isinstance(said, talk.SaidEncrypted):
         return getsizeof(said.enc.ct) + _ENCRYPTED_MESSAGE_BYTES
     return getsizeof(said.body) + _MESSAGE_BYTES

@@ -48,7 +48,7 @@ class Ticket:
     is_used_up: Callable[[], bool] = lambda: False  # called when a client brings the token
 
     def check(self) -> None:
-        """Raise Refusal when the right was taken away, or the transfer has to make way."""
+        """Raise Refusal when the right is gone, or the transfer makes way."""
         if self.is_crowded_out:
             raise _too_many()
         if self.is_revoked:
@@ -57,7 +57,7 @@ class Ticket:
 
 @dataclass(eq=False, slots=True, kw_only=True)
 class UploadTicket(Ticket):
-    """The right to share a file in a room, or with a recipient; `size` if it was told.
+    """The right to share a file; `size` in bytes, or None.
 
     An encrypted one (`e2ee`) has no name.
     """
@@ -160,7 +160,7 @@ class Tickets:
             self._end(ticket)
 
     def _make_way(self, mine: int) -> None:
-        """End a transfer for a user who has `mine` under way. Raises Unavailable.
+        """End a transfer for a user with `mine` under way. Raises Unavailable.
 
         It is the newest one of the user with most. Where that would make nothing fairer, it is the
         oldest of all, if it had its time and the new user has none.
@@ -181,7 +181,7 @@ class Tickets:
         self._in_use_of.remove(ticket.user.id, ticket)
 
     def revoke(self, room_id: int, user_id: int) -> None:
-        """Take all rights in a room from a user, those in use as well."""
+        """Take all rights in a room from a user, also those in use."""
         self._revoke(lambda ticket: (ticket.room_id, ticket.user.id) == (room_id, user_id))
 
     def revoke_of_all(self, room_id: int) -> None:

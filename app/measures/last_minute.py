@@ -29,13 +29,13 @@ class Growth:
         return round(self.of(name, *labels) / self.seconds, 2) if self.seconds > 0 else 0.0
 
     def by_label(self, name: str) -> dict[str, int]:
-        """Return the growth of each child of a counter, if any; most first."""
+        """Return the growth of a counter's children, most first, without zeros."""
         grown = {key[1]: self.of(*key) for key in self._now if key[0] == name}
         most_first = sorted(grown, key=grown.__getitem__, reverse=True)
         return {label: grown[label] for label in most_first if grown[label]}
 
     def quantile(self, name: str, share: float) -> float | None:
-        """Return the value below which a share of a histogram's samples lay; None without any.
+        """Return a quantile of a histogram; None without samples.
 
         It is read from the buckets, so it is as exact as they are narrow.
         """
@@ -48,12 +48,12 @@ class Growth:
         return None
 
     def _buckets(self, name: str) -> list[tuple[float, int]]:
-        """Return each bucket's upper bound, and the number of samples below it."""
+        """Return each bucket's upper bound, and the samples below it."""
         return [(float(key[1]), self.of(*key)) for key in self._now if key[0] == name]
 
 
 class LastMinute:
-    """The snapshots of the last minute, and the delays of the hub in it, in seconds."""
+    """The last minute's snapshots, and the hub's delays in seconds."""
 
     def __init__(self, now: float, snapshot: Snapshot) -> None:
         """Begin with a first snapshot: there is none before it."""
@@ -72,11 +72,11 @@ class LastMinute:
         self._delays.append((now, seconds))
 
     def growth(self, now: float, snapshot: Snapshot, seconds: float = MINUTE_SECONDS) -> Growth:
-        """Return the growth in the last `seconds`, up to a snapshot of now."""
+        """Return the growth in the last `seconds`, up to a snapshot."""
         young = (each for each in self._snapshots if each[0] >= now - seconds)
         at, then = next(young, self._snapshots[-1])
         return Growth(then, snapshot, now - at)
 
     def worst_delay(self, now: float, seconds: float = MINUTE_SECONDS) -> float:
-        """Return the longest delay of the hub in the last `seconds`, in seconds."""
+        """Return the hub's longest delay in the last `seconds`, in seconds."""
         return max((delay for at, delay in self._delays if at >= now - seconds), default=0.0)

@@ -140,7 +140,7 @@ def show_kept(what: Kept, count: Callable[[], int]) -> None:
 
 
 def snapshot() -> Snapshot:
-    """Return the value of each counter and of each bucket of the histograms, as of now."""
+    """Return the current value of each counter and histogram's bucket."""
     return {
         (sample.name, *sample.labels.values()): sample.value
         for metric in REGISTRY.collect()

@@ -37,7 +37,7 @@ def open_files_max() -> int:
 
 
 def forbid_dumps() -> None:
-    """Keep memory, with keys in it, out of core dumps and from other processes.
+    """Keep memory out of core dumps and from other processes.
 
     Where the kernel can't do that, dumps stay as they were. Swap is not affected.
     """

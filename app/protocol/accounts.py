@@ -54,7 +54,7 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token, which logs in as its user without a password. Its secret is shown only once."""
+    """A token, which logs in without a password. Its secret is shown only once."""
 
     number: int
     label: str

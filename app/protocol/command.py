@@ -25,7 +25,7 @@ Bound = Ge | Le | MaxLen | MinLen
 
 @dataclass(frozen=True, slots=True)
 class Shape(GroupedMetadata):
-    """How a field is typed, and its bounds on every wire.
+    """The way a field is typed, and its bounds on every wire.
 
     If it `is_needed`, it must be typed, although programs may leave it out.
     """
@@ -83,7 +83,7 @@ class Span(Shape):
 
 @dataclass(frozen=True, slots=True)
 class Path(Shape):
-    """Read the rest of the line, up to `to USER` if it ends so."""
+    """Read the rest of the line, without `to USER` at its end."""
 
     def __iter__(self) -> Iterator[Bound]:
         yield MinLen(1)
@@ -164,7 +164,7 @@ class Level(IntEnum):
 
 @dataclass(slots=True)
 class Command:
-    """A request of one session, for those of `least` level and above.
+    """A request of one session, for its `least` level and above.
 
     Programs ask for it by its `op`; by default that is its word, and None for people alone. People
     type it, unless `is_typed` is false. If it `may_be_long`, it may come in a line longer than

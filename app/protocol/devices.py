@@ -50,7 +50,7 @@ class Letter(Target):
 
 @dataclass(frozen=True, slots=True)
 class UserDevices:
-    """A user's list of devices, None without one, and the devices' own descriptions."""
+    """A user's list of devices, or None, and the devices' own descriptions."""
 
     manifest: Signed | None
     devices: Sequence[Signed]
@@ -177,12 +177,12 @@ class DeviceAck(Command):
 
 @dataclass(slots=True)
 class DeviceKnown(Answer):
-    """The session speaks for a device of its user from now on."""
+    """The session speaks for a device from now on."""
 
 
 @dataclass(slots=True)
 class KeysKept(Answer):
-    """The number of unclaimed keys of the session's device, and whether its fallback is unused."""
+    """The device's number of unclaimed keys, and whether its fallback is unused."""
 
     otk_count: int
     fallback_unused: bool
@@ -205,7 +205,7 @@ class KeysHandedOut(Answer):
 
 @dataclass(slots=True)
 class DeviceChangesListed(Answer):
-    """The users whose devices changed since a position, and the position to ask from next."""
+    """The users whose devices changed, and the next position to ask from."""
 
     users: Sequence[str]
     next: int
@@ -213,14 +213,14 @@ class DeviceChangesListed(Answer):
 
 @dataclass(slots=True)
 class DeviceMailSent(Answer):
-    """The messages are in the mailboxes of their devices, except those that `failed`."""
+    """The messages are in their mailboxes, except those that `failed`."""
 
     failed: Sequence[OutOfReach]
 
 
 @dataclass(slots=True)
 class DeviceMailShown(Answer):
-    """The contents of the mailbox of the session's device, oldest first."""
+    """The mail of the session's device, oldest first."""
 
     items: Sequence[DeviceMail]
     has_more: bool

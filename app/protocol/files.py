@@ -124,7 +124,7 @@ class FileSent(Event):
 
 @dataclass(slots=True)
 class UploadOffered(Answer):
-    """The address for an upload, its last moment, and the name that the file will have.
+    """The address for an upload, its last moment, and the file's name.
 
     The whole address is `server` and `url`; `path` is the name that the user gave.
     """
@@ -138,7 +138,7 @@ class UploadOffered(Answer):
 
 @dataclass(slots=True)
 class DownloadOffered(Answer):
-    """The address to fetch a file at, once, and its last moment; in full: `server` and `url`."""
+    """The address to fetch a file at, once, until `expires_at`; in full: `server` and `url`."""
 
     file: int
     url: str

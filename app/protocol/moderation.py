@@ -1,4 +1,4 @@
-"""Sanctions and roles, in a room and on the whole server."""
+"""Sanctions and roles, in rooms and on the whole server."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -291,7 +291,7 @@ class SanctionsListed(Answer):
 
 @dataclass(slots=True)
 class ServerSanctionsListed(Answer):
-    """A page of the whole server's bans and mutes, by name or network.
+    """A page of the server's bans and mutes, by name or network.
 
     When it `has_more`, the others come after `last`.
     """

@@ -17,7 +17,7 @@ Keep = Annotated[str, Word("DAYS|forever|default")]
 
 @dataclass(frozen=True, slots=True)
 class RoomRetention:
-    """The days for which the messages of a room are kept; 0 is for ever."""
+    """The days for which a room's messages are kept; 0 is for ever."""
 
     name: str
     days: int

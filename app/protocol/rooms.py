@@ -189,9 +189,9 @@ class Encrypted(RoomEvent):
 
 @dataclass(slots=True)
 class RosterChanged(RoomEvent):
-    """The user became a member of the encrypted room, or is no longer one: revision `rev`.
+    """The user became a member of the encrypted room, or left it.
 
-    Later messages are encrypted for the members of that revision.
+    `rev` is the new revision of its roster. Later messages are encrypted for the members in that.
     """
 
     rev: int
@@ -213,7 +213,7 @@ class Renamed(RoomEvent):
 
 @dataclass(slots=True)
 class Deleted(RoomEvent):
-    """The user removed the room, and no session is in it any more."""
+    """The user removed the room, and it is empty."""
 
     reason: str
 
@@ -255,7 +255,7 @@ class PeopleListed(Answer):
 
 @dataclass(slots=True)
 class RosterShown(Answer):
-    """A page of a room's members, by the keys of their names, as of revision `rev`.
+    """A page of a room's members, by key, as of `rev`.
 
     `e2ee_from` is the id of its last message in the clear. A room that is not encrypted has no
     revisions, and its members are the users in it. `has_more` when there are others after them.

@@ -96,7 +96,7 @@ class Greeted(Answer):
 
 @dataclass(slots=True)
 class HelpShown(Answer):
-    """The commands for sessions of a level, or one of them, as this wire has them."""
+    """The commands for a level, or one of them, on this wire."""
 
     command: str
     level: Level

@@ -20,12 +20,12 @@ class Kind(StrEnum):
 
 
 def context(name: str) -> bytes:
-    """Return the bytes before the data in each signed or authenticated text."""
+    """Return the bytes before the data in each signed text."""
     return f"{PREFIX}{name}\0".encode()
 
 
 def is_signed(signed: Signed, kind: Kind, ed25519: str) -> bool:
-    """Whether the signature is one of that kind, by that key. It takes some 0.1 ms."""
+    """Whether a signature is of that kind and key. It takes some 0.1 ms."""
     try:
         key = Ed25519PublicKey.from_public_bytes(decode(ed25519))
         key.verify(decode(signed.sig), context(kind) + signed.payload.encode())

@@ -19,7 +19,7 @@ ONE_TIME, FALLBACK = "o:", "f:"  # before ids of keys: the library has the same 
 
 
 def encode(data: bytes) -> str:
-    """Return bytes as unpadded base64, the only form in which keys are compared."""
+    """Return bytes as unpadded base64: the only form for comparing keys."""
     return base64.b64encode(data).decode().rstrip("=")
 
 
@@ -111,7 +111,7 @@ class DevicePayload(Owned):
 
 
 class ManifestPayload(Owned):
-    """The devices of a user, signed by the user's identity key (AIK)."""
+    """The devices of a user, signed by their identity key (AIK)."""
 
     aik: Key
     seq: int = Field(ge=1, lt=1 << 53)
@@ -119,7 +119,7 @@ class ManifestPayload(Owned):
 
 
 class OneTimeKeyPayload(Owned):
-    """A key to begin one conversation with, signed by its device."""
+    """A key to begin one conversation, signed by its device."""
 
     device: DeviceId
     kid: Short

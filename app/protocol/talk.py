@@ -104,7 +104,7 @@ class Unignore(Command):
 
 @dataclass(slots=True)
 class Said(RoomEvent):
-    """A message, stored under `id` (0 until it is) at `at`."""
+    """A message, stored under `id` at `at`; `id` is 0 until then."""
 
     body: str
     at: Milliseconds
@@ -119,7 +119,7 @@ class Said(RoomEvent):
 
 @dataclass(slots=True)
 class SaidEncrypted(RoomEvent):
-    """A message, stored as Said is, that the user encrypted at `device`: `enc` is for devices."""
+    """A message, stored as Said is, encrypted at `device`: `enc` is for devices."""
 
     device: str
     enc: Enc
@@ -137,7 +137,7 @@ Message = Said | SaidEncrypted
 
 @dataclass(slots=True)
 class PrivatelySaid(Event):
-    """A private message, stored under `id` (0 until it is) at `at`."""
+    """A private message, stored under `id` at `at`; `id` is 0 until then."""
 
     user: str
     recipient: str
@@ -153,7 +153,7 @@ class PrivatelySaid(Event):
 
 @dataclass(slots=True)
 class PrivatelySaidEncrypted(Event):
-    """A private message, stored as PrivatelySaid is, and encrypted as SaidEncrypted is."""
+    """A private message, stored as PrivatelySaid, encrypted as SaidEncrypted."""
 
     user: str
     to: str
@@ -173,7 +173,7 @@ PrivateMessage = PrivatelySaid | PrivatelySaidEncrypted
 
 @dataclass(slots=True)
 class Stored(Answer):
-    """The message that the session asked to store under `tag` is stored."""
+    """The session's message that was sent under `tag` is stored."""
 
     message_id: int
     tag: str
@@ -191,7 +191,7 @@ class PrivatelySent(Answer):
 
 @dataclass(slots=True)
 class MailShown(Event):
-    """The newest private messages that came while the user was not here, oldest first.
+    """The newest private messages since the last session, oldest first.
 
     `older` ones came before them; they are kept, and not shown here.
     """
@@ -227,7 +227,7 @@ class HistoryShown(Answer):
 
 @dataclass(slots=True)
 class IgnoredListed(Answer):
-    """A page of the users that the user ignores, by name; `has_more` when there are others."""
+    """A page of the users ignored, by name; `has_more` when there are others."""
 
     users: Sequence[str]
     has_more: bool = False

@@ -22,7 +22,7 @@ class Account(NamedTuple):
 
 
 class NameTakenError(Exception):
-    """An account or a room has that name, or one that looks the same."""
+    """An account or a room has that name, or a lookalike."""
 
 
 _COLUMNS = (User.id, User.name, User.password_hash, User.is_admin, User.is_disabled)
@@ -81,7 +81,7 @@ def has_hash(connection: Connection, user_id: int, password_hash: str) -> bool:
 
 
 def may_log_in(connection: Connection, user_id: int, password_hash: str, now: int) -> bool:
-    """Whether an account may still log in with that password hash: not banned, not disabled."""
+    """Whether an account may log in with that hash: not banned, not disabled."""
     ban = select(ServerSanction.id).where(
         ServerSanction.kind == "ban",
         ServerSanction.user_id == user_id,
@@ -109,7 +109,7 @@ def is_deleted(connection: Connection, user_id: int) -> bool:
 
 
 def seen_id(connection: Connection, user_id: int) -> int:
-    """Return the id up to which a user was shown their private messages."""
+    """Return the id of the newest private message shown to a user."""
     return connection.execute(_SEEN_ID, {"user_id": user_id}).scalar_one()
 
 

@@ -23,14 +23,14 @@ class Act(NamedTuple):
 
 
 def record(connection: Connection, act: Act) -> int:
-    """Add a record in the transaction of the act itself, and return its id."""
+    """Add a record, in the act's own transaction; return its id."""
     result = connection.execute(insert(AuditRecord).values(act._asdict()))
     assert result.inserted_primary_key is not None  # noqa: S101 (an INSERT of one row has one)
     return int(result.inserted_primary_key[0])
 
 
 def forget_oldest(connection: Connection, actor: str) -> None:
-    """Forget the oldest records of a user's acts, beyond the number that is kept."""
+    """Forget a user's oldest records, beyond the number that is kept."""
     mine = AuditRecord.actor == actor
     ids = select(AuditRecord.id).where(mine).order_by(AuditRecord.id.desc())
     last_id = ids.offset(AUDIT_RECORDS_A_USER_MAX).limit(1).scalar_subquery()
@@ -38,7 +38,7 @@ def forget_oldest(connection: Connection, actor: str) -> None:
 
 
 def amend(connection: Connection, record_id: int, reason: str) -> None:
-    """Replace the reason of a record, when an act of many pieces has gone on."""
+    """Replace a record's reason, as an act of many pieces goes on."""
     statement = update(AuditRecord).where(AuditRecord.id == record_id)
     connection.execute(statement.values(reason=reason))
 

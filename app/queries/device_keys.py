@@ -21,11 +21,11 @@ class KeyConflictError(Exception):
 
 
 class TooManyKeysError(Exception):
-    """The device has more one-time keys here than any client needs."""
+    """The device has more one-time keys than any client needs."""
 
 
 class Claim(NamedTuple):
-    """A device, the key of it that was handed out, if any, and how many are left."""
+    """A device, the key claimed of it, and how many are left."""
 
     device: DeviceRow
     key: Signed | None
@@ -33,7 +33,7 @@ class Claim(NamedTuple):
 
 
 class Stock(NamedTuple):
-    """How many unclaimed keys a device has, and whether its fallback key is unused."""
+    """A device's number of unclaimed keys, and whether its fallback is unused."""
 
     keys: int
     is_fallback_unused: bool
@@ -79,7 +79,7 @@ def _put_fallback(connection: Connection, device: int, key: OfferedKey) -> None:
 
 
 def _count(connection: Connection, devices: Collection[int]) -> dict[int, int]:
-    """Return the numbers of unclaimed keys, by device, of devices that have any."""
+    """Return the numbers of unclaimed keys, by device, without zeros."""
     query = select(OneTimeKey.device_id, func.count()).where(
         OneTimeKey.device_id.in_(devices), _IS_FREE
     )

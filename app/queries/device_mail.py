@@ -25,7 +25,7 @@ _WAITS = ToDevice.body.is_not(None)
 
 
 class Item(NamedTuple):
-    """An item for a device's mailbox, and its place in the request."""
+    """An item for a mailbox, and its place in the request."""
 
     place: int
     recipient_id: int
@@ -35,7 +35,7 @@ class Item(NamedTuple):
 def put(
     connection: Connection, sender_id: int, txn: str, items: Iterable[Item], now: int
 ) -> tuple[Collection[int], Collection[int]]:
-    """Put items into mailboxes, except those that were put there before.
+    """Put items into mailboxes, except those already put there.
 
     Return the recipients that got something, and the places of the refused items: their mailbox is
     full, or holds as much of the sender's user as one user may leave there.
@@ -65,7 +65,7 @@ def put(
 
 
 def share(free: int, most: int) -> int:
-    """Return how much one user may have of a mailbox, by what is free: the fuller, the less.
+    """Return one user's share of a mailbox: the fuller, the less.
 
     So users who fill it leave some to all others, and the one with most is refused first.
     """
@@ -91,7 +91,7 @@ def _counts(
 def fetch(
     connection: Connection, recipient_id: int, after: int, limit: int
 ) -> tuple[Sequence[DeviceMail], bool]:
-    """Return a device's mail after a position, oldest first, and whether there is more."""
+    """Return a device's mail after a position, and whether there is more. Oldest first."""
     query = (
         select(ToDevice.id, User.key, Device.device_id, ToDevice.body)
         .join(Device, Device.id == ToDevice.sender_id)
@@ -118,7 +118,7 @@ def take(connection: Connection, recipient_id: int, upto: int) -> None:
 
 
 def forget_some(connection: Connection, now: int) -> bool:
-    """Remove some mail that waited too long or was taken long ago; return whether there was any."""
+    """Remove some old mail, taken or not; return whether there was any."""
     taken_before = now - SPENT_TXN_DAYS * DAY_MILLISECONDS
     sent_before = now - DEVICE_MAIL_DAYS_MAX * DAY_MILLISECONDS
     old = select(ToDevice.id).where(

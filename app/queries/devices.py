@@ -25,7 +25,7 @@ _IS_ACTIVE = Device.revoked_at.is_(None)
 
 
 class KeyTakenError(Exception):
-    """Another device, or an earlier one, has that id or one of these keys."""
+    """Another device, now or before, has that id or a key."""
 
 
 class TooManyDevicesError(Exception):
@@ -53,7 +53,7 @@ class DeviceRow(NamedTuple):
 def find(
     connection: Connection, user_id: int, device_id: str, said: Signed, seen_after: int
 ) -> KnownDevice | None:
-    """Return a device with this description, if it is active and was seen since then."""
+    """Return an active device of this description, if seen since then."""
     row = connection.execute(
         select(Device.id, Device.device_id, Device.ed25519).where(
             Device.user_id == user_id,
@@ -67,7 +67,7 @@ def find(
 
 
 def is_known(connection: Connection, user_id: int, device_id: str) -> bool:
-    """Whether a user has, or had, a device of that name."""
+    """Whether a user has, or had, a device so called."""
     query = select(Device.id).where(Device.user_id == user_id, Device.device_id == device_id)
     return connection.execute(query).first() is not None
 
@@ -128,7 +128,7 @@ def _remove_waiting(connection: Connection, user_id: int) -> None:
 
 
 def _empty(connection: Connection, ids: Collection[int]) -> None:
-    """Remove the keys of devices, and the contents of their mailboxes."""
+    """Remove the keys and the mail of devices."""
     connection.execute(delete(OneTimeKey).where(OneTimeKey.device_id.in_(ids)))
     connection.execute(delete(FallbackKey).where(FallbackKey.device_id.in_(ids)))
     connection.execute(delete(ToDevice).where(ToDevice.recipient_id.in_(ids)))
@@ -141,7 +141,7 @@ def is_active(connection: Connection, row_id: int) -> bool:
 
 
 def active(connection: Connection, addresses: Iterable[Address]) -> Mapping[Address, DeviceRow]:
-    """Return the rows of these devices, of those that exist and are not revoked."""
+    """Return the rows of these devices, of the active ones."""
     wanted = set(addresses)
     query = (
         select(User.key, Device.device_id, Device.id, Device.user_id)
@@ -233,7 +233,7 @@ def _approve_and_revoke(
 
 
 def revoke_all(connection: Connection, user_id: int, now: int) -> None:
-    """Revoke all devices of a user, and forget the lists of them."""
+    """Revoke all devices of a user; forget their lists."""
     ids = connection.scalars(select(Device.id).where(Device.user_id == user_id)).all()
     connection.execute(update(Device).where(Device.id.in_(ids)).values(revoked_at=now))
     _empty(connection, ids)
@@ -242,7 +242,7 @@ def revoke_all(connection: Connection, user_id: int, now: int) -> None:
 
 
 def _note_change(connection: Connection, user_id: int) -> None:
-    """Remember a change of a user's list, and forget the oldest beyond a number."""
+    """Note a change of a user's list; forget surplus old ones."""
     result = connection.execute(insert(DeviceChange).values(user_id=user_id))
     assert result.inserted_primary_key is not None  # noqa: S101 (an INSERT of one row has one)
     too_old = result.inserted_primary_key[0] - DEVICE_CHANGES_MAX
@@ -252,7 +252,7 @@ def _note_change(connection: Connection, user_id: int) -> None:
 def of_users(
     connection: Connection, keys: Collection[str], own_id: int
 ) -> Mapping[str, UserDevices]:
-    """Return the lists of users, and their devices' descriptions, by the keys of their names.
+    """Return users' lists and devices, by the keys of their names.
 
     Devices that wait for approval are shown to their own user alone.
     """
@@ -284,7 +284,7 @@ def of_users(
 
 
 def changes(connection: Connection, since: int | None) -> tuple[Sequence[str], int] | None:
-    """Return the names of users whose list changed after a position, and the position now.
+    """Return the users whose lists changed, and the position now.
 
     Return None when the position is forgotten, or was never reached.
     """

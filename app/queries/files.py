@@ -51,11 +51,11 @@ class StoredFile(NamedTuple):
 
 
 class QuotaExceededError(Exception):
-    """All files of the user together would be larger than the quota."""
+    """All files of the user would be larger than the quota."""
 
 
 class TooManyFilesError(Exception):
-    """The user has as many files as one user may have."""
+    """The user has the most files that one may have."""
 
 
 ENCRYPTED = "[encrypted]"  # in place of a name
@@ -64,13 +64,13 @@ _sender, _recipient = aliased(User), aliased(User)
 
 
 def has_as_many(connection: Connection, user_id: int) -> bool:
-    """Whether a user has as many files as one user may have."""
+    """Whether a user has the most files that one may have."""
     query = select(User.file_count >= FILES_A_USER_MAX).where(User.id == user_id)
     return bool(connection.execute(query).scalar())
 
 
 def begin(connection: Connection, new: NewFile, now: int) -> int:
-    """Add a file without a byte yet, and return its id. Raises TooManyFilesError."""
+    """Add a file without bytes; return its id. Raises TooManyFilesError."""
     mine = update(User).where(User.id == new.user_id, User.file_count < FILES_A_USER_MAX)
     if not connection.execute(mine.values(file_count=User.file_count + 1)).rowcount:
         raise TooManyFilesError
@@ -88,7 +88,7 @@ def reserve(connection: Connection, file_id: int, size: int, quota: int) -> None
 def _resize(
     connection: Connection, file_id: int, size: int, quota: int | None, **more: Any
 ) -> None:
-    """Set a file's size and other columns, and the sum of its user's files.
+    """Set a file's size and columns, and its user's sum.
 
     Raises QuotaExceededError if the sum grows beyond the quota.
     """
@@ -115,7 +115,7 @@ def complete(connection: Connection, file_id: int, size: int, sha256: bytes, now
 
 
 def name_shown() -> ColumnElement[str]:
-    """Return a file's name, or the stand-in for the name of an encrypted one."""
+    """Return a file's name, or an encrypted one's stand-in."""
     return case((File.e2ee, ENCRYPTED), else_=File.name)
 
 
@@ -175,7 +175,7 @@ def newest(
 
 
 def chunk(connection: Connection, file_id: int, place: int) -> bytes | None:
-    """Return a piece of a file, if the file is there."""
+    """Return a piece of a file, if the file exists."""
     query = (
         select(FileChunk.data)
         .join(File, File.id == FileChunk.file_id)
@@ -205,6 +205,6 @@ def remove_some(connection: Connection, file_id: int) -> bool:
 
 
 def due(connection: Connection, made_before: int) -> Sequence[int]:
-    """Return the ids of files made before then, and of those that are not there: still or again."""
+    """Return the ids of files to remove: made before then, or not complete."""
     query = select(File.id).where(or_(File.made_at < made_before, File.sha256.is_(None)))
     return connection.scalars(query.order_by(File.id)).all()

@@ -81,7 +81,7 @@ def _elements(dialect: str, parameter: str) -> Alias:
 
 
 def _part(dialect: str, elements: Alias, place: int, column: str) -> ColumnElement[Any]:
-    """Return the item at a place of each element, itself an array, as a column's type."""
+    """Return the item at a place of each element, as a column's type."""
     part = elements.c.value.op("->>")(literal_column(str(place)))
     return part if dialect == "sqlite" else cast(part, Message.__table__.c[column].type)
 
@@ -146,7 +146,7 @@ def store(connection: Connection, messages: Sequence[NewMessage]) -> Sequence[in
 
 
 def one_statement(messages: Sequence[NewMessage]) -> tuple[str, str] | None:
-    """Return SQLite's statement for a batch and its parameter, if one statement is enough.
+    """Return SQLite's statement and parameter for a batch, if one is enough.
 
     That is so when no message has a `txn`, and so none may have been stored before.
     """
@@ -160,14 +160,14 @@ def one_statement(messages: Sequence[NewMessage]) -> tuple[str, str] | None:
 
 
 def ids_up_to(last_id: int, count: int) -> Sequence[int]:
-    """Return the ids of the `count` messages that one statement stored: one writer gives them."""
+    """Return the ids of one statement's `count` messages: one writer gives them."""
     return range(last_id - count + 1, last_id + 1)
 
 
 def _stored_before(
     connection: Connection, keys: Sequence[tuple[object, ...]]
 ) -> dict[tuple[object, ...], int]:
-    """Return the ids of the messages found, by (user id, txn)."""
+    """Return the ids of messages found, by (user id, txn)."""
     statement = _FIND_KEYS[connection.dialect.name]
     rows = connection.execute(statement, {"keys": json.dumps(keys)})
     return {(user_id, txn): message_id for user_id, txn, message_id in rows}
@@ -184,12 +184,12 @@ def _insert(connection: Connection, messages: Sequence[NewMessage]) -> Sequence[
 
 
 def find_by_txn(connection: Connection, user_id: int, txn: str) -> int | None:
-    """Return the id of a user's message with a `txn`, also if it was purged since."""
+    """Return the id of a user's message by `txn`, also if purged."""
     return _stored_before(connection, [(user_id, txn)]).get((user_id, txn))
 
 
 def note_seen(connection: Connection, seen: Mapping[int, int]) -> None:
-    """Remember up to which id each user was shown their private messages."""
+    """Store the id of each user's newest shown private message."""
     for user_id, message_id in seen.items():
         statement = update(User).where(User.id == user_id, User.private_seen_id < message_id)
         connection.execute(statement.values(private_seen_id=message_id))
@@ -202,12 +202,12 @@ _NEWEST_ID = {
 
 
 def newest_id(connection: Connection) -> int:
-    """Return the highest id that any message was given, also a removed one; 0 for none."""
+    """Return the highest id ever given to a message; 0 for none."""
     return connection.exec_driver_sql(_NEWEST_ID[connection.dialect.name]).scalar() or 0
 
 
 def lost(connection: Connection) -> Sequence[tuple[int, int]]:
-    """Return the ids of messages lost by returns to a backup, as (after_id, up_to_id) pairs.
+    """Return the ids lost by returns to backups, in pairs.
 
     The messages are after the first of the two ids, and up to the second.
     """
@@ -265,7 +265,7 @@ def _said(row: Any) -> talk.Message:
 
 
 def _up_to(bytes_max: int | None, messages: Iterable[AnyMessage]) -> Iterator[AnyMessage]:
-    """Yield messages until the text is too long, so that the rest need not be in memory."""
+    """Yield messages until the text is too long. The rest need not be in memory."""
     size_bytes = 0
     for place, said in enumerate(messages):
         yield said
@@ -303,7 +303,7 @@ _MAIL = _mail_query()  # each login's query: to build it takes longer than to ru
 def mail(
     connection: Connection, recipient_id: int, after_id: int, up_to_id: int, count: int
 ) -> list[talk.PrivateMessage]:
-    """Return the first `count` private messages of those ids to a user, oldest first.
+    """Return a user's first `count` private messages of those ids, oldest first.
 
     There are fewer when they are long: as much text as is shown at once.
     """
@@ -318,7 +318,7 @@ def mail(
 
 
 def unread(connection: Connection, recipient_id: int, after_id: int) -> dict[int, int]:
-    """Return the numbers of private messages to a user after an id, by the sender's id."""
+    """Return the number of newer private messages to a user, by the sender's id."""
     query = select(Message.user_id, func.count()).where(
         Message.recipient_id == recipient_id, Message.id > after_id
     )
@@ -328,7 +328,7 @@ def unread(connection: Connection, recipient_id: int, after_id: int) -> dict[int
 def newest_mail(
     connection: Connection, recipient_id: int, after_id: int, up_to_id: int, count: int
 ) -> tuple[int, int]:
-    """Return the first id of the newest `count` private messages, and the number of older ones.
+    """Return the first id of the newest `count` private messages, and the older ones' number.
 
     Messages of ignored users are not counted.
     """

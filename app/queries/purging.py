@@ -33,7 +33,7 @@ class Target(NamedTuple):
 
 
 class Removed(NamedTuple):
-    """How many messages of a room were removed, and between which ids; None: private ones."""
+    """The messages removed from a room: number and ids; None: private ones."""
 
     room_id: int | None
     messages: int
@@ -50,7 +50,7 @@ def count(connection: Connection, target: Target) -> int:
 def remove_some(
     connection: Connection, target: Target, after_id: int, up_to_id: int, now: int
 ) -> tuple[Sequence[Removed], int]:
-    """Remove some of a target's messages between the ids, the newest first.
+    """Remove some of a target's messages between ids, newest first.
 
     Return what was removed, and the id up to which to go on; `after_id` when that was all.
     """
@@ -73,7 +73,7 @@ def remove_some(
 def _first_of_page(
     connection: Connection, target: Target, after_id: int, up_to_id: int
 ) -> int | None:
-    """Return the first id of the newest page between the ids; None when none is new enough."""
+    """Return the newest page's first id between the ids; None when none is new enough."""
     page = select(Message.id, Message.said_at).where(Message.id > after_id, Message.id <= up_to_id)
     if target.message_id is not None:
         page = page.where(Message.id == target.message_id)  # found at once, however old it is

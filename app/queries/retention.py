@@ -33,7 +33,7 @@ _COLUMNS: dict[str, InstrumentedAttribute[int | None]] = {
 
 
 class Old(NamedTuple):
-    """Messages to a room, or to a recipient, that were said before a time."""
+    """Messages to a room or recipient, said before a time."""
 
     where: Literal["room", "recipient"]
     id: int
@@ -41,7 +41,7 @@ class Old(NamedTuple):
 
 
 class RoomRetention(NamedTuple):
-    """A room, and the days for which its messages are kept; None: the server's default."""
+    """A room, and the days of its messages; None: the server's default."""
 
     id: int
     name: str
@@ -49,14 +49,14 @@ class RoomRetention(NamedTuple):
 
 
 def find(connection: Connection, key: str) -> RoomRetention | None:
-    """Return the room of that key, if it is not deleted."""
+    """Return the room of that key, unless it is deleted."""
     query = select(Room.id, Room.name, Room.retention_days)
     row = connection.execute(query.where(Room.key == key, Room.deleted_at.is_(None))).first()
     return RoomRetention(*row) if row else None
 
 
 def on_their_own(connection: Connection, after_key: str, count: int) -> list[RoomRetention]:
-    """Return the first rooms after a name that have days of their own, by name."""
+    """Return the first rooms after a name with own days, by name."""
     query = select(Room.id, Room.name, Room.retention_days).where(
         Room.retention_days.is_not(None), Room.deleted_at.is_(None), Room.key > after_key
     )
@@ -70,7 +70,7 @@ def set_days(connection: Connection, room_id: int, days: int | None) -> None:
 
 
 def old_messages(connection: Connection, default_days: int, now: int) -> list[Old]:
-    """Return the rooms and recipients that have messages to remove by now."""
+    """Return the rooms and recipients with messages to remove."""
     days = _days(default_days)
     said_before = now - days * DAY_MILLISECONDS
     in_rooms = select(Room.id, said_before).where(days > 0, _oldest(Room.id, "room") < said_before)
@@ -83,12 +83,12 @@ def old_messages(connection: Connection, default_days: int, now: int) -> list[Ol
 
 
 def _days(default_days: int) -> ColumnElement[int]:
-    """Return the days for which a room's messages are kept, as a type that holds milliseconds."""
+    """Return the days that a room's messages are kept. Its type holds milliseconds."""
     return func.coalesce(cast(Room.retention_days, BigInteger), default_days)
 
 
 def _oldest(of: InstrumentedAttribute[int], where: str) -> ScalarSelect[int]:
-    """Return the time of the oldest message to a room, or to a user."""
+    """Return the time of the oldest message to a room or user."""
     query = select(Message.said_at).where(_COLUMNS[where] == of)
     return query.order_by(Message.id).limit(1).scalar_subquery()
 
@@ -114,7 +114,7 @@ def remove_some(connection: Connection, old: Old, after_id: int) -> int | None:
 
 
 def old_files(connection: Connection, default_days: int, now: int) -> Sequence[int]:
-    """Return the ids of files that are older than their room's messages may be."""
+    """Return the ids of files older than their room's days."""
     days = _days(default_days)
     query = (
         select(File.id)
@@ -137,13 +137,13 @@ def forget_txns(connection: Connection, now: int) -> None:
 
 
 def deleted_rooms(connection: Connection, deleted_before: int) -> list[Old]:
-    """Return the rooms that were deleted before then, with all of their messages as old."""
+    """Return the rooms deleted before then: all their messages are old."""
     query = select(Room.id).where(Room.deleted_at < deleted_before).order_by(Room.id)
     return [Old("room", room_id, ID_MAX) for room_id in connection.scalars(query)]
 
 
 def files_of(connection: Connection, room_id: int) -> Sequence[int]:
-    """Return the ids of all files of a room, complete or not."""
+    """Return the ids of a room's files, complete or not."""
     return connection.scalars(select(File.id).where(File.room_id == room_id)).all()
 
 

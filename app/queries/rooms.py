@@ -88,7 +88,7 @@ def create(connection: Connection, name: Name, owner_id: int, now: int) -> Store
 
 
 def listed(connection: Connection, after_key: str, count: int) -> Sequence[tuple[str, str, str]]:
-    """Return (key, name, topic) of the first rooms after that name, by name."""
+    """Return (key, name, topic) of the first rooms after a name. Sorted by key."""
     query = select(Room.key, Room.name, Room.topic).where(
         Room.key > after_key, Room.deleted_at.is_(None)
     )
@@ -97,7 +97,7 @@ def listed(connection: Connection, after_key: str, count: int) -> Sequence[tuple
 
 
 def page(connection: Connection, after_key: str, count: int) -> Sequence[tuple[str, RoomRecord]]:
-    """Return the first rooms after that name, by name, with their keys.
+    """Return the first rooms after that name, with their keys. Sorted by key.
 
     The number of users in each is 0 here: the caller knows it.
     """
@@ -135,7 +135,7 @@ def rename(connection: Connection, room_id: int, name: Name) -> None:
 
 
 def set_owner(connection: Connection, room_id: int, user_id: int) -> None:
-    """Make a user the owner, who is then no moderator, and neither banned nor muted."""
+    """Make a user the owner: no moderator, and neither banned nor muted."""
     connection.execute(update(Room).where(Room.id == room_id).values(owner_id=user_id))
     remove_moderator(connection, room_id, user_id)
     connection.execute(delete(models.Sanction).filter_by(room_id=room_id, user_id=user_id))
@@ -177,7 +177,7 @@ def remove_moderator(connection: Connection, room_id: int, user_id: int) -> None
 
 
 def put_sanction(connection: Connection, sanction: NewSanction) -> None:
-    """Ban or mute a user, in place of an earlier one; forget the room's expired ones."""
+    """Ban or mute a user, replacing an earlier one; forget the room's expired ones."""
     rows = models.Sanction
     over = delete(rows).where(rows.room_id == sanction.room_id, rows.kind == sanction.kind)
     connection.execute(over.where(rows.until_at <= sanction.made_at))
@@ -195,7 +195,7 @@ def remove_sanction(connection: Connection, kind: SanctionKind, room_id: int, us
 def sanctions_page(
     connection: Connection, room_id: int, after_key: str, count: int, now: int
 ) -> tuple[Sequence[tuple[SanctionKind, Sanction]], bool]:
-    """Return a page of the bans and mutes in force in a room, and whether there are more.
+    """Return a page of a room's sanctions, and whether there are more.
 
     They are by name, of the first users after a name. The page has `count` rows, and one more where
     it would end between two of one user.
@@ -214,7 +214,7 @@ Row = TypeVar("Row")
 
 
 def whole_page(rows: Sequence[Row], count: int, whose: Callable[[Row], object]) -> Sequence[Row]:
-    """Return the first rows, and one more if both are of the same user or network."""
+    """Return the first rows, and one more of the last one's user."""
     goes_on = len(rows) > count and whose(rows[count]) == whose(rows[count - 1])
     return rows[: count + goes_on]
 

@@ -14,7 +14,7 @@ from app.queries.rooms import SanctionKind, whole_page
 
 
 class NewServerSanction(NamedTuple):
-    """A ban or a mute to be stored, of a user or of a network; the other is None.
+    """A ban or a mute to be stored: of a user, or of a network. The other is None.
 
     `by_id` is None when the operator made it, `until_at` when it is for good.
     """
@@ -72,7 +72,7 @@ def kinds_on(connection: Connection, user_id: int, now: int) -> set[str]:
 def page(
     connection: Connection, after: str, count: int, now: int
 ) -> tuple[Sequence[tuple[SanctionKind, ServerSanction]], bool]:
-    """Return the first sanctions in force after a name or network, and whether there are more.
+    """Return the first sanctions after a target, and whether there are more.
 
     There may be one more where a page would end between a ban and a mute of the same.
     """

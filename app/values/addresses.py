@@ -1,4 +1,4 @@
-"""Addresses to listen at and to reach, hosts and paths as people write them, Unix sockets."""
+"""Addresses to listen at and to reach, hosts, paths, Unix sockets."""
 
 import os
 import re
@@ -30,7 +30,7 @@ def parse_address(text: str) -> tuple[str, int]:
 
 
 def parse_server(text: str) -> tuple[str, int]:
-    """Split `[HOST][:PORT]`, or a port alone, of a server to reach. Missing parts get defaults.
+    """Split `[HOST][:PORT]`, or a port, of a server to reach. Missing parts get defaults.
 
     Raises ValueError.
     """
@@ -50,7 +50,7 @@ def parse_server(text: str) -> tuple[str, int]:
 
 
 def parse_host(text: str) -> str:
-    """Return a host's name or address in the one form in which it is compared.
+    """Return a host's name or address in its form for comparing.
 
     It takes `https://HOST/`, `HOST:PORT`, `[ADDRESS]:PORT`, and a name in letters of any script.
     Raises ValueError.
@@ -95,7 +95,7 @@ def expand_home(path: str | Path) -> str:
 
 @contextmanager
 def short_path(path: Path) -> Iterator[str]:
-    """Give a name for a Unix socket's path that fits the kernel's limit, however long it is.
+    """Give a Unix socket's path a name within the kernel's limit.
 
     Raises OSError when its folder can't be opened.
     """

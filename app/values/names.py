@@ -102,7 +102,7 @@ def _letter(character: str) -> _Letter:
 
 
 def _plainest_lookalikes() -> dict[str, str]:
-    """Return, by letter, the first letter in Unicode that looks like it.
+    """Return, by letter, the first lookalike in Unicode.
 
     Only this is kept of the table of lookalikes (UTS 39, 4), which takes 6 MiB.
     """
@@ -281,7 +281,7 @@ _DEVICE = re.compile(
 
 
 def parse_file_name(text: str) -> str:
-    """Return a name, or the end of a path, as a file name that is safe on any disk.
+    """Return the end of a path as a safe file name.
 
     It is in no folder, not hidden, not an option of a command, and no device of Windows. It has
     nothing invisible, and keeps its ending if it is too long. Raises BadNameError when nothing is
@@ -301,7 +301,7 @@ def parse_file_name(text: str) -> str:
 
 
 def _seen_in_file_name(text: str) -> Iterator[str]:
-    """Yield visible characters, and joiners between letters of a script that needs them."""
+    """Yield visible characters, and joiners that a script needs."""
     before, joiner = "", ""
     for character in text:
         if character in _WORD_JOINERS:
@@ -319,7 +319,7 @@ def _cut(text: str, bytes_max: int) -> str:
 
 @lru_cache(maxsize=0x400)  # a text has few kinds of them, often thousands of times
 def _stand_in(character: str) -> str:
-    """Return the text shown for a character that can't be printed: itself, another, or none."""
+    """Return an unprintable character as shown: itself, another, or none."""
     if character == "\t" or character in _JOINERS:
         return character
     category = unicodedata.category(character)

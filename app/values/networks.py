@@ -22,7 +22,7 @@ _THIS_MACHINE = (IPv4Address("127.0.0.1"), IPv6Address("::1"))
 
 @lru_cache(_REMEMBERED_MAX)
 def read_address(text: str) -> Address:
-    """Read the address of a peer, as the kernel writes it. Raises ValueError."""
+    """Read a peer's address, as the kernel writes it. Raises ValueError."""
     address = ip_address(text)
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return mapped or address

@@ -21,7 +21,7 @@ def parse_decimal(text: str) -> float | None:
 
 
 def format_size(size: float | None) -> str:
-    """Return a number of bytes as 12 KB or 1.5 MB; - when it is None."""
+    """Return a number of bytes: 12 KB, 1.5 MB; - for None."""
     if size is None:
         return "-"
     value, units = float(size), ["B", "KB", "MB", "GB", "TB"]
@@ -50,7 +50,7 @@ def whole(least: int, most: int | None = None) -> Callable[[str], int]:
 
 
 def seconds(most: int) -> Callable[[str], float]:
-    """Return a reader of numbers over 0, up to a bound; it raises ValueError."""
+    """Return a reader of positive numbers, up to a bound. It raises ValueError."""
 
     def read(text: str) -> float:
         number = parse_decimal(text)
@@ -62,5 +62,5 @@ def seconds(most: int) -> Callable[[str], float]:
 
 
 def unfit(text: str, expected: str) -> ValueError:
-    """Return the error about a text that is not as expected."""
+    """Return the error about a text of the wrong form."""
     return ValueError(f"{text!r} can't be; it must be {expected}")

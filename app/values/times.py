@@ -48,7 +48,7 @@ def minute(at: int) -> str:
 
 
 def minute_since(at: int, now: int) -> str:
-    """Return a time to the minute, without the date when it is today's: 14:02."""
+    """Return a time to the minute, without today's date: 14:02."""
     text, today = minute(at), minute(now)[:10]
     return text.removeprefix(today).lstrip()
 
@@ -99,7 +99,7 @@ def _begins_with_number(word: str) -> bool:
 
 
 def format_span(seconds: int) -> str:
-    """Return a span as it would be typed, in the largest unit that divides it."""
+    """Return a span as it is typed, in the largest whole unit."""
     unit, size = next((unit, size) for unit, size in _UNITS.items() if seconds % size == 0)
     return f"{seconds // size}{unit}"
 
@@ -113,7 +113,7 @@ _WORDS = {"d": "day", "h": "hour", "m": "minute", "s": "second"}
 
 
 def span_in_words(seconds: int) -> str:
-    """Return a span in words, in the largest unit that divides it: 5 minutes."""
+    """Return a span in words, in the largest whole unit: 5 minutes."""
     span = format_span(seconds)
     number, unit = span[:-1], _WORDS[span[-1]]
     return f"{number} {unit}" if number == "1" else f"{number} {unit}s"

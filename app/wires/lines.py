@@ -23,7 +23,7 @@ class LineSplitter:
         self._is_refusing = False  # the next bytes belong to a line that was refused
 
     def feed(self, data: bytes) -> Iterator[bytes | None]:
-        """Yield each line that `data` completes, and None once for each that is too long."""
+        """Yield each line that `data` completes. Yield None once for each too long one."""
         *lines, rest = data.split(b"\n")
         if self._begun and lines:
             lines[0] = bytes(self._begun) + lines[0]

@@ -24,7 +24,7 @@ class Wire(Protocol):
     __slots__ = ()
 
     def __init__(self, line_bytes_max: int) -> None:
-        """Begin a dialogue whose lines have at most that many bytes."""
+        """Begin a dialogue with lines of at most that many bytes."""
 
     @staticmethod
     def begins(first_bytes: bytes) -> bool:
@@ -32,11 +32,11 @@ class Wire(Protocol):
 
     @staticmethod
     def render(event: Event) -> bytes:
-        """Return the bytes of an event for all readers of a room on this wire."""
+        """Return an event's bytes, for all readers of a room."""
 
     @property
     def free_bytes_max(self) -> int:
-        """The bytes that may come without a line that counts as one."""
+        """The bytes that may come without a line that counts."""
 
     def feed(self, data: bytes, check: Check = let_all) -> Iterator[Command | Refusal | None]:
         """Yield the client's commands, each after the one before; call `done` after each.
@@ -48,10 +48,10 @@ class Wire(Protocol):
         """Return bytes to send besides answers: prompts, and answers of telnet."""
 
     def show(self, event: Event) -> bytes:
-        """Return the bytes of an event that concerns the session alone."""
+        """Return an event's bytes, for this session alone."""
 
     def show_last(self, event: Event) -> bytes:
         """Return the bytes of the session's last event."""
 
     def done(self) -> bytes:
-        """Return the end of the answer to the request that was carried out."""
+        """Return the end of the answer to the last request."""

@@ -60,7 +60,7 @@ class Accounts:
         return len(self._here)
 
     def user_here(self, user_id: int) -> User | None:
-        """Return a user who has a session that is logged in, by id; None without any."""
+        """Return a user who is here, by id; None if they are not."""
         return self._here.get(user_id)
 
     def find(self, name_text: str, *, ever: bool = False) -> Account:
@@ -159,7 +159,7 @@ class Accounts:
         return account, ignored
 
     def change_password(self, session: Session, command: accounts.Passwd) -> None:
-        """Set the user's password, if the old one is right, and end their tokens.
+        """Set the user's password, and end their tokens. The old one must be right.
 
         Switches. Raises Refusal.
         """
@@ -213,7 +213,7 @@ class Accounts:
         command: accounts.Register | accounts.Login,
         changes: int,
     ) -> None:
-        """Log a session in to an account, which was read at the change of that number.
+        """Log a session in to an account, read after `changes` changes.
 
         Switches. Raises Refusal.
         """
@@ -236,7 +236,7 @@ class Accounts:
         session.client.show(accounts.LoggedIn(user.name, token))
 
     def _check_may_attach(self, session: Session, account: Account) -> None:
-        """Raise Refusal when a session may not log in to an account, though its secret was right.
+        """Raise Refusal when an account may not log in. Its secret was right.
 
         The secret was checked before, and much may have happened since the account was read.
         """
@@ -261,7 +261,7 @@ class Accounts:
         return now
 
     def needs_tls(self, client: Client) -> bool:
-        """Whether no user may log in on a connection, since others could listen in."""
+        """Whether logins are refused on a connection: others could listen in."""
         return self._requires_tls and not client.is_secure
 
     def _check_may_log_in(self, session: Session) -> None:
@@ -343,7 +343,7 @@ class Accounts:
 
 
 def name_taken(name: Name) -> NotPossible:
-    """Return the refusal of a name that another user or room has."""
+    """Return the refusal of a name that is taken."""
     return NotPossible(
         f"the name {name.shown}, or one that looks the same, is taken; choose another",
         code="name_taken",
@@ -351,7 +351,7 @@ def name_taken(name: Name) -> NotPossible:
 
 
 def _own_keys(session: Session) -> list[str]:
-    """Return the keys by which a user's own wrong passwords are counted."""
+    """Return the keys that count a user's own wrong passwords."""
     return [
         f"address {origin(session.client.address)}",
         f"name {parse_name(session.speaker.name).key}",

@@ -101,7 +101,7 @@ class Administration:
         session.client.show(server.Done(f"{account.name} has a new password."))
 
     def set_admin(self, session: Session, command: protocol.UserAdmin) -> None:
-        """Make an account an admin, or take that away, in its open sessions as well."""
+        """Make an account an admin, or undo that; also in open sessions."""
         account, is_admin = self._account(session, command.user), command.is_admin
         self._change(session, account, "admin" if is_admin else "unadmin", is_admin=is_admin)
         self._accounts.note_admin(account.id, is_admin=is_admin)
@@ -145,7 +145,7 @@ class Administration:
     def _change_and_end(
         self, session: Session, account: Account, action: str, **values: object
     ) -> None:
-        """Set columns of an account, and end its tokens, as an act. Switches. Raises NotStored."""
+        """Set columns of an account and end its tokens, as an act. Switches. Raises NotStored."""
 
         def change(connection: Connection) -> None:
             queries.change(connection, account.id, **values)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Endings:
-    """Ends the sessions, the addresses of files, the transfers and the logins of an account."""
+    """Ends an account's sessions, logins, transfers, and addresses of files."""
 
     def __init__(self, kit: Kit, accounts: Accounts, tickets: Tickets) -> None:
         self._accounts = accounts
@@ -32,7 +32,7 @@ class Endings:
 
     @staticmethod
     def ending_tokens(user_id: int, change: Change) -> Change:
-        """Return a change that also ends all tokens of a user."""
+        """Return a change that also ends a user's tokens."""
 
         def both(connection: Connection) -> None:
             change(connection)

@@ -39,7 +39,7 @@ class Turns:
 
     @property
     def waiting(self) -> int:
-        """The number of clients, with the one whose turn it is."""
+        """The number of clients, with the one that has its turn."""
         return self._waiting + self._is_taken
 
     @contextmanager
@@ -87,7 +87,7 @@ class Turns:
         return self._hung_up.popleft() if self._hung_up else None
 
     def _make_room(self, counted: str) -> None:
-        """Send a client away in favour of one of an address. Raises Unavailable if none is due."""
+        """Send a client away in favour of another. Raises Unavailable if none is due."""
         losing = self._hung_up
         if not losing:
             losing = max(self._lines.values(), key=len)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class OwnAccount:
-    """Commands about the account that a session has logged in to."""
+    """Commands about the session's own account."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class OwnAccount:
         }
 
     def change_password(self, session: Session, command: Passwd) -> None:
-        """Set the user's password, and end all else that the old one gave. Switches.
+        """Set the user's password, and end the old one's rights. Switches.
 
         The session that asked goes on. Raises Refusal.
         """

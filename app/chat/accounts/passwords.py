@@ -30,7 +30,7 @@ _context = CryptContext(
 
 
 def _is_short(password: str) -> bool:
-    """Whether a password is within the bound of bytes, so that it may be looked at further."""
+    """Whether a password is short enough to be looked at."""
     return len(password.encode(errors="surrogatepass")) <= PASSWORD_BYTES_MAX
 
 
@@ -69,7 +69,7 @@ class Hasher:
 
     @property
     def waiting(self) -> int:
-        """The number of passwords that wait for the thread, with the one it works on."""
+        """The number of passwords at the thread, waiting or being hashed."""
         return self._turns.waiting
 
     def hash(self, client: Client, password: str) -> str:
@@ -88,7 +88,7 @@ class Hasher:
     def verify(
         self, client: Client, password: str, stored: Callable[[], str | None]
     ) -> tuple[bool, str | None]:
-        """Return whether the password is right, and a new hash to store, or None.
+        """Return whether the password is right, and a new hash to store or None.
 
         `stored` returns the hash that it has to match. It is called at the client's turn, so that
         clients in the queue do not keep the database waiting. Without a hash, or with an odd hash

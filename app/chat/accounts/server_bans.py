@@ -1,4 +1,4 @@
-"""Bans and mutes of the whole server that are in force, in memory. Never switches.
+"""The server's bans and mutes in force, in memory. Never switches.
 
 They are looked up at each connection and each login, by user and by address. A look-up by address
 takes one step for each length of prefix among thousands of networks, not one for each network.
@@ -67,7 +67,7 @@ class InForce:
         return _longest([*mutes.of(user_id), *mutes.around(address)], now)
 
     def find(self, kind: SanctionKind, target: Target, now: int) -> ServerSanction | None:
-        """Return the ban or mute of exactly that user or network."""
+        """Return the ban or mute of that very target."""
         return _longest(self._kinds[kind].of(target.key), now)
 
     def count(self, kind: SanctionKind, now: int, by: str = "") -> int:
@@ -77,7 +77,7 @@ class InForce:
         return of_kind.by[by] if by else len(of_kind.by_key)
 
     def put(self, kind: SanctionKind, target: Target, sanction: ServerSanction, now: int) -> None:
-        """Put a ban or a mute in force, in place of an earlier one."""
+        """Put a ban or a mute in force, replacing an earlier one."""
         self._kinds[kind].forget_expired(now)
         self._kinds[kind].put(target.key, sanction)
 
@@ -125,7 +125,7 @@ class _OfKind:
         return [found] if found else []
 
     def around(self, address_text: str) -> Iterator[ServerSanction]:
-        """Yield the sanctions of all networks that an address is in."""
+        """Yield the sanctions of all networks around an address."""
         if not self._lengths:
             return
         address = read_address(address_text)
@@ -149,6 +149,6 @@ def _prefix(network: Network | None) -> _Prefix:
 
 
 def _longest(found: Iterable[ServerSanction], now: int) -> ServerSanction | None:
-    """Return the sanction that ends last, if any is in force."""
+    """Return the sanction that ends last, of those in force."""
     live = [each for each in found if not each.is_over(now)]
     return max(live, key=lambda each: (each.until is None, each.until or 0), default=None)

@@ -62,7 +62,7 @@ class Tokens:
         return queries.find(connection, _digest(token))
 
     def note_use(self, known: KnownToken) -> None:
-        """Store that a token is used now, unless that was stored lately. Switches then.
+        """Store a token's use, unless that was done lately. Switches then.
 
         A failure is logged alone.
         """

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 
 class Devices:
-    """All devices, and the sessions that speak for one or have asked for some."""
+    """All devices, and the sessions that speak for some or watch some."""
 
     def __init__(self, kit: Kit, accounts: Accounts) -> None:
         self._database, self._clock = kit.database, kit.clock
@@ -70,7 +70,7 @@ class Devices:
         }
 
     def put(self, session: Session, command: devices.DevicePut) -> None:
-        """Make a session speak for a device, which may be new. Switches. Raises Refusal."""
+        """Make a session speak for a device, new or known. Switches. Raises Refusal."""
         said = Signed(payload=command.payload, sig=command.sig)
         described = read_own(session, DevicePayload, said)
         if not is_signed(said, Kind.DEVICE, described.device.ed25519):
@@ -150,7 +150,7 @@ class Devices:
         self._tell_changed(user.id, manifest.user)
 
     def note_deletion(self, account: Account) -> None:
-        """Tell sessions that know an account's devices that it has none. Switches."""
+        """Tell its watchers that an account has no devices. Switches."""
         self._revocations += 1
         self._tell_changed(account.id, parse_name(account.name).key)
 
@@ -162,7 +162,7 @@ class Devices:
                 session.client.show(event)
 
     def _tell_changed(self, user_id: int, key: str) -> None:
-        """Tell the sessions that may know an old list of a change: they may be all sessions.
+        """Tell sessions that may know an old list of a change. They may be all sessions.
 
         Switches now and then.
         """
@@ -175,7 +175,7 @@ class Devices:
                 gevent.sleep(TURN_SECONDS)
 
     def query(self, session: Session, command: devices.KeysQuery) -> None:
-        """Show the devices of users, and note to tell of changes. Switches. Raises Refusal."""
+        """Show the devices of users, and watch them. Switches. Raises Refusal."""
         if len(command.users) > KEY_QUERY_USERS_MAX:
             raise too_many(f"ask for at most {KEY_QUERY_USERS_MAX} users at once")
         check_rate(self._queries, session)
@@ -203,14 +203,14 @@ class Devices:
 
 
 def _watch(session: Session, keys: Iterable[str]) -> None:
-    """Note that a session is told when the devices of these users change."""
+    """Watch users for a session: it is told when their devices change."""
     if session.watched is not None:
         watched = session.watched | set(keys)
         session.watched = watched if len(watched) <= USERS_WATCHED_MAX else None
 
 
 def _bounded(users: dict[str, UserDevices]) -> dict[str, UserDevices]:
-    """Leave out descriptions of devices beyond the bound of an answer: the lists have them."""
+    """Leave out devices' descriptions beyond the bound of an answer: the lists have them."""
     chars, bounded = 0, {}
     for name, found in users.items():
         chars += sum(len(each.payload) + len(each.sig) for each in found.devices)
@@ -265,7 +265,7 @@ def check_rate(throttle: Throttle, session: Session) -> None:
 
 
 def bad_payload() -> Refusal:
-    """Return the refusal of a signed text that has not the expected form."""
+    """Return the refusal of a signed text of the wrong form."""
     return BadLine(
         "the payload has not the form of docs/encryption.md, or is not your own",
         code="bad_device_payload",
@@ -273,10 +273,10 @@ def bad_payload() -> Refusal:
 
 
 def bad_signature() -> Refusal:
-    """Return the refusal of a text that was not signed with the key that it names."""
+    """Return the refusal of a text signed with another key."""
     return BadLine("the signature is not one of that key over that payload", code="bad_signature")
 
 
 def too_many(sentence: str) -> Refusal:
-    """Return the refusal of a request that is over a bound."""
+    """Return the refusal of a request over a bound."""
     return BadLine(sentence, code="too_many")

@@ -130,7 +130,7 @@ class DeviceKeys:
 
 
 def _failure(claim: Claim | None, *, is_too_often: bool) -> Code | None:
-    """Return the code of the reason why a device gives no key; None when it gives one."""
+    """Return why a device gives no key, as a code; None when it gives one."""
     if is_too_often:
         return "rate_limited"
     if claim is None:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 class _Sent(NamedTuple):
-    """The recipients that have mail now, and the failures by place in the request."""
+    """The recipients with new mail, and the failures by their place."""
 
     recipients: Collection[DeviceRow]
     failed: dict[int, Code]
@@ -118,7 +118,7 @@ class DeviceMail:
 
 
 def _check_size(letters: list[Letter]) -> None:
-    """Raise Refusal when a request has more letters or text than it may."""
+    """Raise Refusal when a request has too many letters or characters."""
     if len(letters) > DEVICE_MAIL_AT_ONCE_MAX:
         raise too_many(f"send at most {DEVICE_MAIL_AT_ONCE_MAX} items at once")
     chars_max = DEVICE_MAIL_CHARS_MAX if len(letters) > 1 else DEVICE_MAIL_BODY_CHARS_MAX

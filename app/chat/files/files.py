@@ -39,7 +39,7 @@ Read = Callable[[int], bytes]  # that many bytes, or fewer at the end; it may sw
 
 
 class _Sent(Entry):
-    """A file for one recipient, shown to all sessions of both."""
+    """A file for one recipient, shown to both users' sessions."""
 
     __slots__ = ("accounts", "event", "user_ids")
 
@@ -140,7 +140,7 @@ class Files:
         session.client.show_at_leisure(files.FilePrinted(shared, data))
 
     def list_files(self, session: Session, command: files.Files) -> None:
-        """Show the files of the room, and those between the user and others. Switches.
+        """Show the room's files, and the user's private ones. Switches.
 
         Raises Refusal.
         """
@@ -157,7 +157,7 @@ class Files:
         session.client.show_at_leisure(files.FilesListed(shown, has_more, before_id))
 
     def unshare(self, session: Session, command: files.Unshare) -> None:
-        """Remove a file, as its sender or a moderator of its room. Switches. Raises Refusal."""
+        """Remove a file: the sender's own, or as a moderator. Switches. Raises Refusal."""
         user = session.speaker
         found = self._database.read(lambda connection: queries.find(connection, command.file))
         if found is None or not (found.user_id == user.id or _may_fetch(session, found)):
@@ -222,7 +222,7 @@ class Files:
     def fetch(
         self, token: str, first: int, end: int, has_taken: Callable[[], bool]
     ) -> Iterator[bytes]:
-        """Yield the bytes from `first` to before `end` of a token's file. Switches.
+        """Yield a token's file from `first` to before `end`. Switches.
 
         When `end` is the file's end, that uses up the token: as soon as `has_taken` says that the
         client has read it. Raises Refusal at the first step, or in the middle, when the user loses
@@ -249,7 +249,7 @@ class Files:
         *,
         e2ee: bool,
     ) -> UploadTicket:
-        """Return a new right to share a file there, if allowed. Switches. Raises Refusal."""
+        """Return a new right to share a file. Switches. Raises Refusal when it is not allowed."""
         name, user = "" if e2ee else parse_file_name(command.name), session.speaker
         self._transfers.check_count(user.id)
         recipient = self._accounts.find(command.user) if command.user else None
@@ -292,7 +292,7 @@ class Files:
     def _share(
         self, ticket: UploadTicket, incoming: Incoming, sender: Session | None
     ) -> files.SharedFile:
-        """Complete a file, and show it to the room, or to its sender and recipient.
+        """Complete a file, and show it to those it is for.
 
         In a room it is a decision: a user who is sent out before has not shared the file, and one
         who is sent out later has. Switches. Raises Refusal.
@@ -321,7 +321,7 @@ class Files:
 
 
 def _check_name(command: files.Send) -> None:
-    """Check that a file has a name or comes encrypted, not both. Raises BadLine."""
+    """Check that a file has a name, or comes encrypted. Raises BadLine if both or neither."""
     if bool(command.name) == command.e2ee:
         raise BadLine(
             "a file has a name, or comes encrypted (e2ee) and without one", code="bad_arguments"
@@ -337,12 +337,12 @@ def _check_takes(room: Room, *, e2ee: bool) -> None:
 
 
 def _room_of(session: Session, found: StoredFile) -> Room | None:
-    """Return the room of a file, if the session is in it."""
+    """Return a file's room, if the session is in it."""
     return next((room for room in session.rooms.values() if room.id == found.room_id), None)
 
 
 def _may_fetch(session: Session, found: StoredFile) -> bool:
-    """Whether a file is of a room that the session is in, or between its user and another."""
+    """Whether a session may fetch a file: from its room, or as one of the two users."""
     if found.room_id is not None:
         return _room_of(session, found) is not None
     return session.speaker.id in (found.user_id, found.recipient_id)

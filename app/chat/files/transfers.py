@@ -1,4 +1,4 @@
-"""Files on their way into the database and out of it, a chunk at a time.
+"""Files on their way to or from the database, in chunks.
 
 Every chunk is a transaction of its own. Only one of them at a time is on its way to the writer's
 thread, and one from a reader's. So a message waits for one chunk at most, however many files are
@@ -67,7 +67,7 @@ class Incoming:
         self._chunks += 1
 
     def complete(self, now: int) -> queries.StoredFile:
-        """Make the file complete, as of `now`, so that it is found; return it."""
+        """Complete the file as of `now`, so that it is found; return it."""
         file_id, size, sha256 = self.file_id, self.size, self._sha256.digest()
 
         def work(connection: Connection) -> queries.StoredFile | None:
@@ -114,7 +114,7 @@ class Transfers:
                 self._remove_or_leave(file_id)
 
     def outgoing(self, file_id: int, first: int = 0) -> Iterator[bytes]:
-        """Yield a file from its byte `first` on, in chunks, while it exists. Switches.
+        """Yield a file's chunks from byte `first` on, while it exists. Switches.
 
         Raises NotStored.
         """
@@ -130,7 +130,7 @@ class Transfers:
             raise TooLarge(f"a file has at most {self._bytes_max} bytes")
 
     def check_count(self, user_id: int) -> None:
-        """Raise TooLarge when a user has as many files as one may have. Switches."""
+        """Raise TooLarge when a user has the most files allowed. Switches."""
         if self._database.read(lambda connection: queries.has_as_many(connection, user_id)):
             raise _too_many_files()
 
@@ -147,7 +147,7 @@ class Transfers:
             ) from error
 
     def write(self, work: Work[Result]) -> Result:
-        """Run a short piece of work in the writer's thread, one at a time. Switches.
+        """Run short work in the writer's thread, one at a time. Switches.
 
         Raises NotStored, and Unavailable at shutdown.
         """
@@ -161,7 +161,7 @@ class Transfers:
         return data or b""
 
     def discard(self, file_id: int) -> None:
-        """End a file that is not under way, and remove its chunks. Switches. Raises Unavailable."""
+        """Remove a file, unless it is under way. Switches. Raises Unavailable."""
         if file_id not in self._under_way:
             self.withdraw(file_id)
             self.remove(file_id)
@@ -176,14 +176,14 @@ class Transfers:
             pass
 
     def _remove_or_leave(self, file_id: int) -> None:
-        """Remove the chunks of a file, if that is possible now; else it is done later. Switches."""
+        """Remove a file's chunks, if that is possible; else it is done later. Switches."""
         try:
             self.remove(file_id)
         except Unavailable as refusal:
             log.warning("left a part of a file behind", file=file_id, reason=str(refusal))
 
     def run(self) -> None:
-        """Remove old files, and those that a crash left behind, until `stop`. Switches."""
+        """Remove old files and those of a crash, until `stop`. Switches."""
         is_over = False
         while not is_over:
             try:

@@ -70,7 +70,7 @@ class _Case(NamedTuple):
         return self.room.role_of(self.by.id, is_admin=self.by.is_admin)
 
     def check_rank(self) -> None:
-        """Raise Refusal when the user may not decide this, or not about that target."""
+        """Raise Refusal when the user's rank is too low for this target."""
         target = self.room.role_of(self.target.id, is_admin=self.target.is_admin)
         self._check(self.role, target)
 
@@ -135,7 +135,7 @@ class Moderation:
             self._send_out(case, fact)
 
     def ban(self, session: Session, command: moderation.Ban) -> None:
-        """Send a user out of the room, and keep them out for a time or for good."""
+        """Ban a user from the room, for a time or for good."""
         with self._case(session, command, "moderator") as case:
             check_reason(command.seconds, command.reason)
             room, target, reason = case.room, case.target, harmless(command.reason)
@@ -144,7 +144,7 @@ class Moderation:
             self._send_out(case, fact)
 
     def mute(self, session: Session, command: moderation.Mute) -> None:
-        """Keep a user silent in the room, for a time or for good."""
+        """Mute a user in the room, for a time or for good."""
         with self._case(session, command, "moderator") as case:
             check_reason(command.seconds, command.reason)
             room, target, reason = case.room, case.target, harmless(command.reason)
@@ -240,7 +240,7 @@ class Moderation:
 
     @contextmanager
     def _deciding(self, session: Session, room_name: str) -> Iterator[Room]:
-        """Hold the session's room for a decision, if it is in it. Switches. Raises Refusal."""
+        """Hold the session's room for a decision. Switches. Raises Refusal."""
         room = self._rooms.room_of(session, room_name)
         with self._rooms.deciding(room):
             session.check_is_here()
@@ -258,7 +258,7 @@ class Moderation:
             yield case
 
     def _sanction(self, case: _Case, kind: SanctionKind, seconds: int | None, reason: str) -> None:
-        """Write a ban or a mute, and put it in force. Switches. Raises Refusal."""
+        """Write a ban or a mute; put it in force. Switches. Raises Refusal."""
         room, target, now = case.room, case.target, case.now
         until = None if seconds is None else now + seconds * 1000
         apply.drop_expired(room, now)

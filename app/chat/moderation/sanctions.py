@@ -1,4 +1,4 @@
-"""Sanctions on the whole server, of users and of networks of addresses.
+"""Sanctions of users and networks on the whole server.
 
 An act is written first, with its record in the audit. It takes effect when it is committed, in one
 atomic stretch: the rules in force change, and the sessions of the banned end and are told why.
@@ -92,7 +92,7 @@ class Sanctions:
             self._tell(session, f"{case.target.name} was kicked from this server; {ended}.")
 
     def ban(self, session: Session, command: moderation.ServerBan) -> None:
-        """Keep a user or a network out of the server, for a time or for good."""
+        """Ban a user or a network from the server, timed or not."""
         with self._case(session, command.target) as case:
             ban = self._put(case, "ban", command.seconds, command.reason)
             ended = self._send_away(case.target, _banned(ban))
@@ -100,7 +100,7 @@ class Sanctions:
             self._tell(session, f"{case.target.name} is banned from this server {terms}.")
 
     def mute(self, session: Session, command: moderation.ServerMute) -> None:
-        """Mute a user, or all users who speak from a network, for a time or for good."""
+        """Mute a user or a network on the server, timed or not."""
         with self._case(session, command.target) as case:
             mute = self._put(case, "mute", command.seconds, command.reason)
             sessions = self._follow_mutes(case)
@@ -140,13 +140,13 @@ class Sanctions:
         )
 
     def ban_of(self, address: str) -> server.Refused | None:
-        """Return the refusal of clients from an address, if it is banned. Never switches."""
+        """Return the refusal of a banned address; None without a ban. Never switches."""
         ban = self._in_force.ban_of_address(address, self._clock())
         return None if ban is None else _banned(ban)
 
     @contextmanager
     def _case(self, session: Session, target_text: str) -> Iterator[_Case]:
-        """Wait for the turn of an act, and check that the session may do it. Switches.
+        """Wait for the turn of an act, and check its rights. Switches.
 
         Raises Refusal.
         """
@@ -164,7 +164,7 @@ class Sanctions:
         return Target(self._accounts.find(text.removeprefix(_A_USER)), None)
 
     def _check_rank(self, session: Session, target: Target) -> None:
-        """Raise Refusal when an act would hit its own user, or an admin."""
+        """Raise Refusal when an act would hit its author or an admin."""
         if session.is_operator:
             return
         hit = {each.user for each in self._sessions_of(target) if each.user}
@@ -177,7 +177,7 @@ class Sanctions:
                 raise Forbidden(f"{user.name} is an admin, and there", code="not_allowed")
 
     def _sessions_of(self, target: Target) -> Sequence[Session]:
-        """Return a user's sessions, or all sessions from a network, also before login."""
+        """Return the sessions of a user, or of a network, also before login."""
         if target.account is not None:
             user = self._accounts.user_here(target.account.id)
             return list(user.sessions) if user else ()
@@ -186,7 +186,7 @@ class Sanctions:
     def _put(
         self, case: _Case, kind: SanctionKind, seconds: int | None, reason: str
     ) -> moderation.ServerSanction:
-        """Write a ban or a mute, put it in force, and return it. Switches. Raises Refusal."""
+        """Write a ban or mute, and put it in force. Switches. Raises Refusal."""
         check_reason(seconds, reason)
         self._check_share(case, kind)
         target, reason = case.target, harmless(reason)
@@ -208,7 +208,7 @@ class Sanctions:
         return made
 
     def _check_share(self, case: _Case, kind: SanctionKind) -> None:
-        """Raise Unavailable when there are too many of all admins, or of one."""
+        """Raise Unavailable when all admins, or this one, made too many."""
         session = case.session
         if self._in_force.count(kind, case.now) >= SERVER_SANCTIONS_MAX:
             raise Unavailable(
@@ -234,7 +234,7 @@ class Sanctions:
         self._in_force.remove(kind, target)
 
     def _follow_mutes(self, case: _Case) -> Sequence[Session]:
-        """Set the mute in force now on the sessions of a target, and return them."""
+        """Set the mute in force on a target's sessions; return them."""
         sessions = [each for each in self._sessions_of(case.target) if each.user]
         for each in sessions:
             each.mute = self._in_force.mute_of(each.speaker.id, each.client.address, case.now)

@@ -1,4 +1,4 @@
-"""Deleting accounts, by the operator, or by their users, who give their password again.
+"""Deleting accounts: by the operator, or by their users, who give their password again.
 
 Deletion is for good, and the name is never given again. Messages and files stay under the name,
 unless they are purged. A room of the user goes to a moderator. A room without moderators has no
@@ -78,7 +78,7 @@ class Deletion:
         self._devices.note_deletion(account)
 
     def _delete(self, session: Session, account: Account) -> None:
-        """Write the deletion of an account, and end all that it was, in one atomic stretch.
+        """Delete an account, and end its rights in one atomic stretch.
 
         Switches. Raises Refusal.
         """

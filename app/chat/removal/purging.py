@@ -59,7 +59,7 @@ class _Purge(NamedTuple):
 
 
 class _Tally:
-    """The part of a purge that is done, as the audit has it."""
+    """The part of a purge that is done, for the audit."""
 
     def __init__(self, about: str) -> None:
         self.record_id = 0
@@ -79,7 +79,7 @@ class _Tally:
             self.removed[piece.room_id] = _sum(known, piece) if known else piece
 
     def text(self, messages: int | None = None) -> str:
-        """Return the audit's text, with a number of messages or that of those counted."""
+        """Return the audit's text, with this number or the counted one."""
         count = self.messages if messages is None else messages
         return f"{self._about}{format_count(count, 'message')}, {format_count(self.files, 'file')}"
 
@@ -155,7 +155,7 @@ class Purging:
         }
 
     def purge(self, session: Session, command: removal.Purge) -> None:
-        """Remove the messages and files that a command means, one purge at a time."""
+        """Remove the messages and files meant, one purge at a time."""
         purge = self._purge_of(session, command)
         tally = _Tally(f"{purge.act}: " if purge.act else "")
         with self._purging:

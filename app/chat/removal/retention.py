@@ -39,7 +39,7 @@ log = structlog.get_logger()
 
 
 class Retention:
-    """The days for which messages are kept, and the removal after them."""
+    """The retention of messages: its days, and the removal after them."""
 
     def __init__(self, kit: Kit, rooms: Rooms, transfers: Transfers) -> None:
         self._database, self._journal = kit.database, kit.journal
@@ -55,7 +55,7 @@ class Retention:
         return {removal.Retention: self.show_or_set}
 
     def show_or_set(self, session: Session, command: removal.Retention) -> None:
-        """Show for how long messages are kept, or set it for a room. Switches. Raises Refusal."""
+        """Show how long messages are kept, or set a room's days. Switches. Raises Refusal."""
         if not command.room:
             session.client.show_at_leisure(self._listed(command.after))
             return
@@ -123,7 +123,7 @@ class Retention:
             yield
 
     def _remove(self, old: Old) -> Iterator[None]:
-        """Remove old messages, also from the memory of their room, if it is live."""
+        """Remove old messages, and expire them in their live room."""
         last_id: int | None = 0
         while last_id is not None:
             last_id = self._database.write_a_piece(_remover(old, last_id))

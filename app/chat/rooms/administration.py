@@ -71,7 +71,7 @@ class RoomAdministration:
         session.client.show_at_leisure(protocol.RoomRecordsListed(shown, has_more))
 
     def create(self, session: Session, command: protocol.RoomCreate) -> None:
-        """Make a room with an owner, who is a member if it is encrypted."""
+        """Make a room with an owner, a member if it is encrypted."""
         name, owner = parse_new_name(command.room), self._accounts.find(command.owner)
 
         def change(connection: Connection) -> None:
@@ -153,6 +153,6 @@ class RoomAdministration:
             yield room
 
     def _done(self, session: Session, sentence: str) -> None:
-        """Tell the session, after all readers of the room were shown the decision. Switches."""
+        """Tell the session, once the room was shown the decision. Switches."""
         self._journal.settle(session)
         session.client.show(server.Done(sentence))

@@ -128,16 +128,16 @@ class EncryptedRooms:
         )
 
     def _room_meant(self, session: Session, name: str) -> Room:
-        """Return the room of a name, or the session's only one. Switches. Raises Refusal."""
+        """Return the room named, or the session's only one. Switches. Raises Refusal."""
         return self._rooms.open(parse_name(name), None) if name else session.room_or_refuse()
 
 
 def _check_role(room: Room, role: str) -> None:
-    """Raise Forbidden when a role is too low to make a room encrypted."""
+    """Raise Forbidden when a role is too low for this."""
     if role not in ("owner", "admin"):
         raise Forbidden(f"only its owner and admins may do that in {room.name}", code="not_allowed")
 
 
 def _those_present(room: Room) -> dict[int, str]:
-    """Return the users in a room as a roster has them: keys of their names, by user id."""
+    """Return a room's users as a roster: keys of their names, by user id."""
     return {user.id: parse_name(user.name).key for user in room.present}

@@ -69,7 +69,7 @@ class Rosters:
 
     @contextmanager
     def resigning(self, session: Session, room: Room) -> Iterator[None]:
-        """Remove a member whose last session leaves the room in the block.
+        """Remove a member whose last session leaves in the block.
 
         Switches, if the room is encrypted: the session may have gone then. Raises NotStored.
         """
@@ -92,7 +92,7 @@ class Rosters:
 
     @staticmethod
     def removing(room: Room, user_id: int, change: Change | None) -> Change | None:
-        """Return a change that also removes a user from a room's members, if they are one."""
+        """Return a change that also removes a user from the members."""
         if not room.has_member(user_id):
             return change
 
@@ -109,7 +109,7 @@ class Rosters:
             self._show(session, room, name, apply.remove_member(room, user_id))
 
     def _show(self, session: Session, room: Room, name: str, rev: int) -> None:
-        """Show a revision of the roster to all readers of the room."""
+        """Show a revision of the roster to the room's readers."""
         self._journal.append(Shown(session, room, rooms.RosterChanged(room.name, name, rev)))
 
 
@@ -119,7 +119,7 @@ def _write_member(connection: Connection, room_id: int, user_id: int) -> None:
 
 
 def too_many_members(room: Room) -> Unavailable:
-    """Return the refusal of one more member of an encrypted room."""
+    """Return the refusal of one member too many."""
     return Unavailable(
         f"an encrypted room has at most {MEMBERS_A_ROOM_MAX} members, and {room.name} is full",
         code="full",

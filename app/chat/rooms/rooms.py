@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 
 class Rooms:
-    """The live rooms, and the way in and out of them."""
+    """The live rooms, and the ways in and out."""
 
     def __init__(self, kit: Kit, rosters: Rosters) -> None:
         self._database, self._journal, self._clock = kit.database, kit.journal, kit.clock
@@ -103,7 +103,7 @@ class Rooms:
         self._journal.append(arrival)
 
     def _replay_since(self, room: Room, since: int | None) -> Replay:
-        """Return a function that picks the messages to replay, called at the moment of entering.
+        """Return a function that picks the messages to replay on entering.
 
         After `since` it gives all messages, if that is possible: those read here, then those in
         memory. Else, or without `since`, it gives the newest. Switches.
@@ -127,7 +127,7 @@ class Rooms:
         return replay
 
     def _missed(self, room: Room, since: int | None) -> Sequence[talk.Message]:
-        """Read the messages after `since`, unless there are too many, or memory keeps them.
+        """Read the messages after `since`, unless memory keeps them. Or none, if too many.
 
         Messages that are in memory now may be pushed out before the room is entered. Switches.
         """
@@ -181,7 +181,7 @@ class Rooms:
         sender: Session,
         fact: moderation.Kicked | moderation.Banned,
     ) -> None:
-        """End all of a user's sessions in a room at once, and show its readers why."""
+        """End a user's sessions in a room at once; show why."""
         sessions = room.sessions_of(user) if user else []
         for session in sessions:
             room.drop(session)
@@ -191,7 +191,7 @@ class Rooms:
         )
 
     def rename(self, session: Session, room: Room, name: Name) -> None:
-        """Give a live room its new name, after the commit, and show it to its readers."""
+        """Rename a live room after the commit; show it."""
         fact = rooms.Renamed(room.name, session.speaker.name, name.shown)
         sessions = room.everybody()
         for each in sessions:
@@ -205,7 +205,7 @@ class Rooms:
         self._journal.append(Renaming(session, room, fact))
 
     def close(self, session: Session, room: Room, reason: str) -> None:
-        """Close a deleted room, after the commit, and show its readers why."""
+        """Close a deleted room after the commit; show why."""
         fact = rooms.Deleted(room.name, session.speaker.name, reason)
         sessions = room.everybody()
         for each in sessions:
@@ -215,7 +215,7 @@ class Rooms:
         self._journal.append(Closure(session, room, sessions, fact))
 
     def find(self, name: str) -> retention.RoomRetention:
-        """Return the id, name and retention of a room, live or not. Switches. Raises Refusal."""
+        """Return a room's id, name and retention, live or not. Switches. Raises Refusal."""
         key = parse_name(name).key
         room = self._database.read(lambda connection: retention.find(connection, key))
         if room is None:
@@ -223,7 +223,7 @@ class Rooms:
         return room
 
     def people_in(self, key: str) -> int:
-        """Return the number of users in the room of that key."""
+        """Return the number of users in a room, by its key."""
         room = self._live.get(key)
         return len(room.present) if room else 0
 
@@ -264,7 +264,7 @@ class Rooms:
         )
 
     def _deserted(self, after_key: str, count: int) -> list[rooms.RoomSummary]:
-        """Return the first rooms after a name that have no user in them. Switches."""
+        """Return the first rooms after a name without users. Switches."""
         found: list[rooms.RoomSummary] = []
         while len(found) < count:
             page = self._database.read(_lister(after_key, count))
@@ -290,7 +290,7 @@ class Rooms:
 
     @contextmanager
     def holding(self, room: Room) -> Iterator[Room]:
-        """Keep a room live in the block, also without a session in it."""
+        """Keep a room live in the block, even without a session."""
         room.holds += 1
         try:
             yield room
@@ -315,7 +315,7 @@ class Rooms:
         return self.open(parse_name(name), None)
 
     def open_by_id(self, room_id: int) -> Room:
-        """Return the live room of an id, under its current name. Switches. Raises NotPossible."""
+        """Return a room, live, by its id. Switches. Raises NotPossible."""
         name = self._database.read(lambda connection: queries.name_of(connection, room_id))
         if name is None:
             raise NotPossible("there is no such room any more", code="no_such_room")
@@ -323,7 +323,7 @@ class Rooms:
 
     @contextmanager
     def opening(self, name: Name) -> Iterator[None]:
-        """Keep all others from loading or making the room of a name in the block. Switches."""
+        """Keep others from loading or making that name's room. Switches."""
         with self._opening.setdefault(name.key, RLock()):
             yield
 
@@ -358,7 +358,7 @@ class Rooms:
 
     @contextmanager
     def loading_none(self) -> Iterator[Collection[Room]]:
-        """Give the live rooms, and load no other in the block: their memory may be changed.
+        """Give the live rooms; load no other in the block. Their memory may be changed.
 
         Switches.
         """
@@ -376,7 +376,7 @@ class Rooms:
         return self._database.read(work)
 
     def _recall(self, room: Room) -> None:
-        """Read a room's newest messages again, if it gave them up. Switches then."""
+        """Read a room's newest messages again after it gave them up. Switches then."""
         if not room.recent.is_given_up:
             return
         with self._loading:

@@ -47,7 +47,7 @@ class Shutdown:
         return {server.Shutdown: self.plan}
 
     def plan(self, session: Session, command: server.Shutdown) -> None:
-        """Plan a shutdown, at once or in a while, in place of an earlier plan; or cancel it.
+        """Plan a shutdown, in place of an earlier plan; or cancel it.
 
         Switches. Raises Refusal.
         """

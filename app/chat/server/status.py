@@ -130,7 +130,7 @@ class Status:
         )
 
     def illness(self, now: float) -> str:
-        """Return why the server should get no clients, or be looked after; "" when it is well."""
+        """Return why the server should get no clients; "" when it is well."""
         if self._database.fate:
             return f"nothing is stored, for the database's file is {self._database.fate}"
         if self._journal.is_failing:
@@ -142,7 +142,7 @@ class Status:
         return ""
 
     def look_at_disk(self) -> None:
-        """Look up the sizes of the files and the free space. Switches, without a limit of time."""
+        """Look up the files' sizes and the free space. Switches, without a limit of time."""
         before = self._database.fate
         try:
             self._on_disk = self._database.look_at_files()

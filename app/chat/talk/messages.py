@@ -47,7 +47,7 @@ class _SaidInRoom(SaidEntry):
 
 
 class _Turn(Entry):
-    """Lets a session wait until all messages before it are stored or refused."""
+    """Lets a session wait until earlier messages are stored or refused."""
 
     __slots__ = ()
 
@@ -56,7 +56,7 @@ class _Turn(Entry):
 
 
 def check_content(command: talk.Say | talk.Tell) -> None:
-    """Check that a message has a text, or a ciphertext, not both. Raises BadLine."""
+    """Check that a message has a text or a ciphertext. Raises BadLine if both or neither."""
     if bool(command.body) == (command.enc is not None):
         raise BadLine("say something: a body, or an enc", code="bad_arguments")
 
@@ -110,7 +110,7 @@ class Messages:
         return room
 
     def _post_encrypted(self, session: Session, command: talk.Say) -> None:
-        """Post a message encrypted for the room's current members, or refuse it.
+        """Post a message encrypted for the room's current members.
 
         Switches. Raises Refusal.
         """
@@ -131,7 +131,7 @@ class Messages:
         self._journal.append(_SaidInRoom(session, room, said, message))
 
     def _answer_retry(self, session: Session, room: Room, txn: str) -> None:
-        """Answer a message for an older roster, if it is a retry of a stored one.
+        """Answer a message for an older roster: it may be a retry.
 
         That one may still be on its way, so it is looked up after all entries before now. The
         look-up is in no transaction of the journal's: after a removal in a busy room, all its

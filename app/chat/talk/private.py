@@ -128,7 +128,7 @@ class Private:
             )
 
     def release(self, entry: _SaidPrivately, delivery: Delivery) -> None:
-        """Show a stored message to its recipient, if they are here, and to its sender."""
+        """Show a stored message to its recipient and its sender."""
         said, sender, recipient_id = entry.said, entry.sender, entry.message.recipient_id
         recipient = self._accounts.user_here(recipient_id) if recipient_id else None
         if recipient is not None and entry.is_new:
@@ -159,7 +159,7 @@ class Private:
             self._journal.note_seen(user.id, said.id)
 
     def show_mail(self, session: Session) -> None:
-        """Show a user who just logged in the messages that wait for them. Switches."""
+        """Show a user at login the messages that wait. Switches."""
         user = session.speaker
         if len(user.sessions) > 1 and not user.has_mail:
             return
@@ -238,7 +238,7 @@ def _ignored(user: User, command: talk.Ignore) -> talk.IgnoredListed:
 
 
 def _show_own_devices(user: User, said: talk.PrivatelySaidEncrypted, delivery: Delivery) -> None:
-    """Show a message to its sender's own sessions that speak for a device, which can read it."""
+    """Show a message to its sender's sessions with a device. They can read it."""
     for session in user.sessions:
         if session.device is not None:
             delivery.catch_up(session)

@@ -71,7 +71,7 @@ _MARK = ',"is_replayed":true'
 
 
 def render(event: Event) -> bytes:
-    """Return the line or lines of an event that is no answer."""
+    """Return the lines of an event that is no answer."""
     if isinstance(event, server.Connected):
         return b""  # a program speaks first
     if isinstance(event, moderation.SentOut):
@@ -83,7 +83,7 @@ def render(event: Event) -> bytes:
 
 
 def render_answer(answer: Answer, tag: str) -> bytes:
-    """Return the answer to the request of that id, and the messages replayed after it."""
+    """Return a request's answer, and the messages replayed after it."""
     if isinstance(answer, server.Refused):
         refusal = {"error": answer.code, "message": harmless(answer.sentence)}
         return _line(f'"id":{tag},"ok":false', _dump(refusal))
@@ -96,7 +96,7 @@ def render_answer(answer: Answer, tag: str) -> bytes:
 
 
 def render_done(tag: str) -> bytes:
-    """Return the answer to a request that has no fields to show."""
+    """Return the answer to a request without fields to show."""
     return _line(f'"id":{tag},"ok":true', b"{}")
 
 
@@ -107,7 +107,7 @@ def _event(event: Event, mark: str = "") -> bytes:
 
 
 def _said(said: talk.Said) -> str:
-    """Return the fields as the adapter does, for half of its price: most lines are such."""
+    """Return the fields as the adapter does, at half its price: most lines are such."""
     return (
         f'"room":{_quoted(said.room)},"user":{_quoted(said.user)},"body":{_quoted(said.body)},'
         f'"at":"{instant(said.at)}","is_action":{"true" if said.is_action else "false"},'

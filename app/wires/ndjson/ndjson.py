@@ -69,7 +69,7 @@ class NdjsonWire(Wire):
         return b""
 
     def show(self, event: Event) -> bytes:
-        """Return the bytes of an event that concerns the session alone."""
+        """Return an event's bytes, for this session alone."""
         if not isinstance(event, Answer):
             return render(event)
         if isinstance(event, (talk.Stored, server.Refused)) and event.tag:
@@ -84,7 +84,7 @@ class NdjsonWire(Wire):
         return self.show(event)
 
     def done(self) -> bytes:
-        """Return the answer to the request that was carried out, if it has none yet."""
+        """Return the answer to the last request, unless it was answered."""
         answer = render_done(self.tag) if self._owes_answer else b""
         self.tag, self._owes_answer = _NO_ID, False
         return answer

@@ -131,7 +131,7 @@ def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _check_depth(line: bytes) -> None:
-    """Raise BadLine when more brackets are open at once than any request has."""
+    """Raise BadLine when a line is nested deeper than any request."""
     if line.count(b"[") + line.count(b"{") <= _NESTED_MAX:
         return
     outside_strings = b"".join(_ESCAPED.sub(b"", line).split(b'"')[::2])

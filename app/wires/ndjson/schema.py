@@ -1,4 +1,4 @@
-"""The NDJSON wire as a JSON Schema, made from the types that read requests and write answers.
+"""The NDJSON wire as a JSON Schema, made from its types.
 
 It has a definition for each op's request and answer, for each event, and for the refusal. Two more
 are for any line: `request` for those that a program sends, `line` for those that it is sent. It

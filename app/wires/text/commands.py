@@ -51,13 +51,13 @@ def summary(kind: type[Command]) -> str:
 
 
 def split_command(text: str) -> tuple[str, str]:
-    """Split a line into its first word and the rest, at a blank or tab of any kind."""
+    """Split a line at its first blank or tab of any kind."""
     word, rest = (*text.split(maxsplit=1), "", "")[:2]
     return word, rest
 
 
 def find_command(word: str) -> type[Command]:
-    """Return the command of a word, with or without its slash. Raises BadLine."""
+    """Return a word's command, with or without its slash. Raises BadLine."""
     word = word.removeprefix("/")
     kind = COMMANDS.get(word.lower())
     if kind is None or not kind.is_typed or kind.least is Level.OPERATOR:

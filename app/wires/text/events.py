@@ -48,7 +48,7 @@ def _shortened(blanks: re.Match[str]) -> str:
 
 
 def render_dated(event: talk.Message | files.FileShared) -> bytes:
-    """Return an event of a room as a line of a file, with its date and time."""
+    """Return a room's event as a line of a file, with its time."""
     return f"[{minute(event.at)}] {_SHOWN[type(event)](event)}\n".encode()
 
 

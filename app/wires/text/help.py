@@ -33,7 +33,7 @@ _FIRST = "/help COMMAND says more of one. What stands in brackets may be left ou
 
 
 def by_subject(usages: Mapping[str, str]) -> Iterator[str]:
-    """Yield the lines of /help, for commands given by word with their usage."""
+    """Yield the lines of /help, for the usages of commands by word."""
     yield _FIRST
     left = dict(usages)
     for title, words in [*SECTIONS.items(), (_OTHERS, tuple(sorted(left)))]:
@@ -52,7 +52,7 @@ def by_subject(usages: Mapping[str, str]) -> Iterator[str]:
 
 
 def help_lines(word: str, level: Level) -> Iterable[str]:
-    """Return the commands for a level, or the summary of one command. Raises BadLine."""
+    """Return a level's commands, or the summary of one. Raises BadLine."""
     if word:
         kind = find_command(word)
         return [usage(kind), f"  {summary(kind)}"]

@@ -93,7 +93,7 @@ class TelnetFilter:
 
 
 def _subnegotiation_begun(commands: list[bytes]) -> bytes:
-    """Return the bytes that tell where we are in a subnegotiation whose end has not come."""
+    """Return the state of a subnegotiation whose end has not come, as bytes."""
     if not commands or not (begun := _BEGUN.match(commands[-1])):
         return b""
     left = commands[-1][begun.end() :]

@@ -96,7 +96,7 @@ class TextWire(Wire):
                 yield self._paged(self._read(line, check))
 
     def _paged(self, answer: Answer) -> Answer:
-        """Make a /history that follows another one ask for the page before that."""
+        """Make a repeated /history ask for the page before."""
         if isinstance(answer, History):
             return replace(answer, before=self._history_before_id)
         if isinstance(answer, Command):
@@ -116,7 +116,7 @@ class TextWire(Wire):
         return output
 
     def show(self, event: Event) -> bytes:
-        """Return the bytes of an event that concerns the session alone, and the next prompt."""
+        """Return an event's bytes, for this session alone, and the next prompt."""
         if isinstance(event, accounts.LoggedIn):
             self._is_logged_in = True
             if self._says_name:
@@ -200,7 +200,7 @@ class TextWire(Wire):
         return command
 
     def _end_of_file(self, line: bytes | None) -> Answer:
-        """Return the command of a typed file, if the line is its end."""
+        """Return a typed file's command, if the line is its end."""
         file = self._file
         if file is None or not file.is_end(line):
             return None  # the file is refused, and its other lines are not used
@@ -211,7 +211,7 @@ class TextWire(Wire):
             return refusal
 
     def _ask_password(self, then: Callable[[str], Command]) -> Answer:
-        """Ask for a password, unless the command will be refused anyway."""
+        """Ask for a password, unless the command is refused anyway."""
         if self._is_logged_in or not self._may_ask_password:
             return then("")
         return self._ask("password: ", then)
@@ -227,13 +227,13 @@ class TextWire(Wire):
 
 
 def _could_be_a_name(password: str) -> bool:
-    """Whether a password on the line of /register may be the rest of a name: Al Ice."""
+    """Whether a password on a line may be part of a name: Al Ice."""
     letters = "".join(password.split())
     return letters.isalpha() and not letters.islower()
 
 
 def _protocol(line: str) -> str | None:
-    """Return the protocol of a line in place of a name, if it is a known one."""
+    """Return the protocol of a program's first line, if it is known."""
     return next((name for name, line_of in _PROTOCOLS.items() if line_of.fullmatch(line)), None)
 
 

@@ -62,7 +62,7 @@ class TypedLines:
         self._may_erase = False  # a key that erases has come
 
     def feed(self, data: bytes) -> Iterator[bytes | None]:
-        """Yield each line that `data` completes, and None once for each that is too long."""
+        """Yield each line that `data` completes. Yield None once for each too long one."""
         return_at = data.find(b"\r")
         if return_at < 0 and b"\0" not in data and not (self._open_end and data[:1] == b"\n"):
             if data:
@@ -77,7 +77,7 @@ class TypedLines:
         return map(_without_erased, lines) if self._may_erase else lines
 
     def _with_plain_ends(self, data: bytes) -> bytes:
-        """Return the data with an LF for each end of a line that it has."""
+        """Return the data with an LF for each end of line."""
         if not self._open_end or data[0] not in b"\r\n\0":
             plain = data.replace(b"\r\n", b"\n")
             if b"\r" not in plain and b"\0" not in plain:
@@ -99,7 +99,7 @@ def _once(byte: bytes, data: bytes) -> bytes:
 
 
 def _without_erased(line: bytes | None) -> bytes | None:
-    """Return a line without its erased characters, and without the keys that erase."""
+    """Return a line without its erased characters and erasing keys."""
     if line is None:
         return None
     line = line.rpartition(b"\x15")[2]
@@ -130,5 +130,5 @@ def _decode(line: bytes) -> str:
 
 
 def hides_command(text: str) -> bool:
-    """Whether a line would be a command without the invisible text before its slash."""
+    """Whether invisible text hides that a line is a command."""
     return _HIDDEN_COMMAND.match(text) is not None
