@@ -7,7 +7,7 @@ from typing import Annotated
 
 # The bound of something that peers make the server keep. Each stands in a table of
 # docs/operations.md with who loses first, and the metric that shows it; a test compares them.
-# These, and those that end in _MAX, are in docs/protocol/limits.md with what is said of them here.
+# These, and those that end in _MAX, are in docs/protocol/limits.md with their comments here.
 Kept = Annotated[int, "kept for peers"]
 
 # The journal. Senders wait when it is full, and so does their TCP. It holds a batch at least, or a
@@ -28,7 +28,7 @@ NAME_CHARS_MAX = 32  # of a user or a room: a line has room for it, and for a me
 BLANKS_SHOWN_MAX = 16  # in a row, to people: with more, text could pass for a line of the server
 TAB_COLUMNS = 8  # of a tab on a screen, at most
 MARKS_IN_A_ROW_MAX = 8  # marks and joiners on one letter of a text; the tallest scripts need five
-LETTERS_REMEMBERED_MAX: Kept = 16_384  # of names, with what they look like: some 4 MB
+LETTERS_REMEMBERED_MAX: Kept = 16_384  # of names, with their lookalikes: some 4 MB
 NAMES_REMEMBERED_MAX: Kept = 4_096  # with their keys, which take long to make: some 2 MB
 
 # What clients may ask for.
@@ -84,7 +84,7 @@ TRANSFERS_A_USER_MAX: Kept = 16  # under way at once
 TRANSFERS_MAX: Kept = 128  # of all users: with the chunk that each holds, some 32 MiB
 TRANSFER_SECONDS_GRANTED = 60  # before it may make way for one of a user who has none under way
 
-# End-to-end encryption: devices, their keys, and what they say to each other.
+# End-to-end encryption: devices, their keys, and their mail.
 LONG_LINE_BYTES_MAX = 64 << 10  # of a client that put its device: keys for 30 devices
 DEVICES_A_USER_MAX: Kept = 20  # on a list: one person's machines; each costs a key a rotation
 SIGNED_CHARS_MAX = 16 << 10  # that a client reads of a signed text of another: five full lists
@@ -99,7 +99,7 @@ DEVICES_WAITING_MAX: Kept = 50  # of one user, for approval; then the one unseen
 NEW_DEVICES_AN_HOUR_MAX = 60  # of one user: more machines than a person has in a lifetime
 MANIFESTS_AN_HOUR_MAX = 60  # of one user: each is told to all users who know them
 MANIFESTS_KEPT_MAX: Kept = 1_000  # of one user: some 4 MB
-ONE_TIME_KEYS_AT_ONCE_MAX = 100  # of one upload: twice what a client holds ready
+ONE_TIME_KEYS_AT_ONCE_MAX = 100  # of one upload: twice as many as a client holds ready
 ONE_TIME_KEYS_A_DEVICE_MAX: Kept = 500  # unclaimed ones: ten times as many as a client holds ready
 ONE_TIME_KEYS_LOW = 10  # left: then the device is told to bring more
 KEY_UPLOADS_AN_HOUR_MAX = 60  # of one user: a client needs one to start, and one for 40 claims
@@ -213,12 +213,12 @@ COMMIT_STUCK_SECONDS = 1.0  # of one under way: a disk under load takes some 0.0
 DISK_SILENT_SECONDS = 30.0  # without an answer to how full the disk is: it hangs
 DISK_FREE_BYTES_CONCERN = 512 << 20  # some days of a busy chat, and room for a small backup
 OUTBOX_SHARE_CONCERN = 0.5  # of a reader's outbox; one batch is a quarter
-FAILED_LOGINS_CONCERN = 60  # a minute: three times what one address may fail
+FAILED_LOGINS_CONCERN = 60  # a minute: three times as many as one address may fail
 PASSWORDS_WAITING_CONCERN = 60  # two seconds of the hashing thread
 HUB_SECONDS_CONCERN = 0.25  # it never stops for longer than 0.01 on purpose
 CERTIFICATE_SECONDS_CONCERN = 14 * 86_400  # until it runs out: time to get a new one by hand
 DESCRIPTORS_SHARE_CONCERN = 0.9  # of the limit of open files
-COMMIT_SECONDS_ILL = 10.0  # twice what another process may hold the database
+COMMIT_SECONDS_ILL = 10.0  # twice as long as another process may hold the database
 HUB_SECONDS_ILL = 1.0  # a stall that every client noticed
 HUB_ILL_SECONDS = 10.0  # for which it is remembered: as often as health is asked for, at least
 

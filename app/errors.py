@@ -62,14 +62,14 @@ Code = Literal[
     "no_such_session",  # `/sessions` shows them
     "no_such_token",  # `/tokens` shows them
     "no_such_transfer",  # it was used, is too old, or never was; over HTTP, 404
-    "no_such_user",  # nobody has that name
+    "no_such_user",  # no user has that name
     "not_a_member",  # programs only
     "not_allowed",  # ask one of those who may
     "not_e2ee",  # programs only: say it in the clear, if that is meant
-    "not_here",  # `/ban` works upon somebody who is not here
+    "not_here",  # `/ban` works on a user who is not here
     "not_ignored",  # `/ignore` shows whom you ignore
     "not_planned",  # the operator only
-    "not_stored",  # nobody has seen it; send it again. Of several: `3 messages not stored: ...`
+    "not_stored",  # no client has seen it; send it again. Of several: `3 messages not stored: ...`
     "not_utf8",  # set your terminal to UTF-8
     "other_database",  # the operator only
     "other_protocol",  # HTTP, TLS, NDJSON, IRC, SSH or PROXY; the connection is closed
@@ -93,7 +93,7 @@ Code = Literal[
     "wait",  # more attempts do not make it longer
     "which_room",  # programs only: name the `room`
     "wrong_size",  # send it again; over HTTP, 400
-    "yourself",  # somebody else may
+    "yourself",  # another user may
 ]
 
 

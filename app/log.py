@@ -138,7 +138,7 @@ class Relay(io.RawIOBase):
 def wait_for_nobody() -> None:
     """Put relays in place of standard output and error, for good.
 
-    At its end, data that waits has a second to be written.
+    At the process' end, data that waits has a second to be written.
     """
     relays = [Relay(1), Relay(2)]
     sys.stdout, sys.stderr = (

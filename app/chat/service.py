@@ -178,7 +178,7 @@ class Service:
             self.accounts.detach(session)
 
     def close(self) -> None:
-        """Commit and release what is under way, and stop. Switches."""
+        """Commit and release the entries under way, and stop. Switches."""
         self.journal.finish()
         self._journal_greenlet.kill()  # it waits for work, and there is none
         self.shutdown.stop()

@@ -116,7 +116,7 @@ class Administration:
         session.client.show(server.Done(f"{account.name} can't log in any more."))
 
     def enable(self, session: Session, command: protocol.UserEnable) -> None:
-        """Let a disabled account log in again."""
+        """Enable a disabled account."""
         account = self._account(session, command.user)
         self._change(session, account, "enable", is_disabled=False)
         session.client.show(server.Done(f"{account.name} can log in again."))

@@ -1,9 +1,9 @@
 """A queue for one worker: bounded, and fair by client address.
 
 Addresses take turns, however many clients wait from each. Clients that have hung up come last: they
-may be about to leave, or just have no more to say. Those that are gone by then are passed over.
-When too many wait, clients that hung up are sent away first, then the last one of the address with
-most.
+may be about to leave, or just have nothing more to say. Those that are gone by then are passed
+over. When too many wait, clients that hung up are sent away first, then the last one of the address
+with most.
 """
 
 from __future__ import annotations

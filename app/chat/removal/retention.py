@@ -82,7 +82,7 @@ class Retention:
         return removal.RetentionListed(self._days, rooms[:LISTED_MAX], has_more)
 
     def run(self) -> None:
-        """Remove what is too old, now and then, until `stop`. Switches."""
+        """Remove old data now and then, until `stop`. Switches."""
         while not self._is_stopping:
             self._has_work.clear()
             try:
@@ -97,7 +97,7 @@ class Retention:
         self._has_work.set()
 
     def reap(self) -> None:
-        """Remove once what is too old, or until `stop`. Switches. Raises Unavailable."""
+        """Remove old data once, or until `stop`. Switches. Raises Unavailable."""
         for _ in self._pieces():
             if self._is_stopping:
                 return
