@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from app.chat.talk.messages import Messages
+from app.engine.kit import Kit
 from app.errors import NotPossible
 from app.protocol.talk import History
 from tests.kit.client import Client, at_once
@@ -220,7 +221,8 @@ def test_kick_and_history() -> None:
     session, room = fake_session("eve"), fake_room()
     session.rooms[room.key], room.present[session.speaker] = room, 1
     database = SimpleNamespace(read=lambda _work: room.drop(session))
-    messages = Messages(database, SimpleNamespace(newest_id=0, removals=0), lambda: 0)
+    journal = SimpleNamespace(newest_id=0, removals=0)
+    messages = Messages(Kit(database, journal, lambda: 0, *[None] * 4))
     with pytest.raises(NotPossible, match="you are not in lobby any more"):
         messages.history(session, History())
     assert session.client.shown == []

@@ -217,7 +217,7 @@ def later_version(tmp_path: Path) -> Callable[[str], Path]:
             shutil.copy(ROOT / name, root)
         migration = NEWER_MIGRATION.format(head=SCHEMA_REVISION, statement=statement)
         (root / "migrations" / "versions" / "later.py").write_text(migration)
-        models = root / "app" / "store" / "models.py"
+        models = root / "app" / "database" / "tables.py"
         revision = f'SCHEMA_REVISION = "{SCHEMA_REVISION}"'
         assert revision in models.read_text()
         models.write_text(models.read_text().replace(revision, 'SCHEMA_REVISION = "later"'))
