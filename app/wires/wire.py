@@ -32,7 +32,10 @@ class Wire(Protocol):
 
     @staticmethod
     def render(event: Event) -> bytes:
-        """Return an event's bytes, for all readers of a room."""
+        """Return an event's bytes, the same for all readers of a room with this very `render`.
+
+        So a room's event is rendered once for them. A wire with dialects has one for each.
+        """
 
     @property
     def free_bytes_max(self) -> int:
