@@ -1,22 +1,24 @@
-"""End-to-end encryption, for clients: the server, its database and its operator can't read along.
+"""Encrypt between clients, end to end.
 
-Pure: no socket, no screen, no thread; what time it is, is passed in. `Device` is all of it. Its
-flows say what is to be asked of the server; whoever has a connection asks it (`run`).
+Neither the server, nor its database, nor its operator can read along.
+
+Pure: no socket, no screen, no thread; callers pass the time in. `Device` joins all parts. Its
+flows yield requests for the server; the caller, who has a connection, sends them (`run`).
 
     refusals.py     every refusal, with a sentence for the person
-    flows.py        how a flow is driven; what it asks
+    flows.py        driving flows; the requests that they yield
     payloads.py     the shapes of all that is signed, encrypted or sent
     signing.py  sealing.py      signatures; data under a passphrase
     store.py        the keys on the disk
-    people.py  directory.py     whose keys are whose: pinned; asked of the server
-    rosters.py      who is in a room, and may read
+    people.py  directory.py     the keys of each user: pinned; asked of the server
+    rosters.py      the members of a room, and which of them may read
     olm.py  postbox.py          from device to device: the ratchet; the mailbox
     roomkeys.py  envelope.py    the keys of rooms; what is inside a message
-    outbox.py  sending.py       said once, and only to whom it may concern
-    reading.py  notices.py      what can be believed; what the person is told
+    outbox.py  sending.py       messages sent once, and only to the right devices
+    reading.py  notices.py      messages checked and shown; notices for the person
     attachments.py  keyfile.py  files; the keys to old messages in a file
-    verification.py  approval.py  owndevices.py       persons and their devices
-    device.py       all of it together
+    verification.py  approval.py  owndevices.py       verifying persons; approving devices
+    device.py       all parts joined
 
 The libraries are vodozemac, for Olm and Megolm, and cryptography; there is no primitive of our own.
 """

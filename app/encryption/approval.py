@@ -1,8 +1,10 @@
-"""A new device of a user, approved on one that is: by a code that only the user carries over. Pure.
+"""Approve a new device of a user, by a code. Pure.
 
-The new device makes the code, 120 random bits, and shows it. With it both sides authenticate: the
-new one its keys, so that no other device is approved in its place; the old one the identity that it
-hands over, so that the new one does not come to speak for an identity that a server made up.
+The new device makes the code, 120 random bits, and shows it. The user types it at an approved
+device. Both sides authenticate with it. The new device authenticates its keys, so that no other
+device is approved in its place. The old one authenticates the identity that it hands over, so that
+the new one does not take over an identity that a server made up. The key of the tags (HMAC-SHA-256)
+is derived by HKDF (RFC 5869).
 """
 
 import base64
@@ -23,19 +25,22 @@ REQUEST, ANSWER = "approval-request", "approval-answer"
 
 
 def new_code() -> str:
-    """Return a code to show: 24 characters in groups."""
+    """Return a new code: 24 characters in groups of 4."""
     text = base64.b32encode(os.urandom(_CODE_BYTES)).decode()
     return "-".join(text[i : i + _GROUP_CHARS] for i in range(0, len(text), _GROUP_CHARS))
 
 
 def tag(code: str, purpose: str, device: DeviceKeys, about: str) -> str:
-    """Return proof that who made it knows the code, and means this device. Raises ValueError."""
+    """Return proof of the code, for this device and purpose.
+
+    Raises ValueError for a text that is no code.
+    """
     mac = _mac(code, purpose, device, about)
     return encode(mac.finalize())
 
 
 def check(code: str, purpose: str, device: DeviceKeys, about: str, proof: str) -> None:
-    """Check such a proof. Raises ApprovalFailed."""
+    """Check the proof of `tag`. Raises ApprovalFailed."""
     try:
         _mac(code, purpose, device, about).verify(decode(proof))
     except (InvalidSignature, ValueError) as error:

@@ -1,8 +1,8 @@
-"""Files: sealed in chunks before they are sent, opened while they come. Pure.
+"""Seal files before sending; open them while they come. Pure.
 
-Each chunk of 64 KiB is AES-256-GCM under the file's own random key. Its nonce is its number and
-whether it is the last: a chunk that is missing, repeated, moved or added, or an end that is not the
-end, opens nothing. The server has a name of ours for none of it.
+Each chunk of 64 KiB is AES-256-GCM under the file's own random key. Its nonce is its number, and
+whether it is the last: if a chunk is missing, repeated, moved or added, or the file is cut short,
+opening it fails. The server is not told the name of the file.
 
     nonce: 11 bytes: the number of the chunk | 1 byte: 1 for the last chunk, else 0
 """
@@ -29,17 +29,17 @@ if TYPE_CHECKING:
 CHUNK_BYTES = 64 << 10
 TAG_BYTES = 16
 _SEALED_BYTES = CHUNK_BYTES + TAG_BYTES
-_BOUND = context("file")  # what is authenticated beside each chunk
+_BOUND = context("file")  # authenticated beside each chunk
 
 
 def sealed_bytes(size: int) -> int:
-    """Return how many bytes a file of `size` has when it is sealed: what to announce."""
+    """Return the sealed length of a file of `size` bytes."""
     chunks = max(1, -(-size // CHUNK_BYTES))
     return size + chunks * TAG_BYTES
 
 
 def harmless_file_name(name: str) -> str:
-    """Return a name that any disk and any screen can take."""
+    """Return a name that any disk and screen can take."""
     try:
         return harmless(parse_file_name(name))
     except BadNameError:
@@ -51,7 +51,7 @@ def _nonce(number: int, *, is_last: bool) -> bytes:
 
 
 class FileSealer:
-    """Seals one file; afterwards `reference` is what its readers need."""
+    """Seals one file; `reference` is for its readers."""
 
     def __init__(self) -> None:
         self._key = os.urandom(32)
@@ -59,13 +59,13 @@ class FileSealer:
         self._size = 0
 
     def seal(self, parts: Iterable[bytes]) -> Iterator[bytes]:
-        """Yield the ciphertext of a file that comes in parts of any length."""
+        """Yield the ciphertext of a file. Call it once. The parts are of any length."""
         cipher = AESGCM(self._key)
         number = 0
         kept = b""
         for part in parts:
             kept += part
-            while len(kept) > CHUNK_BYTES:  # a chunk in hand might be the last
+            while len(kept) > CHUNK_BYTES:  # the chunk in hand might be the last
                 yield self._chunk(cipher, number, kept[:CHUNK_BYTES], is_last=False)
                 kept = kept[CHUNK_BYTES:]
                 number += 1
@@ -78,7 +78,10 @@ class FileSealer:
         return sealed
 
     def reference(self, file_id: int, name: str, file_type: str) -> FileReference:
-        """Return what goes into the message, once all was sealed and the server named an id."""
+        """Return the reference to put into the message.
+
+        Call it once all was sealed, with the id that the server gave.
+        """
         return FileReference(
             id=file_id,
             name=harmless_file_name(name),
@@ -90,7 +93,10 @@ class FileSealer:
 
 
 class FileOpener:
-    """Opens one file. What it yields is authentic; that it is whole is known at the end only."""
+    """Opens one file.
+
+    Each chunk that it yields is authentic. Whether the file is whole is known only at its end.
+    """
 
     def __init__(self, reference: FileReference) -> None:
         self._reference = reference
@@ -101,9 +107,9 @@ class FileOpener:
         self._size = 0
 
     def open(self, parts: Iterable[bytes]) -> Iterator[bytes]:
-        """Yield the file as its ciphertext comes; keep nothing of it unless this comes to its end.
+        """Yield the file as its ciphertext comes.
 
-        Raises FileDamaged.
+        Keep nothing of it unless this comes to its end. Raises FileDamaged.
         """
         for part in parts:
             self._hash.update(part)

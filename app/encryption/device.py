@@ -1,18 +1,18 @@
-"""One device of one user: all of it together, as whoever has a connection sees it. Pure.
+"""One device of one user, with all parts joined. Pure.
 
     device = Device(store, "alice")
     run(device.start(now), ask)                       # after each login
     message_id = run(device.say("lobby", "hi", now), ask)["message_id"]
     device.pushed(event)                              # td, keys_changed, keys_low, roster
-    run(device.attend(now), ask)                      # whatever that gave us to do
+    run(device.attend(now), ask)                      # what the pushes left to do
     for shown in device.read([received(event, me)]): ...
     for notice in device.notices.take(): ...
 
-What it promises:
-  1. Flows run one after the other, and other methods between their steps at most: one thread.
-  2. A flow that ends half-way, by a crash or a lost connection, is made up for by the next `start`:
-     nothing that was to be said is lost, and no step of a ratchet is taken twice.
-  3. It asks a server nothing that it would have to believe.
+A condition, and two promises:
+  1. The caller runs one flow after the other, and other methods only between their steps.
+  2. The next `start` makes up for a flow that ended half-way, by a crash or a lost connection: no
+     message to send is lost, and no step of a ratchet is taken twice.
+  3. No answer of a server has to be believed.
 """
 
 from __future__ import annotations
@@ -65,10 +65,16 @@ if TYPE_CHECKING:
 
 
 class Device:
-    """See the promises at the top of this file. `notices` holds what the person is to be told."""
+    """A device; see the top of this file.
+
+    `notices` holds what is to be told to the person. `now` is in ms, in all methods.
+    """
 
     def __init__(self, store: KeyStore, user: str) -> None:
-        """Open the device of a user in a store, or make it. Raises StoreDamaged, Malformed."""
+        """Open a user's device in a store, or make it.
+
+        Raises StoreRefused; Malformed if the store is another user's.
+        """
         self._store = store
         self.notices = Notices()
         self._olm = Olm(store)
@@ -108,18 +114,21 @@ class Device:
 
     @property
     def is_approved(self) -> bool:
-        """Whether this device may speak for its user."""
+        """Return whether this device may speak for its user."""
         return self._directory.is_approved
 
     @property
     def code(self) -> str:
-        """What to type at a device that is approved, to approve this one."""
+        """The code that approves this device. The user types it at an approved one."""
         return self._own.code
 
     # The connection.
 
     def start(self, now: int) -> Flow[None]:
-        """Do all that is to be done after a login: first of all what was left half-done."""
+        """Do all that is due after a login.
+
+        Among it: finish what was left half-done. Raises EncryptionRefusal, ServerRefused.
+        """
         self._rosters.doubt()
         self._directory.doubt_all()
         yield from self._own.register()
@@ -128,7 +137,10 @@ class Device:
         yield from self._sender.flush(now)
 
     def pushed(self, event: Json) -> bool:
-        """Take in what the server told unasked. Returns whether `attend` has something to do."""
+        """Take in an event that the server sent unasked.
+
+        Returns whether `attend` has something to do.
+        """
         kind = event.get("event")
         if kind == "roster":
             self._rosters.doubt(_room_named(event.get("room")))
@@ -142,7 +154,7 @@ class Device:
         return bool(self._to_do)
 
     def attend(self, now: int) -> Flow[None]:
-        """Do what pushes gave us to do."""
+        """Do what pushes left to do. Raises EncryptionRefusal, ServerRefused."""
         while self._to_do:
             kind = self._to_do.pop()
             if kind == "td":
@@ -163,97 +175,117 @@ class Device:
     # Rooms.
 
     def encrypt_room(self, room: str) -> Flow[Roster]:
-        """Make a room encrypted, for good. Raises ServerRefused."""
+        """Make a room encrypted, for good. Returns its roster.
+
+        Raises ServerRefused; else as `roster`.
+        """
         yield Ask("room.encrypt", {"room": room_key_of(room)})
         return (yield from self.roster(room))
 
     def roster(self, room: str) -> Flow[Roster]:
-        """Return who is in an encrypted room, and who of them may read what we send.
+        """Return the roster of an encrypted room.
 
-        Raises Downgraded, NotEncrypted.
+        Raises Downgraded, NotEncrypted, Malformed, ServerRefused.
         """
         return (yield from self._sender.roster(room_key_of(room)))
 
     def is_encrypted(self, room: str) -> bool:
-        """Whether a room was ever seen encrypted; for good, whatever the server says."""
+        """Return whether a room was ever seen encrypted.
+
+        Then it is for good, whatever the server says. Raises Malformed.
+        """
         return self._rosters.is_encrypted(room_key_of(room))
 
     def remember_encrypted(self, rooms: set[str], users: set[str]) -> None:
-        """Take over what other keys of our user have seen: rooms, and who has keys."""
+        """Note what other keys of our user saw. That is rooms, and users with keys."""
         private = {private_room(self.me.user, user) for user in users - {self.me.user}}
         self._rosters.remember(rooms | private)
 
     def accept(self, room: str, users: Iterable[str]) -> Flow[Roster]:
-        """Let new members read what we send from now on. Raises NotAMember, Downgraded."""
+        """Accept new members: they may read from now on. Raises NotAMember; else as `roster`."""
         self._rosters.doubt(room_key_of(room))
         yield from self.roster(room)
         return self._rosters.accept(room_key_of(room), {user_key(user) for user in users})
 
     def say(self, room: str, body: str, now: int, *, kind: MessageKind = "text") -> Flow[Json]:
-        """Say a text (or with kind `me`, do one) in a room; return the answer when it is stored.
+        """Send a text to a room; return the server's answer.
 
-        Raises Withheld or Untrusted when nothing was sent, and why; TooLong; ServerRefused.
+        The answer comes when it is stored. With kind `me`, it is a deed. Raises Withheld or
+        Untrusted when nothing was sent, and why; TooLong; ServerRefused.
         """
         content = Content(t=kind, body=harmless(body))
         return (yield from self._sender.say(room_key_of(room), content, now))
 
     def say_privately(self, user: str, body: str, now: int) -> Flow[Json]:
-        """Say a text to one user. Raises as `say`."""
+        """Send a text to one user. Raises as `say`."""
         return (yield from self.say(private_room(self.me.user, user), body, now))
 
     def is_private_to(self, user: str) -> Flow[bool]:
-        """Whether a user has, or ever had, keys: then what is for them alone is encrypted.
+        """Return whether a user has, or ever had, keys.
 
-        Raises Untrusted when the server brings something as their keys that can't be believed.
+        Messages to them alone are encrypted then. Raises Untrusted if the server brings keys that
+        can't be believed; ServerRefused.
         """
         other = user_key(user)
         yield from self._directory.refresh([other])
         self._directory.check(other)
         is_known = self._people.find(other) is not None
         if not is_known and self._rosters.is_encrypted(private_room(self.me.user, other)):
-            raise ManifestVanished(user=other)  # other keys of ours have seen theirs
+            raise ManifestVanished(user=other)  # other keys of ours have seen that user's
         return is_known
 
     @property
     def rooms_unsent(self) -> set[str]:
-        """Rooms in which something was said that the server has not stored yet."""
+        """The rooms with messages that the server has not stored."""
         rows = (self._outbox.row(number) or {} for number in self._outbox.numbers())
         return {row["draft"]["room"] for row in rows if "draft" in row}
 
     def say_file(self, room: str, file: FileReference, now: int) -> Flow[Json]:
-        """Tell a room of a file whose ciphertext the server has. Raises as `say`."""
+        """Tell a room of a file that the server has.
+
+        The server has its ciphertext. Raises as `say`.
+        """
         content = Content(t="file", file=file)
         return (yield from self._sender.say(room_key_of(room), content, now))
 
     def read(self, messages: Iterable[Received]) -> list[Shown]:
-        """Return how to show messages, live ones and old ones; in order, one each.
+        """Return how to show messages, one for each, in order.
 
-        Raises OwnDeviceCopied: then nothing may be sent from here any more.
+        They may be live or old. Raises OwnDeviceCopied: then this device must not send any more.
         """
         return self._reader.read(messages)
 
     # People.
 
     def keyless(self, users: Iterable[str]) -> Flow[list[str]]:
-        """Return who of some users has no keys, and so reads nothing that is encrypted."""
+        """Return those of some users who have no keys.
+
+        They can read nothing that is encrypted. Raises ServerRefused.
+        """
         known = sorted(user_key(user) for user in users)
         yield from self._directory.refresh(known)
         return [user for user in known if self._directory.is_keyless(user)]
 
     def mark(self, user: str) -> str:
-        """Return the mark at a name: verified, first use, or changed."""
+        """Return the mark for a name. It is verified, first use, or changed."""
         return self._people.mark(user_key(user))
 
     def is_doubted(self, user: str) -> bool:
-        """Whether somebody has to decide on the identity of a user; as last seen. Raises NoKeys."""
+        """Return whether a user's identity was last in doubt.
+
+        Then a person has to decide. Raises NoKeys.
+        """
         return self._people.pin_of(user_key(user)).mark == CHANGED
 
     def is_first_use(self, user: str) -> bool:
-        """Whether a user's identity is as at first sight: neither verified, nor found to differ."""
+        """Return whether an identity is neither verified nor in doubt."""
         return self.mark(user) == FIRST_USE
 
     def fingerprint(self, user: str) -> Flow[str]:
-        """Return the 60 digits that both users see, if nobody is in between. Raises NoKeys."""
+        """Return the 60 digits to compare with a user's.
+
+        They are the same if no party is in between. Raises NoKeys, NotApproved, ServerRefused.
+        """
         other = user_key(user)
         self._directory.doubt([other])
         yield from self._directory.refresh([other])
@@ -267,9 +299,10 @@ class Device:
         return aik
 
     def trust(self, user: str, now: int) -> Flow[None]:
-        """Accept the identity that a user has now, and ask for the keys that were refused.
+        """Accept the identity that a user has now.
 
-        Raises NoKeys.
+        The user's devices are asked again for the keys that were refused. Raises NoKeys,
+        ServerRefused.
         """
         other = user_key(user)
         self._people.trust(other)
@@ -280,22 +313,28 @@ class Device:
             yield from self._deliver(numbers, now)
 
     def verify(self, user: str, now: int) -> Flow[None]:
-        """Begin to compare numbers with a user, or agree to. Raises NoKeys, NotApproved."""
+        """Begin to compare numbers with a user, or agree.
+
+        Raises NoKeys, NotApproved, ServerRefused.
+        """
         other = user_key(user)
-        self._own_aik  # noqa: B018 - refuse without one
+        self._own_aik  # noqa: B018 - raises without an identity
         yield from self._directory.refresh([other])
         peers = self._people.pin_of(other).peers
         yield from self._postbox.reach(peers, now)
         yield from self._conclude(self._verifications.begin(other, peers, now), now)
 
     def confirm(self, user: str, now: int, *, is_same: bool) -> Flow[None]:
-        """Say whether both persons saw the same numbers. Raises NothingToVerify."""
+        """Say whether both persons saw the same numbers.
+
+        Raises NothingToVerify, NotApproved, ServerRefused.
+        """
         other = user_key(user)
         verified = self._verifications.confirm(other, self.me, self._own_aik, now, is_same=is_same)
         yield from self._conclude(verified, now)
 
     def _conclude(self, verified: Verified, now: int) -> Flow[None]:
-        """Carry out what a step of a verification leads to."""
+        """Carry out the result of a step of a verification."""
         if verified.verified:
             self._people.set_verified(*verified.verified)
         if verified.failed:
@@ -308,10 +347,13 @@ class Device:
             numbers = self._postbox.seal(each for each in letters if each.to in reachable)
         yield from self._deliver(numbers, now)
 
-    # What other devices say; see Receiver.
+    # Messages from other devices; see Receiver.
 
     def take(self, peer: Peer | None, control: Control, now: int) -> Flow[None] | None:
-        """Take in what a device said, inside a transaction; return what is to be done after it."""
+        """Take in a message of a device, inside a transaction.
+
+        Returns a flow to run after the transaction, or None. Raises Untrusted.
+        """
         if control.kind == "approved" and control.sender.user == self.me.user:
             self._own.take_approved(control.content)
             return self._own.settle()
@@ -337,7 +379,10 @@ class Device:
             self.notices.add(shown)
 
     def _resend(self, peer: Peer, now: int) -> Flow[None]:
-        """Give a device again the keys that it was given, from where it was; once an hour."""
+        """Give a device its keys again.
+
+        At most once an hour. Each key reads from the message on from which it was given.
+        """
         if self._postbox.may_repeat("resent", peer, now):
             letters = [Letter(peer, "room_key", key) for key in self._keys.given_to(peer, self.me)]
             yield from self._write(letters, now)
@@ -345,11 +390,11 @@ class Device:
     # Devices and keys.
 
     def devices(self) -> Flow[list[tuple[DevicePayload, bool]]]:
-        """Return all devices of our user, and of each whether it is approved."""
+        """Return our user's devices, and whether each is approved. Raises ServerRefused."""
         return (yield from self._own.list_devices())
 
     def approve(self, device: str, code: str, now: int) -> Flow[None]:
-        """Approve another device of our user, which shows this code.
+        """Approve another device, by the code that it shows.
 
         Raises ApprovalFailed, NoSuchDevice, NotApproved, Untrusted, ServerRefused.
         """
@@ -357,38 +402,41 @@ class Device:
         yield from self._deliver(numbers, now)
 
     def revoke(self, device: str) -> Flow[None]:
-        """Revoke a device of our user. Raises NoSuchDevice, NotApproved, Untrusted."""
+        """Revoke a device of our user.
+
+        Raises NoSuchDevice, NotApproved, Untrusted, ServerRefused.
+        """
         yield from self._own.revoke(device)
 
     def begin_anew(self) -> Flow[None]:
-        """Make another identity, when no approved device is left: everybody else has to trust it.
+        """Make another identity: all other users have to trust it.
 
-        Raises ServerRefused.
+        For when no approved device is left. Raises ServerRefused.
         """
         yield from self._own.begin_anew()
 
     def export_keys(self, passphrase: str, cost: Cost = COST) -> bytes:
-        """Return a file with the keys of all that this device can read. Raises ValueError."""
+        """Return a file with all keys of this device. Raises ValueError for an empty passphrase."""
         return export_keys(self._keys, self.me.user, passphrase, cost)
 
     def import_keys(self, path: Path, passphrase: str) -> tuple[int, int]:
-        """Take in such a file; returns how many keys there were, and how many were refused.
+        """Take in a file of `export_keys`.
 
-        Raises KeyFileRefused.
+        Returns how many keys it had, and how many were refused. Raises KeyFileRefused.
         """
         return import_keys(self._store, self._keys, self.me.user, path, passphrase)
 
 
 def seen_encrypted(path: Path) -> tuple[set[str], set[str]]:
-    """Return the rooms, and the users, that keys which are not open have seen to be encrypted.
+    """Return what a file of keys has seen encrypted.
 
-    Raises StoreUnusable.
+    That is rooms, and users. The keys need not be open. Raises StoreUnusable.
     """
     return ids_without_passphrase(path, "room"), ids_without_passphrase(path, "pin")
 
 
 def _room_named(room: object) -> str | None:
-    """Return the room that the server names; None, which stands for each, if it names none."""
+    """Return the room that the server names. None if it names none: that stands for each."""
     try:
         return room_key_of(str(room))
     except Malformed:

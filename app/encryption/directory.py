@@ -1,7 +1,7 @@
-"""The identities of others, asked of the server when they may have changed.
+"""Ask for users' identities when they may have changed. Flows.
 
-Flows. What the server answers is checked against what is pinned; a user of whom it brings something
-that can't be believed is in trouble, and nothing is sent to them until it brings better.
+Answers are checked against the pins. After an answer that can't be believed its user is "in
+trouble": nothing is sent to this user until the server brings a better one.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _DEVICE = "a device"
 
 
 class Directory:
-    """Who has which devices, as far as the server can be believed."""
+    """Each user's devices, as far as can be believed."""
 
     def __init__(self, store: KeyStore, people: People, olm: Olm, notices: Notices) -> None:
         self._store = store
@@ -42,36 +42,39 @@ class Directory:
         self._olm = olm
         self._notices = notices
         self._fresh: set[str] = set()
-        self._asked: set[str] = set()  # since the last news of them, whatever the answer was
+        self._asked: set[str] = set()  # since they last changed, whatever the answer was
         self._trouble: dict[str, Untrusted] = {}
 
     @property
     def own_aik(self) -> str | None:
-        """Our identity; None while this device has none."""
+        """Our identity key; None if this device has none."""
         row = self._store.get("identity")
         return public_key(row["seed"]) if row else None
 
     def doubt(self, users: Iterable[str]) -> None:
-        """Ask for some users again before anything is sent to them."""
+        """Have `refresh` ask for these users again."""
         doubtful = set(users)
         self._fresh -= doubtful
         self._asked -= doubtful
 
     def doubt_all(self) -> None:
-        """Ask for everybody again."""
+        """Have `refresh` ask for every user again."""
         self._fresh.clear()
         self._asked.clear()
 
     def is_fresh(self, users: Iterable[str]) -> bool:
-        """Whether nothing has to be asked before something is sent to these."""
+        """Return whether `refresh` would ask for none of these users."""
         return self._fresh.issuperset(users)
 
     def was_asked_for(self, user: str) -> bool:
-        """Whether there is nothing new to be learned of a user."""
+        """Return whether a user was asked for since changing."""
         return user in self._asked
 
     def refresh(self, users: Iterable[str]) -> Flow[None]:
-        """Ask for those users whose devices may have changed."""
+        """Ask for those users whose devices may have changed.
+
+        Raises ServerRefused. An answer that can't be believed becomes a notice.
+        """
         stale = sorted(set(users) - self._fresh)
         for start in range(0, len(stale), _USERS_AT_ONCE_MAX):
             asked = stale[start : start + _USERS_AT_ONCE_MAX]
@@ -95,7 +98,7 @@ class Directory:
             self._fresh.add(user)
 
     def _tell_new_devices(self, user: str, before: Pin | None) -> None:
-        """Say which devices somebody whom we knew has approved since."""
+        """Tell which devices a known user has approved since."""
         pin, me = self._people.find(user), self._olm.me
         if before is None or pin is None:
             return
@@ -115,24 +118,27 @@ class Directory:
 
     @property
     def is_approved(self) -> bool:
-        """Whether this device may speak for its user."""
+        """Return whether this device may speak for its user."""
         me, aik = self._olm.me, self.own_aik
         pin = self._people.find(me.user) if me else None
         return bool(me and pin and aik == pin.manifest.aik and me in pin.peers)
 
     @property
     def is_revoked(self) -> bool:
-        """Whether another device of our user took this one's right to speak for them."""
+        """Return whether another device revoked this one."""
         me, aik = self._olm.me, self.own_aik
         pin = self._people.find(me.user) if me else None
         return bool(me and pin and aik == pin.manifest.aik and me not in pin.peers)
 
     def is_keyless(self, user: str) -> bool:
-        """Whether the server says that a user has no keys, and we never saw any."""
+        """Return whether a user never had keys.
+
+        That is so as far as the server says and we have seen.
+        """
         return self._people.find(user) is None and self.is_fresh([user])
 
     def changes(self) -> Flow[None]:
-        """Learn whose devices changed while nobody was connected."""
+        """Ask which users' devices changed while we were not connected. Raises ServerRefused."""
         position = self._store.get("position", "changes") or {"next": 0}
         try:
             answer = yield Ask("keys.changes", {"since": position["next"]})
@@ -148,7 +154,10 @@ class Directory:
             self._store.put("position", "changes", row)
 
     def devices(self, user: str) -> Flow[dict[str, DevicePayload]]:
-        """Return what each device of a user, approved or not, says of itself; checked."""
+        """Return the checked description of each device of a user.
+
+        Devices that are not approved are included. Raises ServerRefused.
+        """
         answer = yield Ask("keys.query", {"users": [user]})
         said = _of_user(answer, user)
         self._observe(user, said.get("manifest"))
@@ -173,7 +182,7 @@ class Directory:
         return device
 
     def device(self, user: str, device: str) -> Flow[DevicePayload]:
-        """Return what one device says of itself. Raises NoSuchDevice."""
+        """Return the checked description of one device. Raises NoSuchDevice, ServerRefused."""
         devices = yield from self.devices(user)
         if device not in devices:
             raise NoSuchDevice(device=device)
@@ -181,14 +190,14 @@ class Directory:
 
 
 def _of_user(answer: Json, user: str) -> Json:
-    """Return what an answer says of a user: nothing, when it is no object."""
+    """Return the part of an answer about a user. It is {} if there is no object."""
     users = answer.get("users")
     said = users.get(user) if isinstance(users, dict) else None
     return said if isinstance(said, dict) else {}
 
 
 def users_named(users: object) -> set[str]:
-    """Return the users whom the server names; what can't be a name is nobody."""
+    """Return the users in a server's list. Skips what can't be a name."""
     names = set()
     for user in users if isinstance(users, list) else ():
         try:

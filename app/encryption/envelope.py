@@ -1,6 +1,6 @@
-"""The plaintext of an encrypted message, padded so that its length says little. Pure.
+"""Pad messages, so that their lengths say little. Pure.
 
-4 bytes: how long the JSON is | the JSON | zero bytes, up to a multiple of 256
+4 bytes: the length of the JSON | the JSON | zero bytes, up to a multiple of 256
 """
 
 from app.encryption.payloads import BODY_BYTES_MAX, Envelope, parse
@@ -21,7 +21,7 @@ def pack(envelope: Envelope) -> bytes:
 
 
 def unpack(padded: bytes) -> Envelope:
-    """Read what was decrypted. Raises Malformed."""
+    """Read a decrypted message. Raises Malformed."""
     length = int.from_bytes(padded[:_LENGTH_BYTES], "big")
     end = _LENGTH_BYTES + length
     if len(padded) % PADDED_BYTES or len(padded) - end not in range(PADDED_BYTES):

@@ -1,8 +1,8 @@
-"""Flows: what is to be asked of the server, one request after the other. Pure.
+"""Flows: generators that yield requests for the server. Pure.
 
-A flow is a generator. It yields an `Ask`, and is sent the answer, or has a `ServerRefused` thrown
-into it; what it returns is its result. So whoever has a connection drives it, and whoever has none,
-such as a test, drives it as well, and may stop at any step as a crash would.
+A flow yields an `Ask`. Its driver sends the answer into it, or throws a `ServerRefused`. The return
+value of the generator is the result. The driver needs no connection: a test drives a flow too, and
+may stop at any step, as a crash would.
 """
 
 from collections.abc import Callable, Generator
@@ -25,7 +25,7 @@ Flow = Generator[Ask, Json, Result]
 
 
 class ServerRefused(Exception):
-    """The server refused a request; `code` is one of the protocol's."""
+    """The server refused a request. `code` is one of the protocol's."""
 
     def __init__(self, code: str, sentence: str = "") -> None:
         super().__init__(sentence or code)
@@ -33,10 +33,12 @@ class ServerRefused(Exception):
 
 
 def run(flow: Flow[Result], ask: Callable[[str, Json], Json]) -> Result:
-    """Drive a flow to its end; `ask` returns the answer, or raises ServerRefused.
+    """Drive a flow to its end, and return its result.
 
-    Anything else that it raises, such as a lost connection, ends the flow where it is: what was not
-    answered is in the store, and goes out when the device starts again.
+    `ask` takes an op and its fields, and returns the answer, or raises ServerRefused. Any other
+    exception of `ask`, such as for a lost connection, ends the flow at that step: requests without
+    an answer are in the store, and go out when the device starts again. Raises the exceptions of
+    the flow and of `ask`.
     """
     try:
         request = next(flow)

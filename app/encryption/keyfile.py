@@ -1,4 +1,7 @@
-"""The keys to old messages in a file under a passphrase, for another device of the same person."""
+"""Keep keys to old messages in a file under a passphrase.
+
+It is for another device of the same person.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
     from app.encryption.roomkeys import RoomKeys
     from app.encryption.store import KeyStore
 
-MAGIC = "greenroom-keys/v1\n"  # the first line; the second is what `seal` makes
+MAGIC = "greenroom-keys/v1\n"  # the first line; the second is the JSON of `seal`
 _PURPOSE = "key-file"
 FILE_BYTES_MAX = 256 << 20  # some 400,000 keys
 
@@ -35,7 +38,7 @@ class _KeyFile(Shape):
 
 
 def export_keys(keys: RoomKeys, user: str, passphrase: str, cost: Cost = COST) -> bytes:
-    """Return the content of a file with all keys. Raises ValueError: no passphrase."""
+    """Return the content of a file with all keys. Raises ValueError for an empty passphrase."""
     exported = {"user": user, "keys": keys.export()}
     return (MAGIC + seal(passphrase, json.dumps(exported).encode(), _PURPOSE, cost)).encode()
 
@@ -43,10 +46,11 @@ def export_keys(keys: RoomKeys, user: str, passphrase: str, cost: Cost = COST) -
 def import_keys(
     store: KeyStore, keys: RoomKeys, user: str, path: Path, passphrase: str
 ) -> tuple[int, int]:
-    """Take in the keys of a file; what they read is marked as imported.
+    """Take in the keys of a file.
 
-    Returns how many there were, and how many of them contradict a key that is here, which is kept.
-    Raises KeyFileRefused.
+    Their messages are marked as imported. Returns how many keys it had, and how many were refused:
+    malformed ones, and those that contradict a key that is here, which is kept. Raises
+    KeyFileRefused.
     """
     try:
         with path.open("rb") as file:
@@ -70,6 +74,6 @@ def import_keys(
 
 
 def _owner(exported: _Exported) -> Peer:
-    """Return the device that made a key. Raises ValueError when it is none."""
+    """Return the device that made a key. Raises ValueError if it is no device."""
     user, _, device = exported.owner.partition("/")
     return Peer(user=user, device=device, ed25519=exported.ed25519, curve25519=exported.ed25519)

@@ -1,4 +1,4 @@
-"""What the person is to be told, when it is not the answer to what they asked. Pure."""
+"""Notices for the person, beside answers to their requests. Pure."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from app.encryption.payloads import FileReference
 if TYPE_CHECKING:
     from app.encryption.refusals import EncryptionRefusal
 
-_NOTICES_MAX = 1_000  # that nobody has taken: a lying server can't fill the memory
+_NOTICES_MAX = 1_000  # that were not taken: a lying server can't fill the memory
 
 
 class Notice(NamedTuple):
-    """A line for the person, about a room or a user if it names one; `code` is for programs."""
+    """A line for the person; `code` is for programs.
+
+    It is about a room or a user, if it names one.
+    """
 
     code: str
     text: str
@@ -22,7 +25,7 @@ class Notice(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """A message as it may be shown: with its text, or with the refusal that stands in its place."""
+    """A message as it may be shown. It has its text, or a refusal in its place."""
 
     room: str
     id: int
@@ -32,31 +35,34 @@ class Shown(NamedTuple):
     kind: str = "text"
     body: str = ""
     file: FileReference | None = None
-    at: int = 0  # when its sender says to have sent it, in ms; the server can hold it back
+    at: int = 0  # the sender's time, in ms; the server may have held it back
     refusal: EncryptionRefusal | None = None
 
 
 class Notices:
-    """What there is to tell, once each until it is taken."""
+    """Notices and late messages that wait to be shown. None is there twice."""
 
     def __init__(self) -> None:
         self._notices: list[Notice | Shown] = []
 
     def tell(self, code: str, text: str, *, room: str = "", user: str = "") -> None:
-        """Tell something."""
+        """Add a notice."""
         self.add(Notice(code, text, room, user))
 
     def refuse(self, refusal: EncryptionRefusal, *, room: str = "") -> None:
-        """Tell that something was refused."""
+        """Add a notice with the sentence of a refusal."""
         self.tell(refusal.code, str(refusal), room=room, user=refusal.about.get("user", ""))
 
     def add(self, notice: Notice | Shown) -> None:
-        """Show something, unless it is waiting to be shown already."""
+        """Add something to show, unless it waits already.
+
+        The oldest is dropped when too many wait.
+        """
         if notice not in self._notices:
             self._notices.append(notice)
             del self._notices[:-_NOTICES_MAX]
 
     def take(self) -> list[Notice | Shown]:
-        """Return what there is to show, in order, and forget it."""
+        """Return all that wait to be shown, and forget them. They are in order."""
         taken, self._notices = self._notices, []
         return taken

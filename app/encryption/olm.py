@@ -1,7 +1,7 @@
-"""Olm: what one device says to another, with a ratchet of their own. By vodozemac; pure.
+"""Olm: messages from one device to another. By vodozemac; pure.
 
-Everything here happens inside a transaction of the store, so that no step of a ratchet is taken
-that was not kept: a session comes from the store, is used once, and goes back.
+Methods that use a ratchet are called inside a transaction of the store, so that each step is kept:
+a session comes from the store, is used once, and goes back.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ if TYPE_CHECKING:
 
     from app.encryption.store import Json, KeyStore
 
-BINDING_ERRORS = (ValueError, OverflowError, TypeError)  # it has no error of its own
+BINDING_ERRORS = (ValueError, OverflowError, TypeError)  # vodozemac has no error of its own
 ONE_TIME_KEYS = 50  # that the server holds for us when all is well
 ONE_TIME_KEYS_OPEN_MAX = 4_000  # made and never used; the library forgets the oldest at 5,000
-_SESSIONS_A_PEER_MAX = 5  # both may begin one at the same time, and some are lost
+_SESSIONS_A_PEER_MAX = 5  # both sides may begin one at once, and some are lost
 
 
 class Olm:
-    """The account of this device, and its sessions with others."""
+    """The device's Olm account, and its sessions with others."""
 
     def __init__(self, store: KeyStore) -> None:
         self._store = store
@@ -59,19 +59,19 @@ class Olm:
     # The account.
 
     def create(self, user: str, device: str) -> None:
-        """Make the keys of this device."""
+        """Make the keys of this device, inside a transaction."""
         self._save(Account(), {"user": user, "device": device, "made": 0, "used": 0})
 
     @property
     def me(self) -> Peer | None:
-        """Return this device; None when it has not been made."""
+        """Return this device; None if it has not been made."""
         row = None if self._me else self._store.get("account")
         if row is not None:
             self._me = peer_of(row["user"], self._keys(self._load(row), row["device"]))
         return self._me
 
     def sign(self, kind: Kind, payload: str) -> Signed:
-        """Sign with this device's key."""
+        """Sign a payload with this device's key."""
         return sign_as_device(self._load(self._row()), kind, payload)
 
     def _row(self) -> Json:
@@ -97,7 +97,11 @@ class Olm:
     # One-time keys: stored, then uploaded, then marked as published.
 
     def fill_up(self, count: int, *, with_fallback: bool) -> None:
-        """Make so many one-time keys that, with `count` at the server, there are enough."""
+        """Make the one-time keys that the server lacks.
+
+        `count` is how many it has. Inside a transaction. `with_fallback`: make a fallback key too,
+        if none waits to be uploaded.
+        """
         row = self._row()
         account = self._load(row)
         lacking = ONE_TIME_KEYS - count - len(account.one_time_keys)
@@ -110,7 +114,10 @@ class Olm:
         self._save(account, row)
 
     def unpublished(self) -> Json:
-        """Return the fields of `keys.otk.put`: the same ones until they are marked as published."""
+        """Return the fields of `keys.otk.put`.
+
+        They are the same until the keys are marked as published.
+        """
         row = self._row()
         account = self._load(row)
         one_time = _named(ONE_TIME, account.one_time_keys)
@@ -123,7 +130,7 @@ class Olm:
         }
 
     def mark_published(self) -> None:
-        """Note that the server has them."""
+        """Note that the server has the keys, inside a transaction."""
         row = self._row()
         account = self._load(row)
         account.mark_keys_as_published()
@@ -132,12 +139,13 @@ class Olm:
     # Sessions.
 
     def can_reach(self, peer: Peer) -> bool:
-        """Whether there is a session to encrypt with."""
+        """Return whether there is a session to encrypt with."""
         return self._store.get("olm", peer.curve25519) is not None
 
     def begin(self, peer: Peer, signed: Signed) -> None:
-        """Begin a session with a one-time key that the server handed out as one of this device.
+        """Begin a session with another device's one-time key.
 
+        The server handed the key out; that it is of this device is checked. Inside a transaction.
         Raises BadSignature, WrongOwner, Malformed.
         """
         what = "a one-time key"
@@ -156,7 +164,10 @@ class Olm:
         self._keep(peer.curve25519, session, self._sessions(peer.curve25519))
 
     def encrypt(self, peer: Peer, kind: ControlKind, content: str) -> str:
-        """Return the body of a to-device item for a device that can be reached."""
+        """Return the body of a to-device item.
+
+        The device is one that `can_reach`. Inside a transaction.
+        """
         me = self.me
         assert me is not None  # noqa: S101 - made before anything else
         control = Control(sender=me.party, recipient=peer.party, kind=kind, content=content)
@@ -171,9 +182,10 @@ class Olm:
         ).dump()
 
     def decrypt(self, body: OlmBody, me: Party) -> Control:
-        """Return what a device said to this one. Whether it may say it is checked by the caller.
+        """Return the message in a body.
 
-        Raises WedgedSession, WrongRecipient, Malformed.
+        The caller checks whether the sender may say it. Inside a transaction. Raises WedgedSession,
+        WrongRecipient, Malformed.
         """
         control = parse(Control, self._plaintext(body), "a message between devices")
         if control.recipient != me:
@@ -189,7 +201,10 @@ class Olm:
             raise WedgedSession(user=body.sender.user) from error
 
     def _decrypt(self, message: AnyOlmMessage, body: OlmBody) -> bytes:
-        """Decrypt with the session it belongs to; a first message begins one."""
+        """Decrypt with the session of a message.
+
+        A first message begins one. Raises one of BINDING_ERRORS.
+        """
         beginning = message.to_pre_key()
         sessions = self._sessions(body.curve25519)
         is_known = False
@@ -218,14 +233,14 @@ class Olm:
         return [Session.from_pickle(p, self._store.pickle_key) for p in row["sessions"]]
 
     def _keep(self, curve25519: str, first: Session, others: list[Session]) -> None:
-        """Store the sessions of a peer, the one to encrypt with in front."""
+        """Store a peer's sessions, the one to encrypt with first."""
         kept = [first, *others][:_SESSIONS_A_PEER_MAX]
         pickles = [session.pickle(self._store.pickle_key) for session in kept]
         self._store.put("olm", curve25519, {"sessions": pickles})
 
 
 def _fallback_keys(account: Account) -> dict[str, Curve25519PublicKey]:
-    """Return the fallback key that is not published; the stubs of the library do not know it."""
+    """Return the unpublished fallback key. The library's stubs do not have it."""
     return dict(account.fallback_key)  # type: ignore[attr-defined]
 
 

@@ -1,7 +1,7 @@
-"""The devices of our own user: making this one, approving others, revoking them. Flows.
+"""Make this device; approve and revoke our user's others. Flows.
 
-The first device makes the identity of its user. Each later one shows a code, waits until one that
-is approved was told the code, and then gets the identity from it.
+The first device makes the identity of its user. Each later one shows a code. The user types the
+code at an approved device, which then sends the identity to the new one.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ if TYPE_CHECKING:
 _Devices = tuple[DeviceKeys, ...]
 
 _DEVICE_ID_BYTES = 5  # 8 characters that a person can type
-_ATTEMPTS_MAX = 3  # while another device of ours changes the list too
-_ONE_TIME_KEYS_LOW = ONE_TIME_KEYS // 2  # below which more are made
+_ATTEMPTS_MAX = 3  # while other devices of ours change the list too
+_ONE_TIME_KEYS_LOW = ONE_TIME_KEYS // 2  # below so many, more are made
 
 
 class OwnDevices:
-    """See the top of this file."""
+    """Our user's devices; see the top of this file."""
 
     def __init__(
         self,
@@ -58,11 +58,11 @@ class OwnDevices:
         self._directory = directory
         self._postbox = postbox
         self._notices = notices
-        self._was_approved = False  # when the person was told last
+        self._was_approved = False  # as the person was last told
 
     @property
     def code(self) -> str:
-        """The code to type at a device that is approved."""
+        """The code to type at an approved device."""
         row = self._store.get("approval")
         return str(row["code"]) if row else ""
 
@@ -81,14 +81,15 @@ class OwnDevices:
                 self._olm.create(user, device)
                 self._store.put("approval", "", {"code": approval.new_code()})
 
-    # This one.
+    # This device.
 
     def register(self) -> Flow[None]:
-        """Make this device known, its one-time keys, and its user's identity if there is none.
+        """Register this device and its one-time keys.
 
-        In that order: as soon as others see it on a list, they begin sessions with it.
-        After each login: it says too for which device the connection speaks. It is the same to the
-        letter each time.
+        If its user has no identity, make one. In that order: as soon as other users see the device
+        on a list, they begin sessions with it. After each login, because it also says for which
+        device the connection speaks. The registration is the same to the letter each time. Raises
+        ServerRefused.
         """
         yield Ask("keys.device.put", self._device_payload().model_dump())
         yield from self.fill_up()
@@ -107,7 +108,7 @@ class OwnDevices:
         return self._olm.sign(Kind.DEVICE, payload)
 
     def _found(self) -> Flow[None]:
-        """Make the identity of our user: stored first, then shown to the server."""
+        """Make our user's identity. It is stored first, then shown to the server."""
         row = self._store.get("identity")
         seed = str(row["seed"]) if row else self._make_identity()
         try:
@@ -124,9 +125,10 @@ class OwnDevices:
         return seed
 
     def begin_anew(self) -> Flow[None]:
-        """Make another identity of our user, with this device alone: all others are lost.
+        """Make another identity of our user, with this device alone.
 
-        Everybody else sees a changed identity, and sends nothing until they trust it.
+        Other devices lose their approval. Other users see a changed identity, and send nothing
+        until they trust it. Raises ServerRefused.
         """
         yield from self._directory.devices(self.me.user)
         pin = self._people.find(self.me.user)
@@ -138,7 +140,10 @@ class OwnDevices:
         yield from self.settle()
 
     def _give_up_identity(self) -> Flow[None]:
-        """Wait for approval: another device of ours made an identity at the same time."""
+        """Drop our identity and wait for approval.
+
+        Another device of our user made an identity at the same time.
+        """
         with self._store.transaction():
             self._store.delete("identity")
         self._directory.doubt([self.me.user])
@@ -153,7 +158,11 @@ class OwnDevices:
         self._people.observe(self.me.user, signed)
 
     def fill_up(self, count: int | None = None) -> Flow[None]:
-        """See that the server has one-time keys of ours: stored, then uploaded, then published."""
+        """Make sure that the server has one-time keys of ours.
+
+        They are stored, uploaded, and then marked as published. `count` is how many the server has;
+        None: ask. Raises ServerRefused.
+        """
         has_fallback = True
         if count is None:
             answer = yield from self._offer_keys()
@@ -166,7 +175,10 @@ class OwnDevices:
         yield from self._offer_keys()
 
     def _offer_keys(self) -> Flow[Json]:
-        """Upload what is not published yet, and note that it is; what is refused is lost."""
+        """Upload the unpublished keys, and note that they are published.
+
+        Keys that the server refuses are lost.
+        """
         try:
             answer = yield Ask("keys.otk.put", self._olm.unpublished())
         except ServerRefused as refusal:
@@ -177,13 +189,13 @@ class OwnDevices:
             self._olm.mark_published()
         return answer
 
-    # Others.
+    # Other devices.
 
     def approve(self, device_id: str, code: str, now: int) -> Flow[list[str]]:
-        """Let another device speak for our user, which shows this code.
+        """Approve another device, by the code that it shows.
 
-        Returns rows of the outbox that have to go out. Raises ApprovalFailed, NoSuchDevice,
-        NotApproved, Untrusted.
+        `now` is in ms. Returns rows of the outbox that have to be sent then. Raises ApprovalFailed,
+        NoSuchDevice, NotApproved, Untrusted, ServerRefused.
         """
         device = yield from self._directory.device(self.me.user, device_id)
         keys = device.device
@@ -199,16 +211,20 @@ class OwnDevices:
             return self._postbox.seal([Letter(peer, "approved", content)])
 
     def revoke(self, device_id: str) -> Flow[None]:
-        """Take a device's right to speak for our user, and to read what is said from now on.
+        """Revoke a device of our user.
 
-        Raises NoSuchDevice, NotApproved, Untrusted.
+        It may no longer speak for the user, nor read later messages. Raises NoSuchDevice,
+        NotApproved, Untrusted, ServerRefused.
         """
         if device_id not in {peer.device for peer in self._pin.peers}:
             raise NoSuchDevice(device=device_id)
         yield from self._change(lambda devices: _without(devices, device_id))
 
     def _change(self, edit: Callable[[_Devices], _Devices]) -> Flow[None]:
-        """Publish another list of our devices; again, if another device did so meanwhile."""
+        """Publish a changed list of our devices.
+
+        It is tried again if another device changed the list in between.
+        """
         for attempt in range(_ATTEMPTS_MAX):
             self._directory.doubt([self.me.user])
             yield from self._directory.refresh([self.me.user])
@@ -234,9 +250,9 @@ class OwnDevices:
         return self._people.pin_of(self.me.user)
 
     def take_approved(self, content: str) -> None:
-        """Take our user's identity from a device that knows our code, inside a transaction.
+        """Take our identity from a device that knows our code.
 
-        Raises ApprovalFailed, Malformed.
+        Inside a transaction. Raises ApprovalFailed, Malformed.
         """
         approved = parse(ApprovedContent, content, "an approval")
         aik = public_key(approved.aik_seed)
@@ -245,7 +261,7 @@ class OwnDevices:
             self._store.put("identity", "", {"seed": approved.aik_seed})
 
     def settle(self) -> Flow[None]:
-        """Look whether the list of our user names this device now, and say so."""
+        """Look whether this device is approved. Tells it if that changed. Raises ServerRefused."""
         was_approved = self._was_approved
         self._directory.doubt([self.me.user])
         yield from self._directory.refresh([self.me.user])
@@ -262,7 +278,7 @@ class OwnDevices:
         return NotApproved(device=self.me.device, approval=self.code)
 
     def list_devices(self) -> Flow[list[tuple[DevicePayload, bool]]]:
-        """Return all devices of our user, and of each whether it is approved."""
+        """Return our user's devices, and whether each is approved. Raises ServerRefused."""
         devices = yield from self._directory.devices(self.me.user)
         pin = self._people.find(self.me.user)
         approved = set(pin.peers) if pin else set()

@@ -1,6 +1,6 @@
-"""The shapes of everything that is encrypted or sent between clients. Pure.
+"""Shapes of payloads that clients encrypt or send each other. Pure.
 
-They are made like those of app/protocol/signed.py. What has another shape is Malformed.
+They are made like those of app/protocol/signed.py. A payload of another shape is Malformed.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from app.protocol.signed import (
 )
 from app.values.names import parse_name
 
-BODY_BYTES_MAX = 16 << 10  # of a text; what a line of the wire holds is up to the server
+BODY_BYTES_MAX = 16 << 10  # of a text; the server bounds the line of the wire
 FILE_NAME_CHARS_MAX = 1_024  # four times what a file system holds
 FILE_TYPE_CHARS_MAX = 100  # such as application/pdf
 CONTROL_BYTES_MAX = 32 << 10  # of a message from device to device
-TS_MAX = 32_503_680_000_000  # the year 3000, in ms: later ones are beyond what calendars can
+TS_MAX = 32_503_680_000_000  # the year 3000, in ms: calendars can't show later ones
 SESSION_KEY_CHARS_MAX = 512  # 306, as base64 of the library's form
 
 
@@ -39,7 +39,7 @@ def _check_room(text: str) -> str:
 
 
 def user_key(name: str) -> str:
-    """Return the form in which a user's or a room's name is compared. Raises Malformed."""
+    """Return a user's or room's name, folded to compare it. Raises Malformed."""
     try:
         return parse_name(name).key
     except BadNameError as error:
@@ -47,12 +47,15 @@ def user_key(name: str) -> str:
 
 
 def private_room(one: str, other: str) -> str:
-    """Return the room that stands for the private conversation of two users."""
+    """Return the room of the private conversation of two users. Raises Malformed."""
     return "@" + ",".join(sorted({user_key(one), user_key(other)}))
 
 
 def room_key_of(name: str) -> str:
-    """Return the form in which a room is compared, private conversations included."""
+    """Return a room's name, folded to compare it.
+
+    `@one,other` is a private conversation. Raises Malformed.
+    """
     if not name.startswith("@"):
         return user_key(name)
     one, _, other = name[1:].partition(",")
@@ -63,7 +66,7 @@ RoomKey = Annotated[str, Field(max_length=80), AfterValidator(_check_room)]
 
 
 def parse(shape: type[AnyShape], text: object, what: str) -> AnyShape:
-    """Read a payload. Raises Malformed, which names `what` it was meant to be."""
+    """Read a payload. Raises Malformed, which names `what` was expected."""
     if not isinstance(text, str):
         raise Malformed(what=what)
     try:
@@ -73,7 +76,7 @@ def parse(shape: type[AnyShape], text: object, what: str) -> AnyShape:
 
 
 def parse_answer(shape: type[AnyShape], answer: object, what: str) -> AnyShape:
-    """Read a part of an answer of the server. Raises Malformed."""
+    """Read a part of a server's answer. Raises Malformed."""
     try:
         return parse(shape, json.dumps(answer), what)
     except (TypeError, ValueError, RecursionError) as error:
@@ -97,7 +100,7 @@ class Party(Address):
 
 
 class OlmBody(Shape):
-    """The body of a to-device item, which the server carries unread."""
+    """The body of a to-device item. The server can't read `ct`."""
 
     alg: Literal["olm.v1"] = "olm.v1"
     sender: Address
@@ -112,7 +115,10 @@ MessageKind = Literal["text", "me", "file"]
 
 
 class Control(Shape):
-    """What is inside: from device to device, each of which is named and checked."""
+    """The plaintext of a message between two devices.
+
+    It names both devices; each name is checked.
+    """
 
     v: Literal[1] = 1
     sender: Party
@@ -122,7 +128,10 @@ class Control(Shape):
 
 
 class RoomKeyContent(Shape):
-    """The key to a sender's messages from `index` on; `exported` when it was sent before."""
+    """The key to a sender's messages from `index` on.
+
+    `is_exported`: it is in the library's form for exported keys, not as a session was first shared.
+    """
 
     room: RoomKey
     sid: Key
@@ -132,14 +141,14 @@ class RoomKeyContent(Shape):
 
 
 class ApprovedContent(Shape):
-    """The identity key for an approved device; the tag proves who knows the code."""
+    """The identity key for an approved device. The tag proves that its sender knows the code."""
 
     aik_seed: Key
     tag: Key
 
 
 class VerifyContent(Shape):
-    """A step of a verification: start, commit, key, mac, done or cancel."""
+    """A step of a verification; see verification.py."""
 
     vid: Short
     step: VerifyStep
@@ -147,7 +156,7 @@ class VerifyContent(Shape):
 
 
 class FileReference(Shape):
-    """All that a reader needs to fetch and open a file."""
+    """The id and key to fetch and open a file."""
 
     id: int = Field(ge=0, lt=1 << 63)
     name: str = Field(max_length=FILE_NAME_CHARS_MAX)
@@ -158,7 +167,7 @@ class FileReference(Shape):
 
 
 class Content(Shape):
-    """What was said: a text, a deed (`/me`) or a file."""
+    """A message's content: text, a deed (`/me`) or a file."""
 
     t: MessageKind
     body: str | None = None
@@ -166,7 +175,10 @@ class Content(Shape):
 
 
 class Envelope(Shape):
-    """The plaintext of an encrypted message: who says what, where, and which message it is."""
+    """The plaintext of an encrypted message.
+
+    `mid` is the message's own id, given by its sender; `ts` is the sender's time, in ms.
+    """
 
     v: Literal[1] = 1
     room: RoomKey
@@ -179,7 +191,7 @@ class Envelope(Shape):
 
 
 class Encrypted(Shape):
-    """The part of a message that says how it is encrypted."""
+    """The part of a message that a device encrypted."""
 
     alg: str
     sid: str = Field(max_length=64)

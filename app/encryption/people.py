@@ -1,8 +1,8 @@
-"""Whose keys are whose: manifests are checked, and pinned at first sight.
+"""Check users' manifests, and pin them at first sight. Pure.
 
-A manifest lists the devices of a user, signed by the user's identity key (AIK). What a server may
-do to one that was seen before is to replace it by a later one of the same identity. Anything else
-is refused here, and whoever shares keys asks here who may have them.
+A manifest lists the devices of a user, signed by the user's identity key (AIK). A server may
+replace a manifest that was seen only by a later one of the same identity. Anything else is refused
+here. Code that shares keys asks here which devices may have them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ VERIFIED, FIRST_USE, CHANGED, IMPORTED, PLAINTEXT = "✓", "~", "!", "i", "-"
 
 
 class Peer(Party):
-    """A device that its user's manifest lists."""
+    """A device on its user's manifest."""
 
     curve25519: Key
 
@@ -47,22 +47,28 @@ class Peer(Party):
 
     @property
     def key(self) -> str:
-        """Stands for this device and no other, whatever its name."""
+        """The device's key in tables: name and signing key.
+
+        A later device of the same name has another one.
+        """
         return f"{self} {self.ed25519}"
 
     @property
     def party(self) -> Party:
-        """How messages from device to device name it."""
+        """The device as messages between devices name it."""
         return Party(user=self.user, device=self.device, ed25519=self.ed25519)
 
 
 def peer_of(user: str, device: DeviceKeys) -> Peer:
-    """Return a device of a user."""
+    """Return a user's device as a Peer."""
     return Peer(user=user, device=device.id, ed25519=device.ed25519, curve25519=device.curve25519)
 
 
 def read_manifest(user: str, signed: Signed) -> ManifestPayload:
-    """Check a manifest by itself. Raises Malformed, WrongOwner, BadSignature."""
+    """Check a manifest by itself, and return its payload.
+
+    Raises Malformed, WrongOwner, BadSignature.
+    """
     manifest = parse(ManifestPayload, signed.payload, _WHAT)
     verify(signed, Kind.MANIFEST, manifest.aik, what=_WHAT, user=user)
     if manifest.user != user:
@@ -75,12 +81,15 @@ def read_manifest(user: str, signed: Signed) -> ManifestPayload:
 
 @dataclass(frozen=True)
 class Pin:
-    """What is known of a user's identity; `changed` is another one that the server showed since."""
+    """The known identity of a user.
+
+    `changed` is another identity that the server has shown since.
+    """
 
     signed: Signed
     manifest: ManifestPayload
     is_verified: bool = False
-    is_failed: bool = False  # a verification failed: somebody may be in between
+    is_failed: bool = False  # a verification failed: another party may be in between
     changed: Signed | None = None
 
     @property
@@ -95,13 +104,13 @@ class Pin:
 
     @property
     def mark(self) -> str:
-        """How the name is marked."""
+        """The mark beside the user's name."""
         if self.changed or self.is_failed:
             return CHANGED
         return VERIFIED if self.is_verified else FIRST_USE
 
     def dump(self) -> Json:
-        """Return what is stored."""
+        """Return the row to store."""
         return {
             "signed": self.signed.dump(),
             "is_verified": self.is_verified,
@@ -122,7 +131,7 @@ def _load(row: Json) -> Pin:
 
 
 class People:
-    """The pinned identities of all users, and the trust in each."""
+    """The pinned identities of users, and the trust in each."""
 
     def __init__(self, store: KeyStore) -> None:
         self._store = store
@@ -134,7 +143,10 @@ class People:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Take in what is inside in one transaction: for many users at once."""
+        """Observe many users in one transaction.
+
+        If it fails, the pins are read again from the store.
+        """
         try:
             with self._store.transaction():
                 yield
@@ -143,11 +155,11 @@ class People:
             raise
 
     def find(self, user: str) -> Pin | None:
-        """Return what is pinned of a user."""
+        """Return a user's pin, or None."""
         return self._pins.get(user)
 
     def pin_of(self, user: str) -> Pin:
-        """Return what is pinned of a user. Raises NoKeys."""
+        """Return a user's pin. Raises NoKeys."""
         pin = self.find(user)
         if pin is None:
             raise NoKeys(user=user)
@@ -162,14 +174,15 @@ class People:
         raise UnknownDevice(user=user, device=device)
 
     def mark(self, user: str) -> str:
-        """Return the mark at a name; first use for one that is not known."""
+        """Return the mark for a name. It is FIRST_USE for an unknown user."""
         pin = self.find(user)
         return pin.mark if pin else FIRST_USE
 
     def observe(self, user: str, signed: Signed | None) -> None:
-        """Take in what the server shows as somebody's manifest; what is refused changes no pin.
+        """Take in the manifest that the server shows.
 
-        Raises Untrusted. While it does, nothing may be sent to this user.
+        `signed` is None if it shows none. Raises Untrusted for one that can't be believed; the pin
+        stays then, and nothing may be sent to this user until the server shows a better one.
         """
         pin = self.find(user)
         if signed is None:
@@ -185,7 +198,10 @@ class People:
             self._keep(user, replace(pin, signed=signed, manifest=manifest, changed=None))
 
     def _compare(self, user: str, pin: Pin, signed: Signed, manifest: ManifestPayload) -> None:
-        """Check that a manifest may follow the one that is pinned."""
+        """Check that a manifest may follow the pinned one.
+
+        Raises IdentityChanged, ManifestRolledBack, ManifestForked.
+        """
         if manifest.aik != pin.manifest.aik:
             self._keep(user, replace(pin, changed=signed))
             raise IdentityChanged(user=user)
@@ -201,24 +217,30 @@ class People:
             raise IdentityChanged(user=user)
 
     def aik_shown(self, user: str) -> str:
-        """Return the identity to compare: the one that `trust` would accept. Raises NoKeys."""
+        """Return the identity that `trust` would accept, to compare it. Raises NoKeys."""
         return self.pin_of(user).shown.aik
 
     def trust(self, user: str) -> None:
-        """Accept the identity that the server shows now, as at first sight. Raises NoKeys."""
+        """Accept the identity that the server shows now.
+
+        It counts as seen first now. Raises NoKeys.
+        """
         pin = self.pin_of(user)
         signed = pin.changed or pin.signed
         self._keep(user, Pin(signed, read_manifest(user, signed)))
 
     def set_verified(self, user: str, aik: str) -> None:
-        """Note that two persons compared their numbers. Raises BadSignature if it changed since."""
+        """Note that two persons compared their numbers.
+
+        Raises NoKeys; BadSignature if the identity has changed since.
+        """
         pin = self.pin_of(user)
         if pin.manifest.aik != aik or pin.changed:
             raise BadSignature(what="the verification", user=user)
         self._keep(user, replace(pin, is_verified=True, is_failed=False))
 
     def set_failed(self, user: str) -> None:
-        """Note that a verification failed."""
+        """Note that a verification failed. Raises NoKeys."""
         self._keep(user, replace(self.pin_of(user), is_verified=False, is_failed=True))
 
     def _keep(self, user: str, pin: Pin) -> None:

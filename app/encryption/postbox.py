@@ -1,8 +1,9 @@
-"""What devices say to each other through mailboxes of the server, which it can't read. Flows.
+"""Exchange messages between devices through the server's mailboxes. Flows.
 
-Sent: encrypted and put into the outbox in one transaction. Received: decrypted, taken in and
-committed in one transaction, then acknowledged, so that nothing is lost and nothing is taken twice.
-A session that broke is replaced, at most once an hour a device.
+The server can't read them. A message to send is encrypted and put into the outbox in one
+transaction. A received one is decrypted, taken in and committed in one transaction, and then
+acknowledged: so no message is lost, and none is taken twice. A broken session is replaced, at most
+once an hour a device.
 """
 
 from __future__ import annotations
@@ -29,15 +30,15 @@ if TYPE_CHECKING:
     from app.encryption.store import KeyStore
 
 ITEMS_AT_ONCE = 50  # of one `td.fetch`
-_PAGES_MAX = 40  # twice what a mailbox holds: a server that never ends is left for now
+_PAGES_MAX = 40  # twice what a mailbox holds; a server may never come to an end
 SEND_CHARS_MAX = 32 << 10  # of the bodies of one `td.send`: its line stays below 64 KiB
 TARGETS_AT_ONCE_MAX = 100  # of one `keys.claim`
 RENEWAL_MILLISECONDS = 3_600_000  # between two new sessions with one device
-RETRY_MILLISECONDS = 3_600_000  # until a device is tried again that has no keys at the server
+RETRY_MILLISECONDS = 3_600_000  # before a device without keys at the server is tried again
 
 
 class Letter(NamedTuple):
-    """What is said to one device."""
+    """A message to one device."""
 
     to: Peer
     kind: ControlKind
@@ -45,9 +46,10 @@ class Letter(NamedTuple):
 
 
 class Item(Shape):
-    """An item of our mailbox: its number, which rises, and its body.
+    """An item of our mailbox.
 
-    The server may say who left it: nobody can be asked for who says to be somebody else.
+    Its numbers rise. The server may say which device left it: then a body by another sender is
+    refused, before anything is asked about that sender.
     """
 
     n: int = Field(ge=1, lt=1 << 63)
@@ -71,17 +73,18 @@ class ClaimedKey(Address):
 
 
 class Receiver(Protocol):
-    """Who takes in what devices say."""
+    """The part that takes in messages of devices."""
 
     def take(self, peer: Peer | None, control: Control, now: int) -> Flow[None] | None:
-        """Take in what a device said, inside a transaction; return what is to be done after it.
+        """Take in a message of a device, inside a transaction.
 
-        `peer` is None for a device that nobody approved. Raises Untrusted.
+        Returns a flow to run after the transaction, or None. `peer` is None for a device that is
+        not approved. Raises Untrusted.
         """
 
 
 class Postbox:
-    """See the top of this file."""
+    """Our mailbox, and letters; see the top of this file."""
 
     def __init__(
         self,
@@ -98,13 +101,16 @@ class Postbox:
         self._directory = directory
         self._outbox = outbox
         self._notices = notices
-        self._retry_at: dict[str, int] = {}  # of devices that could not be reached
-        self._looked_up: set[str] = set()  # users of devices in our mailbox that nobody knew
+        self._retry_at: dict[str, int] = {}  # when to try devices that could not be reached
+        self._looked_up: set[str] = set()  # users of unknown devices in our mailbox
 
     # Sending.
 
     def reach(self, peers: Iterable[Peer], now: int) -> Flow[list[Peer]]:
-        """Return which devices can be written to, beginning sessions with those that are new."""
+        """Return the devices that can be written to.
+
+        Sessions are begun with new ones. `now` is in ms, here and below. Raises ServerRefused.
+        """
         peers = self.due(peers, now)
         unknown = [peer for peer in peers if not self._olm.can_reach(peer)]
         for start in range(0, len(unknown), TARGETS_AT_ONCE_MAX):
@@ -112,7 +118,10 @@ class Postbox:
         return [peer for peer in peers if self._olm.can_reach(peer)]
 
     def due(self, peers: Iterable[Peer], now: int) -> list[Peer]:
-        """Return which devices may be tried now: those that were in vain lately may not."""
+        """Return the devices that may be tried now.
+
+        A device that was tried in vain has to wait for an hour.
+        """
         return [peer for peer in peers if now >= self._retry_at.get(peer.key, 0)]
 
     def _claim(self, peers: list[Peer], now: int) -> Flow[None]:
@@ -140,13 +149,13 @@ class Postbox:
         self.put_off([peer.key], now)
 
     def put_off(self, keys: Iterable[str], now: int) -> None:
-        """Leave devices alone for a while that the server can't reach."""
+        """Do not try devices again for an hour."""
         self._retry_at.update(dict.fromkeys(keys, now + RETRY_MILLISECONDS))
 
     def seal(self, letters: Iterable[Letter], **about: object) -> list[str]:
-        """Encrypt letters to devices that can be reached; return their rows of the outbox.
+        """Encrypt letters to devices that can be reached.
 
-        Inside a transaction.
+        Returns the numbers of their rows of the outbox, each with `about`. Inside a transaction.
         """
         numbers: list[str] = []
         batch: list[Json] = []
@@ -166,7 +175,10 @@ class Postbox:
     # Receiving.
 
     def fetch(self, receiver: Receiver, now: int) -> Flow[list[str]]:
-        """Empty our mailbox. Returns rows of the outbox that have to go out for it."""
+        """Empty our mailbox.
+
+        Returns rows of the outbox that have to be sent then. Raises ServerRefused.
+        """
         to_send: list[str] = []
         self._looked_up.clear()
         for _ in range(_PAGES_MAX):
@@ -191,7 +203,10 @@ class Postbox:
         self._store.put("position", "mailbox", {"n": item.n})
 
     def _take(self, said: object, receiver: Receiver, now: int) -> Flow[list[str]]:
-        """Take in one item, once; what can't be believed is told, and passed over."""
+        """Take in one item, once.
+
+        An item that can't be believed becomes a notice, and is passed over.
+        """
         try:
             item = parse_answer(Item, _known_fields(said), "an item of a mailbox")
         except Malformed as refusal:
@@ -218,7 +233,7 @@ class Postbox:
         return []
 
     def _look_up(self, body: OlmBody) -> Flow[None]:
-        """Ask for a device that is not known yet: its list may be new. Once for all its items."""
+        """Ask for an unknown device, once for all its items. Its list may be new."""
         user = body.sender.user
         if user in self._looked_up and self._directory.was_asked_for(user):
             return
@@ -235,7 +250,7 @@ class Postbox:
 
     def _open(self, body: OlmBody, receiver: Receiver, now: int) -> Flow[None] | None:
         me = self._olm.me
-        assert me is not None  # noqa: S101 - nobody writes to a device that there is not
+        assert me is not None  # noqa: S101 - made before anything else
         control = self._olm.decrypt(body, me.party)
         peer = self._find(body)
         if peer and peer.curve25519 != body.curve25519:
@@ -247,9 +262,10 @@ class Postbox:
     # Sessions that broke.
 
     def renew(self, user: str, device: str, now: int) -> Flow[list[str]]:
-        """Begin a new session with a device, and ask it for the keys it gave us; once an hour.
+        """Begin a new session with a device.
 
-        Returns rows of the outbox that have to go out for it.
+        At most once an hour. The device is asked for the keys that it gave us. Returns rows of the
+        outbox that have to be sent then. Raises ServerRefused.
         """
         try:
             peer = self._people.peer(user, device)
@@ -264,7 +280,10 @@ class Postbox:
             return self.seal([Letter(peer, "renew", "")])
 
     def may_repeat(self, kind: str, peer: Peer, now: int) -> bool:
-        """Whether something that costs a device work has not been for an hour; note that it is."""
+        """Return whether an act may be repeated; note it.
+
+        It costs the device `peer` work: it may be repeated after an hour.
+        """
         last = self._store.get(kind, peer.key)
         if last and 0 <= now - last["at"] < RENEWAL_MILLISECONDS:
             return False
@@ -274,12 +293,12 @@ class Postbox:
 
 
 def _known_fields(said: object) -> object:
-    """Return what we read of an item: the server may say more, which we do not believe anyway."""
+    """Return the fields of an item that we read. The server may add others, which we ignore."""
     return {key: said.get(key) for key in Item.model_fields} if isinstance(said, dict) else said
 
 
 def _claimed(keys: object) -> dict[str, Signed]:
-    """Return the keys that a server handed out, by device; what is malformed counts as missing."""
+    """Return the keys that a server handed out, by device. A malformed one counts as missing."""
     found = {}
     for said in keys if isinstance(keys, list) else ():
         try:

@@ -1,7 +1,7 @@
-"""Reading what was said: each message is checked against all that the server could do to it. Pure.
+"""Read messages, and check each against a lying server. Pure.
 
-What can't be believed is shown as the sentence that says why, in the place of the message. What has
-no key yet waits in the store, and is shown when the key comes.
+A message that can't be believed is shown as the sentence that says why. A message without a key
+waits in the store, and is shown when the key comes.
 """
 
 from __future__ import annotations
@@ -37,13 +37,14 @@ if TYPE_CHECKING:
     from app.encryption.store import KeyStore
 
 ID_MAX = (1 << 53) - 1  # of a message
-WAITING_MAX = 1_000  # newest messages without a key; others can be read from history again
+WAITING_MAX = 1_000  # newest ones without a key; others can be fetched from history again
 
 
 class Received(NamedTuple):
-    """A message as the server shows it; `enc` is None for one in the clear.
+    """A message as the server shows it.
 
-    It `is_live` when it comes unasked, as new: not from history, nor behind the answer to a join.
+    `enc` is None in the clear. `is_live`: it came unasked, as new; not from history, nor as the
+    replay after a join.
     """
 
     room: str
@@ -56,7 +57,7 @@ class Received(NamedTuple):
 
 
 class Reader:
-    """See the top of this file."""
+    """Messages to show; see the top of this file."""
 
     def __init__(
         self, store: KeyStore, olm: Olm, people: People, rosters: Rosters, keys: RoomKeys
@@ -68,12 +69,15 @@ class Reader:
         self._keys = keys
 
     def read(self, messages: Iterable[Received]) -> list[Shown]:
-        """Return how to show messages, one each, in order."""
+        """Return how to show messages, one for each, in order.
+
+        Raises OwnDeviceCopied, and the other StoreRefused.
+        """
         with self._store.transaction():
             return [self._show(message) for message in messages]
 
     def late(self, sid: str) -> list[Shown]:
-        """Return the messages that waited for a key which has come, inside a transaction."""
+        """Return, and forget, the messages that waited for a key. Inside a transaction."""
         shown = []
         for row_id in self._store.ids("waiting"):
             row = self._store.get("waiting", row_id) if row_id.startswith(f"{sid} ") else None
@@ -99,14 +103,14 @@ class Reader:
 
     def _wait(self, message: Received) -> None:
         enc = parse_answer(Encrypted, message.enc, "an encrypted message")
-        late = message._replace(is_live=False)  # whenever it is read, it is no longer new
+        late = message._replace(is_live=False)  # when it is read later, it is no longer new
         self._store.put("waiting", f"{enc.sid} {message.id}", late._asdict())
         waiting = self._store.ids("waiting")
-        if len(waiting) > WAITING_MAX:  # anybody can send what nobody has the key of
+        if len(waiting) > WAITING_MAX:  # anyone can send messages without a key
             self._store.delete("waiting", min(waiting, key=_message_id))
 
     def _open(self, message: Received) -> Shown:
-        """Return a message that can be believed. Raises Untrusted, OwnDeviceCopied."""
+        """Check and decrypt a message. Raises Untrusted, OwnDeviceCopied."""
         room, user = room_key_of(message.room), user_key(message.user)
         if message.enc is None:
             return self._open_plain(room, user, message)
@@ -132,7 +136,10 @@ class Reader:
         )
 
     def _open_plain(self, room: str, user: str, message: Received) -> Shown:
-        """Return a message in the clear, of a room that was not encrypted by then."""
+        """Return a message in the clear.
+
+        Raises PlaintextInjected if its room was encrypted by then.
+        """
         if self._rosters.is_encrypted(room) and (
             message.is_live or not 0 < message.id <= self._rosters.encrypted_from(room)
         ):
@@ -140,7 +147,7 @@ class Reader:
         return Shown(room, message.id, user, "", PLAINTEXT, body=harmless(message.body))
 
     def _check_envelope(self, envelope: Envelope, room: str, user: str, device: str) -> None:
-        """Compare what the sender wrote inside with what the server shows outside."""
+        """Compare the envelope with what the server shows. Raises WrongSender, WrongRoom."""
         if (envelope.sender.user, envelope.sender.device) != (user, device):
             raise WrongSender(user=user)
         if envelope.room != room:
@@ -149,7 +156,7 @@ class Reader:
             raise WrongRoom(user=user, room=room)
 
     def _check_own(self, room: str, user: str, device: str, sid: str, index: int) -> None:
-        """Notice that this very device said something that it knows nothing of."""
+        """Check that this device sent a message under its name. Raises OwnDeviceCopied."""
         me = self._olm.me
         if me and (user, device) == (me.user, me.device):
             coming = self._keys.next_index(room, sid)
@@ -157,7 +164,10 @@ class Reader:
                 raise OwnDeviceCopied
 
     def _check_new(self, envelope: Envelope, sid: str, index: int, message: Received) -> None:
-        """Compare with what was shown before: a message has one id for good, and is new once."""
+        """Check that a message was not shown before.
+
+        A message has one id for good, and is new once. Raises Replayed.
+        """
         mid = f"{envelope.sender.user}/{envelope.sender.device}/{envelope.mid}"
         for kind, key in (("seen", f"{sid} {index}"), ("mid", mid)):
             row = self._store.get(kind, key)
@@ -176,12 +186,12 @@ class Reader:
 
 
 def _message_id(row_id: str) -> int:
-    """Return which message waits in a row."""
+    """Return the id of the message in a waiting row."""
     return int(row_id.rpartition(" ")[2])
 
 
 def _harmless_file(file: FileReference | None) -> FileReference | None:
-    """Return a file with a name that any disk and any screen can take."""
+    """Return a file with a name that is harmless."""
     if file is None:
         return None
     name, file_type = harmless_file_name(file.name), harmless(file.type)
@@ -189,9 +199,10 @@ def _harmless_file(file: FileReference | None) -> FileReference | None:
 
 
 def received(event: Json, me: str, *, is_live: bool | None = None) -> Received:
-    """Return what an event `message` or `private`, or a line of history, brings.
+    """Return the message in an event or history line.
 
-    Whoever knows what they asked for says whether it `is_live`; else it is as the server says.
+    `event` is a `message` or a `private`. `is_live`: a caller that knows its own request says so;
+    else it is taken from the event.
     """
     room, message_id = event.get("room"), event.get("id")
     user = str(event.get("user", ""))

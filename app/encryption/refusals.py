@@ -1,10 +1,12 @@
-"""Every refusal of end-to-end encryption: a stable code, and a sentence for the person.
+"""The refusals of end-to-end encryption.
+
+Each has a stable code, and a sentence for the person.
 
     EncryptionRefusal
       StoreRefused   the keys on this disk can't be used
-      Untrusted      what the server brought can't be believed, and is not shown as what it claims
-      Withheld       what was to be sent would have gone where it must not; nothing was sent
-      NotPossible    what the person asked for can't be done, and what to do instead
+      Untrusted      the server brought something false; it is not shown as what it claims to be
+      Withheld       a message would have gone where it must not; nothing was sent
+      NotPossible    a request of the person can't be done; the sentence says what to do instead
 
 Codes are for programs. A sentence is harmless to show, whatever a server named in it.
 """
@@ -13,11 +15,14 @@ from typing import ClassVar
 
 from app.values.names import harmless
 
-_CHARS_MAX = 100  # of what others named, in a sentence
+_CHARS_MAX = 100  # of each name in a sentence, for others chose it
 
 
 class EncryptionRefusal(Exception):
-    """See the top of this file. `about` holds what the sentence names: user, device, room ..."""
+    """A refusal: its code, its sentence, and `about`.
+
+    `about` holds the names in the sentence: user, device, room ...
+    """
 
     code: ClassVar[str] = ""
     sentence: ClassVar[str] = ""
@@ -32,28 +37,28 @@ class StoreRefused(EncryptionRefusal):
 
 
 class WrongPassphrase(StoreRefused):
-    """Nothing can be opened with this passphrase; a damaged header looks the same."""
+    """The passphrase opens nothing; a damaged header looks the same."""
 
     code = "wrong_passphrase"
     sentence = "that passphrase does not open {path}"
 
 
 class StoreInUse(StoreRefused):
-    """Two processes would take the same ratchet step twice."""
+    """Another process has the store open. Two processes would take the same ratchet step twice."""
 
     code = "store_in_use"
     sentence = "your keys in {path} are open in another chat; close that one first"
 
 
 class StoreDamaged(StoreRefused):
-    """A row was changed, moved to another place, or is missing."""
+    """A row was changed, moved, or is missing."""
 
     code = "store_damaged"
     sentence = "your keys in {path} are damaged or were tampered with; restore or remove that file"
 
 
 class StoreCopied(StoreRefused):
-    """The file is a copy or was put back to an earlier state: its ratchets were used since."""
+    """The file is a copy, or an earlier state. Its ratchets have been used since."""
 
     code = "store_copied"
     sentence = (
@@ -63,7 +68,7 @@ class StoreCopied(StoreRefused):
 
 
 class OwnDeviceCopied(StoreRefused):
-    """A message by this very device that it never sent: a copy of its keys is in use."""
+    """Another copy of this device's keys is in use. It sent a message under this device's name."""
 
     code = "device_copied"
     sentence = (
@@ -73,39 +78,42 @@ class OwnDeviceCopied(StoreRefused):
 
 
 class StoreUnusable(StoreRefused):
-    """It can't be read or written, or is of a later version."""
+    """The file can't be read or written, or is newer. A later version made it then."""
 
     code = "store_unusable"
     sentence = "can't use the keys in {path}: {why}"
 
 
 class Untrusted(EncryptionRefusal):
-    """What the server brought can't be believed."""
+    """The server brought something that can't be believed."""
 
 
 class Malformed(Untrusted):
-    """It has not the shape that it must have."""
+    """A payload or an answer has the wrong shape."""
 
     code = "malformed"
     sentence = "the server brought {what} that can't be read"
 
 
 class BadSignature(Untrusted):
-    """Whoever made it was not who it says."""
+    """A signature is not by the right key."""
 
     code = "bad_signature"
     sentence = "the server brought {what} of {user} that {user} did not sign"
 
 
 class WrongOwner(Untrusted):
-    """It is signed, but for somebody or something else."""
+    """A signed payload is for another user or device."""
 
     code = "wrong_owner"
     sentence = "the server brought {what} of somebody else as that of {user}"
 
 
 class ManifestRolledBack(Untrusted):
-    """The server shows a list of devices that is older than one we have seen."""
+    """The server shows an older list than before.
+
+    It is a list of devices, and we have seen a newer one.
+    """
 
     code = "manifest_rolled_back"
     sentence = (
@@ -115,7 +123,7 @@ class ManifestRolledBack(Untrusted):
 
 
 class ManifestForked(Untrusted):
-    """Two lists of devices under one number."""
+    """The server shows two lists of devices under one number."""
 
     code = "manifest_forked"
     sentence = (
@@ -125,7 +133,7 @@ class ManifestForked(Untrusted):
 
 
 class ManifestVanished(Untrusted):
-    """The server no longer shows the keys of somebody who had some."""
+    """The server hides the keys of a user with keys."""
 
     code = "manifest_vanished"
     sentence = (
@@ -134,7 +142,7 @@ class ManifestVanished(Untrusted):
 
 
 class IdentityChanged(Untrusted):
-    """Another identity key than the one that was pinned."""
+    """A user's identity key is not the pinned one."""
 
     code = "identity_changed"
     sentence = (
@@ -151,21 +159,21 @@ class UnknownDevice(Untrusted):
 
 
 class WrongSender(Untrusted):
-    """A message or key under another's name than that of whoever made it."""
+    """A message or key is shown under a wrong sender."""
 
     code = "wrong_sender"
     sentence = "a message shown as from {user} is not from {user}: the server changed its sender"
 
 
 class WrongRecipient(Untrusted):
-    """Made for another device than this one."""
+    """A message is for another device than this one."""
 
     code = "wrong_recipient"
     sentence = "the server brought something that {user} sent to somebody else"
 
 
 class WrongRoom(Untrusted):
-    """A message that was said in another room."""
+    """A message was said in another room."""
 
     code = "wrong_room"
     sentence = "a message of {user} was said in another room than {room}: the server moved it"
@@ -179,21 +187,24 @@ class Tampered(Untrusted):
 
 
 class Replayed(Untrusted):
-    """A message that was shown before: under another id, or as new."""
+    """An earlier message is shown again. It has another id, or is shown as new."""
 
     code = "replayed"
     sentence = "the server shows an earlier message of {user} again as if it were new"
 
 
 class PlaintextInjected(Untrusted):
-    """A message or a file in the clear in a room that is encrypted."""
+    """A message or file in an encrypted room is in the clear."""
 
     code = "plaintext_injected"
     sentence = "{what} shown as from {user} is not encrypted, in a room that is: do not trust it"
 
 
 class RoomRenamed(Untrusted):
-    """Another name for a room that is encrypted: keys go by its name, so it has one for good."""
+    """The server gives an encrypted room another name.
+
+    Keys go by the name of a room, so it keeps one name for good.
+    """
 
     code = "room_renamed"
     sentence = (
@@ -203,49 +214,49 @@ class RoomRenamed(Untrusted):
 
 
 class SessionConflict(Untrusted):
-    """A key for messages that does not fit the one that its owner sent before."""
+    """A key for messages contradicts its owner's earlier one."""
 
     code = "session_conflict"
     sentence = "{user} sent a key that contradicts one they sent before; the first is kept"
 
 
 class WedgedSession(Untrusted):
-    """A message from device to device that no session of ours can read."""
+    """None of our sessions can read a message between devices."""
 
     code = "wedged_session"
     sentence = "a key from {user} could not be read; their client is asked to send it again"
 
 
 class KeyMissing(Untrusted):
-    """The key of a message has not come, or never will."""
+    """A message's key has not come, or never will."""
 
     code = "key_missing"
     sentence = "a message of {user} is waiting for its key; {user} may have to accept you"
 
 
 class SaidBefore(Untrusted):
-    """The key that came reads later messages only: this device may not read this one."""
+    """The key reads later messages only. This device may not read this one."""
 
     code = "said_before"
     sentence = "a message of {user} from before you could read"
 
 
 class UnknownAlgorithm(Untrusted):
-    """A message that a later version made."""
+    """A later version encrypted the message."""
 
     code = "unknown_algorithm"
     sentence = "a message of {user} is encrypted in a way that this version can't read; update it"
 
 
 class FileDamaged(Untrusted):
-    """The bytes of a file are not those that its sender sent."""
+    """A file's bytes are not those that were sent."""
 
     code = "file_damaged"
     sentence = "the file {name} was damaged or tampered with on its way, and is not kept"
 
 
 class VerificationFailed(Untrusted):
-    """Somebody is in between, or the two persons did not see the same numbers."""
+    """A verification's numbers or proof did not match. Another party may be in between."""
 
     code = "verification_failed"
     sentence = (
@@ -255,25 +266,25 @@ class VerificationFailed(Untrusted):
 
 
 class ApprovalFailed(Untrusted):
-    """A device or an identity that does not fit the code."""
+    """A device or an identity does not fit the code."""
 
     code = "approval_failed"
     sentence = "the code does not fit the device {device}: mistyped, or not the device you hold"
 
 
 class KeyFileRefused(Untrusted):
-    """An exported file of keys that can't be opened."""
+    """An exported file of keys can't be opened."""
 
     code = "key_file_refused"
     sentence = "can't open {path}: the passphrase is wrong, or it is no intact file of keys"
 
 
 class Withheld(EncryptionRefusal):
-    """What was to be sent would have gone to somebody it must not go to; nothing was sent."""
+    """A message was kept from going where it must not."""
 
 
 class Downgraded(Withheld):
-    """A room that was encrypted is said to be so no more."""
+    """The server calls an encrypted room no longer encrypted."""
 
     code = "downgraded"
     sentence = (
@@ -318,7 +329,7 @@ class IdentityLost(Withheld):
 
 
 class NotPossible(EncryptionRefusal):
-    """What the person asked for can't be done."""
+    """A request of the person can't be done."""
 
 
 class NoKeys(NotPossible):
@@ -329,14 +340,14 @@ class NoKeys(NotPossible):
 
 
 class NoSuchDevice(NotPossible):
-    """No device of that name."""
+    """There is no device of that name."""
 
     code = "no_such_device"
     sentence = "there is no device {device}; /devices shows yours"
 
 
 class NotAMember(NotPossible):
-    """Nobody of that name is waiting for acceptance."""
+    """The user is not in the room."""
 
     code = "not_a_member"
     sentence = "{user} is not in {room}"
@@ -350,7 +361,7 @@ class NothingToVerify(NotPossible):
 
 
 class TooLong(NotPossible):
-    """More than fits into one message."""
+    """The text does not fit into one message."""
 
     code = "too_long"
     sentence = "a message has at most {bytes_max} bytes"

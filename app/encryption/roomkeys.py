@@ -1,9 +1,9 @@
 """Megolm: the keys of messages in rooms. By vodozemac; pure.
 
-Ours, one a room: a session that every device which may read has been given, from the message on at
-which it was. It is replaced after 100 messages, after 7 days, and as soon as anybody who had it
-may no longer read. And those of others: each belongs to the device that sent it over Olm, and to
-one room; nobody else's message is read with it.
+We have one session a room. Every device that may read is given its key, for the messages from then
+on. The session is replaced after 100 messages, after 7 days, and as soon as a device that was given
+its key may no longer read. A key of another device belongs to that device, which sent it over Olm,
+and to one room: no message of another device, or in another room, is read with it.
 """
 
 from __future__ import annotations
@@ -37,17 +37,20 @@ if TYPE_CHECKING:
     from app.encryption.store import Json, KeyStore
 
 ALGORITHM = "megolm.v1"
-MESSAGES_A_SESSION_MAX = 100  # what one stolen key can read
+MESSAGES_A_SESSION_MAX = 100  # one stolen key can read so many
 SESSION_MILLISECONDS_MAX = 7 * 86_400_000
-GIVEN_MILLISECONDS_MAX = 30 * 86_400_000  # how long a key may be lost: as long as a mailbox keeps
-UNUSED_MAX = 2_000  # keys of others with which nothing was read yet: some 2 MB
-_OWNERS_MAX = 8  # who claim one session; there is one, or somebody lies
+GIVEN_MILLISECONDS_MAX = 30 * 86_400_000  # as long as a mailbox may keep a key
+UNUSED_MAX = 2_000  # keys of others that have read nothing yet: some 2 MB
+_OWNERS_MAX = 8  # devices that claim one session: at most one is honest
 
 _WHAT = "a key for messages"
 
 
 class Decrypted(NamedTuple):
-    """What a message holds, and which message of which session it is."""
+    """A message's plaintext, and its number in its session.
+
+    `aik` is the identity of the sender when the key came.
+    """
 
     plaintext: bytes
     number: int
@@ -56,30 +59,39 @@ class Decrypted(NamedTuple):
 
 
 class RoomKeys:
-    """Our sessions, and those of others. What writes is called inside a transaction."""
+    """Our sessions, and the keys of others. Methods that write are called inside a transaction."""
 
     def __init__(self, store: KeyStore) -> None:
         self._store = store
 
-    # Ours.
+    # Our sessions.
 
     def lacking(self, room: str, peers: list[Peer], now: int) -> list[Peer]:
-        """Return who still needs the key of our session in a room: all of them, of a new one."""
+        """Return the devices that still need our session's key.
+
+        Those are all of them if the session has to be replaced. `now` is in ms, here and below.
+        """
         row = self._current(room, peers, now)
         given = self._given(row["sid"]) if row else {}
         return [peer for peer in peers if peer.key not in given]
 
     def is_ready(self, room: str, peers: list[Peer], now: int) -> bool:
-        """Whether our session may be used for these devices, and no others had it."""
+        """Return whether our session may be used for these devices.
+
+        It may not if a device that is none of them was given its key.
+        """
         return self._current(room, peers, now) is not None
 
     def is_used_up(self, room: str, now: int) -> bool:
-        """Whether our session has served its time, so that everything is worth another look."""
+        """Return whether our session is too old or too much used.
+
+        The devices are worth another look then.
+        """
         row = self._store.get("outbound", room)
         return row is not None and not _is_usable(row, now)
 
     def _current(self, room: str, peers: list[Peer], now: int) -> Json | None:
-        """Return our session, unless it has to be replaced."""
+        """Return our session's row, unless it has to be replaced."""
         row = self._store.get("outbound", room)
         if row is None or not _is_usable(row, now):
             return None
@@ -91,7 +103,10 @@ class RoomKeys:
         return dict(row["peers"]) if row else {}
 
     def renew(self, room: str, peers: list[Peer], me: Peer, aik: str, now: int) -> str:
-        """Return which session is ours: a new one, if the old may not be used for these devices."""
+        """Return the id of our session.
+
+        It is a new one if the old one may not be used for these devices.
+        """
         current = self._current(room, peers, now)
         if current:
             return str(current["sid"])
@@ -106,7 +121,10 @@ class RoomKeys:
         return str(session.session_id)
 
     def give(self, room: str, peers: list[Peer]) -> str:
-        """Return the key of our session from the next message on, noting who is given it."""
+        """Return our session's key from the next message on.
+
+        Notes that these devices are given it.
+        """
         row = self._store.get("outbound", room) or {}
         session = GroupSession.from_pickle(row["pickle"], self._store.pickle_key)
         given = self._store.get("given", row["sid"]) or {}
@@ -115,14 +133,17 @@ class RoomKeys:
         return self._content(room, session).dump()
 
     def take_back(self, sid: str, keys: set[str]) -> None:
-        """Note that devices were not given a key after all: the server would not carry it."""
+        """Note that devices were not given a key. It did not reach them."""
         given = self._store.get("given", sid)
         if given:
             given["peers"] = {k: i for k, i in given["peers"].items() if k not in keys}
             self._store.put("given", sid, given)
 
     def given_to(self, peer: Peer, me: Peer) -> list[str]:
-        """Return all keys that a device was given lately, from where it was: to send them again."""
+        """Return all keys that a device was given lately.
+
+        They are to be sent again. Each reads from the message on from which it was given.
+        """
         contents = []
         for sid, given in self._store.rows("given"):
             index = given["peers"].get(peer.key)
@@ -135,7 +156,7 @@ class RoomKeys:
         return contents
 
     def encrypt(self, room: str, plaintext: bytes) -> Json:
-        """Take one step: return the encrypted part of a message."""
+        """Encrypt a message; return its encrypted part. That is one step of the ratchet."""
         row = self._store.get("outbound", room) or {}
         session = GroupSession.from_pickle(row["pickle"], self._store.pickle_key)
         message = session.encrypt(plaintext)
@@ -143,7 +164,10 @@ class RoomKeys:
         return {"alg": ALGORITHM, "sid": session.session_id, "ct": message.to_base64()}
 
     def next_index(self, room: str, sid: str) -> int | None:
-        """Return which message our session comes to next; None when it is not our current one."""
+        """Return the number of our session's next message.
+
+        None if `sid` is not our current session.
+        """
         row = self._store.get("outbound", room)
         return int(row["count"]) if row and row["sid"] == sid else None
 
@@ -160,7 +184,7 @@ class RoomKeys:
             key=session.session_key.to_base64(),
         )
 
-    # Those of others.
+    # Keys of others.
 
     def take(
         self,
@@ -171,11 +195,12 @@ class RoomKeys:
         is_imported: bool = False,
         is_own: bool = False,
     ) -> None:
-        """Keep a key that its owner sent; `is_imported`: that a file says is theirs.
+        """Keep a key that its owner sent.
 
-        Anybody may send keys without end, also of rooms that nobody is in: those with which nothing
-        was read are bounded. Raises Malformed; SessionConflict when it contradicts one from the
-        same owner.
+        `is_imported`: it is from a file, which says that it is the owner's. Anyone may send keys
+        without end, also of rooms without members: keys that have read nothing are bounded. Raises
+        Malformed; SessionConflict if it contradicts another key of that owner, or too many claim
+        the session.
         """
         session = _open(content)
         row = self._store.get("inbound", content.sid) or {"entries": {}}
@@ -202,7 +227,10 @@ class RoomKeys:
         self._store.put("inbound", content.sid, row)
 
     def _note_unused(self, owner: Peer, sid: str) -> str:
-        """Note a new key; when there are too many, the sender of most loses their oldest."""
+        """Note a new key.
+
+        If there are too many, the user who sent most of them loses the oldest of theirs.
+        """
         ids = self._store.ids("unused")
         if len(ids) >= UNUSED_MAX:
             most, _ = Counter(row_id.split()[1].partition("/")[0] for row_id in ids).most_common(1)[
@@ -225,16 +253,17 @@ class RoomKeys:
             self._store.delete("inbound", sid)
 
     def _note_used(self, sid: str, row: Json, address: str) -> None:
-        """Keep a key for good: something was read with it."""
+        """Keep a key for good: it has read a message."""
         row_id = row["entries"][address].pop("unused", "")
         if row_id:
             self._store.delete("unused", row_id)
             self._store.put("inbound", sid, row)
 
     def decrypt(self, room: str, user: str, device: str, enc: Encrypted) -> Decrypted:
-        """Read a message that the server shows as said in a room by a device of a user.
+        """Decrypt a message.
 
-        Raises KeyMissing, SaidBefore, WrongRoom, WrongSender, Tampered, UnknownAlgorithm.
+        The server shows it as said in a room by a device of a user. Raises KeyMissing, SaidBefore,
+        WrongRoom, WrongSender, Tampered, UnknownAlgorithm.
         """
         if enc.alg != ALGORITHM:
             raise UnknownAlgorithm(user=user)
@@ -264,7 +293,7 @@ class RoomKeys:
     # Files of keys.
 
     def export(self) -> list[Json]:
-        """Return all keys that there are, each from as early as it is known."""
+        """Return all keys. Each reads as early as it is known."""
         exported = []
         for sid, row in self._store.rows("inbound"):
             for address, entry in row["entries"].items():
@@ -309,7 +338,10 @@ def _open(content: RoomKeyContent) -> InboundGroupSession:
 def _earlier(
     known: InboundGroupSession, session: InboundGroupSession, user: str
 ) -> InboundGroupSession:
-    """Return which of two keys of one session reads more. Raises SessionConflict if they differ."""
+    """Return that of a session's two keys which reads more.
+
+    Raises SessionConflict if they differ.
+    """
     index = max(known.first_known_index, session.first_known_index)
     exports = [each.export_at(index) for each in (known, session)]
     if len({key.to_base64() for key in exports if key is not None}) != 1 or None in exports:

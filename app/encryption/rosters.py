@@ -1,8 +1,8 @@
-"""Who is in a room, and who of them may have its keys. Pure.
+"""Know a room's members, and which may have its keys. Pure.
 
-Who was there when we first looked is accepted; whoever comes later waits until the person accepts
-them, and again after they were gone: the server can't add a reader. A room that was seen encrypted
-stays so for good. A private conversation is a room of its two users, whom no server can change.
+Members who are there at our first look are accepted. Later ones wait until the person accepts them,
+and wait again after they were gone: the server can't add a reader. A room that was seen encrypted
+stays so for good. A private conversation is a room of its two users; no server can change them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class RosterAnswer(Shape):
-    """What the server says of a room; `e2ee_from` is the id of its last message in the clear."""
+    """The server's answer about a room. `e2ee_from` is the id of its last message in the clear."""
 
     rev: int
     e2ee: bool
@@ -37,7 +37,7 @@ class Roster:
 
     @property
     def waiting(self) -> list[UserKey]:
-        """Who is in the room and may not read yet what we send."""
+        """The members who may not read yet what we send."""
         return sorted(self.members - self.accepted)
 
 
@@ -49,35 +49,44 @@ class Rosters:
         self._fresh: dict[str, Roster] = {}
 
     def is_encrypted(self, room: str) -> bool:
-        """Whether a room, or a private conversation, was ever seen encrypted."""
+        """Return whether a room was ever seen encrypted. `room` may be a private conversation."""
         return self._store.get("room", room) is not None
 
     def is_known(self, room: str) -> bool:
-        """Whether it was ever seen who is in a room: then whoever comes later has to wait."""
+        """Return whether a room's members were ever seen. Then later ones have to wait."""
         row = self._store.get("room", room)
         return row is not None and row["accepted"] is not None
 
     def encrypted_from(self, room: str) -> int:
-        """Return the id up to which a room's messages may be in the clear."""
+        """Return the last id that may be in the clear.
+
+        It is 0 for a room that was never seen encrypted.
+        """
         row = self._store.get("room", room)
         return int(row["e2ee_from"] or 0) if row else 0
 
     def find(self, room: str) -> Roster | None:
-        """Return the roster, unless it has to be asked for."""
+        """Return a room's roster. None if it has to be asked for."""
         if room.startswith("@"):
             users = frozenset(room[1:].split(","))
             return Roster(None, users, users)
         return self._fresh.get(room)
 
     def doubt(self, room: str | None = None) -> None:
-        """Ask for a room's roster again before it is used; without a name, for each."""
+        """Forget a room's roster, so that it is asked for.
+
+        Without a room, forget each. The accepted members stay stored.
+        """
         if room is None:
             self._fresh.clear()
         else:
             self._fresh.pop(room, None)
 
     def observe(self, room: str, answer: Json, me: str) -> Roster:
-        """Take in what the server says. Raises Downgraded, NotEncrypted, Malformed."""
+        """Take in the server's answer about a room.
+
+        `me` is our user. Raises Downgraded, NotEncrypted, Malformed.
+        """
         said = parse_answer(RosterAnswer, {k: answer.get(k, 0) for k in _FIELDS}, "a roster")
         row = self._store.get("room", room)
         if not said.e2ee:
@@ -90,21 +99,28 @@ class Rosters:
         return roster
 
     def pin(self, room: str, before_id: int) -> None:
-        """Note that a message of a room was encrypted: from here on it is, whatever is said."""
+        """Note that a message of a room was encrypted.
+
+        From that id on the room counts as encrypted, whatever the server says. `before_id` is the
+        id of that message.
+        """
         row = self._store.get("room", room) or {"e2ee_from": before_id, "accepted": None}
         if row["e2ee_from"] is None or row["e2ee_from"] >= before_id:
             with self._store.transaction():
                 self._store.put("room", room, {**row, "e2ee_from": max(0, before_id - 1)})
 
     def remember(self, rooms: set[str]) -> None:
-        """Note rooms that were seen encrypted elsewhere, and from which message on is not known."""
+        """Note rooms that other keys of ours have seen encrypted.
+
+        From which message on is not known.
+        """
         with self._store.transaction():
             for room in sorted(rooms):
                 if not self.is_encrypted(room):
                     self._store.put("room", room, {"e2ee_from": None, "accepted": None})
 
     def accept(self, room: str, users: set[str]) -> Roster:
-        """Let members read what we send from now on. Raises NotAMember."""
+        """Accept members: they may read from now on. Raises NotAMember."""
         roster = self.find(room)
         if roster is None or not users <= roster.members:
             raise NotAMember(user=", ".join(sorted(users)), room=room)

@@ -1,4 +1,7 @@
-"""Data under a passphrase: Argon2id makes the key, AES-256-GCM seals. For store and key files."""
+"""Seal data under a passphrase.
+
+Argon2id (RFC 9106) makes the key, and AES-256-GCM seals. Stores and key files use it.
+"""
 
 import json
 import os
@@ -15,22 +18,25 @@ from app.values.names import parse_password
 KEY_BYTES = 32
 NONCE_BYTES = 12
 _SALT_BYTES = 16
-_MEMORY_KIB_MAX = 1 << 20  # of a file from elsewhere: 1 GiB, a few seconds
+_MEMORY_KIB_MAX = 1 << 20  # 1 GiB: a file from elsewhere costs a few seconds at most
 _PASSES_MAX = 20
 
 
 class Cost(NamedTuple):
-    """What a guess at a passphrase costs."""
+    """The cost of one guess at a passphrase."""
 
     memory_kib: int
     passes: int
 
 
-COST = Cost(memory_kib=64 << 10, passes=3)  # RFC 9106, for where memory is scarce: some 0.3 s
+COST = Cost(memory_kib=64 << 10, passes=3)  # RFC 9106, section 4, but one lane: some 0.3 s
 
 
 def seal(passphrase: str, data: bytes, purpose: str, cost: Cost = COST) -> str:
-    """Return data that nobody opens without the passphrase, as JSON. Raises ValueError: none."""
+    """Return data sealed under a passphrase, as JSON.
+
+    `purpose` is authenticated with it. Raises ValueError for an empty passphrase.
+    """
     salt, nonce = os.urandom(_SALT_BYTES), os.urandom(NONCE_BYTES)
     head = {"v": 1, "memory_kib": cost.memory_kib, "passes": cost.passes, "salt": encode(salt)}
     sealed = AESGCM(_derive(passphrase, salt, cost)).encrypt(nonce, data, _bound(purpose, head))
@@ -38,7 +44,10 @@ def seal(passphrase: str, data: bytes, purpose: str, cost: Cost = COST) -> str:
 
 
 def unseal(passphrase: str, text: str, purpose: str) -> bytes:
-    """Open what `seal` made. Raises ValueError: a wrong passphrase, or other data."""
+    """Open the JSON of `seal`.
+
+    Raises ValueError for a wrong passphrase, another purpose, or damaged data.
+    """
     try:
         sealed = json.loads(text)
         nonce, ciphertext = decode(sealed.pop("nonce")), decode(sealed.pop("ct"))
@@ -64,5 +73,8 @@ def _derive(passphrase: str, salt: bytes, cost: Cost) -> bytes:
 
 
 def _bound(purpose: str, head: dict[str, object]) -> bytes:
-    """Return what is authenticated beside the data, so that nobody makes a guess cheaper."""
+    """Return the data authenticated beside the ciphertext: purpose and head.
+
+    So the costs can't be changed to make guesses cheaper.
+    """
     return context(purpose) + json.dumps(head, sort_keys=True).encode()

@@ -1,9 +1,9 @@
-"""Saying something where only the right devices can read it. Flows.
+"""Send messages that only the right devices can read. Flows.
 
-    draft -> who is there -> whose devices -> a session that all of them have -> sealed -> said
+    draft -> the members -> their devices -> a session that all of these have -> sealed -> sent
 
-A message is in the outbox from the first step on. When the server refuses it because somebody left
-in between, it becomes a draft again, and is encrypted anew for those who are still there.
+A message is in the outbox from the first step on. If the server refuses it because the members have
+changed, it becomes a draft again, and is encrypted again for the members of now.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
     from app.encryption.rosters import Roster, Rosters
     from app.encryption.store import KeyStore
 
-# Refusals that pass: what was said before a restart is kept for the next one.
+# Refusals that pass: a message from before a restart is kept for the next one.
 PASSING = {"wait", "busy", "full", "shutting_down", "not_stored", "internal", "rate_limited"}
 _MEMBERS_MAX = 1_000  # of a room, as servers bound them: each costs a key
-_ATTEMPTS_MAX = 10  # while members come and go, or a server says so without end
+_ATTEMPTS_MAX = 10  # while members come and go, or a lying server says so
 
 
 class Sender:
-    """See the top of this file."""
+    """Messages to send; see the top of this file."""
 
     def __init__(
         self,
@@ -58,12 +58,13 @@ class Sender:
         self._postbox = postbox
         self._outbox = outbox
         self._notices = notices
-        self._keyless: set[str] = set()  # users of whom the person was told that they have no keys
+        self._keyless: set[str] = set()  # users without keys, of whom the person was told
 
     def say(self, room: str, content: Content, now: int) -> Flow[Json]:
-        """Say something in a room, and return the server's answer when it is stored.
+        """Send a message to a room.
 
-        Raises Withheld, Untrusted, TooLong: nothing was sent. Raises ServerRefused.
+        Returns the server's answer when it is stored. `now` is in ms, here and below. Raises
+        Withheld, Untrusted or TooLong: nothing was sent. Raises ServerRefused.
         """
         self._check_approved()
         pack(self._envelope(room, new_txn(), content, now))
@@ -76,7 +77,10 @@ class Sender:
         return (yield from self.deliver(number, now))
 
     def flush(self, now: int) -> Flow[None]:
-        """Send what is left in the outbox, in order; what can't be sent is told."""
+        """Send all rows of the outbox: keys first, then messages.
+
+        A message that is refused for good becomes a notice.
+        """
         rows = {number: self._outbox.row(number) or {} for number in self._outbox.numbers()}
         for number in sorted(rows, key=lambda number: ("draft" in rows[number], number)):
             draft = rows[number].get("draft")  # keys go out before what they read
@@ -93,10 +97,10 @@ class Sender:
         self._notices.tell("not_sent", text, room=draft["room"])
 
     def deliver(self, number: str, now: int, *, is_patient: bool = False) -> Flow[Json]:
-        """Bring a row of the outbox to the server; then, or when it was refused, forget it.
+        """Send a row of the outbox; remove it once answered.
 
-        `is_patient`: not when it was refused for now only: nobody is there to say it again.
-        Raises Withheld, Untrusted, ServerRefused.
+        A row that is refused is removed too. `is_patient`: it is kept if the refusal passes,
+        because the person is not there to say it again. Raises Withheld, Untrusted, ServerRefused.
         """
         row = self._outbox.row(number)
         if row is None:
@@ -116,9 +120,10 @@ class Sender:
         return answer
 
     def _finish(self, number: str, row: Json, failed: object, put_off_at: int | None) -> None:
-        """Forget a row; devices that a key did not reach will be given it again.
+        """Remove a row.
 
-        That is with the next message, or a while after `put_off_at`, if it would be in vain now.
+        Devices that its key did not reach are given it again: with the next message, or, with
+        `put_off_at`, an hour after it, if the next one would be in vain.
         """
         with self._store.transaction():
             self._outbox.remove(number)
@@ -161,7 +166,7 @@ class Sender:
         raise ServerRefused("roster_changed", "members come and go too fast; try again")
 
     def _roster_if_ready(self, room: str, now: int) -> Roster | None:
-        """Return the roster of a room in which nothing has to be asked before something is said."""
+        """Return a room's roster if no request is needed first."""
         roster = self._rosters.find(room)
         if roster is None or not self._directory.is_fresh(roster.accepted):
             return None
@@ -173,7 +178,7 @@ class Sender:
         return None if self._postbox.due(lacking, now) or not is_ready else roster
 
     def _is_still(self, room: str, roster: Roster) -> bool:
-        """Whether nobody came, left or changed devices while we asked."""
+        """Return whether members and devices are as before our requests."""
         return self._rosters.find(room) == roster and self._directory.is_fresh(roster.accepted)
 
     def _encrypt(self, number: str, draft: Json, roster: Roster) -> Json:
@@ -217,9 +222,10 @@ class Sender:
             raise NotApproved(device=self._me.device, approval=code["code"])
 
     def roster(self, room: str) -> Flow[Roster]:
-        """Return who is in a room, asked of the server if need be; tells who waits for acceptance.
+        """Return the roster of a room.
 
-        Raises Downgraded, NotEncrypted, Malformed.
+        The server is asked if it is not known. Members who wait to be accepted become notices.
+        Raises Downgraded, NotEncrypted, Malformed, ServerRefused.
         """
         roster = self._rosters.find(room)
         if roster is None:
@@ -235,9 +241,9 @@ class Sender:
 
     @staticmethod
     def _ask_roster(room: str) -> Flow[Json]:
-        """Return the server's answer with the members of all pages, which are of one revision.
+        """Return the server's answer with the members of all pages.
 
-        It is asked from the beginning if the roster changed between two pages.
+        All pages are of one revision: if it changes between two of them, they are asked for again.
         """
         for _ in range(_ATTEMPTS_MAX):
             answer = page = yield Ask("room.roster", {"room": room})
@@ -251,7 +257,10 @@ class Sender:
         return {**answer, "members": members}
 
     def _tell_readers(self, room: str, roster: Roster) -> Flow[None]:
-        """Tell who reads in a room at the first look, and who lacks keys; whatever is answered."""
+        """Tell a room's readers, and members without keys.
+
+        At the first look, and whatever the server answers.
+        """
         try:
             yield from self._directory.refresh(roster.accepted)
         finally:
@@ -263,7 +272,7 @@ class Sender:
                 self._tell_keyless(user)
 
     def _peers(self, roster: Roster) -> list[Peer]:
-        """Return the devices that may read. Raises Untrusted for a user who is in trouble."""
+        """Return the devices that may read. Raises Untrusted for a user in trouble."""
         peers = []
         for user in sorted(roster.accepted):
             self._directory.check(user)
@@ -285,7 +294,7 @@ class Sender:
             self._notices.tell("no_keys", text, user=user)
 
     def _share(self, room: str, peers: list[Peer], now: int) -> Flow[None]:
-        """Give everybody who may read, and lacks it, the key from the next message on."""
+        """Give the key to devices that lack it. They can read from the next message on."""
         lacking = self._keys.lacking(room, peers, now)
         reachable = yield from self._postbox.reach(lacking, now)
         aik = self._directory.own_aik
@@ -302,13 +311,16 @@ class Sender:
 
 
 def _addresses(devices: object) -> set[str]:
-    """Return which devices a list names; what names none is passed over."""
+    """Return the devices that a list names; skip malformed items."""
     known = devices if isinstance(devices, list) else []
     named = [each for each in known if isinstance(each, dict)]
     return {f"{each.get('user')}/{each.get('device')}" for each in named}
 
 
 def _goes_on(page: Json, first: Json, members: object) -> bool:
-    """Whether there is another page of a roster: never more than a room may have."""
+    """Return whether there is another page of a roster.
+
+    There is none after as many members as a room may have.
+    """
     is_list = isinstance(members, list) and 0 < len(members) <= _MEMBERS_MAX
     return is_list and page.get("has_more") is True and page.get("rev") == first.get("rev")

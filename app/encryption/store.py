@@ -1,12 +1,12 @@
-"""The keys on the disk of one device: a SQLite file of which each row is sealed.
+"""Keep a device's keys in a SQLite file, each row sealed.
 
-What it promises:
-  1. It is 0600, and nobody reads a value without the passphrase: each row is AES-256-GCM under a
-     data key, which Argon2id wraps. Kinds and ids of rows are in the clear.
+Promises:
+  1. The file is 0600, and values can't be read without the passphrase: each row is AES-256-GCM
+     under a data key, which Argon2id wraps. Kinds and ids of rows are in the clear.
   2. A changed row, a row in another row's place, and a file that was copied, or put back to an
      earlier state, are noticed.
-  3. One process has it open at a time: a ratchet step is never taken twice.
-  4. What a transaction wrote is on the disk when it ends, or nothing of it is.
+  3. One process has the file open at a time: a ratchet step is never taken twice.
+  4. At the end of a transaction all of it is on the disk, or nothing of it.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ Json = dict[str, Any]
 
 _SYNCHRONOUS = "FULL"  # a ratchet step is on the disk before it is on the wire, even in a power cut
 _VERSION = 1  # of the file, in SQLite's user_version
-_HEADER = "store"  # what the passphrase seals the data key for
-_OPENING = ("store", "opening")  # the row that knows when and where the file was opened last
+_HEADER = "store"  # the purpose for which the data key is sealed
+_OPENING = ("store", "opening")  # the row with the inode and the stamp of the last opening
 _STAMP_BYTES = 16
 _TABLES = """
 CREATE TABLE header (sealed TEXT NOT NULL);
@@ -53,12 +53,12 @@ CREATE TABLE rows (
 
 
 class KeyStore:
-    """See the promises at the top of this file. One thread at a time."""
+    """A device's keys in a file; see the promises above. Only one thread may use it at a time."""
 
     def __init__(self, path: Path, passphrase: str, cost: Cost = COST) -> None:
-        """Open the file, or make it; `cost` is that of a new one.
+        """Open the file, or make it with that `cost`.
 
-        Raises StoreRefused; ValueError for a passphrase that can't be one.
+        Raises StoreRefused; ValueError for a text that can't be a passphrase.
         """
         self._path = path
         self._lock = self.lock(path)
@@ -84,22 +84,25 @@ class KeyStore:
         self.close()
 
     def close(self) -> None:
-        """Let another process open it."""
+        """Close the file and give the lock back."""
         self._database.close()
         os.close(self._lock)
 
     @property
     def pickle_key(self) -> bytes:
-        """The key for what a library seals itself, once more, before it is put into a row."""
+        """The key with which the library seals its pickles.
+
+        Rows with such pickles are sealed a second time.
+        """
         return self._pickle_key
 
     # Opening.
 
     @staticmethod
     def lock(path: Path) -> int:
-        """Keep other processes out of a file until what this returns is closed.
+        """Keep other processes out of a file.
 
-        Raises StoreInUse, StoreUnusable.
+        Returns a descriptor; closing it ends the lock. Raises StoreInUse, StoreUnusable.
         """
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -124,7 +127,7 @@ class KeyStore:
             raise StoreUnusable(path=self._path, why=error) from error
 
     def _header(self, passphrase: str, cost: Cost) -> str:
-        """Return what the passphrase opens, made if the file is new. Raises StoreUnusable."""
+        """Return the sealed data key, made for a new file. Raises StoreUnusable."""
         try:
             self._database.execute(f"PRAGMA synchronous={_SYNCHRONOUS}")
             self._database.execute("PRAGMA journal_mode=WAL")
@@ -154,7 +157,10 @@ class KeyStore:
         self._pickle_key = derived.derive(data_key)
 
     def change_passphrase(self, passphrase: str, new: str, cost: Cost = COST) -> None:
-        """Wrap the data key anew. Raises WrongPassphrase; ValueError for one that can't be one."""
+        """Seal the data key under another passphrase.
+
+        Raises WrongPassphrase; ValueError for a `new` that can't be a passphrase.
+        """
         with self.transaction():
             header = self._database.execute("SELECT sealed FROM header").fetchone()[0]
             try:
@@ -166,10 +172,12 @@ class KeyStore:
             )
 
     def _check_opening(self) -> None:
-        """Compare what the file and the lock beside it say of the last opening, and stamp both.
+        """Compare the last opening's stamps, and write new ones.
 
-        A copy has another inode; an earlier state of the file another stamp than the lock. The file
-        is stamped first, and remembers the stamp before, for a crash in between.
+        The file has one stamp, the lock beside it another. A copied file has another inode; an
+        earlier state of the file has another stamp than the lock. The file is stamped first and
+        keeps the stamp before, because a crash may come in between. Raises StoreCopied,
+        StoreDamaged.
         """
         last = self.get(*_OPENING)
         inode = self._path.stat().st_ino
@@ -189,9 +197,10 @@ class KeyStore:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Write all that is put inside, or nothing of it; it is on the disk at the end.
+        """Write all rows that are put inside, or none.
 
-        One inside another is a part of it. Raises StoreUnusable, such as for a full disk.
+        They are on the disk at the end. A transaction inside another is a part of it. Raises
+        StoreUnusable, such as for a full disk.
         """
         if self._database.in_transaction:
             yield
@@ -221,7 +230,10 @@ class KeyStore:
         return self._unseal(kind, row_id, found[0][0]) if found else None
 
     def put(self, kind: str, row_id: str, value: Json) -> None:
-        """Write a row, inside a transaction."""
+        """Write a row, inside a transaction.
+
+        `value` is a JSON object. Raises RuntimeError outside of one.
+        """
         if not self._database.in_transaction:
             raise RuntimeError("rows are written in transactions")
         nonce = os.urandom(NONCE_BYTES)
@@ -230,18 +242,24 @@ class KeyStore:
         self._database.execute("REPLACE INTO rows VALUES (?, ?, ?)", (kind, row_id, sealed))
 
     def delete(self, kind: str, row_id: str = "") -> None:
-        """Remove a row, if it is there, inside a transaction."""
+        """Remove a row, if there is one, inside a transaction.
+
+        Raises RuntimeError outside of one.
+        """
         if not self._database.in_transaction:
             raise RuntimeError("rows are removed in transactions")
         self._database.execute("DELETE FROM rows WHERE kind = ? AND id = ?", (kind, row_id))
 
     def rows(self, kind: str) -> list[tuple[str, Json]]:
-        """Return the ids and values of all rows of a kind, in order of ids. Raises StoreDamaged."""
+        """Return ids and values of all rows of a kind.
+
+        They are in the order of their ids. Raises StoreDamaged.
+        """
         found = self._read("SELECT id, sealed FROM rows WHERE kind = ? ORDER BY id", kind)
         return [(row_id, self._unseal(kind, row_id, sealed)) for row_id, sealed in found]
 
     def ids(self, kind: str) -> list[str]:
-        """Return the ids of all rows of a kind, in order. Raises StoreDamaged."""
+        """Return a kind's ids, in order. Raises StoreDamaged."""
         found = self._read("SELECT id FROM rows WHERE kind = ? ORDER BY id", kind)
         return [row_id for (row_id,) in found]
 
@@ -263,7 +281,10 @@ class KeyStore:
 
 
 def ids_without_passphrase(path: Path, kind: str) -> set[str]:
-    """Return the ids of a file's rows of a kind, which are in the clear. Raises StoreUnusable."""
+    """Return the ids of a file's rows of a kind.
+
+    They are in the clear: no passphrase is needed. Raises StoreUnusable.
+    """
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
             found = database.execute("SELECT id FROM rows WHERE kind = ?", (kind,)).fetchall()
@@ -273,5 +294,5 @@ def ids_without_passphrase(path: Path, kind: str) -> set[str]:
 
 
 def _place(kind: str, row_id: str) -> bytes:
-    """Return what is authenticated beside a row: its place."""
+    """Return a row's place: it is authenticated with the row."""
     return f"{kind}\0{row_id}".encode()

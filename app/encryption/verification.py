@@ -1,16 +1,18 @@
-"""Knowing that nobody is in between: numbers that two persons compare by voice.
+"""Verify users: two persons compare numbers by voice. Pure.
+
+That tells whether another party is in between.
 
 `fingerprint` is 60 digits over both identity keys. A verification needs three short numbers only,
 because each side is bound to its key before it sees the other's (SAS):
 
     A  start ->                B
-    A           <- commit      B   the hash of B's key
+    A           <- commit      B   the hash of B's key for this exchange
     A  key ->                  B
     A              <- key      B   A checks it against the hash; both show the numbers
     A  mac ->      <- mac      B   over the identity key of each, once its person said yes
 
-The numbers come from both keys of this exchange and from both identity keys. Whoever is in between
-would have to guess three numbers of four digits, once.
+The numbers come from both keys of this exchange and from both identity keys. A party in between
+would have to guess three numbers of four digits, at the first try.
 """
 
 from __future__ import annotations
@@ -36,13 +38,13 @@ if TYPE_CHECKING:
     from app.encryption.notices import Notices
     from app.encryption.people import Peer, People
 
-ATTEMPT_MILLISECONDS_MAX = 600_000  # two people find each other at a telephone
+ATTEMPT_MILLISECONDS_MAX = 600_000  # 10 minutes, for two people to find each other at a telephone
 _GROUP_DIGITS = 5
 _GROUPS_A_USER = 6
 
 
 def fingerprint(one: tuple[str, str], other: tuple[str, str]) -> str:
-    """Return 60 digits over two users, each with an identity key: the same ones for both."""
+    """Return 60 digits over two users, equal for both. Each is a name and an identity key."""
     halves = sorted(_digits(user, aik) for user, aik in (one, other))
     return " ".join(halves)
 
@@ -56,7 +58,11 @@ def _digits(user: str, aik: str) -> str:
 
 @dataclass
 class _Attempt:
-    """One verification with a user. `first` began it; `peer` is the device it came to be with."""
+    """One verification with a user.
+
+    `is_first`: our side began it. `peer` is the one device that the attempt is with, once it is
+    known.
+    """
 
     vid: str
     user: str
@@ -75,7 +81,11 @@ class _Attempt:
 
 @dataclass
 class Verified:
-    """What a step leads to: letters to send, a user who is verified, or one whose proof failed."""
+    """The result of a step of a verification.
+
+    It has letters to send, a verified user with the verified identity, or a user whose verification
+    failed.
+    """
 
     letters: list[Letter] = field(default_factory=list)
     verified: tuple[str, str] | None = None
@@ -83,7 +93,7 @@ class Verified:
 
 
 class Verifications:
-    """Those that are under way; in memory only: a restart is a reason to begin anew."""
+    """The verifications under way, in memory. A restart ends them."""
 
     def __init__(self, people: People, notices: Notices) -> None:
         self._people = people
@@ -91,7 +101,10 @@ class Verifications:
         self._attempts: dict[str, _Attempt] = {}
 
     def begin(self, user: str, peers: list[Peer], now: int) -> Verified:
-        """Begin with all devices of a user, or go on with what they began. Raises NoKeys."""
+        """Begin with a user's devices, or go on.
+
+        If the user has begun, their attempt goes on. `now` is in ms. Raises NoKeys.
+        """
         aik = self._people.pin_of(user).manifest.aik
         attempt = self._find(user, now)
         if attempt and not attempt.is_first and attempt.peer and not attempt.sas:
@@ -102,7 +115,7 @@ class Verifications:
         return Verified([_letter(peer, attempt.vid, "start") for peer in peers])
 
     def confirm(self, user: str, me: Peer, own_aik: str, now: int, *, is_same: bool) -> Verified:
-        """Take the person's word on whether both saw the same numbers. Raises NothingToVerify."""
+        """Take in whether both persons saw the same numbers. Raises NothingToVerify."""
         attempt = self._find(user, now)
         if attempt is None or attempt.established is None or attempt.peer is None:
             raise NothingToVerify(user=user)
@@ -119,7 +132,7 @@ class Verifications:
     def take(
         self, peer: Peer, content: VerifyContent, me: Peer, own_aik: str, now: int
     ) -> Verified:
-        """Take a step of the other side; those that fit no attempt are passed over."""
+        """Take in a step of the other side. Steps that fit no attempt are passed over."""
         if content.step == "start":
             return self._started(peer, content.vid, me, now)
         attempt = self._find(peer.user, now)
@@ -205,7 +218,10 @@ class Verifications:
         return self._finish(attempt)
 
     def _finish(self, attempt: _Attempt) -> Verified:
-        """Return that a user is verified, once both persons said so and the proof is here."""
+        """Return the user as verified, if both sides are done.
+
+        That is when our person said so, and the proof of the other side is here.
+        """
         if not (attempt.is_confirmed and attempt.is_proved):
             return Verified()
         del self._attempts[attempt.user]
@@ -232,7 +248,10 @@ class Verifications:
 
 
 def _gives_way(attempt: _Attempt | None, me: Peer, peer: Peer) -> bool:
-    """Whether our attempt makes room for theirs, when both began at once: one of the two does."""
+    """Return whether our attempt gives way to theirs.
+
+    When both began at once, exactly one side gives way.
+    """
     is_waiting = attempt is not None and attempt.is_first and not attempt.commitment
     return is_waiting and peer.user < me.user
 
