@@ -1,20 +1,21 @@
-"""The client for programs: one conversation with a server, through any number of connections.
+"""The client for programs: one conversation, through many connections.
 
     with Client("127.0.0.1:8888", name="echo", password="secret", register=True) as client:
         client.join("lobby")
         for event in client.events():
             print(event)
 
-What it promises:
+Promises:
   1. `events()` yields each message of each joined room once, in the order of ids, none missing,
-     whatever happens to the connection or the server. After each loss it connects again by itself,
-     logs in, joins its rooms where it left them, and reads from history what was not replayed.
+     whatever happens to the connection or the server. After each loss the client connects again by
+     itself, logs in, joins its rooms where it left them, and reads from history the messages that
+     were not replayed.
   2. `say` returns when the message is stored, and it is stored once: it is said again with the same
-     `txn` until it is answered. Other requests that were unanswered when the connection was lost
-     raise ConnectionLost, unless asking twice does no harm; then they are asked again.
-  3. Its memory is bounded. While the program does not read its events, the socket is not read
-     either, but to answer calls. Messages that come on the way to an answer, and have no space in
-     the queue, are read again from history later; in place of other events comes one `missed`.
+     `txn` until it is answered. Other requests without an answer when the connection is lost raise
+     ConnectionLost. If asking twice does no harm, they are asked again instead.
+  3. Its memory is bounded. While the program does not read its events, the socket is read only for
+     answers to calls. Messages that come before such an answer, and have no space in the queue, are
+     read again from history later. In place of other events without space comes one `missed`.
   4. Any thread may call any method; `close` wakes them all.
 """
 
@@ -34,23 +35,26 @@ from app.client.resume import Answer, Backoff, Event, Rooms
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-EVENTS_QUEUED_MAX = 4_096  # that the program has not read: some 5 MB of usual messages
-GAP_PAGE_MESSAGES = 200  # asked of history at once
+EVENTS_QUEUED_MAX = 4_096  # not yet read by the program: some 5 MB of usual messages
+GAP_PAGE_MESSAGES = 200  # in one request for history
 
-# What may be asked twice: what only reads, and what a new connection has not done yet.
+# Ops that may be asked twice: they only read, or a new connection has not done them yet.
 _REPEATABLE = {
     *("ping", "who", "rooms", "history", "bans", "help", "file.list", "join", "leave"),
     "room.roster",
     *("server.bans", "user.list", "room.list", "sessions", "status"),
 }
 _WITH_TXN = {"say", "me", "msg"}
-# Refusals to come in that pass; any other one ends the client.
+# Refusals of a login or a join that pass; any other one of a login ends the client.
 _PASSING = {"wait", "busy", "full", "shutting_down", "not_stored", "internal"}
-_TRY_NEXT = {"login_refused", "name_taken", "registration_closed"}  # the next way to log in
+_TRY_NEXT = {"login_refused", "name_taken", "registration_closed"}  # then try the next way
 
 
 class Client:
-    """See the promises at the top of this file. Attributes: `user`, `token`, `latency`."""
+    """A client of one server; see the promises above.
+
+    Attributes: `user`, `token`, `latency` (in seconds).
+    """
 
     def __init__(
         self,
@@ -65,12 +69,13 @@ class Client:
         on_state: Callable[[Event], None] | None = None,
         backoff: Backoff | None = None,
     ) -> None:
-        """Connect to `[HOST][:PORT]` and log in, by token if there is one, else by password.
+        """Connect to `[HOST][:PORT]` and log in.
 
-        `register`: make the account if there is none of the name. `remember`: a label, under which
-        to ask for a `token`. `tls`: True, or a context of your own. `on_state`: called with the
-        events `reconnecting` and `connected` when they happen, by the thread that reads: it must
-        not call the client. Raises CallRefused, ConnectionLost; ValueError.
+        `token` is tried first, then `name` with `password`. `register`: make the account if there
+        is none of the name. `remember`: a label, under which to ask for a `token`. `tls`: True, or
+        a context of your own. `on_state`: called with the events `reconnecting` and `connected` as
+        they happen, by the thread that reads; it must not call the client. Raises CallRefused,
+        ConnectionLost; ValueError.
         """
         if not (token or (name and password)):
             raise ValueError("a client logs in with a name and a password, or with a token")
@@ -84,14 +89,14 @@ class Client:
         self._tls = ssl.create_default_context() if tls is True else tls or None
         self._on_state = on_state or (lambda event: None)
         self._backoff = backoff or Backoff()
-        self._introduction: tuple[str, Event] | None = None  # asked at each login
-        self._taking_turns = threading.Lock()  # held by the one that waits for the next event
+        self._introduction: tuple[str, Event] | None = None  # asked again after each login
+        self._taking_turns = threading.Lock()  # held by the thread that waits for the next event
         self._changed = threading.Condition()  # guards all below
         self._connection: Connection | None = None
         self._is_ready = False  # whether the connection is logged in, and in all rooms
         self._end: Exception | None = None
         self._is_closed = False
-        self._callers = 0  # who wait for an answer, or for a connection to ask on
+        self._callers = 0  # threads that wait for an answer, or for a connection
         self._queue: deque[Event] = deque()
         self._rooms = Rooms()
         self._connect()
@@ -103,19 +108,23 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    # What a program does.
+    # For the program.
 
     def call(self, op: str, /, **fields: object) -> Answer:
-        """Ask anything of docs/protocol/, and return the answer; waits for a connection first.
+        """Ask anything of docs/protocol/, and return the answer.
 
-        Raises CallRefused; ConnectionLost when nobody knows whether it happened, or at the end.
+        It waits for a connection first. Raises CallRefused; ConnectionLost at the client's end, or
+        when it is unknown whether the server did it.
         """
         if op in _WITH_TXN and not fields.get("txn"):
             fields["txn"] = uuid.uuid4().hex
         return self._timed_call(op, **fields)[0]
 
     def _timed_call(self, op: str, /, **fields: object) -> tuple[Answer, float]:
-        """Return an answer, and how many seconds it took on the connection that brought it."""
+        """Return an answer, and how many seconds it took.
+
+        The seconds are those on the connection that brought the answer.
+        """
         with self._calling():
             while True:
                 connection = self._ready_connection()
@@ -127,8 +136,10 @@ class Client:
                         raise
 
     def introduce(self, op: str, /, **fields: object) -> Answer:
-        """Ask something now, and again after each login: what a session has to know before it is
-        asked anything else, such as which device it is of. Raises as `call`.
+        """Ask something now, and again after each login.
+
+        It is for what a session has to know before anything else, such as its device. Raises as
+        `call`.
         """
         answer = self.call(op, **fields)
         with self._changed:
@@ -136,11 +147,14 @@ class Client:
         return answer
 
     def is_password(self, text: str) -> bool:
-        """Whether it logs in with this password: a reason to take another for anything else."""
+        """Return whether a text is the password of the login.
+
+        Then it should protect nothing else.
+        """
         return text == self._credentials["password"] != ""
 
     def join(self, room: str, since: int | None = None) -> Answer:
-        """Enter a room; `since`: show all that was said after that id. Raises as `call`."""
+        """Enter a room. `since`: replay all messages after that id. Raises as `call`."""
         return self.call("join", room=room, since=since)
 
     def leave(self, room: str) -> Answer:
@@ -148,27 +162,29 @@ class Client:
         return self.call("leave", room=room)
 
     def say(self, room: str, body: str, *, txn: str = "") -> int:
-        """Say something, and return the message's id when it is stored.
+        """Say something, and return the message's id when stored.
 
-        Said again with the same `txn`, even by another run of the program, it is stored once.
+        With the same `txn` it is stored once, even if another run of the program says it again.
         Raises CallRefused; ConnectionLost when the client has ended.
         """
         return int(self.call("say", room=room, body=body, txn=txn)["message_id"])
 
     def ping(self) -> float:
-        """Return how many seconds the server takes to answer; also kept as `latency`.
+        """Return how many seconds the server takes to answer.
 
-        An outage on the way to the answer does not count.
+        They are kept as `latency` too. An outage before the answer does not count. Raises as
+        `call`.
         """
         self.latency = self._timed_call("ping")[1]
         return self.latency
 
     def events(self) -> Iterator[Event]:
-        """Yield what happens, until the client is closed. May be called again to go on.
+        """Yield events until the client is closed.
 
-        Between the server's events: `reconnecting` with its `reason`, and `connected` again;
-        `shut_out` of a `room` that could not be entered again; `missed`: of others than messages.
-        Raises what ended the client: CallRefused, such as a login, or ConnectionLost.
+        Call it again to go on. Beside the server's events there are: `reconnecting`, with its
+        `reason`; `connected` again; `shut_out`, of a `room` that could not be entered again;
+        `missed`, in place of other events than messages. Raises the error that ended the client:
+        CallRefused, such as of a login, or ConnectionLost.
         """
         try:
             while True:
@@ -178,16 +194,19 @@ class Client:
                 raise
 
     def close(self) -> None:
-        """End it: `events()` ends, calls raise ConnectionLost. From any thread, any time."""
+        """End the client, from any thread, at any time.
+
+        `events()` ends, and calls raise ConnectionLost.
+        """
         with self._changed:
             self._is_closed = True
         self._finish(ConnectionLost("this client is closed"))
 
-    # What the program's threads wait for.
+    # In the program's threads.
 
     @contextmanager
     def _calling(self) -> Iterator[None]:
-        """Keep the reading thread at it, however full the queue is."""
+        """Keep the reading thread reading, however full the queue is."""
         with self._changed:
             self._callers += 1
             self._changed.notify_all()
@@ -226,7 +245,7 @@ class Client:
                 self._fill_gap(room)
 
     def _fill_gap(self, room: str) -> None:
-        """Put the next page of history in place of the gap at the head of the queue."""
+        """Replace the first gap in the queue by its history. By one page of it."""
         with self._changed:
             since = self._rooms.ask(room)
         page = None
@@ -236,13 +255,13 @@ class Client:
             except CallRefused:
                 with self._changed:
                     if self._rooms.ask(room) is not None:
-                        raise  # else we have left the room, and are to see no more of it
+                        raise  # else we have left the room: no more of it is shown
         with self._changed:
-            if self._queue[0]["room"] == room:  # or it has another name now, and is asked for again
+            if self._queue[0]["room"] == room:  # else the room was renamed, and is asked for again
                 self._queue.popleft()
                 self._queue.extendleft(reversed(self._rooms.fill(page) if page else []))
 
-    # What the reading thread does. (The first connection is made by the constructor's.)
+    # In the thread that reads. (The constructor's thread makes the first connection.)
 
     def _run(self) -> None:
         try:
@@ -336,7 +355,7 @@ class Client:
             if self._introduction:
                 op, fields = self._introduction
                 connection.exchange(op, **fields)
-        except CallRefused as refusal:  # else whoever asked before will hear it when they ask again
+        except CallRefused as refusal:  # else the program hears it at its next `introduce`
             if refusal.code in _PASSING:
                 raise
 
@@ -360,7 +379,7 @@ class Client:
             self._put(state)
 
     def on_answer(self, request: Event, answer: Answer) -> None:
-        """See Listener."""
+        """Take in an answer, and its effects: see Listener."""
         with self._changed:
             if request["op"] == "join":
                 self._put(self._rooms.join(request.get("since"), answer))
@@ -370,7 +389,7 @@ class Client:
                 self._credentials["password"] = request["new"]
 
     def on_event(self, event: Event) -> None:
-        """See Listener. Waits while the queue is full, unless somebody waits for an answer."""
+        """Take in an event. Waits while the queue is full, unless a thread waits for an answer."""
         kind = event["event"]
         with self._changed:
             self._changed.wait_for(lambda: self._has_space or not self._may_wait)
@@ -399,7 +418,10 @@ class Client:
         return len(self._queue) < EVENTS_QUEUED_MAX
 
     def _put(self, event: Event | None) -> None:
-        """Queue an event, or `missed` when there is no space; a gap stands for many messages."""
+        """Queue an event, or `missed` when there is no space.
+
+        A gap always has space: one stands for many messages.
+        """
         if event is None:
             return
         if not self._has_space and event["event"] != "gap":

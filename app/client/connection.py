@@ -1,7 +1,7 @@
-"""One connection to a server: requests and their answers, and the events in between.
+"""One connection: requests, their answers, and events between them.
 
-Any thread may ask; one thread reads, and hands out answers and events in the order of the wire.
-When the connection is lost, everybody who still waits for an answer is told so.
+Any thread may ask. One thread reads, and hands out answers and events in the order of the wire.
+When the connection is lost, each thread that waits for an answer gets ConnectionLost.
 """
 
 from __future__ import annotations
@@ -24,15 +24,16 @@ if TYPE_CHECKING:
     from app.client.resume import Answer, Event
 
 SILENT = "the server is silent"
-SILENCE_SECONDS = 30  # after which the server is asked whether it is there; as long again to answer
+SILENCE_SECONDS = 30  # before the server is pinged, and again until it answers
 LINE_BYTES_MAX = 64 << 20  # ten times what the longest page of history takes
 _BAD_ANSWER = "the server answered something else than what was asked"
 
 
 class CallRefused(Exception):
-    """The server refused a request: `code` is stable, `str(refusal)` a sentence for people.
+    """The server refused a request.
 
-    With the code `bad_answer`, what it answered is about something else; the sentence is ours.
+    `code` is stable; `str(refusal)` is a sentence for people. With the code `bad_answer`, the
+    answer was about something else than the request; the sentence is ours.
     """
 
     def __init__(self, code: str, sentence: str) -> None:
@@ -41,13 +42,17 @@ class CallRefused(Exception):
 
 
 class ConnectionLost(ConnectionError):
-    """The connection was lost, or not to be had; what was not answered may have happened or not."""
+    """The connection was lost, or could not be made.
+
+    A request without an answer may have been carried out or not.
+    """
 
 
 def greeting(address: str, tls: ssl.SSLContext | None) -> Answer:
-    """Ask a server how one may log in there, before anything is told to it.
+    """Ask a server how to log in, before anything else.
 
-    Raises CallRefused, ConnectionLost; ValueError for what is no address.
+    Returns its answer to `ping`. Raises CallRefused, ConnectionLost; ValueError for a text that is
+    no address.
     """
     connection = Connection(address, tls, _Deaf())
     try:
@@ -57,7 +62,7 @@ def greeting(address: str, tls: ssl.SSLContext | None) -> Answer:
 
 
 def _in_words(error: OSError) -> str:
-    """Return why a server can't be reached, for people."""
+    """Return for people why a server can't be reached."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not to be trusted: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
@@ -72,23 +77,26 @@ def _in_words(error: OSError) -> str:
 
 
 class Listener(Protocol):
-    """Who is told what comes, by the thread that reads. It may take its time: TCP then waits."""
+    """Takes in events and answers, in the thread that reads.
+
+    It may take its time: TCP makes the server wait.
+    """
 
     def on_event(self, event: Event) -> None:
-        """Take an event."""
+        """Take in an event."""
 
     def on_answer(self, request: Event, answer: Answer) -> None:
-        """Take an answer, before whoever asked gets it, and before what comes behind it."""
+        """Take in an answer. It comes before the asking thread gets it, and before later lines."""
 
 
 class _Deaf:
-    """A Listener that takes no notice."""
+    """A Listener that ignores all."""
 
     def on_event(self, event: Event) -> None:
-        """See Listener."""
+        """Ignore an event."""
 
     def on_answer(self, request: Event, answer: Answer) -> None:
-        """See Listener."""
+        """Ignore an answer."""
 
 
 @dataclass
@@ -99,7 +107,7 @@ class _Asked:
 
 
 class Connection:
-    """Requests, answers and events on one socket. `cut` it from any thread."""
+    """Requests, answers and events on one socket. Any thread may `cut` it."""
 
     def __init__(
         self,
@@ -110,10 +118,11 @@ class Connection:
         silence_seconds: float = SILENCE_SECONDS,
         check_is_alive: Callable[[], None] | None = None,
     ) -> None:
-        """Connect. Raises ConnectionLost; ValueError for what is no address.
+        """Connect.
 
-        After so long a silence the server is pinged here; or `check_is_alive` looks elsewhere, and
-        raises ConnectionLost when it should not be waited for any more.
+        After `silence_seconds` without a byte the server is pinged here. With `check_is_alive`,
+        that is called instead: it looks elsewhere, and raises ConnectionLost if there is no use in
+        waiting. Raises ConnectionLost; ValueError for a text that is no address.
         """
         self._silence_seconds = silence_seconds
         self._check_is_alive = check_is_alive
@@ -132,18 +141,19 @@ class Connection:
 
     @property
     def peer_user_id(self) -> int | None:
-        """Which user of this machine listens at a Unix socket; None where nobody can tell."""
+        """Return the user id of a Unix socket's listener. None if the kernel does not tell."""
         return self._stream.peer_user_id()
 
     @property
     def is_lost(self) -> bool:
-        """Whether it can be used no more."""
+        """Return whether the connection is lost."""
         return self._loss is not None
 
     def ask(self, op: str, /, **fields: object) -> Future[Answer]:
-        """Send a request; fields that are None are left out. The answer comes while it is read.
+        """Send a request; return its future answer.
 
-        It raises CallRefused or ConnectionLost.
+        Fields that are None are left out. The answer comes while another call reads; it may be
+        CallRefused or ConnectionLost. Raises ConnectionLost.
         """
         request = {"op": op, **{key: value for key, value in fields.items() if value is not None}}
         answer: Future[Answer] = Future()
@@ -160,9 +170,9 @@ class Connection:
         return answer
 
     def exchange(self, op: str, /, **fields: object) -> Answer:
-        """Ask, and read until the answer is there: for the thread that reads.
+        """Ask, and read until the answer is there.
 
-        Raises CallRefused, ConnectionLost.
+        For the thread that reads. Raises CallRefused, ConnectionLost.
         """
         answer = self.ask(op, **fields)
         while not answer.done():
@@ -170,7 +180,7 @@ class Connection:
         return answer.result()
 
     def read(self) -> None:
-        """Wait for what comes next, and hand it out. Raises ConnectionLost."""
+        """Wait for the next lines, and hand them out. Raises ConnectionLost."""
         try:
             data = self._stream.receive(self._silence_seconds)
         except TimeoutError:
@@ -228,14 +238,20 @@ class Connection:
             asked.answer.set_exception(CallRefused("bad_answer", _BAD_ANSWER))
 
     def _number_of(self, answer: Answer) -> object:
-        """Return which request is answered. The id of a line that is too long nobody has read."""
+        """Return the number of the request that is answered.
+
+        A server does not read the id in a line that is too long: the longest line is meant then.
+        """
         if answer.get("error") == "line_too_long" and self._asked:
             return max(self._asked, key=lambda number: len(self._asked[number].line))
         number = answer.get("id")
         return number if type(number) is int else None
 
     def cut(self, reason: str) -> ConnectionLost:
-        """End it, tell all who wait, and return what they are told: the first reason given."""
+        """End the connection, and tell all waiting threads.
+
+        Returns their exception, which has the first reason given.
+        """
         with self._asking:
             loss = self._loss = self._loss or ConnectionLost(reason)
             waiting = list(self._asked.values())
@@ -246,6 +262,6 @@ class Connection:
         return loss
 
     def close(self) -> None:
-        """Give the socket back: for the thread that reads, when it is done with it."""
+        """Give the socket back. For the thread that reads, when it is done with it."""
         self.cut("closed")
         self._stream.close()

@@ -1,7 +1,8 @@
-"""What a server says, checked at the door: a program goes on whatever it is told. Pure.
+"""Check events and answers at the door. Pure.
 
-What has not the shape that this library reads is no event, and no answer to what was asked. Nor can
-a server say what the client alone may: that the connection was lost, or that something is missing.
+A program goes on, whatever its server sends. An object without the shape that this library reads is
+no event, and no answer to a request. A server can't say what only the client may: that the
+connection was lost, or that something is missing.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ from __future__ import annotations
 import unicodedata
 from typing import Any
 
-ID_MAX = (1 << 53) - 1  # beyond it, programs in other languages take two numbers for one
+ID_MAX = (1 << 53) - 1  # programs in other languages mix up numbers above it
 
-# What only this library says; see `Client.events`.
+# Events that only this library makes; see `Client.events`.
 OWN_EVENTS = frozenset({"reconnecting", "connected", "shut_out", "missed", "gap"})
 
 _EVENTS: dict[str, dict[str, type]] = {
@@ -31,12 +32,12 @@ _ANSWERS: dict[str, dict[str, type]] = {
     "leave": {"room": str},
     "history": {"room": str, "messages": list, "last_id": int, "has_more": bool},
 }
-# A field of a request, and the one of its answer that has to be the same.
+# A field of a request, and the field of its answer that must be the same.
 _SAME = (("room", "room"), ("user", "recipient"), ("file", "file"), ("name", "user"))
 
 
 def is_event(said: dict[str, Any]) -> bool:
-    """Whether it can be an event of a server."""
+    """Return whether an object can be a server's event."""
     name = said.get("event")
     if not isinstance(name, str) or name in OWN_EVENTS:
         return False
@@ -44,7 +45,10 @@ def is_event(said: dict[str, Any]) -> bool:
 
 
 def is_answer(request: dict[str, Any], said: dict[str, Any]) -> bool:
-    """Whether it can be an answer to a request: whole, and about what was asked."""
+    """Return whether an object can answer a request.
+
+    It must be whole, and about the same room, user and file.
+    """
     op = str(request.get("op"))
     if not _has(said, _ANSWERS.get(op, {})):
         return False
@@ -61,7 +65,7 @@ def is_answer(request: dict[str, Any], said: dict[str, Any]) -> bool:
 
 
 def is_same_name(one: str, other: str) -> bool:
-    """Whether two names are of the same user or room, as servers compare them."""
+    """Return whether two names mean the same user or room. Names are compared as servers do."""
     return _folded(one) == _folded(other)
 
 
@@ -76,14 +80,17 @@ def _is_same(asked: object, answered: object) -> bool:
 
 
 def _is_of(message: object, room: str) -> bool:
-    """Whether something is a message of a room."""
+    """Return whether an object is a message of a room."""
     if not isinstance(message, dict) or not _has(message, _EVENTS["message"]):
         return False
     return is_same_name(message["room"], room) and message["id"] > 0
 
 
 def _has(said: dict[str, Any], shape: dict[str, type]) -> bool:
-    """Whether there are fields of these types; no truth is a number, and no number endless."""
+    """Return whether an object has fields of these types.
+
+    True is no number, and a number is from 0 to ID_MAX.
+    """
     return all(
         type(said.get(field)) is kind and (kind is not int or 0 <= said[field] <= ID_MAX)
         for field, kind in shape.items()

@@ -1,8 +1,8 @@
-"""What a client remembers to come back without a gap, and when it tries to. Pure: no socket.
+"""Know how far rooms were shown, and when to reconnect. Pure.
 
-What it promises, whatever happens to connections in between, and however often:
+Promises, whatever happens to connections, and however often:
   1. Each message of a room is shown once, in the order of ids.
-  2. What the server did not replay whole, or what there was no space for, is a gap, and nothing
+  2. Messages that the server did not replay, or that there was no space for, are a gap. No message
      behind a gap is shown before history has filled it.
 """
 
@@ -22,25 +22,29 @@ BACKOFF_SECONDS_MAX = 15.0  # a herd of thousands, spread so wide, is no load
 
 @dataclass
 class _Room:
-    """How far the program was shown a room: all up to `shown_id`, and when behind, only that.
+    """A room, and how far the program was shown it.
 
-    While it was shown nothing, `entered_id` is the newest message that was there before it.
+    All messages up to `shown_id` were shown. While none was shown, `entered_id` is the newest that
+    was there before the client. While `is_behind`, later messages wait for history.
     """
 
     shown_id: int
     entered_id: int = 0
     is_behind: bool = False
-    missed_id: float = 0  # the newest that came while behind, since history was last asked
+    missed_id: float = 0  # the newest id while behind, since history was last asked
 
 
 class Rooms:
-    """Which rooms a client is in, and what it has seen there."""
+    """A client's rooms, and how far each was shown."""
 
     def __init__(self) -> None:
         self._rooms: dict[str, _Room] = {}
 
     def join(self, since: int | None, answer: Answer) -> Event | None:
-        """Note that what comes next is what came after `since`; return the gap, if there is one."""
+        """Note that a room was joined; return its gap, or None.
+
+        It was joined with `since`; messages after that id come next.
+        """
         name = answer["room"]
         room = self._rooms.setdefault(name, _Room(since or 0))
         if since is None:
@@ -52,16 +56,22 @@ class Rooms:
         self._rooms.pop(name, None)
 
     def rename(self, name: str, new_name: str) -> None:
-        """Note that a room has another name now, and is the same room."""
+        """Note the new name of a room."""
         if name in self._rooms:
             self._rooms[new_name] = self._rooms.pop(name)
 
     def shown(self) -> list[tuple[str, int]]:
-        """Return for each room the id up to which all was shown: join again with it as `since`."""
+        """Return each room, with the id to join again with.
+
+        All messages up to that id were shown.
+        """
         return [(name, room.shown_id or room.entered_id) for name, room in self._rooms.items()]
 
     def take(self, message: Event, *, has_space: bool) -> Event | None:
-        """Return what to show when a message came: it, the gap that it opens, or nothing."""
+        """Return what to show for a message that came.
+
+        That is the message, the gap that it opens, or None.
+        """
         name, message_id = message["room"], message["id"]
         room = self._rooms.get(name)
         if room is None or message_id <= room.shown_id:
@@ -79,15 +89,15 @@ class Rooms:
         return _gap(name)
 
     def ask(self, name: str) -> int | None:
-        """Return after which id to ask history now; None when there is no gap any more."""
+        """Return the id after which to ask history now. None if there is no gap any more."""
         room = self._rooms.get(name)
         if room is None or not room.is_behind:
             return None
-        room.missed_id = 0  # what came until now is stored, so the answer has it
+        room.missed_id = 0  # messages until now are stored, so the answer has them
         return room.shown_id or room.entered_id
 
     def fill(self, page: Answer) -> list[Event]:
-        """Return what to show now that history answered: messages, and a gap if one is left."""
+        """Return what to show for a page of history. That is messages, and a gap if one is left."""
         room = self._rooms.get(page["room"])
         if room is None:
             return []
@@ -104,9 +114,10 @@ def _gap(name: str) -> Event:
 
 @dataclass
 class Backoff:
-    """When to try again: exponential, with full jitter, so that a herd does not come back as one.
+    """Exponential waits before attempts to connect, with full jitter.
 
-    `attempts_max`: how often in a row, before giving up; None: for ever.
+    So many clients do not come back at the same moment. `attempts_max`: how often in a row before
+    giving up; None: for ever.
     """
 
     seconds_first: float = BACKOFF_SECONDS_FIRST
@@ -116,16 +127,17 @@ class Backoff:
     _attempts: int = field(default=0, init=False)
 
     def next_seconds(self) -> float | None:
-        """Return how long to wait before the next attempt; None: there is none."""
+        """Return the seconds to wait before the next attempt. None if there is none."""
         if self._attempts == self.attempts_max:
             return None
         self._attempts += 1
         return self.random.uniform(0, self._window_seconds)
 
     def note_connected(self, seconds: float) -> None:
-        """Begin anew after a connection that held for longer than was waited for it.
+        """Note for how many seconds a connection held.
 
-        A server that takes clients in and cuts them at once is not asked faster and faster.
+        If that is longer than the last wait could be, waits start again at the first. So a server
+        that accepts and then cuts clients is not asked faster and faster.
         """
         if seconds > self._window_seconds:
             self._attempts = 0

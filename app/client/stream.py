@@ -1,8 +1,8 @@
-"""A socket to the server, plain or TLS, that one thread reads and any thread writes.
+"""A socket to a server; one thread reads, any thread writes.
 
-An SSL object bears one thread at a time, so nobody waits while using it: the socket never blocks,
-and whoever has to wait does so outside the lock. A writer that waits for the server never keeps the
-reader from reading.
+It is plain, or has TLS. An SSL object bears one thread at a time, so no thread waits while it uses
+the object: the socket never blocks, and waiting is done outside the lock. A writer that waits for
+the server never keeps the reader from reading.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TypeVar
 
 from app.values.addresses import parse_server, short_path
 
-UNIX = "unix:"  # begins the address of a control socket
+UNIX = "unix:"  # the beginning of a control socket's address
 
 CONNECT_SECONDS_MAX = 10  # of connecting, and again of the TLS handshake
 SEND_SECONDS_MAX = 60  # without the server taking a byte: longer than it ever slows a speaker down
@@ -47,7 +47,7 @@ def _connect_tcp(address: str, tls: ssl.SSLContext | None) -> socket.socket:
 def _connect_unix(path: Path) -> socket.socket:
     connected = socket.socket(socket.AF_UNIX)
     try:
-        # So long for a server that hangs, and has as many waiting as may wait.
+        # A server that hangs, and whose backlog is full, is waited for so long.
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _CONNECT_TIME)
         with short_path(path) as name:
             connected.connect(name)
@@ -61,9 +61,9 @@ class Stream:
     """Bytes to and from a server."""
 
     def __init__(self, address: str, tls: ssl.SSLContext | None) -> None:
-        """Connect to `[HOST][:PORT]`, or to `unix:PATH`, a control socket.
+        """Connect to `[HOST][:PORT]`, or to `unix:PATH`.
 
-        Raises OSError; ValueError for what is no address.
+        The latter is a control socket. Raises OSError; ValueError for a text that is no address.
         """
         if address.startswith(UNIX):
             self._socket = _connect_unix(Path(address.removeprefix(UNIX)))
@@ -74,7 +74,10 @@ class Stream:
         self._sending = threading.Lock()
 
     def peer_user_id(self) -> int | None:
-        """Return which user listens at a Unix socket, where the kernel tells (Linux), or None."""
+        """Return the user id of a Unix socket's listener.
+
+        It is SO_PEERCRED, on Linux; else None.
+        """
         if self._socket.family != socket.AF_UNIX or not hasattr(socket, "SO_PEERCRED"):
             return None
         size = _PEER_CREDENTIALS.size
@@ -82,12 +85,18 @@ class Stream:
         return int(_PEER_CREDENTIALS.unpack(credentials)[1])
 
     def receive(self, seconds: float | None) -> bytes:
-        """Return what came; nothing at the end. Raises TimeoutError after so long, OSError."""
+        """Return the bytes that come next; none at the end.
+
+        Raises TimeoutError after so many seconds without any; OSError.
+        """
         act = partial(self._socket.recv, RECEIVE_BYTES_MAX)
         return self._when_ready(act, selectors.EVENT_READ, seconds)
 
     def send(self, data: bytes) -> None:
-        """Send all of it, whole among what other threads send. Raises OSError."""
+        """Send all of the data, unmixed with other threads' data.
+
+        Raises OSError, such as TimeoutError when the server takes no byte for SEND_SECONDS_MAX.
+        """
         left = memoryview(data)
         with self._sending:
             while left:
@@ -109,19 +118,19 @@ class Stream:
         with selectors.DefaultSelector() as selector:
             try:
                 selector.register(self._socket, wanted)
-            except ValueError as error:  # its reader has closed it meanwhile
+            except ValueError as error:  # its reader has closed it
                 raise ConnectionResetError("closed") from error
             if not selector.select(seconds):
                 raise TimeoutError("the server is silent")
 
     def shut(self) -> None:
-        """Let whoever reads or writes find the end, from any thread."""
+        """End reading and writing in all threads. From any thread."""
         try:
-            # Not SSLSocket's own, which would let its reader go on without TLS.
+            # Not SSLSocket's own shutdown: its reader would go on without TLS.
             socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
         except OSError:
             return  # the other side was first
 
     def close(self) -> None:
-        """Give the socket back: for the thread that reads, when it has read its last."""
+        """Give the socket back. For the thread that reads, when it has read its last."""
         self._socket.close()
