@@ -104,16 +104,17 @@ def admin(name: str, revoke: bool) -> None:
 def _create(name: str, password: str | None, *, is_admin: bool) -> None:
     from app.values.names import parse_new_name
 
-    parse_new_name(name)  # before anybody types a password
+    parse_new_name(name)  # before a password is typed
     fields = {"user": name, "password": _typed(password), "is_admin": is_admin}
     with operator(makes_database=True) as ask:
         click.echo(ask("user.create", **fields)["sentence"])
 
 
 def _typed(password: str | None) -> str:
-    """Return the password given, typed twice, or piped: more of it than any may have, at most.
+    """Return the password: given, typed twice, or piped.
 
-    Raises UnicodeError.
+    A piped one is a line of standard input. It is cut behind one byte more than a password may
+    have. Raises UnicodeError for a piped one that is not UTF-8.
     """
     from app.bounds import PASSWORD_BYTES_MAX
 
@@ -122,4 +123,4 @@ def _typed(password: str | None) -> str:
     if sys.stdin.isatty():
         return str(click.prompt("Password", hide_input=True, confirmation_prompt=True))
     piped = sys.stdin.readline(PASSWORD_BYTES_MAX + 1).rstrip("\r\n")
-    return piped.encode().decode()  # or it is not UTF-8, and without a locale Python took it
+    return piped.encode().decode()  # raises for bytes that are not UTF-8

@@ -1,4 +1,4 @@
-"""Arguments of a kind: time spans (30m, 2h, 7d), whole numbers, names, and paths."""
+"""Types of arguments: time spans (30m, 2h, 7d), numbers, names, paths."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class _Whole(click.IntRange):
     def convert(
         self, value: Any, parameter: click.Parameter | None, context: click.Context | None
     ) -> Any:
-        """Return the number. Fails where it has other digits than 0 to 9, or a sign."""
+        """Return the number. Fails for a sign, or for other digits than 0 to 9."""
         from app.values.sizes import parse_whole
 
         if isinstance(value, str) and parse_whole(value) is None:
@@ -50,7 +50,7 @@ WHOLE = _Whole()
 
 
 class _Filled(click.ParamType[str]):
-    """A name that narrows what is meant. It is not empty: that would mean everything."""
+    """A name that narrows a command. It is not empty: that would mean everything."""
 
     name = "TEXT"
 
@@ -66,15 +66,16 @@ FILLED = _Filled()
 
 
 class PathType(click.Path):
-    """A path, which is not empty: that would be the folder one is in.
+    """A path.
 
-    `~` is the home folder also where no shell sees it: --output=~/x.
+    It is not empty: that would be the current folder. `~` is the home folder also where no shell
+    sees it: --output=~/x.
     """
 
     def convert(
         self, value: Any, parameter: click.Parameter | None, context: click.Context | None
     ) -> Any:
-        """Return the path. Fails where it is in nobody's home folder."""
+        """Return the path. Fails for the home folder of an unknown user."""
         from app.values.addresses import expand_home
 
         if value == "":

@@ -1,4 +1,4 @@
-"""How commands reach the settings, the running server, and the database that none has open."""
+"""Reach the settings, the running server, or its database."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ if TYPE_CHECKING:
 
 Ask = Callable[..., dict[str, Any]]  # an op, and its fields; returns those of the answer
 
-# What connecting fails with where no server is: none was, or one was killed.
+# Errors of connecting where no server is: none ever was, or one was killed.
 _NOBODY_THERE = (FileNotFoundError, NotADirectoryError, ConnectionRefusedError)
 
 
-_HALF_SECONDS = 2.5  # twice that is waited for a server that hangs
+_HALF_SECONDS = 2.5  # a server that hangs is waited for twice as long
 _HANGS = (
     "the server does not answer: it hangs, or was stopped, and will not do later what was asked "
     "now. See what holds it up (systemctl status greenroom), or start it again"
 )
 
 
-_TOLD = "app.cli.asking.told"  # in click's context: that unknown settings were named
+_TOLD = "app.cli.asking.told"  # key in click's context: unknown settings were named
 
 
 class _Unheard:
-    """Takes what a server tells of its own accord: nothing that concerns a command."""
+    """A Listener that ignores all: no event concerns a command."""
 
     def on_event(self, _event: dict[str, Any]) -> None:
-        """See app.client.connection.Listener."""
+        """Ignore an event."""
 
     def on_answer(self, _request: dict[str, Any], _answer: dict[str, Any]) -> None:
-        """See app.client.connection.Listener."""
+        """Ignore an answer."""
 
 
 def settings_with(**flags: str | bool | None) -> Settings:
-    """Read the settings; a flag wins. Raises StartRefused."""
+    """Read the settings; a flag that is not None wins. Raises StartRefused."""
     from app.database.disk import check_data_folder, check_settings_file
     from app.settings import Settings
 
@@ -56,10 +56,10 @@ def settings_with(**flags: str | bool | None) -> Settings:
 
 
 def command_settings() -> Settings:
-    """Read the settings for a command that is not the server, which has a log.
+    """Read the settings for a command other than runserver.
 
-    What looks like a setting and is none is named on standard error, once a command. Raises
-    StartRefused.
+    Unknown settings are named on standard error, once a command; a server has its log for that.
+    Raises StartRefused.
     """
     from app.settings import no_setting, unknown_settings
 
@@ -73,10 +73,11 @@ def command_settings() -> Settings:
 
 @contextmanager
 def operator(*, makes_database: bool = False) -> Iterator[Ask]:
-    """Ask the server that runs; or, when none does, work on its database here, as it would.
+    """Yield `ask`, which asks the server, or works on its database.
 
-    What is refused becomes one line, and so does a server that can't be asked. Where no database
-    is, most likely the folder is the wrong one: none is made then, unless `makes_database`.
+    If no server runs, `ask` works on the database here, as a server would. Raises click's error, of
+    one line, for a refusal, or a server that can't be asked; and where there is no database,
+    because the folder is most likely wrong. With `makes_database` one is made then.
     """
     os.umask(0o077)
     settings = command_settings()
@@ -89,7 +90,10 @@ def operator(*, makes_database: bool = False) -> Iterator[Ask]:
 
 @contextmanager
 def running() -> Iterator[Ask]:
-    """Ask the server that runs; that none does, or what it refuses, becomes one line."""
+    """Yield `ask`, which asks the server that runs.
+
+    Raises click's error, of one line, if none does, or for a refusal.
+    """
     settings = command_settings()
     connection = running_server(settings)
     if connection is None:
@@ -103,7 +107,7 @@ def _why_none(settings: Settings) -> str:
 
     url: str | Path | None = settings.url
     if isinstance(url, str):
-        from app.database.database import is_sqlite, sqlite_path  # here: it takes long to import
+        from app.database.database import is_sqlite, sqlite_path  # here: importing takes long
 
         url = sqlite_path(url) if is_sqlite(url) else None
     with suppress(OSError):
@@ -121,7 +125,7 @@ def _elsewhere(settings: Settings) -> str:
 
 
 def do(op: str, **fields: Any) -> None:
-    """Ask for something as the operator, and print the sentence that is the answer."""
+    """Ask for something as the operator, and print the answer. It is a sentence."""
     with operator() as ask:
         click.echo(ask(op, **fields)["sentence"])
 
@@ -137,9 +141,9 @@ def check_database(settings: Settings) -> None:
 
 
 def running_server(settings: Settings) -> Connection | None:
-    """Return a connection to the server of the settings; None when there is none.
+    """Return a connection to the settings' server, or None.
 
-    Raises click's error when there is one that does not let us in.
+    Raises click's error if there is a server that does not let us in.
     """
     from app.client.connection import ConnectionLost
     from app.database.disk import servers_users
@@ -158,7 +162,7 @@ def running_server(settings: Settings) -> Connection | None:
             raise click.ClickException(_HANGS) from error
         raise click.ClickException(str(error)) from error
     if connection.peer_user_id not in {None, *servers_users(settings.data_dir)}:
-        connection.close()  # it was told nothing
+        connection.close()  # before anything is told to it
         raise click.ClickException(
             f"a program of another user listens at {settings.control_path}; be the user that the "
             "server runs as: sudo -u USER"
@@ -167,10 +171,10 @@ def running_server(settings: Settings) -> Connection | None:
 
 
 def _connect(settings: Settings) -> Connection:
-    """Connect to the control socket. Raises ConnectionLost.
+    """Connect to the control socket.
 
-    When half of the time that there is was waited for an answer in vain, the server is asked anew
-    on another connection: one that answers there is busy with what it was asked, and waited for.
+    After half of the time to wait for an answer, the server is asked on a second connection. If it
+    answers there, it is busy with the first request, and is waited for. Raises ConnectionLost.
     """
     from app.client.connection import Connection
 
@@ -189,7 +193,10 @@ def _connect(settings: Settings) -> Connection:
 
 
 def pages(ask: Ask, op: str, items: str, cursor: str) -> Iterator[dict[str, Any]]:
-    """Yield the `items` of all pages of a list: each begins after the `cursor` of the last one."""
+    """Yield the `items` of all pages of a list.
+
+    Each page begins after the `cursor` of the last item before.
+    """
     for answer in answers(ask, op, lambda answer: answer[items][-1][cursor]):
         yield from answer[items]
 
@@ -197,7 +204,10 @@ def pages(ask: Ask, op: str, items: str, cursor: str) -> Iterator[dict[str, Any]
 def answers(
     ask: Ask, op: str, last: Callable[[dict[str, Any]], object], **fields: Any
 ) -> Iterator[dict[str, Any]]:
-    """Yield the answers that are the pages of a list: `last` says behind what the next one is."""
+    """Yield the answers that are the pages of a list.
+
+    `last` returns from an answer the place after which the next page begins.
+    """
     after = None
     while True:
         answer = ask(op, after=after, **fields)
@@ -209,7 +219,10 @@ def answers(
 
 @contextmanager
 def asking(connection: Connection) -> Iterator[Ask]:
-    """Ask over a connection. What is refused becomes one line, a server that is gone another."""
+    """Yield `ask` over a connection, and close it at the end.
+
+    Raises click's error, of one line, for a refusal, or if the server is gone.
+    """
     from app.client.connection import SILENT, CallRefused, ConnectionLost
 
     try:
@@ -244,9 +257,10 @@ def _local_operator(settings: Settings) -> Iterator[Ask]:
 
 @contextmanager
 def reading() -> Iterator[Engine]:
-    """Give an engine that reads the settings' database: alone, or beside its server.
+    """Yield an engine that reads the settings' database.
 
-    Raises click's error, of one line, when it can't be read; nothing is made or migrated.
+    A server may run on it or not. Nothing is made or migrated. Raises click's error, of one line,
+    if the database can't be read.
     """
     from sqlalchemy.exc import SQLAlchemyError
 

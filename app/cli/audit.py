@@ -1,4 +1,4 @@
-"""manage.py audit: what was done, and by whom."""
+"""manage.py audit: acts of moderation and administration, with their actors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _COLUMNS: Columns = {
 
 
 def _check_known(connection: Connection, user: Name | None, room: Name | None) -> None:
-    """Raise click's error for a user or a room that never was, which may be mistyped."""
+    """Check that a user and a room ever were. Else they may be mistyped. Raises click's error."""
     from app.queries import accounts, rooms
 
     if user is not None and accounts.find_ever(connection, user) is None:

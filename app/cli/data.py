@@ -1,4 +1,4 @@
-"""manage.py export, backup and restore: what is kept, taken elsewhere and brought back."""
+"""manage.py export, backup and restore: take data elsewhere, and back."""
 
 from __future__ import annotations
 
@@ -77,7 +77,11 @@ def backup(file: Path) -> None:
 
 
 def _copied_by_server(settings: Settings, path: Path) -> bool:
-    """Have the running server copy what it has open, if that is not at its path any more."""
+    """Have the running server copy a database that is gone.
+
+    It is gone from its path, but the server has it open. Returns whether that was done. Raises
+    click's error.
+    """
     connection = running_server(settings)
     if connection is None:
         return False

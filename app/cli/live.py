@@ -1,4 +1,4 @@
-"""manage.py who, announce and shutdown: what there is to do only while a server runs."""
+"""manage.py who, announce and shutdown: only while a server runs."""
 
 from __future__ import annotations
 
@@ -54,6 +54,6 @@ def _check_reason(reason: Sequence[str]) -> None:
     """Refuse `shutdown 5m`, which would be at once. Raises click's error."""
     from app.values.times import parse_span
 
-    with suppress(ValueError):  # so long a time is a reason
+    with suppress(ValueError):  # too long a time is taken for a reason
         if reason and parse_span(reason[0]) is not None:
             raise click.UsageError(f"did you mean --in {reason[0]}? Without --in it is at once")

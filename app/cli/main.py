@@ -1,4 +1,7 @@
-"""manage.py itself, and the commands that serve and chat; the others are added from their files."""
+"""manage.py itself, and its commands that serve and chat.
+
+The others are added from their files.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ _FILE = PathType(exists=True, dir_okay=False, path_type=Path)
 _FOLDER = PathType(file_okay=False, path_type=Path)
 
 
-# What --help shows, in which order: a command that stands in none comes behind them.
+# The sections of --help, in order; a command that is in none comes last.
 _SECTIONS = {
     "Serving and chatting": ("runserver", "shutdown", "selfsigned", "chat"),
     "Seeing inside": ("status", "top", "who", "audit"),
@@ -44,13 +47,13 @@ _SECTIONS = {
 }
 
 
-# What stands on a command line, ps shows to everybody.
+# Settings that are secret: ps shows a command line to all users.
 _SECRET = ("metrics_token",)
 _HAS_PASSWORD = re.compile(r"://[^/?#@:]*:[^/?#]*@|password=", re.IGNORECASE)
 
 
 class _GivenUp(click.ClickException):
-    """Whoever was asked something said no, or pressed Ctrl-C or Ctrl-D."""
+    """The user said no, or pressed Ctrl-C or Ctrl-D."""
 
     def __init__(self) -> None:
         super().__init__("nothing was done")
@@ -58,12 +61,12 @@ class _GivenUp(click.ClickException):
     def show(self, file: Any = None) -> None:
         answer = self.__cause__
         if answer is not None and answer.__context__ is not None:
-            click.echo(err=True)  # behind the question, where nothing was typed
+            click.echo(err=True)  # a new line behind the question, where nothing was typed
         click.echo("Nothing was done.", file=file, err=True)
 
 
 class _Group(click.Group):
-    """Says what was refused in one line, not in a traceback; lists commands by subject."""
+    """Shows refusals in one line, and commands by subject."""
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         rest = set(self.commands)
@@ -101,7 +104,7 @@ class _Group(click.Group):
             raise _GivenUp from answer
         except UnicodeError as error:
             if sys.stdin.isatty():
-                click.echo(err=True)  # behind the question
+                click.echo(err=True)  # a new line behind the question
             raise click.ClickException("what was typed is not UTF-8, and was not used") from error
         except GreenroomError as error:
             from app.values.names import harmless
@@ -110,7 +113,7 @@ class _Group(click.Group):
 
 
 class _ServerCommand(click.Command):
-    """Has a flag for every setting, made from the settings once they are asked for."""
+    """Has a flag for every setting. They are made from the settings when they are asked for."""
 
     def get_params(self, context: click.Context) -> list[click.Parameter]:
         from dataclasses import fields
@@ -133,7 +136,10 @@ class _ServerCommand(click.Command):
 
 
 def _refuse_secret(_context: click.Context, option: click.Parameter, value: str | None) -> Any:
-    """Refuse a secret on the command line. Raises click's error."""
+    """Return a flag's value.
+
+    Raises click's error for a secret: it must not be on the command line.
+    """
     name = str(option.name)
     if value is not None and (name in _SECRET or _HAS_PASSWORD.search(value)):
         raise click.UsageError(
@@ -166,7 +172,7 @@ def runserver(address: str | None, **flags: str | bool | None) -> None:
     with stopping_in_words():
         settings = settings_with(listen=address, **flags)
         if settings.tls_cert:
-            signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the certificate is loaded anyway
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it is about to load the certificate
         from app.net.main import run
 
         run(settings)

@@ -1,4 +1,7 @@
-"""manage.py kick, ban, unban, mute, unmute and bans: in a room, or on the whole server."""
+"""manage.py kick, ban, unban, mute, unmute and bans.
+
+They are for a room, or for the whole server.
+"""
 
 from __future__ import annotations
 
@@ -86,7 +89,10 @@ def bans(room: str | None, as_json: bool) -> None:
 
 
 def _act(op: str, done: str, target: str, room: str | None, **fields: Any) -> None:
-    """Ask for an act, in a room or on the whole server, and say what was done."""
+    """Ask for an act, and print what was done.
+
+    It is in a room, or on the server. Raises click's error.
+    """
     from app.values.times import how_long
 
     if room is None:
@@ -102,7 +108,7 @@ def _span_and_reason(words: Sequence[str]) -> dict[str, Any]:
     """Read `2h spam`, as in the chat. Raises click's error, of one line."""
     from app.values.times import parse_span
 
-    if words and not words[0].strip():  # of a variable that is not set, most likely
+    if words and not words[0].strip():  # most likely from a variable that is not set
         raise click.ClickException("the time is empty; leave it out, and it is for good")
     try:
         seconds = parse_span(words[0]) if words else None

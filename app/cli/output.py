@@ -1,4 +1,7 @@
-"""Files that a command makes: whole or not at all, for their owner alone, in no other's place."""
+"""Make a command's files: whole or not at all.
+
+They are for their owner alone, and replace no other file unless forced.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,10 @@ from app.database.disk import sync
 
 @contextmanager
 def new_file(path: Path, *, is_forced: bool | None = None) -> Iterator[Path]:
-    """Yield an empty file to be filled, which has its name when all of it is on the disk.
+    """Yield an empty file, which gets its name when full.
 
-    Raises click's error when it can't be made, or there is one of that name, unless forced; with
-    None, its command has no --force.
+    All of it is on the disk then. Raises click's error if it can't be made, or the name is taken
+    and it is not forced; `is_forced` is None for a command without --force.
     """
     _check_free(path, is_forced=is_forced)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -37,7 +40,10 @@ def new_file(path: Path, *, is_forced: bool | None = None) -> Iterator[Path]:
 
 @contextmanager
 def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Show at a terminal how much of something long is done: yield what is told so."""
+    """Show the progress of something long, at a terminal.
+
+    Yields a function that takes how much is done, and the total.
+    """
     from rich.console import Console
     from rich.progress import Progress
 

@@ -1,4 +1,4 @@
-"""manage.py rooms, and what is below it."""
+"""manage.py rooms, and its subcommands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Standard input, output and error of manage.py: there in any case, and their failures in words."""
+"""Make manage.py's standard streams safe, and word their failures."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ _NAMES = ("stdin", "stdout", "stderr")
 
 
 class _Lossy(RawIOBase):
-    """Standard error: what can't be written there is lost, for nobody could be told of it."""
+    """Standard error; a failure to write there is ignored. There is no other place to report it."""
 
     def writable(self) -> bool:
-        """See io.IOBase."""
+        """Return True: bytes may be written."""
         return True
 
     def fileno(self) -> int:
-        """See io.IOBase."""
+        """Return the descriptor of standard error."""
         return _ERROR
 
     def isatty(self) -> bool:
-        """See io.IOBase."""
+        """Return whether standard error is a terminal."""
         return os.isatty(_ERROR)
 
     def write(self, data: Any) -> int:
-        """See io.RawIOBase."""
+        """Write bytes, and ignore failures. Returns their number."""
         left = memoryview(data)
         with suppress(OSError):
             while left:
@@ -41,26 +41,26 @@ class _Lossy(RawIOBase):
 
 
 def open_missing() -> None:
-    """Open what whoever started this has closed, so that no other file gets its number.
+    """Open standard streams that are closed.
 
-    Nothing can be written to standard output then, nor read from standard input: that fails as
-    before. What can't be written to standard error changes nothing, the exit code least.
+    Then no other file gets their numbers. Reading from such an input, or writing to such an output,
+    fails as before. A failure to write to standard error changes nothing, not even the exit code.
     """
-    if sys.stderr is sys.__stderr__:  # or it was exchanged, and may be anything
+    if sys.stderr is sys.__stderr__:  # or it was replaced
         encoding = sys.stderr.encoding if sys.stderr else "utf-8"
         sys.stderr = TextIOWrapper(cast(BinaryIO, _Lossy()), encoding, write_through=True)
     for descriptor, name in enumerate(_NAMES):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDONLY)  # it gets the lowest number that is free: this one
+            os.open(os.devnull, os.O_RDONLY)  # which gets the lowest free number: this one
         if getattr(sys, name) is None:
             mode = "w" if descriptor else "r"
             setattr(sys, name, open(descriptor, mode, errors="backslashreplace", closefd=False))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            with suppress(OSError):  # it was exchanged beneath us
-                stream.reconfigure(errors="backslashreplace")  # what its encoding lacks is escaped
+            with suppress(OSError):  # it was replaced beneath us
+                stream.reconfigure(errors="backslashreplace")  # escape what its encoding lacks
 
 
 def check_arguments(arguments: Sequence[str]) -> None:
@@ -74,14 +74,14 @@ def check_arguments(arguments: Sequence[str]) -> None:
 
 
 class _Stopped(SystemExit):
-    """A signal came; gevent's hub hands on what is a SystemExit."""
+    """A signal came; gevent's hub passes on a SystemExit."""
 
 
 @contextmanager
 def stopping_in_words() -> Iterator[None]:
-    """Let a signal end a server in good order, and with a word, that does not handle any yet.
+    """End with a word on an early signal.
 
-    SIGHUP is none of those under systemd or nohup.
+    For the time before the server handles signals. Under systemd or nohup, SIGHUP is ignored.
     """
     numbers = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
     before = {number: signal.getsignal(number) for number in numbers}
@@ -107,9 +107,9 @@ def stopping_in_words() -> Iterator[None]:
 
 @contextmanager
 def told_in_words() -> Iterator[None]:
-    """Raise click's error, of one line, when not all could be written to standard output.
+    """Raise click's error if standard output could not be written.
 
-    A reader who has enough, and hangs up, is left to click.
+    It is one line. A reader who hangs up (a broken pipe) is left to click.
     """
     try:
         yield
@@ -126,7 +126,7 @@ def told_in_words() -> Iterator[None]:
 
 
 def _give_up_output() -> None:
-    """Let what could not be written be gone, or Python tries again at the end, and complains."""
+    """Send unwritten output nowhere. Else Python would try again at its end, and complain."""
     with suppress(OSError):
         descriptor = os.open(os.devnull, os.O_WRONLY)
         os.dup2(descriptor, sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""manage.py status and top: how the running server is, and what is wrong."""
+"""manage.py status and top: the running server's figures and concerns."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.text import Text
 
-Answer = dict[str, Any]  # of the op `status`: see app/protocol/figures.py
+Answer = dict[str, Any]  # to the op `status`: see app/protocol/figures.py
 
 _REFRESH_SECONDS = 1.0
 _HISTORY = 60  # rates that `top` draws
-_GRAVE = {"not_stored", "slow_disk", "disk_nearly_full", "hub_stall"}  # everybody suffers from it
+_GRAVE = {"not_stored", "slow_disk", "disk_nearly_full", "hub_stall"}  # all users suffer from these
 _BARS = " ▁▂▃▄▅▆▇█"
 
 
@@ -75,7 +75,7 @@ def top() -> None:
 
 
 def _check(answer: Answer) -> None:
-    """Say whether the server is well. Raises click's error when it is not."""
+    """Print ok if the server is well. Raises click's error if it is not."""
     if answer["illness"]:
         raise click.ClickException(answer["illness"])
     click.echo("ok")
@@ -83,7 +83,10 @@ def _check(answer: Answer) -> None:
 
 @contextmanager
 def _keys() -> Iterator[Any]:
-    """Read keys as they are typed; yield what waits so many seconds, and says if q was."""
+    """Read keys as they are typed.
+
+    Yields a function that waits so many seconds, and returns whether q was typed.
+    """
     import select
     import termios
     import tty
@@ -104,7 +107,7 @@ def _keys() -> Iterator[Any]:
 
 
 def _rows(answer: Answer) -> Sequence[tuple[str, str]]:
-    """Return what is shown, as name and value."""
+    """Return the figures to show, as names and values."""
     from app.values.sizes import format_size as size
     from app.values.times import format_seconds as seconds
     from app.values.times import format_uptime
@@ -153,7 +156,7 @@ def _rates(minute: Answer, name: str) -> str:
 
 
 def _page(answer: Answer, rates: Sequence[float], size: tuple[int, int]) -> RenderableType:
-    """Return what `top` shows. Where there is little room, the concerns are short."""
+    """Return the screen of `top`. Where there is little space, the concerns are cut."""
     from rich.console import Group
     from rich.text import Text
 
@@ -168,7 +171,7 @@ def _page(answer: Answer, rates: Sequence[float], size: tuple[int, int]) -> Rend
 
 
 def _verdict(answer: Answer, lines_max: int = 0, width: int = 0) -> Text:
-    """Return what is wrong: whole, or the beginning of each, in so many lines."""
+    """Return the concerns: whole, or the beginnings of so many."""
     from rich.text import Text
 
     concerns = answer["concerns"]
@@ -206,6 +209,6 @@ def _figures(answer: Answer, width: int) -> Text:
 
 
 def _drawn(rates: Sequence[float]) -> str:
-    """Return a line of bars, the highest for the highest rate."""
+    """Return a line of bars, scaled to the highest rate."""
     most = max(*rates, 1.0)
     return "".join(_BARS[round(rate / most * (len(_BARS) - 1))] for rate in rates)

@@ -1,4 +1,4 @@
-"""Tables: for people with lines around, for programs separated by tabs, or as JSON."""
+"""Print tables: drawn for people; tabs or JSON for programs."""
 
 import json
 import sys
@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 Row = Mapping[str, Any]
-Columns = Mapping[str, Callable[[Row], object]]  # what stands in each, by its header
+Columns = Mapping[str, Callable[[Row], object]]  # the cell of a row, by the column's header
 
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="For programs: an object a line."
@@ -17,7 +17,7 @@ json_option = click.option(
 
 
 def print_rows(rows: Iterable[Row], columns: Columns, *, as_json: bool) -> None:
-    """Print what a server answered: as JSON all of it, else what the columns show."""
+    """Print rows of an answer. As JSON all of each; else the columns."""
     if as_json:
         for row in rows:
             click.echo(json.dumps(row))
@@ -26,9 +26,10 @@ def print_rows(rows: Iterable[Row], columns: Columns, *, as_json: bool) -> None:
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table for people at a terminal, and tab-separated lines for programs.
+    """Print a table for people, or tab-separated lines for programs.
 
-    What stands in a database that was tampered with moves no cursor, and makes no column.
+    People are at a terminal. Text from a database that was tampered with moves no cursor, and makes
+    no column.
     """
     from app.values.names import harmless
 
@@ -40,7 +41,7 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     from rich.console import Console
     from rich.table import Column, Table
 
-    # A name that is cut can't be given to the next command: on a narrow terminal it is folded.
+    # On a narrow terminal names are folded, not cut: the next command may need them.
     table = Table(*(Column(title, overflow="fold") for title in header))
     for row in plain:
         table.add_row(*row)
@@ -48,5 +49,5 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 def minute_of(instant: str) -> str:
-    """Return a time of an answer (RFC 3339) to the minute."""
+    """Return an answer's time (RFC 3339) to the minute."""
     return datetime.fromisoformat(instant).strftime("%Y-%m-%d %H:%M")

@@ -1,4 +1,4 @@
-"""manage.py purge, retention and vacuum: what is removed, when, and that nothing is left of it."""
+"""manage.py purge, retention and vacuum: remove messages, without a trace."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def purge(
 
 
 def _count(user: str | None, room: str | None, seconds: int | None, message: int | None) -> int:
-    """Return how many messages a purge is about, as of now."""
+    """Return how many messages a purge would remove now."""
     from app.queries import accounts, purging, retention
     from app.values.names import parse_name
     from app.values.times import now
