@@ -1,7 +1,7 @@
-"""`manage.py chat`: brings a client, a model and a screen together, for one user's evening.
+"""Join client, model and screen, for one user.
 
-The screen's loop is the only one that touches the model. Whatever waits for the server does so in
-a thread: one request at a time, in the order in which they were typed; events beside them.
+Only the screen's loop touches the model. Threads wait for the server: for one request at a time, in
+the order in which they were typed; and for events beside them.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ if TYPE_CHECKING:
     from app.terminal.encrypted.thread import Encryption
 
 PING_SECONDS = 15  # between two looks at the latency
-HISTORY_PAGE_MESSAGES = 200  # fetched when somebody pages up to the top
+HISTORY_PAGE_MESSAGES = 200  # fetched when the user pages up to the top
 _REFUSALS = (BadLine, CanNotDo, CallRefused, TransferFailed, OSError)  # ConnectionLost among them
-_FEW = 3  # that may wait before a command: somebody types fast
+_FEW = 3  # requests that may wait before a command: the user types fast
 _TOO_LONG = {"line_too_long", "too_long"}
-_COME_BACK = {"say", "me"}  # as events, which show that they are stored
+_COME_BACK = {"say", "me"}  # ops that come back as events, and are shown then
 _NO_LIBRARY = "what is encrypted needs a library: .venv/bin/pip install vodozemac"
 
 _Answerer = Callable[[Request, Room], Awaitable[None]]
 
 
 class Terminal:
-    """A user's rooms on a screen."""
+    """A user's rooms on a screen; keeps app.terminal.host.Host."""
 
     def __init__(
         self,
@@ -66,7 +66,10 @@ class Terminal:
         input: Input | None = None,  # noqa: A002 (prompt_toolkit's name for it)
         output: Output | None = None,
     ) -> None:
-        """Show what a client that is logged in hears; without `encryption`, in the clear alone."""
+        """Show the events of a client that is logged in.
+
+        Without `encryption`, encrypted rooms can't be read.
+        """
         self._client = client
         self._has_bell = has_bell
         self.model = Model(client.user)
@@ -79,9 +82,9 @@ class Terminal:
         self._secrecy = self._secrecy_with(encryption) if encryption else None
         self._kept_rooms = keeping.rooms
         self._outgoing = Outgoing(keeping.lines, self._note_waiting)
-        self._is_back = False  # in the rooms of the last time
-        self._is_leaving = False  # as soon as all is said
-        self._ops: set[str] | None = None  # that the user may ask for, once that is known
+        self._is_back = False  # whether the rooms of the last run were entered
+        self._is_leaving = False  # whether to leave as soon as all is said
+        self._ops: set[str] | None = None  # ops that the user may ask for, once known
         self._fetching_past: set[str] = set()
         self._own: dict[str, _Answerer] = {
             "join": self._join,
@@ -98,7 +101,7 @@ class Terminal:
         }
 
     def _secrecy_with(self, encryption: Encryption) -> Secrecy:
-        # Here: it needs the library that there may not be.
+        # Here, because it needs a library that may be missing.
         from app.terminal.encrypted.conversation import Secrecy
 
         return Secrecy(self, self.asking, encryption, self._files)
@@ -124,13 +127,13 @@ class Terminal:
             self.beside(task())
 
     async def _come_back(self) -> None:
-        """Enter the rooms of the last time, and say what was not said then."""
+        """Enter the last run's rooms, and say its unsaid lines."""
         shown, *names = [str(name) for name in self._kept_rooms.items()] or [""]
         for name in names:
             with self.telling():
                 try:
                     await self._meet(await self.enter(name, create=False), may_ask=False)
-                except ConnectionLost:  # it has ended: what is kept stays for the next start
+                except ConnectionLost:  # it has ended: the kept rooms stay for the next start
                     return
         self.model.show(self.model.find(shown) or self.model.current)
         self._is_back = True
@@ -155,19 +158,19 @@ class Terminal:
             self.model.tell([f"{lines} from before now said; /drop forgets those that wait."])
 
     def _keep_rooms(self) -> None:
-        """Write down in which rooms the user is, to be there again at the next start."""
+        """Store the user's rooms, for the next start."""
         if self._is_back:
             names = [room.name for room in self.model.rooms[1:]]
             self._kept_rooms.replace([self.model.current.name, *names])
 
     def beside(self, task: Coroutine[Any, Any, None]) -> None:
-        """Do something beside all else, until the user leaves."""
+        """Run a task beside all else, until the user leaves."""
         self.screen.application.create_background_task(task)
 
-    # What the server says.
+    # Events of the server.
 
     async def _follow(self) -> None:
-        """Take in events, until there are no more; why there are no more ends the program."""
+        """Take in events until they end. An error that ends them ends the program."""
         events = self._client.events()
         try:
             while (event := await asyncio.to_thread(next, events, None)) is not None:
@@ -188,7 +191,7 @@ class Terminal:
         self.screen.refresh()
 
     def ring(self) -> None:
-        """Ring the terminal's bell, unless that is not wished."""
+        """Ring the terminal's bell, unless the user wants none."""
         if self._has_bell:
             self.screen.ring()
 
@@ -206,13 +209,16 @@ class Terminal:
             self._ops = {str(op) for op in ops} if isinstance(ops, dict) else None
 
     async def _meet_again(self) -> None:
-        """Ask who is there: some may have come or gone while the connection was lost."""
+        """Ask for the people of each room.
+
+        Some may have come or gone while the connection was lost.
+        """
         with suppress(CallRefused, ConnectionLost):
             for room in self.model.rooms[1:]:
                 self.model.meet(await self._call("who", room=room.name, count=PAGE_ITEMS_MAX))
         self.screen.refresh()
 
-    # What the user types.
+    # Lines that the user types.
 
     def _submit(self, line: str) -> None:
         word, rest = split_command(line.lower())
@@ -232,7 +238,7 @@ class Terminal:
             self.queue(line)
 
     def _quit(self) -> None:
-        """Leave when all is said; when that can't be, say so first."""
+        """Leave when all is said. If that can't be now, say so first."""
         unsaid = self._outgoing.unsaid
         if self._is_leaving or not unsaid:
             self.screen.leave()
@@ -246,11 +252,11 @@ class Terminal:
         )
 
     def _ask_first(self, secrecy: Secrecy, line: str) -> bool:
-        """Ask for the passphrase that a command needs. Returns whether there was one to ask for."""
+        """Ask for the passphrase that a command needs. Returns whether it needs one."""
         try:
             request = read_request(line, self.model.current.name)
         except _REFUSALS:
-            return False  # that it makes no sense is said when it is its turn
+            return False  # it is refused when it is its turn
         if request.op == "keys" and secrecy.is_open:
             secrecy.ask_for_file(request)
         elif request.op == "unlock" and not secrecy.is_open:
@@ -264,7 +270,10 @@ class Terminal:
         return True
 
     def queue(self, asked: str | Request) -> None:
-        """Carry it out when it is its turn, in the room where it was typed."""
+        """Queue a line or request until it is its turn.
+
+        It is for the room in which it was typed.
+        """
         self._is_leaving = False
         is_stuck = not self.model.is_connected or self.model.waiting > _FEW
         self._outgoing.put(asked, self.model.current, is_stuck=is_stuck)
@@ -292,7 +301,10 @@ class Terminal:
                 self.screen.leave()
 
     async def _do(self, typed: Typed) -> None:
-        """Carry out what was typed. Raises what it is refused with; a line too long comes back."""
+        """Carry out a typed line or request.
+
+        A line that is too long comes back to be typed. Raises one of _REFUSALS.
+        """
         asked, room = typed.asked, typed.room
         request = read_request(asked, room.name) if isinstance(asked, str) else asked
         if typed.txn:
@@ -310,7 +322,7 @@ class Terminal:
 
     @contextmanager
     def telling(self) -> Iterator[None]:
-        """Tell the user what is refused, and draw what has changed."""
+        """Tell the user of a refusal; draw the changes."""
         try:
             yield
         except (CallRefused, ServerSays) as refusal:
@@ -321,14 +333,14 @@ class Terminal:
             self.screen.refresh()
 
     async def _call(self, op: str, **fields: object) -> Json:
-        """Ask the server; whatever is said goes out here, and comes back in by `Model.apply`."""
+        """Ask the server, in a thread. Raises CallRefused, ConnectionLost."""
         return await asyncio.to_thread(partial(self._client.call, op, **fields))
 
     async def _ask(self, request: Request, room: Room) -> None:
         answer = await self._call(request.op, **request.fields)
         if request.op == "rooms":
             self.model.learn_rooms(answer)
-        if after := request.fields.get("after"):  # a list says after what it is, in words
+        if after := request.fields.get("after"):  # to say in words after what the list begins
             answer = {**answer, "after": after}
         if request.op not in _COME_BACK:
             self.model.tell(phrases.answer_lines(request.op, answer), source="server")
@@ -348,7 +360,10 @@ class Terminal:
             self.model.tell([f"{room.name} is encrypted; {_NO_LIBRARY}"], "notice")
 
     async def enter(self, name: str, *, create: bool = True) -> Room:
-        """Enter a room that the user is not in, made if need be. Raises as `_call`."""
+        """Enter a room that the user is not in.
+
+        It is made if there is none, and `create`. Raises CallRefused, ConnectionLost, CanNotDo.
+        """
         if self._encryption:
             self._encryption.expect_replay(name)
         with self.model.joining():
@@ -358,7 +373,10 @@ class Terminal:
             return self.model.enter(answer)
 
     async def _say(self, request: Request, room: Room) -> None:
-        """Say something; in the clear only where nobody ever saw anything encrypted."""
+        """Say something; in the clear only where that may be.
+
+        That is where nothing was ever seen encrypted. Raises one of _REFUSALS.
+        """
         if self._secrecy and await self._secrecy.say(request, room):
             return
         if room.is_encrypted:
@@ -396,7 +414,7 @@ class Terminal:
         self.model.tell(phrases.answer_lines("leave", answer), source="server")
 
     async def _history(self, request: Request, room: Room) -> None:
-        """Get what was said before all that is here."""
+        """Get the messages before all that are here."""
         if room.has_past:
             await self._add_past(room, request.fields.get("count", HISTORY_PAGE_MESSAGES))
         else:
@@ -444,7 +462,7 @@ class Terminal:
 
 
 def in_words(error: Exception) -> str:
-    """Return why something was not done: of a file, without the system's number for it."""
+    """Return why something failed. For a file, it is without the system's number."""
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     return str(error)

@@ -1,11 +1,11 @@
-"""What the server tells, at the door: nothing but what it may say, each field of its type. Pure.
+"""Check all that the server sends, at the door. Pure.
 
-A server may be anybody's. Whatever it sends comes through here first: an event keeps the fields
-that it has on the wire, and no others; a text of it can't move a cursor; a name has nothing but
-what names have; a number is one, and bounded. What is not so is no event.
+A server may be anyone's. All that it sends comes through here first. An event keeps only the fields
+that it has on the wire. Its texts can't move a cursor. Its names have only the characters of names.
+Its numbers are numbers, and bounded. An object that is not so is no event.
 
-What only this program can say of a message, such as its mark, is never a key of an event: it stands
-beside it (`Verdict`, in model.py).
+Things that only this program can say of a message, such as its mark, are never a key of an event:
+they stand beside it (`Verdict`, in model.py).
 """
 
 import json
@@ -26,26 +26,26 @@ from app.wires.ndjson.events import EVENT_NAMES, REPLAYED
 
 Json = Mapping[str, Any]
 
-# What app.client says itself, which no server can: see app/client/incoming.py.
+# Events of app.client itself, which no server can send: see app/client/incoming.py.
 OF_THE_CLIENT = {"reconnecting", "connected", "shut_out", "missed"}
 
 _DEPTH_MAX = 6  # of lists in objects that the server sends: twice what the wire has
 _ITEMS_MAX = 1_000  # of one list: as many as a page of history
-_CHARS_MAX = 16_384  # of one text: several times what a server lets anybody say
-_NAME_CHARS_MAX = 128  # four times what a server lets anybody have
+_CHARS_MAX = 16_384  # of one text: several times what servers let users say
+_NAME_CHARS_MAX = 128  # four times what servers let users have
 
-# What joins, colours or widens an emoji: terminals disagree on how many columns the whole then has,
-# and where one thinks otherwise than prompt_toolkit, remains of other rows would stand in this one.
+# Characters that join, colour or widen an emoji: terminals disagree on the columns of the result.
+# Where one disagrees with prompt_toolkit, remains of other rows stand in this one.
 _EMOJI = "\u2190-\u2bff\U0001f000-\U0001faff"
 _VARIANTS = re.compile(f"\ufe0f|(?<=[{_EMOJI}\ufe0f])\u200d|(?<=[{_EMOJI}])[\U0001f3fb-\U0001f3ff]")
 
 _NAMES = ("user", "by", "recipient", "to", "room", "author")
-_OPERATOR = "(operator)"  # who is no user, and does what manage.py is told
-# What tells two events of one name apart.
+_OPERATOR = "(operator)"  # no user: stands for manage.py
+# The field that tells two events of one name apart.
 _PARTS = {"message": "enc", "private": "enc", "file": "room"}
 _STORED = {"message", "private", "file"}  # under an id
 _TIMES = {"at", "until", "made_at", "used_at", "connected_at"}
-AT_MAX = 32_503_680_000_000  # the year 3000: later ones are beyond what calendars can
+AT_MAX = 32_503_680_000_000  # the year 3000, in ms: calendars can't show later ones
 
 _KINDS = {
     name: [kind for kind in EVENT_NAMES if EVENT_NAMES[kind] == name]
@@ -56,11 +56,11 @@ _SHAPES: Mapping[type, TypeAdapter[Any]] = {kind: TypeAdapter(kind) for kind in 
 
 
 class Arrived(dict[str, Any]):
-    """An event that came through here, or that app.client made."""
+    """An event that came through here, or one of app.client."""
 
 
 def event_of(said: Json) -> Arrived | None:
-    """Return what a server tells as it may be believed to have said it; None if it is no event."""
+    """Return a server's object as a checked event, or None."""
     if isinstance(said, Arrived):
         return said
     name = said.get("event")
@@ -80,7 +80,10 @@ def event_of(said: Json) -> Arrived | None:
 
 
 def page_of(said: Json, room: str) -> list[Arrived]:
-    """Return the messages of a page of a room's history, as they may be believed to be."""
+    """Return the checked messages of a page of history.
+
+    Those of other rooms than `room` are skipped.
+    """
     messages = said.get("messages")
     found = [
         event_of(message if isinstance(message, Arrived) else {**message, "event": "message"})
@@ -91,7 +94,7 @@ def page_of(said: Json, room: str) -> list[Arrived]:
 
 
 def cleaned(value: Any, depth: int = _DEPTH_MAX) -> Any:
-    """Return JSON with every text in it made harmless, and of a bounded size."""
+    """Return JSON with harmless texts, of a bounded size."""
     if isinstance(value, str):
         return _VARIANTS.sub("", harmless(value[:_CHARS_MAX]).replace("\t", "    "))
     if isinstance(value, Mapping) and depth:
@@ -102,7 +105,7 @@ def cleaned(value: Any, depth: int = _DEPTH_MAX) -> Any:
 
 
 def milliseconds(instant: Any) -> int:
-    """Read a time (RFC 3339); what is none, or in no calendar of ours, is taken for now."""
+    """Read a time (RFC 3339), in ms. A text that is no time, or beyond AT_MAX, is taken for now."""
     try:
         at = round(datetime.fromisoformat(str(instant)).timestamp() * 1000)
     except (ValueError, OverflowError, OSError):
@@ -111,7 +114,7 @@ def milliseconds(instant: Any) -> int:
 
 
 def with_times(value: Any) -> Any:
-    """Return JSON with its times as the events have them."""
+    """Return JSON with times in ms, as events have them."""
     if isinstance(value, list):
         return [with_times(item) for item in value]
     if not isinstance(value, Mapping):
@@ -123,7 +126,7 @@ def with_times(value: Any) -> Any:
 
 
 def is_name(text: object) -> bool:
-    """Whether a text can be somebody's name: so it can't look like a mark, or like two words."""
+    """Return whether a text can be a name. Then it can't look like a mark, or like two words."""
     return isinstance(text, str) and (
         0 < len(text) <= _NAME_CHARS_MAX
         and all(c.isalnum() or c in "_-." or unicodedata.category(c)[0] == "M" for c in text)
@@ -131,12 +134,15 @@ def is_name(text: object) -> bool:
 
 
 def _encrypted_part(said: Json) -> dict[str, Any]:
-    """Return the part that is for devices as it is: they look at every character of it."""
+    """Return the encrypted part as it is. Devices look at every character of it."""
     return {"enc": said["enc"]} if said.get("enc") is not None else {}
 
 
 def _kind_of(name: str, known: Json) -> type | None:
-    """Return which event it is: of two with one name, that which has what came."""
+    """Return the class of an event.
+
+    Of two with one name, it is the one that has the fields that came.
+    """
     kinds = _KINDS.get(name, [])
     part = _PARTS.get(name)
     if part is None:
@@ -152,7 +158,7 @@ def _is_whole(kind: type, event: dict[str, Any]) -> bool:
         return False
     try:
         _SHAPES[kind].validate_json(json.dumps(with_times(event)), strict=True)
-    except ValueError:  # pydantic's; what is no JSON
+    except ValueError:  # of pydantic, or for what is no JSON
         return False
     return True
 

@@ -1,7 +1,7 @@
-"""Asking for passphrases and passwords: hidden, and again in place when one was no good.
+"""Ask for passphrases and passwords, hidden, until they are right.
 
-Whoever mistypes one types it again at once, without looking. Until it was right, or three were
-wrong, or they gave up, what they type is no line: else it would be said in the room.
+A user who mistypes one types it again at once, without looking. Until it was right, or three were
+wrong, or the user gave up, nothing typed is a line: else it would be said in the room.
 """
 
 from __future__ import annotations
@@ -24,15 +24,16 @@ _Act = Callable[..., Awaitable[None]]
 
 
 class Asking:
-    """See the top of this file."""
+    """Questions with hidden answers; see the top of this file."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
 
     def ask(self, questions: list[str], act: _Act, then: _Act | None = None) -> None:
-        """Ask, and `act` on the answers; lines can be typed once that is done, and `then` follows.
+        """Ask, and call `act` with the answers.
 
-        When `act` raises Mistyped, or a password is wrong, it is asked again.
+        After that lines can be typed again, and `then` follows. When `act` raises Mistyped, or a
+        password is wrong, the questions are asked again.
         """
         self._ask(questions, act, then, TRIES_MAX)
 
@@ -72,7 +73,7 @@ class Asking:
 
 
 def the_same(answers: tuple[str, ...]) -> str:
-    """Return what was typed each time. Raises Mistyped when it was not the same."""
+    """Return what was typed each time. Raises Mistyped if it was not the same."""
     if len(set(answers)) > 1:
         raise Mistyped("those were two different passphrases")
     return answers[0]

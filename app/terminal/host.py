@@ -1,4 +1,4 @@
-"""What asks for passphrases, and what encrypts, need of the screen that they are on."""
+"""The Protocol of the application, for asking.py and encrypted/."""
 
 from __future__ import annotations
 
@@ -13,22 +13,28 @@ if TYPE_CHECKING:
 
 
 class Host(Protocol):
-    """The application; it alone touches model and screen, in one loop."""
+    """The application: it alone touches model and screen. It does so in one loop."""
 
     model: Model
     screen: Screen
 
     def beside(self, task: Coroutine[Any, Any, None]) -> None:
-        """Do something beside all else, until the user leaves."""
+        """Run a task beside all else, until the user leaves."""
 
     def telling(self) -> AbstractContextManager[None]:
-        """Tell the user what is refused, and draw what has changed."""
+        """Tell the user of a refusal; draw the changes."""
 
     def ring(self) -> None:
-        """Ring the terminal's bell, unless that is not wished."""
+        """Ring the terminal's bell, unless the user wants none."""
 
     def queue(self, asked: str | Request) -> None:
-        """Carry it out when it is its turn, in the room where it was typed."""
+        """Queue a line or request until it is its turn.
+
+        It is for the room in which it was typed.
+        """
 
     async def enter(self, name: str, *, create: bool = True) -> Room:
-        """Enter a room that the user is not in, made if need be. Raises CallRefused, CanNotDo."""
+        """Enter a room that the user is not in.
+
+        It is made if there is none, and `create`. Raises CallRefused, ConnectionLost, CanNotDo.
+        """

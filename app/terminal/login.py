@@ -1,7 +1,7 @@
-"""Who is it? Asks for a name and a password before there is a screen, or takes a saved token.
+"""Log in by token or password, before there is a screen.
 
-The server is asked first whether it is there, and how one may log in: who can't needs to type
-nothing. Whoever is new says so; a name with a wrong password is nobody new.
+The server is asked first whether it is there, and how to log in: a user who can't need not type
+anything. A new user says so; a name with a wrong password makes no account.
 """
 
 import ipaddress
@@ -34,7 +34,7 @@ def log_in(
     may_remember: bool = False,
     is_new: bool = False,
 ) -> Client:
-    """Log in, asking for what is not known.
+    """Log in; ask for name and password if need be.
 
     Raises CallRefused, ConnectionLost; click.Abort when the user gives up.
     """
@@ -59,7 +59,10 @@ def log_in(
 
 
 def is_this_machine(server: Server) -> bool:
-    """Whether what is said to a server stays on this machine, as far as its name says."""
+    """Return whether a server's name leads to this machine only.
+
+    Then nothing said to it leaves the machine.
+    """
     host, port = parse_address(server.address)
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -88,7 +91,7 @@ def _ask(server: Server, label: str, name: str, *, is_new: bool, is_open: bool) 
 
 
 def _ask_name(*, is_open: bool) -> tuple[str, bool]:
-    """Ask for a name. Returns it, and whether an account is to be made for it."""
+    """Ask for a name. Returns it, and whether to make an account of that name."""
     click.echo(_HOW_NEW if is_open else _CLOSED)
     while True:
         typed = click.prompt("Name").strip()

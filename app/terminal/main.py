@@ -1,4 +1,4 @@
-"""The command `manage.py chat`: from the command line to the screen, and back with one line."""
+"""Run `manage.py chat`: show the screen, or fail in words."""
 
 from __future__ import annotations
 
@@ -72,12 +72,12 @@ def run(
         asyncio.run(terminal.run())
     except CallRefused as refusal:
         raise click.ClickException(f"the server says: {cleaned(str(refusal))}") from refusal
-    except OSError as error:  # ConnectionLost, a folder that can't be written
+    except OSError as error:  # such as ConnectionLost, or a folder that can't be written
         raise click.ClickException(cleaned(in_words(error))) from error
 
 
 def forget(address: str) -> None:
-    """Forget the token that logs in to a server."""
+    """Forget the token for a server."""
     if Tokens(state_folder() / "tokens").forget(_server(address, None).address):
         click.echo("Forgotten here. On the server, /tokens lists it, and /tokens N revokes it.")
     else:
@@ -85,7 +85,10 @@ def forget(address: str) -> None:
 
 
 def tls_context(ca: Path | None, *, is_checked: bool) -> ssl.SSLContext:
-    """Return how to check a server's certificate. Raises click.ClickException."""
+    """Return how to check a server's certificate.
+
+    `ca`: a PEM file of certificates to check it by. Raises click.ClickException.
+    """
     try:
         context = ssl.create_default_context(cafile=ca)
     except OSError as error:
@@ -98,7 +101,10 @@ def tls_context(ca: Path | None, *, is_checked: bool) -> ssl.SSLContext:
 
 
 def _encryption(client: Client, folder: Path, server: Server) -> Encryption | None:
-    """Return the user's keys, opened if there are any; None without the library for them."""
+    """Return the user's keys, opened if there are any.
+
+    They stay closed without the passphrase. None without the library for encryption.
+    """
     try:
         from app.terminal.encrypted.keys import Keys
         from app.terminal.encrypted.thread import Encryption
@@ -119,7 +125,7 @@ def _encryption(client: Client, folder: Path, server: Server) -> Encryption | No
 
 
 def _server(address: str, tls: ssl.SSLContext | None) -> Server:
-    """Return a server, by one name however it is written. Raises click.ClickException."""
+    """Return a server under one name, however it is written. Raises click.ClickException."""
     try:
         host, port = parse_server(address)
     except ValueError as error:

@@ -1,6 +1,6 @@
-"""What the client remembers between its runs: what was typed, rooms, and tokens that log in again.
+"""Keep typed lines, rooms and login tokens between runs.
 
-All are files of the user alone, in a folder of theirs. No password is ever written: a line that
+All are files of the user alone, in the user's own folder. No password is ever written: a line that
 may hold one is not remembered.
 """
 
@@ -12,17 +12,21 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from prompt_toolkit.history import FileHistory
+from typing_extensions import override
 
 from app.terminal.typed import WORDS, is_command
 from app.wires.text.commands import split_command
 
-_LINES_MAX = 1_000  # of what was typed, that are kept for the next run
+_LINES_MAX = 1_000  # typed lines that are kept for the next run
 _SECRET_WORDS = ("passwd", "login", "register", "unregister")
-_PRIVATE_WORDS = ("msg", "device")  # what is for one person, and a code that is for one's own eyes
+_PRIVATE_WORDS = ("msg", "device")  # messages for one user, and a code for one's own eyes
 
 
 def state_folder() -> Path:
-    """Return the folder for what the client remembers, made if need be."""
+    """Return the client's folder, made if need be.
+
+    It is $XDG_STATE_HOME/greenroom, or ~/.local/state/greenroom. Raises OSError.
+    """
     base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     folder = Path(base) / "greenroom"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -30,10 +34,10 @@ def state_folder() -> Path:
 
 
 class InputHistory(FileHistory):
-    """What was typed, in a private file, without the lines that may hold a password.
+    """The typed lines, in a private file.
 
-    Nor has the file what was typed while `is_private`, or for one person: it may be encrypted
-    everywhere else.
+    A line that may hold a password is not in it. Nor is one typed while `is_private`, or for one
+    user: it may be encrypted everywhere else.
     """
 
     def __init__(self, path: Path) -> None:
@@ -47,25 +51,28 @@ class InputHistory(FileHistory):
             for line in reversed(newest[:_LINES_MAX]):
                 self.store_string(line)
 
+    @override
     def append_string(self, string: str) -> None:
-        """Remember a line, or several that were pasted, for Up."""
         if not any(map(_is_secret, string.splitlines())):
             super().append_string(string)
 
+    @override
     def store_string(self, string: str) -> None:
-        """Remember it for the next run, unless that may give away what was said in private."""
         if not self.is_private() and all(map(_is_for_disk, string.splitlines())):
             super().store_string(string)
 
 
 def _is_secret(line: str) -> bool:
-    """Whether a line may hold a password, or was meant to be one that does."""
+    """Return whether a line may hold a password. Or was meant to be one that does."""
     begun = line.lstrip()
     return begun.startswith("/") and _word(begun).startswith(_SECRET_WORDS)
 
 
 def _is_for_disk(line: str) -> bool:
-    """Whether a line is no command for one's own eyes, nor one with a typo in its word."""
+    """Return whether a line may be kept on the disk.
+
+    A command for one's own eyes may not, nor one with a mistyped word.
+    """
     word = _word(line)
     return not is_command(line) or (word in WORDS and word not in _PRIVATE_WORDS)
 
@@ -75,15 +82,16 @@ def _word(line: str) -> str:
 
 
 class Tokens:
-    """For each server, the user who logs in there without a password, and the token for it."""
+    """Tokens that log in, one a server, with their users."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def find(self, address: str, name: str = "", *, safety: int = 0) -> tuple[str, str] | None:
-        """Return the name and the token for a server; None when there are none, or for another.
+        """Return a server's name and token, or None.
 
-        `safety` is that of the line: a token is for one that is as safe as where it came from.
+        It is None if the name is not `name`, unless that is "". `safety` is that of the line
+        (Server.safety): a token is not used on a line less safe than the one that it came by.
         """
         entry = _read(self._path).get(address)
         if not isinstance(entry, list) or len(entry) < 2 or name not in ("", entry[0]):
@@ -92,7 +100,7 @@ class Tokens:
         return (entry[0], entry[1]) if needed <= safety else None
 
     def keep(self, address: str, name: str, token: str, *, safety: int = 0) -> None:
-        """Remember a token, and how safe the line was that it came by."""
+        """Store a token, and its line's safety. Raises OSError."""
         entry = [name, token, safety]
         _write_private(self._path, json.dumps({**_read(self._path), address: entry}))
 
@@ -106,9 +114,10 @@ class Tokens:
 
 
 class Kept:
-    """A list that outlives the program, of one user at one server, in a file for all of them.
+    """A user's list at a server, kept on the disk.
 
-    Each change is on the disk when it returns; another run that changes its own does no harm.
+    All users' lists are in one file. Each change is on the disk when it returns; another run that
+    changes its own list does no harm.
     """
 
     def __init__(self, path: Path, address: str, user: str) -> None:
@@ -116,21 +125,21 @@ class Kept:
         self._key = f"{user}@{address}"
 
     def items(self) -> list[Any]:
-        """Return what is in it."""
+        """Return the items."""
         items = _read(self._path).get(self._key)
         return items if isinstance(items, list) else []
 
     def replace(self, items: Sequence[Any]) -> None:
-        """Let it hold these."""
+        """Replace the items. Raises OSError."""
         entries = {**_read(self._path), self._key: list(items)}
         _write_private(self._path, json.dumps(entries))
 
     def add(self, item: Any) -> None:
-        """Put an item at the end."""
+        """Put an item at the end. Raises OSError."""
         self.replace([*self.items(), item])
 
     def remove(self, item: Any) -> None:
-        """Take an item out, if it is there."""
+        """Remove an item, if it is there. Raises OSError."""
         items = self.items()
         if item in items:
             items.remove(item)
@@ -138,14 +147,17 @@ class Kept:
 
 
 class Keeping(NamedTuple):
-    """What a user at a server finds again: the room looked at, then all; and what is unsaid."""
+    """The lists of a user at a server.
+
+    `rooms` begins with the room that was looked at, then has all. `lines` are those not yet said.
+    """
 
     rooms: Kept
     lines: Kept
 
     @classmethod
     def of(cls, folder: Path, address: str, user: str) -> Self:
-        """Return what a folder keeps for a user at a server."""
+        """Return a user's lists in a folder."""
         return cls(Kept(folder / "rooms", address, user), Kept(folder / "unsaid", address, user))
 
 
@@ -158,7 +170,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _write_private(path: Path, text: str) -> None:
-    """Write a file whole or not at all, so that only its owner can read it."""
+    """Write a file whole or not at all. Only its owner can read it."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}")
     descriptor = os.open(temporary, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:

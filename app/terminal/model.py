@@ -1,9 +1,9 @@
-"""What the terminal client knows: rooms, who is in them, what was said and what was not yet seen.
+"""The terminal client's model: rooms, people, lines, unread counts.
 
 Pure: events and answers go in, lines to show come out. It knows no terminal and no server.
 
-Each line says whose words it has: a person's, the server's, or this program's own; nobody else's
-can look like those. What this program makes of a message stands beside it, and never in it.
+Each line has a source: a person, the server, or this program. No line of one source can look like
+one of another. A verdict of this program on a message stands beside it, and never in it.
 """
 
 import re
@@ -19,23 +19,23 @@ from app.terminal.arrivals import Json, cleaned, event_of, milliseconds, page_of
 from app.values.times import now
 from app.wires.ndjson.events import EVENT_NAMES
 
-LINES_MAX = 10_000  # kept of a room, to page through: some 5 MB
+LINES_MAX = 10_000  # of a room, to page through: some 5 MB
 
 _REMOVED = "(removed)"
 
-_SEALED = "[encrypted]"  # what can't be read yet
-_PLAINTEXT = "-"  # the mark of what is not encrypted, where it is
+_SEALED = "[encrypted]"  # in place of a text that can't be read yet
+_PLAINTEXT = "-"  # the mark of a plain message in an encrypted room
 
 Kind = Literal["said", "did", "private", "fact", "answer", "error", "notice"]
-Source = Literal["", "own", "server"]  # whose words: a person's, this program's, the server's
+Source = Literal["", "own", "server"]  # a person; this program; the server
 
 
 class Verdict(NamedTuple):
-    """What this program makes of a message, which no server can say.
+    """A verdict of this program on a message.
 
-    `text` is what it says, or the sentence that stands in its place when it `is_refused`; it
-    `is_sealed` when nothing is wrong but that it can't be read. `at` is when its sender says to
-    have said it, 0 when only the server says so.
+    No server can make one. `text` is the message's text, or the sentence in its place if it
+    `is_refused`. `is_sealed`: nothing is wrong, but it can't be read yet. `at` is the sender's time
+    in ms, 0 if only the server says it.
     """
 
     text: str
@@ -47,9 +47,10 @@ class Verdict(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A line of a room. What a person said has their name, and is stored under its id.
+    """A line of a room.
 
-    Where something is encrypted, `mark` says how far to believe who says it.
+    A line that a person said has their name, and the message's id. `mark`: how far to believe the
+    name, where something is encrypted. `at` is in ms.
     """
 
     at: int
@@ -59,27 +60,30 @@ class Line(NamedTuple):
     is_mention: bool = False
     id: int = 0
     mark: str = ""
-    private_id: int = 0  # of a private message, among all of those
+    private_id: int = 0  # the id of a private message
     source: Source = ""
 
 
 @dataclass
 class Room:
-    """A room that the user is in; the one without a name is home, where there is no other."""
+    """A room that the user is in. Home is the room without a name, for when there is no other."""
 
     name: str
     topic: str = ""
     people: set[str] = field(default_factory=set)
     lines: list[Line] = field(default_factory=list)
-    is_encrypted: bool = False  # as far as anybody says
-    has_past: bool = True  # as far as is known: messages before those that are here
+    is_encrypted: bool = False  # as far as is known
+    has_past: bool = True  # whether there may be messages before those that are here
     unread: int = 0
     is_mentioned: bool = False
-    newer: int = 0  # lines below those that are shown: 0 follows what comes
-    cut: int = 0  # rows of the lowest line shown that are below too
+    newer: int = 0  # lines below those that are shown; at 0 new ones are shown
+    cut: int = 0  # rows of the lowest line shown that are below it too
 
     def add(self, line: Line) -> None:
-        """Put a line at the end; what is looked at stays where it is."""
+        """Put a line at the end; shown lines stay.
+
+        They stay where they are on the screen, if they are not the newest.
+        """
         self.lines.append(line)
         if self.newer or self.cut:
             self.newer += 1
@@ -87,9 +91,9 @@ class Room:
             del self.lines[: LINES_MAX // 10]
 
     def hide(self, author: str | None, first_id: int, last_id: int) -> None:
-        """Show no more what was removed: said by the author, or by anybody, between these ids.
+        """Hide removed messages between two ids, both included.
 
-        What this program says is under none, or stands for a message, and stays.
+        They are by one author; None: by any. Lines of this program stay.
         """
         for place, line in enumerate(self.lines):
             is_said = line.id and line.source != "own"
@@ -98,7 +102,7 @@ class Room:
 
     @property
     def first_id(self) -> int | None:
-        """The id of the oldest message here; None when there is none."""
+        """The id of the oldest message here, or None."""
         return next((line.id for line in self.lines if line.id), None)
 
 
@@ -112,19 +116,22 @@ class Model:
         self.current = self.home
         self.is_connected = True
         self.latency_seconds: float | None = None
-        self.waiting = 0  # requests that the server has not answered
-        self.progress = ""  # of what is being sent or fetched
+        self.waiting = 0  # unanswered requests
+        self.progress = ""  # of a transfer
         self.known_rooms: set[str] = set()
-        self._joins = 0  # that were asked for and not answered
-        # What came from rooms that are not known yet.
+        self._joins = 0  # unanswered joins
+        # Events of rooms that are not known yet.
         self._early: deque[tuple[Json, Verdict | None]] = deque(maxlen=LINES_MAX)
         self._clock = clock
         self._my_name = re.compile(rf"(?<!\w){re.escape(self.me)}(?!\w)", re.IGNORECASE)
 
-    # What the server tells.
+    # Events and answers.
 
     def apply(self, said: Json, verdict: Verdict | None = None) -> bool:
-        """Take in an event. Returns whether it is worth a ring."""
+        """Take in an event.
+
+        `verdict` is this program's on its message. Returns whether to ring the bell.
+        """
         event = event_of(said)
         if event is None or not self._is_for_me(event):
             self._refuse(said)
@@ -133,7 +140,7 @@ class Model:
         if "room" in event and self.find(str(event["room"])) is None:
             if self._joins:
                 self._early.append((event, verdict))
-            return False  # or the room was left meanwhile
+            return False  # or the room was just left
         if name == "message":
             return self._message(event, verdict)
         if name == "private":
@@ -151,20 +158,23 @@ class Model:
         return False
 
     def _is_for_me(self, event: Json) -> bool:
-        """Whether it is no conversation of two others, which would be none of ours by its names."""
+        """Return whether an event is for the user. A conversation of two other users is not."""
         recipient = event.get("recipient") or event.get("to")
         sides = [str(event.get("user")), str(recipient)]
         return not recipient or any(is_same_name(self.me, side) for side in sides)
 
     def _refuse(self, said: Json) -> None:
-        """Say that the server sent what can't be read, where it claims to be of a kind we know."""
+        """Tell that an event could not be read. Only if it claims to be of a known kind."""
         if said.get("event") in EVENT_NAMES.values():
             text = "the server brought something that can't be read, and it is not shown"
             self.notice(text, str(said.get("room")), "error")
 
     @contextmanager
     def joining(self) -> Iterator[None]:
-        """Keep what comes from rooms that are not known, until the answers to all joins came."""
+        """Keep events of rooms that are being joined.
+
+        They are kept until the answers to all joins came.
+        """
         self._joins += 1
         try:
             yield
@@ -174,7 +184,10 @@ class Model:
                 self._early.clear()
 
     def enter(self, answer: Json) -> Room:
-        """Take in that a room was entered, and show it, with what came from it before."""
+        """Take in the answer to a join; show the room.
+
+        Events that came from it before are applied.
+        """
         answer = cleaned(answer)
         room = self.find(str(answer.get("room"))) or self._new_room(str(answer.get("room")))
         room.topic = str(answer.get("topic") or "")
@@ -187,7 +200,7 @@ class Model:
         return room
 
     def meet(self, answer: Json) -> None:
-        """Take in who is in a room."""
+        """Take in a room's people, or a page of them."""
         answer = cleaned(answer)
         room = self.find(str(answer.get("room")))
         if room:
@@ -195,11 +208,11 @@ class Model:
             room.people = people | room.people if answer.get("has_more") is True else people
 
     def learn_rooms(self, answer: Json) -> None:
-        """Take in which rooms there are."""
+        """Take in a list of rooms."""
         self.known_rooms |= phrases.names_in(cleaned(answer).get("rooms"))
 
     def leave(self, room: Room) -> None:
-        """Forget a room; another one is shown in its place."""
+        """Forget a room; show another in its place."""
         if room in self.rooms and room is not self.home:
             index = self.rooms.index(room)
             self.rooms.remove(room)
@@ -209,20 +222,23 @@ class Model:
     def tell(
         self, texts: Iterable[str], kind: Kind = "answer", mark: str = "", source: Source = "own"
     ) -> None:
-        """Show the user lines where they are looking: of this program's own, unless told other."""
+        """Show lines where the user is looking.
+
+        They are this program's own, unless `source` says other.
+        """
         for text in texts:
             self.current.add(Line(self._clock(), kind, cleaned(text), mark=mark, source=source))
 
     def notice(self, text: str, room: str, kind: Kind) -> None:
-        """Show something about a room there, if the user is in it; else where they are looking."""
+        """Show a line in a room. If the user is not in it, it is shown where they are looking."""
         line = Line(self._clock(), kind, cleaned(text), source="own")
         (self.find(room) or self.current).add(line)
 
     def reveal(self, event: Json, verdict: Verdict | None) -> bool:
-        """Show what a message says in its place, now that it can be read.
+        """Show a message that became readable, in its place.
 
-        Returns whether it is worth a ring. A private one that was not shown yet is shown now; one
-        of a room will be when its history is looked at.
+        Returns whether to ring the bell. A private message that was not shown is shown now; one of
+        a room will be when its history is looked at.
         """
         is_private = event.get("event") == "private"
         fresh = (self._private_line if is_private else self._line)(event, verdict)
@@ -244,7 +260,10 @@ class Model:
     def show_past(
         self, room: Room, page: Json, verdicts: Sequence[Verdict | None] | None = None
     ) -> None:
-        """Put a page of history above the lines of a room, with what is made of its messages."""
+        """Put a page of history above a room's lines.
+
+        `verdicts` are this program's, one for each message.
+        """
         messages = page_of(page, room.name)
         judged = zip(messages, verdicts or [None] * len(messages), strict=True)
         past = [self._line(message, verdict) for message, verdict in judged]
@@ -253,16 +272,16 @@ class Model:
         room.lines[:0] = fresh
         room.has_past = bool(fresh and page.get("has_more"))
 
-    # What the user looks at.
+    # The room that the user looks at.
 
     def find(self, name: str) -> Room | None:
-        """Return a room that the user is in, however its name is written."""
+        """Return a room that the user is in, or None. However its name is written."""
         return next(
             (room for room in self.rooms[1:] if room.name.casefold() == name.casefold()), None
         )
 
     def show(self, room: Room) -> None:
-        """Look at a room: what is unread is read."""
+        """Look at a room; all of it counts as read."""
         self.current = room
         room.unread, room.is_mentioned = 0, False
 
@@ -272,12 +291,12 @@ class Model:
             self.show(self.rooms[number])
 
     def show_next(self, step: int) -> None:
-        """Look at the next room, or with -1 at the one before."""
+        """Look at the next room; with -1, at the previous."""
         index = self.rooms.index(self.current)
         self.show(self.rooms[(index + step) % len(self.rooms)])
 
     def show_unread(self) -> None:
-        """Look at the next room with something unread: one where the user was called, first."""
+        """Look at the next unread room. Rooms in which the user was mentioned come first."""
         place = self.rooms.index(self.current)
         behind = [*self.rooms[place + 1 :], *self.rooms[:place]]
         unread = [room for room in behind if room.unread]
@@ -285,12 +304,12 @@ class Model:
             self.show(next((room for room in unread if room.is_mentioned), unread[0]))
 
     def names(self) -> Iterator[str]:
-        """Yield those who may be meant: in this room first."""
+        """Yield the names of people: those in this room first."""
         yield from sorted(self.current.people, key=str.casefold)
         others = set().union(*(room.people for room in self.rooms)) - self.current.people
         yield from sorted(others, key=str.casefold)
 
-    # How it gets there.
+    # Events to lines.
 
     def _message(self, event: Json, verdict: Verdict | None) -> bool:
         room = self.find(str(event["room"])) or self.current
@@ -321,7 +340,7 @@ class Model:
         return line
 
     def _without_keys(self, event: Json) -> Verdict:
-        """Return what is made of a message that nobody judged: by what there is to be seen."""
+        """Return the verdict on a message that has none."""
         if event.get("enc") is not None:
             return Verdict(_SEALED)
         room = self.find(str(event.get("room")))
@@ -330,7 +349,7 @@ class Model:
 
     def _private(self, event: Json, verdict: Verdict | None) -> bool:
         if any(line.private_id == event["id"] for line in self.home.lines):
-            return False  # it is here, whatever time it is said to be of now
+            return False  # it is here, whatever its time is said to be now
         for room in [self.home] if self.current is self.home else [self.home, self.current]:
             room.add(self._private_line(event, verdict))
         return event["user"] != self.me and not event.get("is_replayed")
@@ -339,7 +358,7 @@ class Model:
         verdict = verdict or self._without_keys(event)
         user, recipient = event["user"], event.get("recipient") or event.get("to")
         is_mine, text = user == self.me, f"[private] {user}: {verdict.text}"
-        if is_mine:  # said in another session of theirs
+        if is_mine:  # said in another session of the user
             text = f"[private to {recipient}] {verdict.text}"
         at = verdict.at or milliseconds(event.get("at"))
         line = Line(at, "private", text, "", not is_mine, 0, verdict.mark, event["id"])
@@ -360,7 +379,7 @@ class Model:
             room.add(Line(self._clock(), "fact", text, source=source))
 
     def _note(self, event: Json, room: Room) -> None:
-        """Take in what a fact changes."""
+        """Apply a fact to its room."""
         user = str(event.get("user"))
         if event["event"] == "joined":
             room.people.add(user)
@@ -375,7 +394,10 @@ class Model:
             self.known_rooms.add(room.name)
 
     def _lose(self, event: Json, why: list[str], source: Source) -> None:
-        """Take in that the user is no longer in a room: what is being typed goes to no other."""
+        """Take in that the user has lost a room.
+
+        If it was shown, home is: a line being typed goes to no other room.
+        """
         room = self.find(str(event["room"]))
         if room:
             is_shown = room is self.current
@@ -397,17 +419,23 @@ class Model:
 
 
 def _is_it(line: Line, event: Json) -> bool:
-    """Whether a line is of that message: its id, and whose it was said to be then."""
+    """Return whether a line is of a message.
+
+    It has the message's id, and the user that the message was said to be of.
+    """
     return line.id == event.get("id") and is_same_name(line.user, str(event.get("user")))
 
 
 def _revealed_at(line: Line, verdict: Verdict | None) -> int:
-    """Return when a message was said that is read only now."""
+    """Return when a message was said that was revealed.
+
+    It is in ms: the sender's time, or else the line's.
+    """
     return verdict.at if verdict and verdict.at else line.at
 
 
 def _refusal_kind(verdict: Verdict) -> Kind:
-    """Return how the sentence that stands for a message is shown: nothing may be wrong with it."""
+    """Return the kind of a refused message's line. Nothing is wrong with a sealed one."""
     return "fact" if verdict.is_sealed else "error"
 
 

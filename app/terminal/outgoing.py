@@ -1,8 +1,8 @@
-"""What was typed and is not carried out yet, in its order; what is urgent goes first.
+"""Keep typed lines in order until they are carried out.
 
-A line of a room in the clear is on the disk until the server has answered it, with the `txn` under
-which it is said: killed in between, this program says it again at its next start, and the server
-keeps it once. What may be private stays in memory.
+Urgent ones go first. A line of a room in the clear is on the disk, with its `txn`, until the server
+has answered it. If this program is killed in between, it says the line again at its next start, and
+the server keeps it once. A line that may be private stays in memory.
 """
 
 import asyncio
@@ -17,16 +17,16 @@ from app.terminal.typed import Request, is_talk
 
 
 class Typed(NamedTuple):
-    """A line, or a request made of one, and the room where it was typed."""
+    """A line or request, and where it was typed."""
 
     asked: str | Request
     room: Room
-    txn: str = ""  # of what is said
-    is_kept: bool = False  # on the disk
+    txn: str = ""  # of a line that is said
+    is_kept: bool = False  # whether it is on the disk
 
 
 class Outgoing:
-    """Lines and commands that wait for their turn; `changed` is told how many do."""
+    """Lines and commands that wait for their turn. `changed` is called with their number."""
 
     def __init__(self, kept: Kept, changed: Callable[[int], None]) -> None:
         self._kept = kept
@@ -37,7 +37,7 @@ class Outgoing:
         self._has_some = asyncio.Event()
 
     def put(self, asked: str | Request, room: Room, *, is_stuck: bool) -> None:
-        """Let something wait for its turn; a command overtakes what is stuck."""
+        """Add a line or request. A command overtakes waiting lines if these are stuck."""
         if not isinstance(asked, str) or not is_talk(asked):
             (self._urgent if is_stuck else self._waiting).append(Typed(asked, room))
         else:
@@ -50,18 +50,21 @@ class Outgoing:
         self._note()
 
     def put_back(self, room: Room, line: str, txn: str) -> None:
-        """Let a line wait that an earlier run left on the disk."""
+        """Add a line that an earlier run left. It is on the disk."""
         self._waiting.append(Typed(line, room, txn, is_kept=True))
         self._note()
 
     def left(self) -> Iterator[tuple[str, str, str]]:
-        """Yield room, line and `txn` of what an earlier run left on the disk."""
+        """Yield the lines that an earlier run left.
+
+        They are on the disk. Each is room, line and `txn`.
+        """
         for item in self._kept.items():
             if isinstance(item, list) and len(item) == 3 and all(isinstance(x, str) for x in item):
                 yield item[0], item[1], item[2]
 
     async def next(self) -> Typed:
-        """Return what is to be carried out now; call `done` when it is."""
+        """Wait for the next to carry out, and return it. Call `done` when it is carried out."""
         while not (self._urgent or self._waiting):
             await self._has_some.wait()
         self._current = (self._urgent or self._waiting).popleft()
@@ -69,14 +72,14 @@ class Outgoing:
         return self._current
 
     def done(self, *, is_answered: bool = True) -> None:
-        """Go on behind what `next` returned; what nobody answered stays on the disk."""
+        """Finish the one that `next` returned. A line without an answer stays on the disk."""
         typed, self._current = self._current, None
         if typed and typed.is_kept and is_answered:
             self._forget(typed)
         self._note()
 
     def drop(self) -> int:
-        """Forget the lines that wait, but for the one that is being said; return how many."""
+        """Forget the waiting lines; return how many. The one that is being said stays."""
         dropped = [typed for typed in self._waiting if typed.txn]
         self._waiting = deque(typed for typed in self._waiting if not typed.txn)
         for typed in dropped:
@@ -86,7 +89,7 @@ class Outgoing:
         return len(dropped)
 
     def forget_left(self, room: str, line: str, txn: str) -> None:
-        """Forget a line that an earlier run left on the disk."""
+        """Forget a line that an earlier run left. It is removed from the disk."""
         self._kept.remove([room, line, txn])
 
     @property

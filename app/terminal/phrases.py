@@ -1,6 +1,6 @@
-"""What the server tells, in words: the sentences of the text wire, made from JSON. Pure.
+"""Put events and answers into the text wire's sentences. Pure.
 
-A server may be anybody's: what it sends came through the door (arrivals.py).
+A server may be anyone's: its events come through arrivals.py first.
 """
 
 from collections.abc import Mapping
@@ -43,20 +43,20 @@ _ANSWERS: Mapping[str, TypeAdapter[Any]] = {
 
 
 def names_in(value: Any) -> set[str]:
-    """Return the names of a list, of texts or of objects that have one."""
+    """Return the names in a list. Its items are texts, or objects that have a `name`."""
     items = value if isinstance(value, list) else []
     names = [item.get("name") if isinstance(item, Mapping) else item for item in items]
     return {name for name in names if isinstance(name, str) and is_name(name)}
 
 
 def event_lines(event: Json) -> list[str]:
-    """Return what tells somebody of an event; nothing for one that is not known or not whole."""
+    """Return the lines of an event. There are none for one that is unknown, or not whole."""
     shape = _EVENTS.get(str(event.get("event")))
     return _lines(shape, event) if shape else []
 
 
 def sent_out_lines(event: Json) -> list[str]:
-    """Return what tells somebody that they were kicked or banned themselves."""
+    """Return the lines for a kicked or banned user."""
     try:
         return _rendered(moderation.SentOut(_SENT_OUT.validate_python(event)))
     except (ValueError, LookupError, ArithmeticError):
@@ -64,7 +64,7 @@ def sent_out_lines(event: Json) -> list[str]:
 
 
 def answer_lines(op: str, answer: Json) -> list[str]:
-    """Return what tells somebody how a request was answered, in whatever words there are."""
+    """Return the lines of an answer, in any words."""
     answer = cleaned(answer)
     if isinstance(answer.get("sentence"), str):
         return [answer["sentence"]]
@@ -75,7 +75,10 @@ def answer_lines(op: str, answer: Json) -> list[str]:
 
 
 def away_lines(user: str, answer: Json) -> list[str]:
-    """Return what the server tells of somebody who may not see what is for them."""
+    """Return the line about an absent user, or none.
+
+    Then the user may not see a message at once.
+    """
     away = cleaned(answer.get("away"))
     return [f"{user} is away{f' ({away})' if away else ''}."] if isinstance(away, str) else []
 
@@ -83,7 +86,7 @@ def away_lines(user: str, answer: Json) -> list[str]:
 def _lines(shape: TypeAdapter[Any], fields: Json) -> list[str]:
     try:
         return _rendered(shape.validate_python(with_times(fields)))
-    except (ValueError, LookupError, ArithmeticError):  # LookupError: what only programs are shown
+    except (ValueError, LookupError, ArithmeticError):  # LookupError: it is for programs only
         return []
 
 

@@ -1,4 +1,4 @@
-"""What a person types, as a request: the commands of the text wire, by the same table. Pure."""
+"""Read typed lines as requests, by the text wire's table. Pure."""
 
 import re
 from collections.abc import Collection, Iterable, Mapping
@@ -12,7 +12,7 @@ from app.wires.text.commands import find_command, parse_arguments, split_command
 from app.wires.text.help import by_subject
 from app.wires.text.typed_lines import hides_command
 
-# What this client does itself, from typing to done: how it is typed, and what it does.
+# Commands of this client itself: their usage, and a summary.
 OWN: Mapping[str, tuple[str, str]] = {
     "send": ("/send PATH [to USER]", "Send a file to the room, or to one user."),
     "get": (
@@ -58,8 +58,8 @@ _OTHERWISE_HERE = {
     "join": "Enter a room, and make it if there is none; or show one that you are in.",
     "history": "Get what was said before all that is here.",
 }
-# Some come before there is a screen; some are for people whose terminal is not a program, or for
-# the operator alone; some nobody types.
+# Some are for before there is a screen; some for people at a plain terminal, or for the operator
+# alone; some are never typed.
 _NOT_HERE = {"login", "register"} | {
     word
     for word, kind in COMMANDS.items()
@@ -72,11 +72,11 @@ WORDS = sorted({*COMMANDS, *OWN} - _NOT_HERE)
 
 
 class CanNotDo(Exception):
-    """What was typed can't be done here; says why, or what to type."""
+    """A typed line can't be carried out. Its text says why, or what to type."""
 
 
 class Mistyped(CanNotDo):
-    """What was typed hidden is no good; typed again, it may be."""
+    """A hidden answer is wrong; another try may be right."""
 
 
 class ServerSays(CanNotDo):
@@ -91,17 +91,17 @@ class Request(NamedTuple):
 
 
 def is_talk(text: str) -> bool:
-    """Whether a line says something, to a room or to one user."""
+    """Return whether a line is to be said. It is to a room, or to one user."""
     return not is_command(text) or split_command(text)[0].lower() in ("/say", "/me", "/msg")
 
 
 def is_command(text: str) -> bool:
-    """Whether a line is a command; two slashes say one."""
+    """Return whether a line is a command. A line that begins with two slashes is text."""
     return text.startswith("/") and not text.startswith("//")
 
 
 def check_is_utf8(text: str) -> None:
-    """Raise Mistyped for what a terminal sent in another encoding, which comes as surrogates."""
+    """Check that a line is UTF-8. A terminal's other bytes come as surrogates. Raises Mistyped."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -109,7 +109,7 @@ def check_is_utf8(text: str) -> None:
 
 
 def read_request(text: str, room: str) -> Request:
-    """Read a line that was typed in a room, or in none. Raises CanNotDo, BadLine."""
+    """Read a line that was typed in a room. `room` is "" for none. Raises CanNotDo, BadLine."""
     check_is_utf8(text)
     if hides_command(text):
         raise CanNotDo("something that can't be seen stands before that slash; type it again")
@@ -155,9 +155,10 @@ def _own(word: str, rest: str, room: str) -> Request:
 
 
 def help_lines(word: str, ops: Collection[str] | None = None) -> Iterable[str]:
-    """Return what one may type, of these ops of the server's; or what a command does.
+    """Return the usages of all commands, or one summary.
 
-    Raises CanNotDo.
+    `word` is the command of the summary, or "". `ops` are those that the server lets the user ask
+    for; None: all. Raises CanNotDo.
     """
     word = word.removeprefix("/").lower()
     if not word:

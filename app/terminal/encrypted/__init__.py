@@ -1,1 +1,1 @@
-"""What is encrypted. It needs a library that there may not be."""
+"""Encrypted rooms. This needs a library that may be missing."""

@@ -1,4 +1,4 @@
-"""The commands about keys, devices and people: what is asked of the device, and what is told."""
+"""Carry out commands about keys, devices and people."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from app.terminal.typed import Mistyped, Request
 
 if TYPE_CHECKING:
     from app.encryption import Device, Roster
-    from app.terminal.encrypted.thread import Encryption  # it needs a library that there may not be
+    from app.terminal.encrypted.thread import Encryption  # it needs a library that may be missing
 
 _Fields = Mapping[str, Any]
 _Answer = Awaitable[list[str]]
@@ -20,11 +20,11 @@ _Answer = Awaitable[list[str]]
 async def encrypt(encryption: Encryption, fields: _Fields, room: str) -> list[str]:
     """Make the room encrypted, for good."""
     await encryption.drive(lambda device, _: device.encrypt_room(room))
-    return []  # everybody there is told
+    return []  # an event tells all members
 
 
 async def members(encryption: Encryption, fields: _Fields, room: str) -> list[str]:
-    """Tell who reads what the user says in the room, or let newcomers."""
+    """Tell who can read in the room, or accept newcomers."""
     users = fields.get("users", "").split()
     if users:
         await encryption.drive(lambda device, _: device.accept(room, users))
@@ -45,7 +45,7 @@ def _roster_lines(device: Device, roster: Roster, keyless: list[str], room: str)
 
 
 async def fingerprint(encryption: Encryption, fields: _Fields, room: str) -> list[str]:
-    """Tell the digits that both users see if nobody is in between."""
+    """Tell the 60 digits to compare with a user's."""
     user = fields["user"]
     digits = (await encryption.drive(lambda device, _: device.fingerprint(user))).split()
     half = len(digits) // 2
@@ -58,7 +58,7 @@ async def fingerprint(encryption: Encryption, fields: _Fields, room: str) -> lis
 
 
 async def verify(encryption: Encryption, fields: _Fields, room: str) -> list[str]:
-    """Begin to compare numbers with a user, agree to, or say whether they were the same."""
+    """Begin to compare numbers with a user, or go on. `answer` says whether they were the same."""
     user, answer = fields["user"], fields.get("answer")
     if answer is None:
         await encryption.drive(lambda device, at: device.verify(user, at))
@@ -93,7 +93,7 @@ async def devices(encryption: Encryption, fields: _Fields, room: str) -> list[st
 
 
 async def device(encryption: Encryption, fields: _Fields, room: str) -> list[str]:
-    """Approve another device, revoke one, or begin anew."""
+    """Approve or revoke a device, or make a new identity."""
     act, which = fields["act"], fields.get("device", "")
     if act == "approve":
         code = fields["code"]
@@ -112,7 +112,7 @@ async def begin_anew(encryption: Encryption) -> list[str]:
 
 
 async def keys(encryption: Encryption, fields: _Fields, room: str) -> list[str]:
-    """Write the keys to all that can be read into a new file, or take them from one."""
+    """Export the keys into a new file, or import them."""
     path, passphrase = path_of(fields["path"]), fields["passphrase"]
     try:
         if fields["act"] == "import":
@@ -140,8 +140,8 @@ COMMANDS: Mapping[str, Callable[[Encryption, _Fields, str], _Answer]] = {
 
 
 async def carry_out(encryption: Encryption, request: Request, room: str) -> list[str]:
-    """Carry out a command about keys, and return what to tell.
+    """Carry out a command about keys; return lines to tell.
 
-    Raises CanNotDo, ConnectionLost, TransferFailed and OSError for a file.
+    Raises CanNotDo, ConnectionLost, TransferFailed; OSError for a file.
     """
     return await COMMANDS[request.op](encryption, request.fields, room)

@@ -1,8 +1,8 @@
-"""What is encrypted, as a person meets it: the passphrase, what is said and sent, who may read it.
+"""Give the person encrypted rooms: passphrase, messages, readers.
 
-The screen's loop alone calls this. It has no command of its own for the usual path: whoever enters
-an encrypted room is asked for a passphrase once, says something, and the others read it. What needs
-a person is one line that names the command.
+Only the screen's loop calls this. The usual path has no command of its own: a user who enters an
+encrypted room is asked for a passphrase once, says something, and the others read it. If something
+needs a decision, one line names the command for it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from app.terminal.host import Host
     from app.terminal.model import Kind, Room, Verdict
 
-LOOK_SECONDS = 0.5  # between two looks at who is in a room, while people come and go
+LOOK_SECONDS = 0.5  # between two looks at a room's members, while people come and go
 
 WHAT_FOR = (
     "A passphrase protects your keys on this disk. It is not your password, which the server"
@@ -48,7 +48,7 @@ _CLOSED = (
 )
 _LATER = "What you said goes out when the connection is back."
 _PUSHES = ("td", "keys_changed", "keys_low", "roster")
-# What the person is told though nothing is wrong; whatever else there is, is an error.
+# Notices that are told though nothing is wrong; the others are errors.
 _CALM = {
     *("readers", "new_device", "member_waits", "no_keys", "has_keys", "no_one_time_keys"),
     *("key_missing", "approved", "verified", "verify_asked", "verify_numbers", "not_approved"),
@@ -57,38 +57,38 @@ _CALM = {
 
 
 class Secrecy:
-    """See the top of this file."""
+    """The person's side of encryption; see the file's top."""
 
     def __init__(self, host: Host, asking: Asking, encryption: Encryption, files: Files) -> None:
         self._host, self._asking = host, asking
         self._model = host.model
         self._encryption = encryption
         self._files = SealedFiles(files, encryption)
-        self._looking: set[str] = set()  # rooms at whose members we are about to look
-        self._waiting_told: set[tuple[str, str]] = set()  # rooms, and who is new in them
-        self._clear_told: set[str] = set()  # users to whom we write in the clear
+        self._looking: set[str] = set()  # rooms whose members are about to be looked at
+        self._waiting_told: set[tuple[str, str]] = set()  # rooms, and a new user in them
+        self._clear_told: set[str] = set()  # users to whom messages go in the clear
         encryption.show = self._show
 
     def greet(self) -> None:
-        """Say what to do about keys that are closed."""
+        """Tell the user how to open closed keys."""
         if self._encryption.has_keys and not self._encryption.is_open:
             self._model.tell([_CLOSED], "notice")
 
-    # What the server tells.
+    # Events.
 
     async def judge(self, event: Json) -> Verdict | None:
-        """Return what is made of an event, if there is anything to say of it."""
+        """Return the verdict on an event, or None."""
         if event.get("event") == "renamed" and (room := self._model.find(event["room"])):
-            with suppress(CanNotDo):  # closed keys that can't be read: as if it were
+            with suppress(CanNotDo):  # if closed keys can't be read, it counts as encrypted
                 await self.is_encrypted(room)
         return await self._encryption.judge(event)
 
     async def judge_page(self, messages: Sequence[Json]) -> list[Verdict | None]:
-        """Return what is made of each message of a page of history."""
+        """Return the verdict on each message of a history page."""
         return await self._encryption.judge_page(messages)
 
     async def heed(self, event: Json) -> None:
-        """Take in an event, and do what it gives us to do beside all else."""
+        """Take in an event. Work that it leaves is done beside all else."""
         name, room = event.get("event"), self._model.find(str(event.get("room")))
         if name == "connected" or name == "missed":
             self._beside(self.start())
@@ -113,10 +113,10 @@ class Secrecy:
             try:
                 await work
             except ConnectionLost:
-                return  # what is left to do is done when it is back
+                return  # the rest is done when the connection is back
 
     async def _look_soon(self, room: Room) -> None:
-        """Look at who is in a room: once, when many come and go."""
+        """Look at a room's members soon. Once, when many come and go."""
         self._looking.add(room.name)
         await asyncio.sleep(LOOK_SECONDS)
         self._looking.discard(room.name)
@@ -124,7 +124,7 @@ class Secrecy:
             await self._encryption.drive(lambda device, _: device.roster(room.name))
 
     def _show(self, news: Notice | Shown) -> None:
-        """Show what nobody asked for."""
+        """Show a notice, or a message that became readable."""
         if isinstance(news, Shown):
             if self._model.reveal(revealed(news, self._model.me), verdict_on(news)):
                 self._host.ring()
@@ -134,7 +134,10 @@ class Secrecy:
         self._host.screen.refresh()
 
     def _is_new(self, notice: Notice) -> bool:
-        """Whether it is no reminder of somebody who still waits to be accepted."""
+        """Return whether a notice is worth telling.
+
+        A reminder of a user who still waits to be accepted is not.
+        """
         if notice.code != "member_waits":
             return True
         about = (notice.room, notice.user)
@@ -145,7 +148,10 @@ class Secrecy:
     # The keys.
 
     def ask_passphrase(self, *then: str | Request) -> None:
-        """Ask for what opens the keys, or shall open them; then carry out what was typed."""
+        """Ask for the passphrase of the keys.
+
+        They are opened or made; then the typed lines or requests are carried out.
+        """
         is_new = not self._encryption.has_keys
         self._model.tell([WHAT_FOR if is_new else _IF_LOST], "notice")
 
@@ -161,7 +167,7 @@ class Secrecy:
         self._asking.ask(_NEW if is_new else _OLD, unlock, go_on)
 
     def ask_to_begin_anew(self) -> None:
-        """Ask for the passphrase of new keys, in place of those that nobody can open any more."""
+        """Ask for a passphrase for new keys. They replace those that can't be opened any more."""
         self._model.tell([*_ANEW, WHAT_FOR], "notice")
 
         async def put_aside(*answers: str) -> None:
@@ -177,7 +183,7 @@ class Secrecy:
         self._asking.ask(_NEW, put_aside, go_on)
 
     def ask_for_file(self, request: Request) -> None:
-        """Ask for the passphrase of a file of keys, and carry out what was typed."""
+        """Ask for the passphrase of a file of keys. Then the request is carried out."""
         is_new = request.fields["act"] == "export"
         questions = ["a passphrase for that file", "the same again"][: 1 + is_new]
         room = self._model.current
@@ -190,11 +196,15 @@ class Secrecy:
 
     @property
     def is_open(self) -> bool:
-        """Whether there are keys to read and to write with."""
+        """Return whether there are keys to read and write with."""
         return self._encryption.is_open
 
     async def start(self) -> None:
-        """Do what is due after a login: what was kept back goes out, what was sealed is shown."""
+        """Do what is due after a login.
+
+        Messages that were kept back are sent; those that were sealed are shown. Raises CanNotDo,
+        ConnectionLost.
+        """
         if not self._encryption.is_open:
             return
         for name in await self._encryption.rooms_unsent():
@@ -212,13 +222,17 @@ class Secrecy:
     # Rooms.
 
     async def is_encrypted(self, room: Room) -> bool:
-        """Whether nothing may be said in the clear in a room. Raises CanNotDo."""
+        """Return whether a room takes no plaintext. Raises CanNotDo."""
         if room.name and not room.is_encrypted:
             room.is_encrypted = await self._encryption.is_encrypted(room.name)
         return room.is_encrypted
 
     async def meet(self, room: Room, *, may_ask: bool = False) -> None:
-        """Learn who reads in a room, if it is encrypted; or say what has to be typed first."""
+        """Learn who reads in a room, if it is encrypted.
+
+        With closed keys, tell what has to be typed first, or with `may_ask` ask for a new
+        passphrase. Raises CanNotDo, ConnectionLost.
+        """
         if not await self.is_encrypted(room):
             return
         if self._encryption.is_open:
@@ -231,10 +245,7 @@ class Secrecy:
             self._model.notice(text, room.name, "notice")
 
     async def say(self, request: Request, room: Room) -> bool:
-        """Say or do something, unless the room takes plaintext: returns whether it does not.
-
-        Raises CanNotDo.
-        """
+        """Say or do something, if the room is encrypted. Returns whether it is. Raises CanNotDo."""
         if not await self.is_encrypted(room):
             return False
         kind: MessageKind = "me" if request.op == "me" else "text"
@@ -245,9 +256,9 @@ class Secrecy:
         return True
 
     async def tell_user(self, request: Request) -> bool:
-        """Say something to one user, unless they can't read but plaintext: returns whether not.
+        """Say something to a user, if they have keys.
 
-        Raises CanNotDo.
+        Returns whether they have. Raises CanNotDo.
         """
         user, body = request.fields["user"], request.fields["body"]
         if not await self._encryption.is_private_to(user):
@@ -271,7 +282,10 @@ class Secrecy:
     # Files.
 
     async def sending(self, request: Request, room: Room) -> Awaitable[str] | None:
-        """Return what sends a file encrypted; None where nothing is. Raises TransferFailed."""
+        """Return what sends a file encrypted, or None.
+
+        It is None where files go in the clear. Raises TransferFailed, CanNotDo.
+        """
         path, whom = what_to_send(request.fields["path"], room.name)
         if "user" in whom:
             is_encrypted = await self._encryption.is_private_to(whom["user"])
@@ -283,9 +297,10 @@ class Secrecy:
         return self._files.send(path, whom)
 
     def getting(self, request: Request, room: Room) -> Awaitable[str] | None:
-        """Return what fetches a file that an encrypted message told of; None for any other.
+        """Return what fetches an encrypted file, or None.
 
-        Raises CanNotDo when several people told of that number.
+        It is None if no encrypted message told of it. Raises CanNotDo if several told of that
+        number.
         """
         fields = request.fields
         reference = self._encryption.files.find(fields["file"], fields.get("user", ""), room.name)
@@ -294,7 +309,10 @@ class Secrecy:
     # Commands.
 
     async def carry_out(self, request: Request, room: Room) -> None:
-        """Carry out a command about keys. Raises CanNotDo, ConnectionLost, OSError."""
+        """Carry out a command about keys.
+
+        Raises CanNotDo, ConnectionLost, TransferFailed, OSError.
+        """
         self._model.tell(await trust.carry_out(self._encryption, request, room.name))
         if request.op == "encrypt":
             room.is_encrypted = True

@@ -1,7 +1,8 @@
-"""Files where it is encrypted: only their ciphertext leaves this machine, or is kept beside them.
+"""Send and fetch files of encrypted rooms.
 
-A file is sealed into a temporary one, which is sent, and told of in an encrypted message. One that
-is fetched is opened while it comes, and kept if it is what its sender sent, whole.
+Only their ciphertext leaves this machine. A file is sealed into a temporary one, which is sent; an
+encrypted message tells of it. A fetched file is opened while it comes, and kept if it is whole and
+as its sender sent it.
 """
 
 import asyncio
@@ -23,16 +24,17 @@ _KEPT_AS = re.compile(r"shared as ([0-9]{1,18})\b")
 
 
 class SealedFiles:
-    """Sends and fetches what the server can't read."""
+    """Sends and fetches files that the server can't read."""
 
     def __init__(self, files: Files, encryption: Encryption) -> None:
         self._files = files
         self._encryption = encryption
 
     async def send(self, path: Path, whom: dict[str, str]) -> str:
-        """Send a file to a room or a user. Returns what to tell.
+        """Send a file to a room or user.
 
-        Raises TransferFailed, CallRefused, CanNotDo, ConnectionLost, OSError.
+        Returns the sentence to tell. Raises TransferFailed, CallRefused, CanNotDo, ConnectionLost,
+        OSError.
         """
         with tempfile.NamedTemporaryFile() as sealed:
             sealer = await asyncio.to_thread(_seal, path, sealed)
@@ -50,7 +52,7 @@ class SealedFiles:
         return f"{path.name} is sent, encrypted, and arrived whole."
 
     async def get(self, reference: FileReference) -> str:
-        """Fetch a file that a message told of. Returns what to tell. Raises as `send`."""
+        """Fetch a file that a message told of. Returns the sentence to tell. Raises as `send`."""
         offer = await self._files.call("file.get", file=reference.id)
         size = offer.get("size")
         if not isinstance(size, int):
@@ -79,7 +81,7 @@ def _seal(path: Path, sealed: IO[bytes]) -> FileSealer:
 
 
 def _number_in(told: str) -> int:
-    """Return the number under which the server keeps a file. Raises TransferFailed."""
+    """Return the number of a file in the server's answer. Raises TransferFailed."""
     match = _KEPT_AS.search(told)
     if match is None:
         raise TransferFailed("the server does not say under which number it keeps it")

@@ -1,7 +1,7 @@
-"""Where the keys of one user for one server are on this disk, and opening them.
+"""Open a user's keys for one server, on this disk.
 
-This file, and those that it imports, need the library for encryption; whoever imports it may find
-that there is none.
+This file, and those that it imports, need the library for encryption. Importing it raises
+ImportError if there is none.
 """
 
 import os
@@ -18,10 +18,14 @@ _EMPTY = "a passphrase is not empty, and has no control characters"
 
 
 class Keys:
-    """One file, of the user alone: closed, or open with a device in it. One thread at a time."""
+    """A user's keys: closed, or open with a device. Only one thread may use it at a time."""
 
     def __init__(self, folder: Path, address: str, user: str, cost: Cost = COST) -> None:
-        """`folder` is made when it is needed; `cost` is what a guess at the passphrase costs."""
+        """Keep the path and cost of the keys.
+
+        `folder` is made when it is needed. `cost` is that of a guess at the passphrase, for new
+        keys. Raises BadNameError.
+        """
         self.path = folder / f"{parse_name(user).key}@{quote(address, safe='[]:')}.db"
         self._user = user
         self._cost = cost
@@ -29,7 +33,7 @@ class Keys:
 
     @property
     def is_there(self) -> bool:
-        """Whether there are keys."""
+        """Return whether there are keys."""
         return self.path.exists()
 
     def open(self, passphrase: str) -> Device:
@@ -50,9 +54,10 @@ class Keys:
         return device
 
     def put_aside(self) -> str:
-        """Give way to new keys: rename the file, and what is beside it, and return where it is.
+        """Rename the file of keys, and the files beside it.
 
-        Raises CanNotDo when another program has it open.
+        New keys can be made then. Returns where it is, or "" if there was none. Raises CanNotDo if
+        another program has it open.
         """
         self.close()
         if not self.is_there:
@@ -81,15 +86,15 @@ class Keys:
         )
 
     def close(self) -> None:
-        """Let another program open them."""
+        """Close the keys; another program can open them then."""
         if self._store:
             self._store.close()
             self._store = None
 
     def seen_encrypted(self) -> set[str]:
-        """Return the rooms and users that were, as far as is known with the keys closed.
+        """Return the rooms and users that were seen encrypted.
 
-        Raises CanNotDo.
+        The keys may be closed: ids are in the clear. Raises CanNotDo.
         """
         there = [self.path] if self.is_there else []
         try:
@@ -100,6 +105,6 @@ class Keys:
 
     @staticmethod
     def _seen_in(paths: list[Path]) -> tuple[set[str], set[str]]:
-        """Return the rooms, and the users, that files of keys have seen. Raises StoreUnusable."""
+        """Return the rooms and users that key files have seen. Raises StoreUnusable."""
         seen = [seen_encrypted(path) for path in paths]
         return set().union(*(each[0] for each in seen)), set().union(*(each[1] for each in seen))

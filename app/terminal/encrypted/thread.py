@@ -1,14 +1,15 @@
-"""What is encrypted, on its way in and out: one device of the user, and the thread that has it.
+"""Run the user's device in a thread of its own.
 
-Whatever touches keys happens in that thread, so that neither the disk nor a cipher keeps the screen
-waiting. What takes several requests takes turns; between two of them, messages are read.
+Only that thread touches keys, so that neither the disk nor a cipher keeps the screen waiting. A
+flow takes several requests: flows take turns, and messages are read between two steps of one.
 
-What it promises:
-  1. What was ever seen encrypted, is: also while the keys are closed, whatever the server says.
-  2. What was said is on the disk before it is sent. What a crash or a lost connection kept back
-     goes out with the next `start`, once.
-  3. When the keys can't be used any more, such as for a copy of them, nothing more is sent, and
-     the sentence that says why stands for every refusal.
+Promises:
+  1. A room or a user that was ever seen encrypted counts as encrypted: also while the keys are
+     closed, and whatever the server says.
+  2. A message is on the disk before it is sent. If a crash or a lost connection keeps it back, it
+     is sent with the next `start`, once.
+  3. When the keys can't be used any more, such as because they were copied, nothing more is sent.
+     Every refusal is then the sentence that says why.
 """
 
 import asyncio
@@ -50,10 +51,10 @@ from app.terminal.typed import CanNotDo, Mistyped, ServerSays
 from app.values.sizes import format_size
 from app.values.times import now
 
-SEALED_MAX = 10_000  # messages that wait to be read: as many as a room keeps lines
+SEALED_MAX = 10_000  # messages that wait for keys: as many as a room keeps lines
 FILES_MAX = 10_000  # that can be fetched by their number
-TELLERS_MAX = 8  # who told of one number; there is one, or somebody lies
-PASSPHRASE_CHARACTERS_MIN = 8  # of a new one: who has the file may guess without end
+TELLERS_MAX = 8  # users who told of one number: at most one is honest
+PASSPHRASE_CHARACTERS_MIN = 8  # of a new one: a thief of the file may guess without end
 _SHORT = f"a passphrase has at least {PASSPHRASE_CHARACTERS_MIN} characters"
 _LOCKED = "your keys are not open; type /unlock"
 _PASSWORD = "that is your password, which the server knows; take something else"  # noqa: S105
@@ -63,21 +64,24 @@ _CLEAR = (
 )
 _MESSAGES = ("message", "private")
 _JUDGED = (*_MESSAGES, "file", "renamed")
-_SEALED = (KeyMissing, SaidBefore)  # what nothing is wrong with, but that there is no key for it
+_SEALED = (KeyMissing, SaidBefore)  # nothing is wrong, but there is no key
 
 _Result = TypeVar("_Result")
 _Arguments = ParamSpec("_Arguments")
 
 
 class Said(NamedTuple):
-    """An event, or a line of history; it `is_live` when it came unasked, as new."""
+    """An event, or a line of history. `is_live`: it came unasked, as new."""
 
     event: Json
     is_live: bool
 
 
 class Encryption:
-    """See the promises at the top of this file. `show` is told what nobody asked for."""
+    """The user's device, for the screen; see the promises above.
+
+    `show` is called with news that were not asked for.
+    """
 
     def __init__(self, client: Client, keys: Keys) -> None:
         self._client = client
@@ -88,7 +92,7 @@ class Encryption:
         self._worker = ThreadPoolExecutor(1, "keys")
         self._turns = asyncio.Lock()
         self._sealed: deque[Said] = deque(maxlen=SEALED_MAX)
-        self._live: set[str] = set()  # rooms whose replay has ended, "" for private messages
+        self._live: set[str] = set()  # rooms whose replay has ended; "" for private messages
         self._seen: set[str] | None = None  # what closed keys have seen, as last read
         self.files = KnownFiles()
 
@@ -96,31 +100,32 @@ class Encryption:
 
     @property
     def has_keys(self) -> bool:
-        """Whether there are keys, open or not."""
+        """Return whether there are keys, open or not."""
         return self._keys.is_there
 
     @property
     def is_open(self) -> bool:
-        """Whether there are keys to read and to write with."""
+        """Return whether there are keys to read and write with."""
         return self._device is not None and not self._end
 
     def open(self, passphrase: str) -> None:
-        """Open the keys, or make them; blocks for some 0.3 s. Raises CanNotDo."""
+        """Open the keys, or make them. It blocks for some 0.3 s. Raises CanNotDo."""
         if not self.has_keys:
             self._check_new(passphrase)
         self._device = self._keys.open(passphrase)
 
     def _check_new(self, passphrase: str) -> None:
-        """Raise Mistyped for a passphrase that shall protect no keys."""
+        """Check a passphrase for new keys. Raises Mistyped."""
         if self._client.is_password(passphrase):
             raise Mistyped(_PASSWORD)
         if len(passphrase) < PASSPHRASE_CHARACTERS_MIN:
             raise Mistyped(_SHORT)
 
     async def replace(self, passphrase: str) -> str:
-        """Make new keys in place of those that can't be opened, which are kept; return where.
+        """Make new keys; return where the old ones are kept.
 
-        What those have seen encrypted stays so. Raises CanNotDo.
+        Those can't be opened any more. Rooms and users that they saw encrypted stay so. Raises
+        CanNotDo.
         """
         return await self._work(self._replace, passphrase)
 
@@ -137,12 +142,15 @@ class Encryption:
             await self._work(self.open, passphrase)
 
     def close(self) -> None:
-        """Let another program open the keys, once what is being done is done."""
+        """Close the keys, once the work under way is done."""
         self._worker.submit(self._keys.close)
         self._worker.shutdown()
 
     def check_is_open(self) -> None:
-        """Raise CanNotDo, which says why, when there are no keys to write with."""
+        """Check that there are keys to write with.
+
+        Raises CanNotDo, which says why there are none.
+        """
         if not self.is_open:
             raise CanNotDo(self._end or _LOCKED)
 
@@ -154,7 +162,10 @@ class Encryption:
     # Asking the server.
 
     async def drive(self, begin: Callable[[Device, int], Flow[_Result]]) -> _Result:
-        """Do what takes several requests, when it is its turn. Raises CanNotDo, ConnectionLost."""
+        """Run a flow in its turn; return its result.
+
+        `begin` makes the flow, from the device and the time in ms. Raises CanNotDo, ConnectionLost.
+        """
         async with self._turns:
             device = self._open_device
             try:
@@ -180,7 +191,7 @@ class Encryption:
         return cast(_Result, asked.value)
 
     def _ask(self, asked: Ask) -> dict[str, Any]:
-        is_introduction = asked.op == "keys.device.put"  # which a new connection needs first of all
+        is_introduction = asked.op == "keys.device.put"  # a new connection needs it first
         ask = self._client.introduce if is_introduction else self._client.call
         try:
             return ask(asked.op, **asked.fields)
@@ -188,7 +199,7 @@ class Encryption:
             raise ServerRefused(refusal.code, str(refusal)) from refusal
 
     async def work(self, act: Callable[[Device], _Result]) -> _Result:
-        """Do what asks nothing of the server. Raises CanNotDo."""
+        """Run `act` with the device; it needs no server. Raises CanNotDo."""
         device = self._open_device
         try:
             return await self._work(act, device)
@@ -203,7 +214,10 @@ class Encryption:
         return await asyncio.get_running_loop().run_in_executor(self._worker, act, *args)
 
     def _refused(self, refusal: EncryptionRefusal) -> CanNotDo:
-        """Return what the person is told; with keys that can't be used, for good."""
+        """Return a refusal as it is told to the person.
+
+        If the keys can't be used, it is the last word on them.
+        """
         if isinstance(refusal, StoreRefused):
             self._end = str(refusal)
         return (Mistyped if isinstance(refusal, KeyFileRefused) else CanNotDo)(str(refusal))
@@ -221,37 +235,43 @@ class Encryption:
         await self.drive(lambda device, at: device.start(at))
 
     async def pushed(self, event: Json) -> bool:
-        """Take in what the server told unasked. Returns whether `attend` has something to do."""
+        """Take in an event that the server sent unasked.
+
+        Returns whether `attend` has something to do. Raises CanNotDo.
+        """
         return self.is_open and await self.work(lambda device: device.pushed(dict(event)))
 
     async def attend(self) -> None:
-        """Do what pushes gave us to do. Raises CanNotDo, ConnectionLost."""
+        """Do what pushes left to do. Raises CanNotDo, ConnectionLost."""
         await self.drive(lambda device, at: device.attend(at))
 
     async def rooms_unsent(self) -> set[str]:
-        """Return the rooms where something is still to be said: one has to be in them for that."""
+        """Return the rooms with messages still to be sent.
+
+        The user has to be in them for that. Raises CanNotDo.
+        """
         rooms = await self.work(lambda device: device.rooms_unsent)
         return {room for room in rooms if not room.startswith("@")}
 
-    # What is said.
+    # Messages to send.
 
     async def is_encrypted(self, room: str) -> bool:
-        """Whether a room was ever seen encrypted. Raises CanNotDo when nobody can know."""
+        """Return whether a room was ever seen encrypted. Raises CanNotDo when it can't be known."""
         if self.is_open:
             return await self.work(lambda device: device.is_encrypted(room))
         return room_key_of(room) in await self._look_at_seen()
 
     async def _look_at_seen(self) -> set[str]:
-        """Return the rooms and users that closed keys have seen encrypted. Raises CanNotDo."""
+        """Return the rooms and users that closed keys saw encrypted. Raises CanNotDo."""
         self._seen = await self._work(self._keys.seen_encrypted)
         return self._seen
 
     async def say(self, room: str, body: str, kind: MessageKind) -> None:
-        """Say something in a room. Raises CanNotDo, ConnectionLost: then it goes out later."""
+        """Say something in a room. Raises CanNotDo; ConnectionLost: then it is sent later."""
         await self.drive(lambda device, at: device.say(room, body, at, kind=kind))
 
     async def is_private_to(self, user: str) -> bool:
-        """Whether what is for a user alone has to be encrypted. Raises CanNotDo."""
+        """Return whether messages to a user must be encrypted. Raises CanNotDo."""
         if self.is_open:
             return await self.drive(lambda device, _: device.is_private_to(user))
         seen = await self._look_at_seen()
@@ -264,19 +284,19 @@ class Encryption:
         return await self.drive(lambda device, at: device.say_privately(user, body, at))
 
     def private_room(self, user: str) -> str:
-        """Return the room that stands for the conversation with a user. Raises CanNotDo."""
+        """Return the room of the conversation with a user. Raises CanNotDo."""
         try:
             return private_room(self._client.user, user)
         except EncryptionRefusal as refusal:
             raise CanNotDo(str(refusal)) from refusal
 
-    # What is read.
+    # Messages to read.
 
     async def judge(self, event: Json) -> Verdict | None:
-        """Return what is made of an event, if there is anything to say of it.
+        """Return the verdict on an event, or None.
 
-        Whoever shows it without waiting for anything else does so before what `show` is told of
-        later, such as that a key came.
+        A caller that applies it without another wait does so before later news reach `show`, such
+        as a key for the message.
         """
         said = Said(event, self._is_live(event))
         if event.get("event") not in _JUDGED:
@@ -284,17 +304,20 @@ class Encryption:
         return (await self._judge_all([said]))[0]
 
     async def judge_page(self, messages: Sequence[Json]) -> list[Verdict | None]:
-        """Return what is made of each message of a page of history that we asked for."""
+        """Return the verdict on each message of a history page. The page was asked for."""
         return await self._judge_all([Said(message, is_live=False) for message in messages])
 
     def expect_replay(self, room: str) -> None:
-        """Take what comes first from a room that is being entered for what was said before."""
+        """Take a room's next messages for its replay. That is when the room is being entered."""
         self._live.discard(room.casefold())
 
     def _is_live(self, event: Json) -> bool:
-        """Whether an event is new, whatever it says: only what comes first may be a replay."""
+        """Return whether an event is new.
+
+        Only the first events after a connect or a join may be a replay, whatever a later one says.
+        """
         if event.get("event") in ("reconnecting", "connected"):
-            self._live.clear()  # what was missed comes
+            self._live.clear()  # missed messages come next
         room = str(event.get("room", "")).casefold()
         if event.get("is_replayed") is not True and ("room" in event or "user" in event):
             self._live |= {room, ""}
@@ -310,7 +333,7 @@ class Encryption:
             return [Verdict(str(refusal), "!", is_refused=True)] * len(said)
 
     async def _judge_closed(self, said: Said) -> Verdict | None:
-        """Return what can be said of a message while the keys are closed."""
+        """Return the verdict on an event, with closed keys."""
         event = said.event
         if event.get("enc") is not None:
             self._sealed.append(said._replace(is_live=False))
@@ -319,7 +342,7 @@ class Encryption:
             seen = await self._look_at_seen() if self._seen is None else self._seen
             is_secret = _room_of(event, self._client.user) in seen
         except (CanNotDo, EncryptionRefusal):
-            is_secret = self.has_keys  # nobody can know, so it is as if it were
+            is_secret = self.has_keys  # it can't be known, so it counts as encrypted
         if event["event"] not in _MESSAGES:
             return _judged_fact(event) if is_secret else None
         if not is_secret:
@@ -329,7 +352,10 @@ class Encryption:
         return Verdict(text, PLAINTEXT, is_refused=True, is_sealed=True)
 
     async def unsealed(self) -> list[tuple[Json, Verdict | None]]:
-        """Return what could not be read when it came, each with what is made of it now."""
+        """Return the messages that could not be read, with verdicts.
+
+        The verdicts are those of now. A message that still can't be read is kept again.
+        """
         said = await self._work(self._take_sealed)
         verdicts = await self._judge_all(said)
         return [(each.event, verdict) for each, verdict in zip(said, verdicts, strict=True)]
@@ -360,13 +386,16 @@ class Encryption:
 
 
 class KnownFiles:
-    """Which files were told of, by their number: a number may be told twice, and by a liar."""
+    """The files that were told of, by their numbers. A number may be told twice, and by a liar."""
 
     def __init__(self) -> None:
         self._files: dict[int, dict[tuple[str, str], FileReference | None]] = {}
 
     def note(self, room: str, user: str, file: FileReference | None, number: int = 0) -> None:
-        """Note a file that was told of, encrypted; without one, the one in the clear."""
+        """Note a file that was told of.
+
+        `file` opens an encrypted one; None for one in the clear, which has `number`.
+        """
         number = file.id if file else number
         if not number:
             return
@@ -377,10 +406,11 @@ class KnownFiles:
             del self._files[next(iter(self._files))]
 
     def find(self, number: int, user: str = "", room: str = "") -> FileReference | None:
-        """Return what opens a file; None for one in the clear, or that nobody told of.
+        """Return the reference that opens a file, or None.
 
-        Where several told of the number, `user` is whose is meant, and of theirs the one in `room`,
-        or for them alone. Raises CanNotDo when that leaves more than one.
+        It is None for a file in the clear, or one that was not told of. Where several users told of
+        the number, `user` is the one that is meant; of theirs it is the one in `room`, if there is
+        one. Raises CanNotDo if that leaves several.
         """
         told = self._files.get(number, {})
         meant = {key: told[key] for key in told if not user or is_same_name(user, key[1])}
@@ -397,7 +427,7 @@ class KnownFiles:
 
 
 def _advance(step: Callable[[], Ask]) -> Any:
-    """Take a step of a flow; return what it asks, or its end."""
+    """Take a step of a flow; return its request or end."""
     try:
         return step()
     except StopIteration as end:
@@ -405,7 +435,7 @@ def _advance(step: Callable[[], Ask]) -> Any:
 
 
 def _room_of(event: Json, me: str) -> str:
-    """Return the room of an event, in the form in which they are compared. Raises Malformed."""
+    """Return an event's room, folded to compare it. Raises Malformed."""
     if "room" in event:
         return room_key_of(str(event["room"]))
     other = event.get("recipient") or event.get("to") or me
@@ -416,11 +446,14 @@ def _is_encrypted(device: Device, event: Json, me: str) -> bool:
     try:
         return device.is_encrypted(_room_of(event, me))
     except EncryptionRefusal:
-        return True  # a name that can't be one: reading it says so
+        return True  # the name can't be one: reading it says so
 
 
 def _judged_fact(event: Json) -> Verdict:
-    """Return what is made of what can't be true of a room that is encrypted."""
+    """Return the verdict on a fact that can't be true.
+
+    An encrypted room has no other name, and no file in the clear.
+    """
     if event["event"] == "renamed":
         refusal: EncryptionRefusal = RoomRenamed(room=event["room"], name=event["name"])
     else:
@@ -429,7 +462,7 @@ def _judged_fact(event: Json) -> Verdict:
 
 
 def verdict_on(shown: Shown) -> Verdict:
-    """Return a message that was read, as the model takes it."""
+    """Return the verdict on a message that was read."""
     text = shown.body
     if shown.refusal:
         text = str(shown.refusal)
@@ -447,7 +480,7 @@ def verdict_on(shown: Shown) -> Verdict:
 
 
 def revealed(shown: Shown, me: str) -> Json:
-    """Return the event of a message that could not be read when it came."""
+    """Return the event of a message that became readable."""
     event: dict[str, Any] = {"event": "message", "room": shown.room}
     if shown.room.startswith("@"):
         others = set(shown.room[1:].split(",")) - {shown.user}

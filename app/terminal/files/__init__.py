@@ -1,1 +1,1 @@
-"""Files, sent and fetched."""
+"""Send and fetch files."""

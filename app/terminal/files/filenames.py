@@ -1,5 +1,6 @@
-"""Where a file that somebody sends may land: in one folder, under a name that harms nobody. Pure,
-but for `reserve`, which makes the file.
+"""Choose a harmless name in a folder for a received file.
+
+Pure, but for `reserve`, which makes the file.
 """
 
 import os
@@ -7,15 +8,15 @@ import re
 import unicodedata
 from pathlib import Path
 
-NAME_BYTES_MAX = 150  # of a file's name: file systems have 255, and a number may be added
-_SUFFIX_BYTES_MAX = 20  # of them, what is kept of a long name's ending: .tar.gz
-_TRIES_MAX = 1_000  # names that may be taken already: report (2).pdf, report (3).pdf ...
+NAME_BYTES_MAX = 150  # of a name: file systems take 255, and a number may be added
+_SUFFIX_BYTES_MAX = 20  # of them, kept for the ending of a long name: .tar.gz
+_TRIES_MAX = 1_000  # names to try: report (2).pdf, report (3).pdf ...
 _UNSAFE = re.compile(r'[<>:"|?*$`&;!\'\\]')  # to Windows, or to a shell when pasted
 _DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
 
 def safe_name(name: str) -> str:
-    """Return a file name for what somebody calls `name`: one part, visible, plain and short.
+    """Return a safe file name for one from another user.
 
     1. It names no folder: of a path, the last part counts, whichever way the slashes lean.
     2. It begins with no dot or dash, so it is neither hidden nor an option of a program.
@@ -32,9 +33,10 @@ def safe_name(name: str) -> str:
 
 
 def reserve(folder: Path, name: str) -> Path:
-    """Make an empty file in a folder for what somebody calls `name`, and return its path.
+    """Make an empty file for a name from another user.
 
-    Whatever is there already stays as it is, also a symbolic link. Raises OSError.
+    Returns its path. A file that is there already stays as it is, also a symbolic link. Raises
+    OSError.
     """
     plain = Path(safe_name(name))
     for number in range(1, _TRIES_MAX):
@@ -48,7 +50,7 @@ def reserve(folder: Path, name: str) -> Path:
 
 
 def _shortened(name: str) -> str:
-    """Cut a name's middle out, between characters, until it is short enough."""
+    """Cut the middle out of a long name. It is cut between characters, and its ending stays."""
     if len(name.encode()) <= NAME_BYTES_MAX:
         return name
     stem, dot, ending = name.rpartition(".")

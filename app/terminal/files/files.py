@@ -1,4 +1,4 @@
-"""`/send` and `/get`: what is asked of the server, and the transfer that follows."""
+"""Carry out `/send` and `/get`: the request, then the transfer."""
 
 import asyncio
 import re
@@ -20,12 +20,12 @@ _Call = Callable[..., Awaitable[Json]]
 
 
 class Files:
-    """Sends files, and fetches them into one folder; tells how far it is."""
+    """Sends files, and fetches them into one folder. It shows the progress."""
 
     def __init__(
         self, call: _Call, server: Server, downloads: Path, show: Callable[[str], None]
     ) -> None:
-        """Ask by `call`; `show` the progress."""
+        """Keep `call`, for requests, and `show`, for progress."""
         self.call = call
         self.server = server
         self.downloads = downloads
@@ -33,13 +33,13 @@ class Files:
         self._is_closed = False
 
     def close(self) -> None:
-        """Give up what is on its way."""
+        """Give up transfers under way."""
         self._is_closed = True
 
     async def send(self, text: str, room: str) -> str:
-        """Send what was typed: PATH [to USER]. Returns what to tell.
+        """Send a file; `text` is PATH [to USER].
 
-        Raises TransferFailed, CallRefused, ConnectionLost, OSError.
+        Returns the sentence to tell. Raises TransferFailed, CallRefused, ConnectionLost, OSError.
         """
         path, whom = what_to_send(text, room)
         size = path.stat().st_size
@@ -49,7 +49,7 @@ class Files:
         return f"{path.name} is sent, and arrived whole."
 
     async def get(self, number: int) -> str:
-        """Fetch a file. Returns what to tell. Raises as `send`."""
+        """Fetch a file; return the sentence to tell. Raises as `send`."""
         offer = await self.call("file.get", file=number)
         name, size, digest = (offer.get(field) for field in ("name", "size", "sha256"))
         if not isinstance(size, int):
@@ -68,7 +68,11 @@ class Files:
         return f"{where} is here, and whole."
 
     def progress(self, name: str) -> Progress:
-        """Return what shows how far a transfer is, called by its thread."""
+        """Return a function that shows a transfer's progress.
+
+        The transfer's thread calls it with the bytes done, and all. It raises TransferFailed when
+        the program ends.
+        """
         loop = asyncio.get_running_loop()
         shown = -1
 
@@ -92,9 +96,9 @@ def bar(name: str, percent: int) -> str:
 
 
 def what_to_send(text: str, room: str) -> tuple[Path, dict[str, str]]:
-    """Read what was typed in a room: PATH [to USER]; return the file, and to whom it goes.
+    """Read PATH [to USER], typed in a room.
 
-    Raises TransferFailed.
+    Returns the file, and the user or room that it goes to. Raises TransferFailed.
     """
     path, user = path_and_user(text)
     if not user and not room:
@@ -108,9 +112,10 @@ def what_to_send(text: str, room: str) -> tuple[Path, dict[str, str]]:
 
 
 def path_and_user(text: str) -> tuple[Path, str]:
-    """Read `PATH [to USER]`, as it is typed, dropped or pasted: quoted, escaped, or file://.
+    """Read `PATH [to USER]`: plain, quoted, escaped, or file://.
 
-    A file that has the whole as its name is meant first. Raises TransferFailed.
+    It may be typed, dropped or pasted. A file that has the whole text as its name comes first.
+    Raises TransferFailed.
     """
     if path_of(text).is_file():
         return path_of(text), ""
@@ -130,7 +135,7 @@ def path_of(text: str) -> Path:
 
 
 def _unquoted(path: str) -> str:
-    """Return the path that a shell or a file manager writes so."""
+    """Undo the quoting of a shell or a file manager."""
     path = path.strip()
     try:
         if path.startswith("file://"):
@@ -142,7 +147,10 @@ def _unquoted(path: str) -> str:
 
 
 def url_of(offer: Any) -> str:
-    """Return the path where a file is; nowhere else would we go. Raises TransferFailed."""
+    """Return the path in an offer.
+
+    It must be one of /f/, because nothing else is fetched. Raises TransferFailed.
+    """
     url = str(offer.get("url"))
     if not _URL.fullmatch(url):
         raise TransferFailed("the server does not say where")

@@ -1,6 +1,7 @@
-"""Files on their way over HTTP, on the same port as the chat: a piece at a time, sums compared.
+"""Transfer files over HTTP, on the chat's own port.
 
-Blocking, for threads of their own. What is fetched appears under its name when it is whole.
+They go a piece at a time, and their sums are compared. Functions block: they are for threads of
+their own. A fetched file gets its name when it is whole.
 """
 
 import hashlib
@@ -18,24 +19,28 @@ from app.terminal.files.filenames import reserve
 from app.values.addresses import parse_address
 
 PIECE_BYTES = 64 << 10  # between two looks at the progress
-_SILENCE_SECONDS_MAX = 30  # of the server, before a transfer is given up
+_SILENCE_SECONDS_MAX = 30  # of the server, before giving a transfer up
 
-Progress = Callable[[int, int], None]  # is told the bytes that are through, and all
+Progress = Callable[[int, int], None]  # called with the bytes done, and all
 
 
 class TransferFailed(Exception):
-    """A file could not be sent or fetched whole; says why."""
+    """A file was not transferred whole; the text says why."""
 
 
 class Server(NamedTuple):
-    """Where files are: the chat's own address."""
+    """The server: files are at the chat's own address."""
 
     address: str
     tls: ssl.SSLContext | None = None
 
     @property
     def safety(self) -> int:
-        """Whom a token may be told: 0 whoever listens, 1 whoever answers with TLS, 2 the server."""
+        """Return how safe a line is: 0, 1 or 2.
+
+        A token sent there is known to: 0 any listener; 1 the one that answers, by TLS; 2 the server
+        alone.
+        """
         if self.tls is None:
             return 0
         return 1 if self.tls.verify_mode is ssl.CERT_NONE else 2
@@ -51,9 +56,9 @@ class Server(NamedTuple):
 
 
 def upload(server: Server, url: str, path: Path, progress: Progress) -> str:
-    """PUT a file, and return what the server tells of it.
+    """PUT a file; return the server's answer.
 
-    Raises TransferFailed when it did not arrive whole, OSError for the file.
+    Raises TransferFailed if it did not arrive whole, OSError for the file.
     """
     with path.open("rb") as file, _answer_to(server) as connection:
         size, digest = os.fstat(file.fileno()).st_size, hashlib.sha256()
@@ -80,10 +85,11 @@ def download(
     progress: Progress,
     opened: Callable[[Iterable[bytes]], Iterable[bytes]] = iter,
 ) -> Path:
-    """GET a file into a folder, under a safe name that was free, and return where it is.
+    """GET a file into a folder; return its path.
 
-    `size` and `sha256` are of what comes, which is kept as it is `opened`.
-    Raises TransferFailed when it did not arrive whole, OSError for the folder.
+    Its name is safe, and was free. `size` and `sha256` are those of the bytes that come; what
+    `opened` makes of them is kept. Raises TransferFailed if they did not arrive whole, OSError for
+    the folder.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=folder, prefix=".", delete=False) as file:
@@ -111,7 +117,10 @@ def _pieces(
     see: Callable[[bytes], None],
     progress: Progress,
 ) -> Iterator[bytes]:
-    """Yield so many bytes, and show them to `see`. Raises TransferFailed when there are fewer."""
+    """Yield `size` bytes in pieces, and show them to `see`.
+
+    Raises TransferFailed if there are fewer.
+    """
     done = 0
     while done < size:
         piece = file.read(min(PIECE_BYTES, size - done))
@@ -141,7 +150,7 @@ def _check_status(response: http.client.HTTPResponse, told: bytes) -> None:
 
 
 def _sum_in(told: bytes) -> str:
-    """Return the SHA-256 in an answer, if there is one: as JSON, or as a word of 64 digits."""
+    """Return the SHA-256 in an answer, or "". It is in JSON, or a word of 64 digits."""
     with suppress(ValueError, AttributeError):
         return str(json.loads(told).get("sha256", ""))
     words = told.decode(errors="replace").replace(":", " ").replace("=", " ").split()

@@ -1,1 +1,1 @@
-"""What is on the screen."""
+"""The screen and its parts."""

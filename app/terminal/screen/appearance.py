@@ -1,6 +1,6 @@
-"""How it looks: colours, times, and lines broken into the rows of a screen. Pure.
+"""Break lines into rows, with colours and times. Pure.
 
-Colours are names of styles here, and the terminal's own sixteen colours there; with NO_COLOR set,
+Colours are names of styles, which stand for the terminal's own sixteen colours. With NO_COLOR set,
 prompt_toolkit leaves them out, and bold and reverse stay.
 """
 
@@ -16,7 +16,7 @@ from prompt_toolkit.utils import get_cwidth
 from app.terminal.model import Line
 from app.wires.text.events import closed_up
 
-Row = StyleAndTextTuples  # pieces of text, each behind its style
+Row = StyleAndTextTuples  # pairs of a style and a text
 
 # Legible on a dark and on a light ground; a name keeps its colour.
 _NAME_COLOURS = (
@@ -44,28 +44,31 @@ STYLE = Style.from_dict(
         **{f"name{number}": f"bold {colour}" for number, colour in enumerate(_NAME_COLOURS)},
     }
 )
-_SOURCES = {"own": "» ", "server": "[server] "}  # whose words, where they are nobody's in a room
-_COLUMNS_MIN = 8  # of text beside the time; a narrower screen shows rows that are cut off
+_SOURCES = {"own": "» ", "server": "[server] "}  # before lines that are no person's
+_COLUMNS_MIN = 8  # of text beside the time; a narrower screen cuts rows off
 
 
 def name_style(name: str) -> str:
-    """Return the style of a name, the same on every day."""
+    """Return the style of a name, always the same."""
     return f"class:name{zlib.crc32(name.casefold().encode()) % len(_NAME_COLOURS)}"
 
 
 def local_minute(at: int) -> str:
-    """Return a time as the user's clock shows it: 14:02."""
+    """Return a time (ms) as on the user's clock: 14:02."""
     return datetime.fromtimestamp(at / 1000).astimezone().strftime("%H:%M")
 
 
 def local_day(at: int) -> str:
-    """Return a day as people write it: 22 November 2026."""
+    """Return the day of a time (ms): 22 November 2026."""
     return datetime.fromtimestamp(at / 1000).astimezone().strftime("%d %B %Y").lstrip("0")
 
 
 @lru_cache(maxsize=4096)
 def rows_of(line: Line, before: Line | None, columns: int) -> list[Row]:
-    """Break a line into rows of so many columns; on a new day, its date goes before it."""
+    """Break a line into rows of so many columns.
+
+    On another day than that of the line `before`, the date goes first.
+    """
     time = f"{local_minute(line.at)} "
     head, text_style = _head(line), f"class:{'mention' if line.is_mention else line.kind}"
     rows: list[Row] = []
@@ -83,9 +86,9 @@ def rows_of(line: Line, before: Line | None, columns: int) -> list[Row]:
 
 
 def _head(line: Line) -> str:
-    """Return what stands before a text: how far to believe who says it, and who does.
+    """Return the text before a line: mark and author.
 
-    No name has a blank, a bracket or such a sign, so nobody's line looks like another's.
+    No name has a blank, a bracket or such a sign, so a line can't look like another author's.
     """
     mark = f"{line.mark} " if line.mark else ""
     if line.source:
@@ -107,9 +110,10 @@ def _coloured(line: Line, head: str) -> Row:
 
 
 def wrap(text: str, columns: int) -> Iterator[str]:
-    """Yield a text in pieces that fit into so many columns, broken at blanks where there are any.
+    """Yield a text in pieces, each at most so many columns.
 
-    Widths are those that prompt_toolkit draws with. No character is lost but the blank of a break.
+    It is broken at blanks where there are any. Widths are those that prompt_toolkit draws with.
+    Only the blank of a break is lost.
     """
     begin, blank, width = 0, -1, 0
     for index, character in enumerate(text):

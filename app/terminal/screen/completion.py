@@ -1,10 +1,11 @@
-"""Tab: completes commands, names of users and rooms, and paths, by what a command takes there."""
+"""Complete commands, names and paths, by a command's usage (Tab)."""
 
 import re
 from collections.abc import Iterable
 
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion, PathCompleter
 from prompt_toolkit.document import Document
+from typing_extensions import override
 
 from app.protocol import COMMANDS
 from app.terminal.model import Model
@@ -13,23 +14,26 @@ from app.wires.text.commands import usage
 
 
 def _takes(word: str, position: int) -> str:
-    """Return what a command takes at a position: USER, ROOM, yes|no ...; nothing if nothing."""
+    """Return what a command takes at a position, or "".
+
+    It is a word of its usage: USER, ROOM, yes|no ...
+    """
     how = OWN[word][0] if word in OWN else usage(COMMANDS[word]) if word in COMMANDS else ""
     names = re.sub(r"[][.]", "", how).split()[1:]
     return names[min(position, len(names) - 1)] if names else ""
 
 
 class ChatCompleter(Completer):
-    """Proposes what the word before the cursor may become."""
+    """Proposes completions of the word before the cursor."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
         self._paths = PathCompleter(expanduser=True)
 
+    @override
     def get_completions(
         self, document: Document, complete_event: CompleteEvent
     ) -> Iterable[Completion]:
-        """Yield the proposals."""
         text = document.text_before_cursor
         first, *rest = text.split(" ")
         word = first.removeprefix("/").lower()
@@ -55,7 +59,10 @@ class ChatCompleter(Completer):
 
 
 def _matching(text: str, words: Iterable[str], end: str = " ") -> Iterable[Completion]:
-    """Yield those words that begin like the last one of a text, whatever its case."""
+    """Yield the words that begin like a text's last word.
+
+    Case does not matter. `end` is put behind each.
+    """
     begun = text.rpartition(" ")[2]
     for word in words:
         if word.casefold().startswith(begun.casefold()):

@@ -1,8 +1,8 @@
-"""Rows that are drawn whole: terminals disagree on what stands in which of their cells.
+"""Draw rows whole where terminals disagree on their cells.
 
 prompt_toolkit draws the cells that have changed, where it believes that they are. Terminals count
 the columns of marks, joiners and emoji differently, and some put a row with letters from right to
-left in another order. There a single cell lands elsewhere, and leaves what was there before.
+left in another order. There a single cell lands elsewhere, and leaves the old text in its place.
 """
 
 import unicodedata
@@ -12,10 +12,11 @@ from prompt_toolkit.application import Application, get_app
 from prompt_toolkit.layout import FloatContainer
 from prompt_toolkit.layout.mouse_handlers import MouseHandlers
 from prompt_toolkit.layout.screen import Char, Screen, WritePosition
+from typing_extensions import override
 
 _ON_TOP = 1 << 30  # after all floats
 _ERASE_TO_END = "\x1b[K"
-_UNLIKE_ALL = Char("", "")  # a cell that is drawn whatever it shall have
+_UNLIKE_ALL = Char("", "")  # differs from any new cell, so that the cell is drawn
 _RIGHT_TO_LEFT = ("R", "AL", "AN")
 _EMOJI = "\U0001f000"  # and on: how wide they are depends on the version of Unicode
 
@@ -23,8 +24,12 @@ _Cells = dict[int, Char]
 
 
 class WholeRows(FloatContainer):
-    """Erases a row where terminals disagree, and draws all of it, when any of it has changed."""
+    """Erases a disputed row that has changed, and draws it whole.
 
+    A row is disputed where terminals disagree.
+    """
+
+    @override
     def write_to_screen(
         self,
         screen: Screen,
@@ -34,7 +39,6 @@ class WholeRows(FloatContainer):
         erase_bg: bool,
         z_index: int | None,
     ) -> None:
-        """Draw it all, and see at last which rows are drawn whole."""
         super().write_to_screen(
             screen, mouse_handlers, write_position, parent_style, erase_bg, z_index
         )
@@ -44,7 +48,7 @@ class WholeRows(FloatContainer):
 
 
 def put_cursor(application: Application[None]) -> None:
-    """Put the cursor into its column, wherever the terminal believes it to be in the row."""
+    """Put the cursor into its column. Wherever the terminal believes it to be in a disputed row."""
     screen = application.renderer.last_rendered_screen
     if screen is not None:
         cursor = screen.get_cursor_position(application.layout.current_window)
@@ -71,7 +75,10 @@ def _is_disputed(cells: _Cells) -> bool:
 
 @lru_cache(maxsize=4096)
 def _has_disputed_place(text: str) -> bool:
-    """Whether a cell has what some terminals put elsewhere, or count as other columns."""
+    """Return whether terminals disagree on a cell.
+
+    They put it elsewhere, or count other columns.
+    """
     if len(text) != 1:
         return bool(text)
     return unicodedata.bidirectional(text) in _RIGHT_TO_LEFT or text >= _EMOJI

@@ -1,7 +1,7 @@
-"""The screen: messages above, a line on where one is, and at the bottom the line that one types.
+"""Draw the screen: messages, status, and the typed line.
 
-Everything is drawn by prompt_toolkit from the model, whole, so what comes in never tears what is
-being typed. It decides nothing: lines that were typed go to whoever made it.
+prompt_toolkit draws all of it from the model, so that incoming lines never tear the line that is
+being typed. The screen decides nothing: it calls `submit` with typed lines.
 """
 
 from collections.abc import Callable
@@ -41,12 +41,12 @@ from app.terminal.screen.status import place, title, user, weather
 _REDRAW_SECONDS_MIN = 0.05  # between two drawings: a busy room costs a sixth of a core at 200x50
 _TYPED_ROWS_MAX = 5  # of a long line, or of several that were pasted
 _MENU_ROWS_MAX = 8
-_PASTED_LINES_MAX = 20  # said without being asked about
+_PASTED_LINES_MAX = 20  # more are said only after a question
 _MANY = "That is {} lines. Return again says them, each by itself; Ctrl-C gives them up."
 
 
 class Screen:
-    """Draws a model, and tells what was typed."""
+    """Draws a model, and passes typed lines on."""
 
     def __init__(
         self,
@@ -58,15 +58,18 @@ class Screen:
         input: Input | None = None,  # noqa: A002 (prompt_toolkit's name for it)
         output: Output | None = None,
     ) -> None:
-        """Call `submit` with each line, `on_top` when a room's earlier messages are wanted."""
+        """Make a screen of a model.
+
+        `submit` is called with each line, `on_top` with a room whose earlier messages are wanted.
+        """
         self._model = model
         self._submit = submit
         self._pane = Pane(model, on_top)
-        self._questions: list[str] = []  # whose answers are not to be seen
+        self._questions: list[str] = []  # their answers are hidden
         self._answers: list[str] = []
         self._then: Callable[..., None] = lambda: None
-        self._is_held = False  # what is typed is neither a line nor an answer
-        self._asked_about = ""  # a long paste, of which Return is asked for twice
+        self._is_held = False  # typed text is neither a line nor an answer
+        self._asked_about = ""  # a long paste, which needs Return twice
         self._typed = Buffer(
             history=history,
             completer=ChatCompleter(model),
@@ -90,20 +93,20 @@ class Screen:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is being typed, which a question would interrupt."""
+        """Return whether nothing is being typed or asked. A question would interrupt it."""
         return not (self._typed.text or self._questions)
 
     @property
     def is_asking(self) -> bool:
-        """Whether an answer that is not shown is waited for."""
+        """Return whether a hidden answer is waited for."""
         return bool(self._questions) and not self._is_held
 
     def refresh(self) -> None:
-        """Draw what has changed, soon."""
+        """Draw the changes soon."""
         self.application.invalidate()
 
     def leave(self, error: Exception | None = None) -> None:
-        """End it; with an error, whoever runs it is told."""
+        """End the screen. With an error, `run_async` raises it."""
         if self.application.is_running and not self.application.is_done:
             self.application.exit(**({"exception": error} if error else {}))
 
@@ -112,18 +115,21 @@ class Screen:
         self.application.output.bell()
 
     def ask_hidden(self, questions: list[str], then: Callable[..., None]) -> None:
-        """Ask for lines that are not shown as they are typed, and call `then` with them."""
+        """Ask for lines that are hidden while typed. Then `then` is called with them."""
         self._questions, self._answers, self._then = list(questions), [], then
         self._is_held = False
         self.application.layout.focus(self._hidden)
 
     def hold(self, text: str) -> None:
-        """Show a text in place of the line, and drop what is typed, until something is asked."""
+        """Show a text instead of the line, and ignore typing.
+
+        Until a question is asked, or `release`.
+        """
         self._questions, self._is_held = [text], True
         self.application.layout.focus(self._hidden)
 
     def release(self) -> None:
-        """Let lines be typed again, after `hold`."""
+        """Take typed lines again, after `hold`."""
         if self._is_held:
             self._is_held = False
             self._questions.clear()
@@ -168,13 +174,13 @@ class Screen:
             return True
         self._asked_about = ""
         for line in lines:
-            # What is pasted is text, whatever it begins with; two slashes say one.
+            # A pasted line is text, not a command: two slashes stand for one.
             self._submit(f"/{line}" if is_pasted and line.startswith("/") else line)
         self._pane.go_to_end()
         return False  # the line is empty again
 
     def _paste(self, data: str) -> None:
-        """Take in what was pasted: a command, and a hidden answer, have one line."""
+        """Take in a paste. A command, or a hidden answer, takes one line of it."""
         text = data.replace("\r\n", "\n").replace("\r", "\n")
         if self._questions:
             self._hidden.insert_text(text.partition("\n")[0])
@@ -184,7 +190,7 @@ class Screen:
             self._typed.insert_text(text)
 
     def give_back(self, line: str) -> None:
-        """Put a line that was refused back to be typed, unless another one is by now."""
+        """Put a refused line back, unless another is typed."""
         if not self._typed.text:
             self._typed.text = line
             self._typed.cursor_position = len(line)
@@ -227,7 +233,7 @@ class Screen:
             self._submit("/quit")
 
     def _clear(self) -> None:
-        """Give up what is being typed."""
+        """Give up the line or the questions."""
         if not self._typed.text and not self._questions:
             self._model.tell(["Type /quit, or Ctrl-D, to leave."])
         self._typed.reset()
@@ -242,7 +248,7 @@ def _bar(
     left: Callable[[], StyleAndTextTuples],
     right: Callable[[], StyleAndTextTuples] = list,
 ) -> VSplit:
-    """Return one row with something at either end."""
+    """Return one row with a text at either end."""
     return VSplit(
         [
             Window(FormattedTextControl(left), style=style),

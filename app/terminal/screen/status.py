@@ -1,4 +1,4 @@
-"""The two bars of the screen: where one is, and how things stand. Pure."""
+"""Make the two bars of the screen: title and status. Pure."""
 
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.utils import get_cwidth
@@ -10,7 +10,7 @@ _EDGE_COLUMNS = 7  # of `<(12!) `
 
 
 def title(model: Model) -> StyleAndTextTuples:
-    """Return the top bar: the room and what it is about."""
+    """Return the top bar's left: the room and its topic."""
     room = model.current
     topic = f": {room.topic}" if room.topic else ""
     how = " [encrypted]" if room.is_encrypted else ""
@@ -18,15 +18,15 @@ def title(model: Model) -> StyleAndTextTuples:
 
 
 def user(model: Model) -> StyleAndTextTuples:
-    """Return who one is."""
+    """Return the top bar's right: the user's name."""
     return [("", f" {model.me} ")]
 
 
 def place(model: Model, columns: int) -> StyleAndTextTuples:
-    """Return the rooms, each with its number and how much in it is unread.
+    """Return the rooms, with numbers and unread counts.
 
-    Where not all fit into so many columns, those beside the current one are shown, and at either
-    end how many of the others have something unread.
+    If not all fit into so many columns, those beside the current one are shown, and at either end
+    the number of others that are unread.
     """
     below = f"v {model.current.newer} below " if model.current.newer else ""
     labels = [_label(model, number) for number in range(len(model.rooms))]
@@ -42,7 +42,7 @@ def place(model: Model, columns: int) -> StyleAndTextTuples:
 
 
 def weather(model: Model) -> StyleAndTextTuples:
-    """Return what else there is to know: people, transfers, latency, the connection."""
+    """Return the status: people, transfers, latency, the connection."""
     room = model.current
     count = len(room.people)
     parts = [
@@ -61,7 +61,10 @@ def _label(model: Model, number: int) -> str:
 
 
 def _fitting(widths: list[int], place: int, columns: int) -> tuple[int, int]:
-    """Return from where to where there is space: around a place, as even as it goes."""
+    """Return the range of rooms that fit.
+
+    They are around a place, as even as it goes. The end is not included.
+    """
     if sum(widths) <= columns:
         return 0, len(widths)
     first, end, used = place, place + 1, widths[place] + 2 * _EDGE_COLUMNS
@@ -76,7 +79,7 @@ def _fitting(widths: list[int], place: int, columns: int) -> tuple[int, int]:
 
 
 def _edge(form: str, hidden: list[Room]) -> StyleAndTextTuples:
-    """Return what stands for rooms that are not shown: how many of them have something unread."""
+    """Return the text for rooms that are not shown. It counts those that are unread."""
     if not hidden:
         return []
     count = sum(room.unread > 0 for room in hidden)
