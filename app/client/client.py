@@ -255,7 +255,7 @@ class Client:
             except CallRefused:
                 with self._changed:
                     if self._rooms.ask(room) is not None:
-                        raise  # else we have left the room: no more of it is shown
+                        raise  # else we have left the room: its history is not shown
         with self._changed:
             if self._queue[0]["room"] == room:  # else the room was renamed, and is asked for again
                 self._queue.popleft()

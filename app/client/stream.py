@@ -124,7 +124,7 @@ class Stream:
                 raise TimeoutError("the server is silent")
 
     def shut(self) -> None:
-        """End reading and writing in all threads. From any thread."""
+        """End reading and writing in all threads. Any thread may call it."""
         try:
             # Not SSLSocket's own shutdown: its reader would go on without TLS.
             socket.socket.shutdown(self._socket, socket.SHUT_RDWR)

@@ -67,7 +67,7 @@ class Directory:
         return self._fresh.issuperset(users)
 
     def was_asked_for(self, user: str) -> bool:
-        """Return whether a user was asked for since changing."""
+        """Return whether a user was asked for since `doubt`."""
         return user in self._asked
 
     def refresh(self, users: Iterable[str]) -> Flow[None]:

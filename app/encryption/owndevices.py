@@ -261,7 +261,10 @@ class OwnDevices:
             self._store.put("identity", "", {"seed": approved.aik_seed})
 
     def settle(self) -> Flow[None]:
-        """Look whether this device is approved. Tells it if that changed. Raises ServerRefused."""
+        """Look whether this device is approved.
+
+        Tells the person if that changed. Raises ServerRefused.
+        """
         was_approved = self._was_approved
         self._directory.doubt([self.me.user])
         yield from self._directory.refresh([self.me.user])

@@ -164,7 +164,7 @@ class Reader:
                 raise OwnDeviceCopied
 
     def _check_new(self, envelope: Envelope, sid: str, index: int, message: Received) -> None:
-        """Check that a message was not shown before.
+        """Check a message against those shown before.
 
         A message has one id for good, and is new once. Raises Replayed.
         """

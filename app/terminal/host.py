@@ -36,5 +36,5 @@ class Host(Protocol):
     async def enter(self, name: str, *, create: bool = True) -> Room:
         """Enter a room that the user is not in.
 
-        It is made if there is none, and `create`. Raises CallRefused, ConnectionLost, CanNotDo.
+        `create`: make it if there is none. Raises CallRefused, ConnectionLost, CanNotDo.
         """

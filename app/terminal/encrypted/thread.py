@@ -216,7 +216,7 @@ class Encryption:
     def _refused(self, refusal: EncryptionRefusal) -> CanNotDo:
         """Return a refusal as it is told to the person.
 
-        If the keys can't be used, it is the last word on them.
+        If the keys can't be used, it stands for every later refusal too.
         """
         if isinstance(refusal, StoreRefused):
             self._end = str(refusal)
