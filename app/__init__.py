@@ -26,7 +26,7 @@ Read it in this order:
         metrics.py  last_minute.py  process.py      counters; their growth; the kernel's figures
     wires/          bytes <-> commands and events; pure: a folder a wire
         wire.py  wires.py                           the protocol of every wire; the table of all
-        lines.py                                    bytes to lines
+        lines.py  words.py                          bytes to lines; facts to sentences
         text/       for people
             text.py  telnet.py  typed_lines.py  base64_lines.py    bytes to lines, as people type
             commands.py  events.py  help.py         lines to commands; events to words

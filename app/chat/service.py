@@ -217,10 +217,10 @@ class Service:
 
     def _ping(self, session: Session, _command: server.Ping) -> None:
         if session.user is not None:
-            session.client.show(server.Done("Pong."))
+            session.client.show(server.Ponged())
         else:
             needs_tls = self.accounts.needs_tls(session.client)
-            session.client.show(server.Greeted("Pong.", self.accounts.is_open, needs_tls))
+            session.client.show(server.Greeted(self.accounts.is_open, needs_tls))
 
     def _log_in(self, session: Session, command: Login) -> None:
         try:

@@ -17,7 +17,7 @@ from app.log import failure
 from app.measures import metrics
 from app.protocol.event import Answer, Event, RoomEvent
 from app.protocol.files import FileShared
-from app.protocol.server import Noticed
+from app.protocol.server import LineOmitted
 from app.protocol.talk import Said, SaidEncrypted
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class _Page:
 def _in_its_place(render: Render) -> bytes:
     """Return the stand-in for a line that can't be rendered; nothing if it can't be either."""
     with suppress(Exception):
-        return render(Noticed("There is a line here that can't be shown; it was logged."))
+        return render(LineOmitted())
     return b""
 
 

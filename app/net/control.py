@@ -57,7 +57,7 @@ class Control:
         self._listener.close()
         self._path.unlink(missing_ok=True)
         for connection in list(self._connections):
-            connection.close(server.Noticed("The server is shutting down."))
+            connection.close(server.Stopped(says_goodbye=False))
 
     def _serve(self, client_socket: socket, _peer: str) -> None:
         """Serve whoever runs the server, and nobody else. Runs in a greenlet of its own."""

@@ -109,7 +109,7 @@ class Server:
         self._listener.close()
         with suppress(gevent.Timeout), gevent.Timeout(DRAIN_SECONDS_MAX):
             self._service.journal.finish()
-            goodbye = server.Noticed("The server is shutting down. Goodbye.")
+            goodbye = server.Stopped()
             for connection in list(self._connections):
                 connection.close(goodbye)
             cut_at = time.monotonic() + LAST_WORDS_SECONDS_MAX

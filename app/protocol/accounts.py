@@ -18,7 +18,7 @@ from app.protocol.command import (
     Word,
     command,
 )
-from app.protocol.event import Answer
+from app.protocol.event import Answer, Done
 from app.values.times import Milliseconds
 
 Password = str  # typed at a prompt, or piped, and never in a chat
@@ -223,3 +223,53 @@ class SessionsListed(Answer):
 
     sessions: Sequence[Connection]
     has_more: bool
+
+
+@dataclass(slots=True)
+class PasswordChanged(Done):
+    """The user has a password of their own choice."""
+
+
+@dataclass(slots=True)
+class AccountMade(Done):
+    """The user can log in."""
+
+    user: str
+    is_admin: bool
+
+
+@dataclass(slots=True)
+class PasswordSet(Done):
+    """The operator gave the user a new password."""
+
+    user: str
+
+
+@dataclass(slots=True)
+class AdminSet(Done):
+    """The user is an admin now, or no longer."""
+
+    user: str
+    is_admin: bool
+
+
+@dataclass(slots=True)
+class AccountDisabled(Done):
+    """The user can no longer log in."""
+
+    user: str
+
+
+@dataclass(slots=True)
+class AccountEnabled(Done):
+    """The user can log in again."""
+
+    user: str
+
+
+@dataclass(slots=True)
+class AccountDeleted(Done):
+    """The account of the user is gone, for good; `is_own` when they asked for it themselves."""
+
+    user: str
+    is_own: bool = False

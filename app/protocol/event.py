@@ -19,3 +19,13 @@ class RoomEvent(Event):
 @dataclass(slots=True)
 class Answer(Event):
     """The answer to a command, or that it is done."""
+
+
+@dataclass(slots=True)
+class Done(Answer):
+    """The command was carried out; the fields say what was done."""
+
+
+@dataclass(slots=True)
+class Noticed(Event):
+    """The server says something unasked, to all users or to those whom it concerns."""

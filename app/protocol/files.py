@@ -17,7 +17,7 @@ from app.protocol.command import (
     PageCount,
     command,
 )
-from app.protocol.event import Answer, Event, RoomEvent
+from app.protocol.event import Answer, Done, Event, RoomEvent
 from app.values.times import Milliseconds
 
 
@@ -164,3 +164,11 @@ class FilePrinted(Answer):
 
     file: SharedFile
     data: bytes
+
+
+@dataclass(slots=True)
+class Unshared(Done):
+    """A file is no longer shared."""
+
+    file: int
+    name: str

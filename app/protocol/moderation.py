@@ -19,8 +19,8 @@ from app.protocol.command import (
     Word,
     command,
 )
-from app.protocol.event import Answer, Event, RoomEvent
-from app.values.times import Milliseconds, minute
+from app.protocol.event import Answer, Done, Event, Noticed, RoomEvent
+from app.values.times import Milliseconds, until_when
 
 # A user, or an address or prefix. A text that could be both is an address; with an @, a user.
 Target = Annotated[str, Word("TARGET")]
@@ -42,8 +42,7 @@ class Sanction:
     @property
     def terms(self) -> str:
         """Its end and its reason, in words: " until 2026-11-22 14:02 UTC (reason)"."""
-        until = "" if self.until is None else f" until {minute(self.until)} UTC"
-        return until + (f" ({self.reason})" if self.reason else "")
+        return until_when(self.until, self.reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,3 +308,55 @@ class TopicShown(Answer):
 
     room: str
     topic: str
+
+
+@dataclass(slots=True)
+class ServerKicked(Done):
+    """All sessions of the target were ended: so many."""
+
+    target: str
+    sessions: int
+
+
+@dataclass(slots=True)
+class ServerBanned(Done):
+    """The target is kept out, for so many seconds or for good; so many sessions were ended."""
+
+    target: str
+    seconds: int | None
+    sessions: int
+
+
+@dataclass(slots=True)
+class ServerUnbanned(Done):
+    """The target may come again."""
+
+    target: str
+
+
+@dataclass(slots=True)
+class ServerMuted(Done):
+    """The target may not speak on the server, for so many seconds or for good."""
+
+    target: str
+    seconds: int | None
+
+
+@dataclass(slots=True)
+class ServerUnmuted(Done):
+    """The target may speak on the server again."""
+
+    target: str
+
+
+@dataclass(slots=True)
+class MutedEverywhere(Noticed):
+    """The session may not speak on the server until then, or for good."""
+
+    reason: str
+    until: Milliseconds | None
+
+
+@dataclass(slots=True)
+class UnmutedEverywhere(Noticed):
+    """The session may speak on the server again."""

@@ -7,7 +7,7 @@ from typing import Annotated
 from annotated_types import MinLen
 
 from app.protocol.command import Command, Level, MessageId, Span, Word, command
-from app.protocol.event import Answer, RoomEvent
+from app.protocol.event import Answer, Done, RoomEvent
 
 # Programs may leave these out; a typed purge has a user and a time.
 Author = Annotated[str, Word("USER", is_needed=True), MinLen(1)]
@@ -71,3 +71,26 @@ class RetentionListed(Answer):
     days: int
     rooms: Sequence[RoomRetention]
     has_more: bool
+
+
+@dataclass(slots=True)
+class Removed(Done):
+    """So many messages and files were removed for good."""
+
+    messages: int
+    files: int
+
+
+@dataclass(slots=True)
+class RetentionSet(Done):
+    """Messages of the room are kept for so many days from now on, 0: for ever."""
+
+    room: str
+    days: int
+
+
+@dataclass(slots=True)
+class Vacuumed(Done):
+    """So many pages of the database were given back to the disk."""
+
+    pages: int

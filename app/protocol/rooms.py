@@ -18,7 +18,7 @@ from app.protocol.command import (
     Word,
     command,
 )
-from app.protocol.event import Answer, RoomEvent
+from app.protocol.event import Answer, Done, RoomEvent
 from app.protocol.talk import Message
 from app.values.times import Milliseconds
 
@@ -285,3 +285,35 @@ class RoomRecordsListed(Answer):
 
     rooms: Sequence[RoomRecord]
     has_more: bool
+
+
+@dataclass(slots=True)
+class RoomMade(Done):
+    """There is a room of that name, and the user `owner` owns it."""
+
+    room: str
+    owner: str
+    e2ee: bool
+
+
+@dataclass(slots=True)
+class RoomGiven(Done):
+    """The user `owner` owns the room now."""
+
+    room: str
+    owner: str
+
+
+@dataclass(slots=True)
+class RoomRenamed(Done):
+    """The room that was called `room` has another name."""
+
+    room: str
+    name: str
+
+
+@dataclass(slots=True)
+class RoomDeleted(Done):
+    """The room is gone, and another one may have its name."""
+
+    room: str

@@ -7,7 +7,7 @@ from typing import Annotated
 from app.bounds import REASON_CHARS_MAX
 from app.errors import Code
 from app.protocol.command import Command, Level, OneLine, Reason, Rest, Seconds, Word, command
-from app.protocol.event import Answer, Event
+from app.protocol.event import Answer, Done, Event, Noticed
 from app.protocol.figures import Concern, Load, Minute
 
 Sentence = Annotated[str, Rest("TEXT", REASON_CHARS_MAX), OneLine]
@@ -89,7 +89,6 @@ class Connected(Event):
 class Greeted(Answer):
     """The answer to a ping before login: the server is there, and how to log in."""
 
-    sentence: str
     is_registration_open: bool
     needs_tls: bool  # no user may log in on this connection: others could listen in
 
@@ -116,13 +115,6 @@ class StatusShown(Answer):
 
 
 @dataclass(slots=True)
-class Done(Answer):
-    """The command was carried out."""
-
-    sentence: str
-
-
-@dataclass(slots=True)
 class Refused(Answer):
     """The command was refused, and nothing happened; `tag` if the answer comes late."""
 
@@ -137,7 +129,61 @@ class SaidGoodbye(Answer):
 
 
 @dataclass(slots=True)
-class Noticed(Event):
-    """The server says something to all users."""
+class Ponged(Done):
+    """The server is there."""
 
-    sentence: str
+
+@dataclass(slots=True)
+class ToldEverybody(Done):
+    """What was announced was shown to everybody."""
+
+
+@dataclass(slots=True)
+class ShutdownPlanned(Done):
+    """The server stops in so many seconds, 0: now."""
+
+    seconds: int
+
+
+@dataclass(slots=True)
+class ShutdownCancelled(Done):
+    """The server goes on."""
+
+
+@dataclass(slots=True)
+class BackedUp(Done):
+    """A copy of the database stands at `path`."""
+
+    path: str
+
+
+@dataclass(slots=True)
+class Announced(Noticed):
+    """An admin says something to everybody."""
+
+    text: str
+
+
+@dataclass(slots=True)
+class ShutdownNeared(Noticed):
+    """The server stops in so many seconds, 0: now."""
+
+    seconds: int
+    reason: str
+
+
+@dataclass(slots=True)
+class ShutdownCalledOff(Noticed):
+    """The server does not stop, though it was said that it would."""
+
+
+@dataclass(slots=True)
+class Stopped(Noticed):
+    """The server stops now; the operator, who asked for it, is told so without a goodbye."""
+
+    says_goodbye: bool = True
+
+
+@dataclass(slots=True)
+class LineOmitted(Noticed):
+    """Something was to be shown here, and can't be shown on this wire."""

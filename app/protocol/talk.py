@@ -20,8 +20,7 @@ from app.protocol.command import (
     UserName,
     command,
 )
-from app.protocol.event import Answer, Event, RoomEvent
-from app.values.sizes import format_count
+from app.protocol.event import Answer, Done, Event, Noticed, RoomEvent
 from app.values.times import Milliseconds
 
 
@@ -200,13 +199,12 @@ class MailShown(Event):
     now: Milliseconds
     older: int = 0
 
-    @property
-    def notice(self) -> str:
-        """The sentence about the older ones; empty when there are none."""
-        if not self.older:
-            return ""
-        are = "is" if self.older == 1 else "are"
-        return f"{format_count(self.older, 'older private message')} {are} kept, and not shown."
+
+@dataclass(slots=True)
+class OlderMailKept(Noticed):
+    """So many private messages are kept, and not shown: they are older than those that were."""
+
+    messages: int
 
 
 @dataclass(slots=True)
@@ -231,3 +229,27 @@ class IgnoredListed(Answer):
 
     users: Sequence[str]
     has_more: bool = False
+
+
+@dataclass(slots=True)
+class WentAway(Done):
+    """The user is away."""
+
+
+@dataclass(slots=True)
+class CameBack(Done):
+    """The user is no longer away."""
+
+
+@dataclass(slots=True)
+class IgnoreBegun(Done):
+    """What `user` says is hidden from the session's own user."""
+
+    user: str
+
+
+@dataclass(slots=True)
+class IgnoreEnded(Done):
+    """What `user` says is shown again."""
+
+    user: str

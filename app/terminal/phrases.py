@@ -13,8 +13,8 @@ from pydantic import TypeAdapter
 from app.protocol import accounts, files, moderation, rooms, server, talk
 from app.protocol.event import Event
 from app.terminal.arrivals import Json, cleaned, is_name, with_times
-from app.wires.ndjson.events import EVENT_NAMES
-from app.wires.text.events import render
+from app.wires.ndjson.events import EVENT_NAMES, Notice
+from app.wires.text.events import closed_up, render
 
 _EVENTS: Mapping[str, TypeAdapter[Any]] = {
     name: TypeAdapter(reduce(or_, [kind for kind in EVENT_NAMES if EVENT_NAMES[kind] == name]))
@@ -91,4 +91,6 @@ def _lines(shape: TypeAdapter[Any], fields: Json) -> list[str]:
 
 
 def _rendered(event: Event) -> list[str]:
+    if isinstance(event, Notice):
+        return [closed_up(event.sentence)]
     return render(event).decode().split("\r\n")[:-1]

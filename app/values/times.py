@@ -109,6 +109,12 @@ def how_long(seconds: int | None) -> str:
     return "for good" if seconds is None else f"for {format_span(seconds)}"
 
 
+def until_when(until: int | None, reason: str) -> str:
+    """Return when a sanction ends, and why it holds: " until 2026-11-22 14:02 UTC (spam)"."""
+    ending = "" if until is None else f" until {minute(until)} UTC"
+    return ending + (f" ({reason})" if reason else "")
+
+
 _WORDS = {"d": "day", "h": "hour", "m": "minute", "s": "second"}
 
 

@@ -15,7 +15,7 @@ from app.engine.presence import Session
 from app.errors import internal
 from app.protocol.event import RoomEvent
 from app.protocol.rooms import Entered, Joined, Left
-from app.protocol.server import Noticed, Refused
+from app.protocol.server import LineOmitted, Ponged, Refused
 from app.protocol.talk import Said
 from tests.kit.fakes import fake_room, fake_session, render
 
@@ -137,10 +137,10 @@ def test_catching_up() -> None:
     delivery = Delivery()
     delivery.show(room, _said("bob", "before"))
     delivery.catch_up(alice)
-    alice.client.show(Noticed("psst"))
+    alice.client.show(Ponged())
     delivery.show(room, _said("bob", "after"))
     delivery.send()
-    assert alice.client.sent == [b"Said bob before\n", b"Noticed!\n", b"Said bob after\n"]
+    assert alice.client.sent == [b"Said bob before\n", b"Ponged!\n", b"Said bob after\n"]
 
 
 # Nothing is put together for who is gone: when thousands go at once, each would have what all those
@@ -236,8 +236,8 @@ def test_batches_read_like_lines(acts: list[tuple[str, int, int]]) -> None:
 # An event that one wire can't show is missing there alone, and readers are told so in its place.
 def test_an_event_that_a_wire_cannot_show(capsys) -> None:
     def picky(event: RoomEvent) -> bytes:
-        if isinstance(event, Noticed):
-            return b"Noticed!\n"
+        if isinstance(event, LineOmitted):
+            return b"Omitted!\n"
         if event.body == "2":
             raise OverflowError(event.body)
         return render(event)
@@ -249,7 +249,7 @@ def test_an_event_that_a_wire_cannot_show(capsys) -> None:
     for body in "123":
         delivery.show(room, _said("bob", body))
     delivery.send()
-    assert _lines(alice) == ["Said bob 1", "Noticed!", "Said bob 3"]
+    assert _lines(alice) == ["Said bob 1", "Omitted!", "Said bob 3"]
     assert _lines(bob) == ["Said bob 1", "Said bob 2", "Said bob 3"]
     logged = capsys.readouterr()
     assert (logged.out + logged.err).count("OverflowError") == 1
@@ -266,10 +266,10 @@ def test_a_reader_who_cannot_be_sent_anything(monkeypatch) -> None:
     _hearing(room, alice, bob)
     delivery = Delivery()
     delivery.show(room, _said("bob", "hello"))
-    delivery.answer(alice, Noticed("psst"))
-    delivery.answer(bob, Noticed("psst"))
+    delivery.answer(alice, Ponged())
+    delivery.answer(bob, Ponged())
     delivery.send()
-    assert _lines(bob) == ["Said bob hello", "Noticed!"]
+    assert _lines(bob) == ["Said bob hello", "Ponged!"]
 
 
 # A session that can't be shown a room is not in it: nobody sees it join, and it may try again.

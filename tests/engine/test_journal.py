@@ -12,7 +12,7 @@ from app.engine.journal import Entry, Journal, WrittenEntry
 from app.engine.presence import Session
 from app.errors import NotStored, Unavailable, internal
 from app.protocol.rooms import Joined
-from app.protocol.server import Done, Refused
+from app.protocol.server import Ponged, Refused
 from app.protocol.talk import Said
 from app.queries.messages import NewMessage
 from tests.kit.client import WAIT_SECONDS_MAX
@@ -47,7 +47,7 @@ class _Written(WrittenEntry):
         """Do nothing: the fake store keeps that it was asked to."""
 
     def release(self, delivery: Delivery) -> None:
-        delivery.answer(self.sender, Done("It is written."))
+        delivery.answer(self.sender, Ponged())
 
 
 @pytest.fixture(autouse=True)
@@ -474,7 +474,7 @@ def test_what_is_written_ends_its_batch(journal, store, say, alice, bob) -> None
     store.is_open.set()
     journal.settle(alice)
     assert store.batches == [["1"], ["2", "3", "(written)"], ["4"]]
-    assert _lines(bob)[-3:] == ["Said alice 3", "Done!", "Said alice 4"]
+    assert _lines(bob)[-3:] == ["Said alice 3", "Ponged!", "Said alice 4"]
 
 
 # What could not be written has not happened, and whoever waits for it learns why.

@@ -118,7 +118,7 @@ def test_bad_ids(field: str, number: str) -> None:
 def test_request_ids(request_id: int | str | None) -> None:
     wire = NdjsonWire(LINE_BYTES_MAX)
     assert list(wire.feed(json.dumps({"id": request_id, "op": "ping"}).encode() + b"\n"))
-    assert _answers(wire.show(server.Done("Pong.")))[0]["id"] == request_id
+    assert _answers(wire.show(server.Ponged()))[0]["id"] == request_id
 
 
 # Anything else is none; the answer to such a request has no id.

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from app.chat.accounts.endings import Endings
     from app.engine.kit import Handlers, Kit
     from app.engine.presence import Session
+    from app.protocol.event import Noticed
     from app.queries.accounts import Account
 
 
@@ -59,8 +60,8 @@ class Administration:
             raise BadLine("say what is to be announced", code="bad_arguments")
         session.check_may_speak(self._clock())
         self._acts.write(session, "announce", reason=text, speaks=True)
-        session.client.show(server.Done("It was said to everybody."))
-        tell_everybody(self._sessions, f"Announcement: {text}")
+        session.client.show(server.ToldEverybody())
+        tell_everybody(self._sessions, server.Announced(text))
 
     def list_accounts(self, session: Session, command: protocol.UserList) -> None:
         """Show a page of the accounts."""
@@ -83,8 +84,7 @@ class Administration:
             self._acts.write(session, "create", name.shown, change)
         except NameTakenError as error:
             raise name_taken(name) from error
-        as_what = ", as an admin" if is_admin else ""
-        session.client.show(server.Done(f"{name.shown} can log in now{as_what}."))
+        session.client.show(protocol.AccountMade(name.shown, is_admin))
 
     def set_password(self, session: Session, command: protocol.UserPassword) -> None:
         """Set an account's password, and end its tokens and sessions: the old one may be known."""
@@ -98,28 +98,27 @@ class Administration:
                 "login_required", "your password was changed by the operator; log in again"
             ),
         )
-        session.client.show(server.Done(f"{account.name} has a new password."))
+        session.client.show(protocol.PasswordSet(account.name))
 
     def set_admin(self, session: Session, command: protocol.UserAdmin) -> None:
         """Make an account an admin, or undo that; also in open sessions."""
         account, is_admin = self._account(session, command.user), command.is_admin
         self._change(session, account, "admin" if is_admin else "unadmin", is_admin=is_admin)
         self._accounts.note_admin(account.id, is_admin=is_admin)
-        what = "is an admin now" if is_admin else "is no admin any more"
-        session.client.show(server.Done(f"{account.name} {what}."))
+        session.client.show(protocol.AdminSet(account.name, is_admin))
 
     def disable(self, session: Session, command: protocol.UserDisable) -> None:
         """Disable an account: end its tokens and sessions, and refuse its logins."""
         account = self._account(session, command.user)
         self._change_and_end(session, account, "disable", is_disabled=True)
         self._endings.end(account.id, server.Refused("disabled", "your account was disabled"))
-        session.client.show(server.Done(f"{account.name} can't log in any more."))
+        session.client.show(protocol.AccountDisabled(account.name))
 
     def enable(self, session: Session, command: protocol.UserEnable) -> None:
         """Enable a disabled account."""
         account = self._account(session, command.user)
         self._change(session, account, "enable", is_disabled=False)
-        session.client.show(server.Done(f"{account.name} can log in again."))
+        session.client.show(protocol.AccountEnabled(account.name))
 
     def list_sessions(self, session: Session, command: protocol.Sessions) -> None:
         """Show a page of the user's sessions; to admins, of all sessions.
@@ -163,9 +162,8 @@ class Administration:
         return account
 
 
-def tell_everybody(sessions: Set[Session], sentence: str) -> None:
+def tell_everybody(sessions: Set[Session], notice: Noticed) -> None:
     """Show a notice to all sessions that are logged in. Never switches."""
-    notice = server.Noticed(sentence)
     for each in list(sessions):
         if each.user is not None:
             each.client.show(notice)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from app.errors import NotPossible
 from app.protocol import server
-from app.protocol.accounts import Passwd, Sessions
+from app.protocol.accounts import Passwd, PasswordChanged, Sessions
 
 if TYPE_CHECKING:
     from app.chat.accounts.accounts import Accounts
@@ -46,7 +46,7 @@ class OwnAccount:
         self._accounts.change_password(session, command)
         last_words = server.Refused("login_required", "your password was changed; log in again")
         self._endings.end(session.speaker.id, last_words, spared=session)
-        session.client.show(server.Done("Your password is changed."))
+        session.client.show(PasswordChanged())
 
     def sessions(self, session: Session, command: Sessions) -> None:
         """Show the user's sessions, to admins all sessions; first, end one of the user's.

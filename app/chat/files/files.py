@@ -19,7 +19,6 @@ from app.engine.presence import not_encrypted
 from app.engine.tickets import DownloadTicket, UploadTicket
 from app.errors import BadLine, Forbidden, NotPossible, TooLarge
 from app.protocol import files
-from app.protocol.server import Done
 from app.queries import files as queries
 from app.queries import rooms as rooms_queries
 from app.queries.files import NewFile, StoredFile
@@ -167,7 +166,7 @@ class Files:
             self._transfers.withdraw(shared.id)
         else:
             self._withdraw_as_moderator(session, shared, room)
-        session.client.show(Done(f"{shared.name} is shared no more."))
+        session.client.show(files.Unshared(shared.id, shared.name))
         self._transfers.remove(shared.id)
 
     def _withdraw_as_moderator(

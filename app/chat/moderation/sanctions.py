@@ -21,8 +21,7 @@ from app.protocol import moderation, server
 from app.queries import sanctions as queries
 from app.values.names import harmless, parse_name
 from app.values.networks import parse_network, read_address
-from app.values.sizes import format_count
-from app.values.times import check_reason, how_long
+from app.values.times import check_reason
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -89,15 +88,14 @@ class Sanctions:
             ended = self._send_away(
                 case.target, server.Refused("kicked", f"you were kicked from this server{because}")
             )
-            self._tell(session, f"{case.target.name} was kicked from this server; {ended}.")
+            session.client.show(moderation.ServerKicked(case.target.name, ended))
 
     def ban(self, session: Session, command: moderation.ServerBan) -> None:
         """Ban a user or a network from the server, timed or not."""
         with self._case(session, command.target) as case:
             ban = self._put(case, "ban", command.seconds, command.reason)
             ended = self._send_away(case.target, _banned(ban))
-            terms = f"{how_long(command.seconds)}; {ended}"
-            self._tell(session, f"{case.target.name} is banned from this server {terms}.")
+            session.client.show(moderation.ServerBanned(case.target.name, command.seconds, ended))
 
     def mute(self, session: Session, command: moderation.ServerMute) -> None:
         """Mute a user or a network on the server, timed or not."""
@@ -109,16 +107,14 @@ class Sanctions:
             for each in sessions:
                 if each.speaker.away:
                     each.speaker.away = ""  # they are still shown as away, but without their note
-                each.client.show(server.Noticed(f"You are muted on this server{mute.terms}."))
-            self._tell(
-                session, f"{case.target.name} is muted on this server {how_long(command.seconds)}."
-            )
+                each.client.show(moderation.MutedEverywhere(mute.reason, mute.until))
+            session.client.show(moderation.ServerMuted(case.target.name, command.seconds))
 
     def unban(self, session: Session, command: moderation.ServerUnban) -> None:
         """End the ban of a user or a network."""
         with self._case(session, command.target) as case:
             self._lift(case, "ban")
-            self._tell(session, f"{case.target.name} may come to this server again.")
+            session.client.show(moderation.ServerUnbanned(case.target.name))
 
     def unmute(self, session: Session, command: moderation.ServerUnmute) -> None:
         """End the mute of a user or a network."""
@@ -126,8 +122,8 @@ class Sanctions:
             self._lift(case, "mute")
             for each in self._follow_mutes(case):
                 if each.mute is None:
-                    each.client.show(server.Noticed("You may speak on this server again."))
-            self._tell(session, f"{case.target.name} may speak on this server again.")
+                    each.client.show(moderation.UnmutedEverywhere())
+            session.client.show(moderation.ServerUnmuted(case.target.name))
 
     def bans(self, session: Session, command: moderation.ServerBans) -> None:
         """Show a page of the server's bans and mutes."""
@@ -240,16 +236,11 @@ class Sanctions:
             each.mute = self._in_force.mute_of(each.speaker.id, each.client.address, case.now)
         return sessions
 
-    def _send_away(self, target: Target, last_words: server.Refused) -> str:
-        """End all that a target has under way; return the number of sessions in words.
-
-        Never switches.
-        """
+    def _send_away(self, target: Target, last_words: server.Refused) -> int:
+        """End all that a target has under way; return the number of sessions. Never switches."""
         if target.account is not None:
-            ended = self._endings.end(target.account.id, last_words)
-        else:
-            ended = self._shut_out(target, last_words)
-        return f"{format_count(ended, 'session')} ended"
+            return self._endings.end(target.account.id, last_words)
+        return self._shut_out(target, last_words)
 
     def _shut_out(self, target: Target, last_words: server.Refused) -> int:
         """End all connections from a network. Accounts keep what they have elsewhere."""
@@ -270,10 +261,6 @@ class Sanctions:
         self._acts.write(
             case.session, action, case.target.name, change, reason=reason, speaks=bool(reason)
         )
-
-    @staticmethod
-    def _tell(session: Session, sentence: str) -> None:
-        session.client.show(server.Done(sentence))
 
 
 def _is_in(address: str, target: Target) -> bool:

@@ -14,7 +14,7 @@ from app.engine import apply
 from app.engine.entries import Shown
 from app.errors import LoginRefused
 from app.protocol import server
-from app.protocol.accounts import Unregister, UserDelete
+from app.protocol.accounts import AccountDeleted, Unregister, UserDelete
 from app.protocol.rooms import OwnerSet
 from app.queries import accounts as accounts_queries
 from app.queries import deletion as queries
@@ -67,14 +67,14 @@ class Deletion:
         """Delete an account, as the operator."""
         account = self._accounts.find(command.user)
         self._delete(session, account)
-        session.client.show(server.Done(f"{account.name} is deleted."))
+        session.client.show(AccountDeleted(account.name))
         self._devices.note_deletion(account)
 
     def delete_own(self, session: Session, command: Unregister) -> None:
         """Delete a session's own account, if the password is right."""
         account = self._accounts.confirmed(session, command.password)
         self._delete(session, account)
-        self._end(session, server.Done(f"{account.name} is deleted. Goodbye."))
+        self._end(session, AccountDeleted(account.name, is_own=True))
         self._devices.note_deletion(account)
 
     def _delete(self, session: Session, account: Account) -> None:

@@ -167,8 +167,7 @@ class Purging:
                 self._transfers.discard(file_id)
                 tally.files += 1
             self._finish(purge, tally, self._remove_stored(purge, tally))
-        removed = format_count(tally.messages, "message"), format_count(tally.files, "file")
-        session.client.show(server.Done(f"Removed {' and '.join(removed)}."))
+        session.client.show(removal.Removed(tally.messages, tally.files))
 
     def vacuum(self, session: Session, _command: removal.Vacuum) -> None:
         """Give the space of removed data back to the disk."""
@@ -182,8 +181,7 @@ class Purging:
             pages += some
         for _ in range(CHECKPOINT_TRIES_MAX):
             if self._database.empty_log():
-                given_back = format_count(pages, "page")
-                session.client.show(server.Done(f"Gave {given_back} back to the disk."))
+                session.client.show(removal.Vacuumed(pages))
                 return
             gevent.sleep(CHECKPOINT_WAIT_MILLISECONDS / 1000)
         raise Unavailable(
@@ -194,7 +192,7 @@ class Purging:
         """Copy the open database to an empty file. Switches. Raises NotStored."""
         path = Path(command.path)
         self._database.read(lambda connection: backup.copy_out(connection, path))
-        session.client.show(server.Done(f"Gave a copy of the database to {command.path}."))
+        session.client.show(server.BackedUp(command.path))
 
     def _purge_of(self, session: Session, command: removal.Purge) -> _Purge:
         """Return the purge that a command means. Switches. Raises Refusal when that is unclear."""

@@ -17,12 +17,12 @@ from gevent.event import Event as Signal
 from app.bounds import LISTED_MAX, REAP_SECONDS, RETENTION_DAYS_MAX, ROOM_REAP_SECONDS
 from app.engine import apply
 from app.errors import BadLine, Unavailable
-from app.protocol import removal, server
+from app.protocol import removal
 from app.queries import device_keys, device_mail
 from app.queries import retention as queries
 from app.queries.retention import Old
 from app.values.names import parse_name
-from app.values.sizes import format_count, parse_whole
+from app.values.sizes import parse_whole
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -69,8 +69,7 @@ class Retention:
         )
         self._has_work.set()
         kept = self._days if days is None else days
-        how_long = f"for {format_count(kept, 'day')}" if kept else "for ever"
-        session.client.show(server.Done(f"Messages of {room.name} are kept {how_long}."))
+        session.client.show(removal.RetentionSet(room.name, kept))
 
     def _listed(self, after: str) -> removal.RetentionListed:
         after_key = parse_name(after).key if after else ""

@@ -22,7 +22,6 @@ from app.engine.decisions import check_is_there
 from app.engine.entries import Shown
 from app.errors import NotPossible
 from app.protocol import rooms as protocol
-from app.protocol import server
 from app.queries import members as rosters_queries
 from app.queries import rooms as queries
 from app.queries.accounts import NameTakenError
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from app.engine.kit import Handlers, Kit
     from app.engine.presence import Room, Session
     from app.engine.tickets import Tickets
+    from app.protocol.event import Done
 
 
 class RoomAdministration:
@@ -85,8 +85,7 @@ class RoomAdministration:
                 self._acts.write(session, "create room", owner.name, change, room=name.shown)
             except NameTakenError as error:
                 raise name_taken(name) from error
-        what = "an encrypted room" if command.e2ee else "a room"
-        session.client.show(server.Done(f"{name.shown} is {what} of {owner.name} now."))
+        session.client.show(protocol.RoomMade(name.shown, owner.name, command.e2ee))
 
     def set_owner(self, session: Session, command: protocol.RoomOwner) -> None:
         """Make a user the owner of a room; a ban or mute of theirs there ends."""
@@ -103,7 +102,7 @@ class RoomAdministration:
             apply.set_owner(room, owner.id)
             fact = protocol.OwnerSet(room.name, owner.name, session.speaker.name)
             self._journal.append(Shown(session, room, fact))
-        self._done(session, f"{room.name} is a room of {owner.name} now.")
+        self._done(session, protocol.RoomGiven(room.name, owner.name))
 
     def rename(self, session: Session, command: protocol.RoomRename) -> None:
         """Give a room another name."""
@@ -125,7 +124,7 @@ class RoomAdministration:
             except NameTakenError as error:
                 raise name_taken(name) from error
             self._rooms.rename(session, room, name)
-        self._done(session, f"{old} is called {name.shown} now.")
+        self._done(session, protocol.RoomRenamed(old, name.shown))
 
     def delete(self, session: Session, command: protocol.RoomDelete) -> None:
         """Delete a room. It is gone at once, and its rows are removed later."""
@@ -143,7 +142,7 @@ class RoomAdministration:
             )
             self._tickets.revoke_of_all(room.id)
             self._rooms.close(session, room, reason)
-        self._done(session, f"{room.name} is gone, and its name is free.")
+        self._done(session, protocol.RoomDeleted(room.name))
 
     @contextmanager
     def _deciding(self, room_name: str) -> Iterator[Room]:
@@ -152,7 +151,7 @@ class RoomAdministration:
         with self._rooms.deciding(room):
             yield room
 
-    def _done(self, session: Session, sentence: str) -> None:
+    def _done(self, session: Session, done: Done) -> None:
         """Tell the session, once the room was shown the decision. Switches."""
         self._journal.settle(session)
-        session.client.show(server.Done(sentence))
+        session.client.show(done)

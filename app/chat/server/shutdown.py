@@ -59,7 +59,7 @@ class Shutdown:
         when = f"in {span_in_words(seconds)}" if seconds else "now"
         self._acts.write(session, "shutdown", when, reason=reason)
         self._forget_plan()
-        session.client.show(server.Done(f"The server shuts down {when}."))
+        session.client.show(server.ShutdownPlanned(seconds))
         self._countdown = gevent.spawn(self._count_down, seconds, reason)
 
     def stop(self) -> None:
@@ -71,8 +71,8 @@ class Shutdown:
         self._acts.write(session, "stay")
         self._check_is_planned()  # again: it may have begun since
         self._forget_plan()
-        tell_everybody(self._sessions, "The server does not shut down after all.")
-        session.client.show(server.Done("The server does not shut down."))
+        tell_everybody(self._sessions, server.ShutdownCalledOff())
+        session.client.show(server.ShutdownCancelled())
 
     def _check_is_planned(self) -> None:
         if self._countdown is None or self.is_due.is_set():
@@ -84,12 +84,10 @@ class Shutdown:
             self._countdown = None
 
     def _count_down(self, seconds: int, reason: str) -> None:
-        because = f": {reason}" if reason else "."
         for wait_seconds, left in reminders(seconds):
             gevent.sleep(wait_seconds)
             if left:
-                in_words = span_in_words(left)
-                tell_everybody(self._sessions, f"The server shuts down in {in_words}{because}")
+                tell_everybody(self._sessions, server.ShutdownNeared(left, reason))
         if reason and not seconds:
-            tell_everybody(self._sessions, f"The server shuts down now: {reason}")
+            tell_everybody(self._sessions, server.ShutdownNeared(0, reason))
         self.is_due.set()

@@ -28,7 +28,7 @@ from app.chat.accounts.accounts import Accounts
 from app.chat.talk.messages import check_content
 from app.engine.journal import SaidEntry
 from app.errors import NotPossible, Unavailable
-from app.protocol import server, talk
+from app.protocol import talk
 from app.queries import accounts as accounts_queries
 from app.queries import messages as queries
 from app.queries.device_mail import share
@@ -188,12 +188,10 @@ class Private:
             session.check_may_speak(self._clock())
         if user.away is not None and not command.why:
             user.away = None
-            session.client.show(server.Done("Welcome back."))
+            session.client.show(talk.CameBack())
         else:
             user.away = harmless(command.why)
-            session.client.show(
-                server.Done("You are away now; type /away again when you are back.")
-            )
+            session.client.show(talk.WentAway())
 
     def ignore(self, session: Session, command: talk.Ignore) -> None:
         """Ignore another user, or show the ignored ones. Switches. Raises NotPossible."""
@@ -214,9 +212,7 @@ class Private:
             lambda connection: accounts_queries.ignore(connection, user.id, other.id)
         )
         user.ignored.add(other.name)
-        session.client.show(
-            server.Done(f"You ignore {other.name} now; /unignore {other.name} ends it.")
-        )
+        session.client.show(talk.IgnoreBegun(other.name))
 
     def unignore(self, session: Session, command: talk.Unignore) -> None:
         """Stop ignoring another user. Switches. Raises NotPossible."""
@@ -227,7 +223,7 @@ class Private:
             lambda connection: accounts_queries.unignore(connection, user.id, other.id)
         )
         user.ignored.discard(other.name)
-        session.client.show(server.Done(f"You hear {other.name} again."))
+        session.client.show(talk.IgnoreEnded(other.name))
 
 
 def _ignored(user: User, command: talk.Ignore) -> talk.IgnoredListed:

@@ -6,6 +6,7 @@ event. Times are RFC 3339, in UTC.
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from json.encoder import encode_basestring as _quoted
 from typing import Any
@@ -14,10 +15,41 @@ from pydantic import TypeAdapter
 
 from app.protocol import COMMANDS, EVENTS, devices, files, moderation, removal, rooms, server, talk
 from app.protocol.command import Level
-from app.protocol.event import Answer, Event
+from app.protocol.event import Answer, Done, Event, Noticed
 from app.values.names import harmless
 from app.values.times import instant
+from app.wires.words import sentence
 
+
+@dataclass(slots=True)
+class SaidDone(Answer):
+    """The command was carried out."""
+
+    sentence: str
+
+
+@dataclass(slots=True)
+class Greeting(Answer):
+    """The answer to a ping before login: the server is there, and how to log in."""
+
+    sentence: str
+    is_registration_open: bool
+    needs_tls: bool
+
+
+@dataclass(slots=True)
+class Notice(Event):
+    """The server says something to all users."""
+
+    sentence: str
+
+
+# What programs are shown in place of events that have their words in app/wires/words.py.
+IN_WORDS: Mapping[type[Event], type[Event]] = {
+    Done: SaidDone,
+    Noticed: Notice,
+    server.Greeted: Greeting,
+}
 EVENT_NAMES: Mapping[type[Event], str] = {
     talk.Said: "message",
     talk.SaidEncrypted: "message",
@@ -42,7 +74,7 @@ EVENT_NAMES: Mapping[type[Event], str] = {
     talk.PrivatelySaidEncrypted: "private",
     files.FileShared: "file",
     files.FileSent: "file",
-    server.Noticed: "notice",
+    Notice: "notice",
     devices.DeviceMailCame: "td",
     devices.KeysLow: "keys_low",
     devices.DevicesChanged: "keys_changed",
@@ -77,7 +109,7 @@ def render(event: Event) -> bytes:
     if isinstance(event, moderation.SentOut):
         return render(event.fact)
     if isinstance(event, talk.MailShown):
-        notice = _event(server.Noticed(event.notice)) if event.notice else b""
+        notice = _event(talk.OlderMailKept(event.older)) if event.older else b""
         return notice + b"".join(_event(said, _MARK) for said in event.messages)
     return _event(event)
 
@@ -90,7 +122,7 @@ def render_answer(answer: Answer, tag: str) -> bytes:
     if isinstance(answer, talk.Stored):  # the answer to each message
         return f'{{"id":{tag},"ok":true,"message_id":{answer.message_id}}}\n'.encode()
     replayed = answer.messages if isinstance(answer, rooms.Entered) else ()
-    return _line(f'"id":{tag},"ok":true', _fields(answer)) + b"".join(
+    return _line(f'"id":{tag},"ok":true', _fields(_in_words(answer))) + b"".join(
         _event(said, _MARK) for said in replayed
     )
 
@@ -103,7 +135,8 @@ def render_done(tag: str) -> bytes:
 def _event(event: Event, mark: str = "") -> bytes:
     if by_hand := _BY_HAND.get(type(event)):
         return f'{{"event":"message"{mark},{by_hand(event)}}}\n'.encode()
-    return _line(f'"event":"{EVENT_NAMES[type(event)]}"{mark}', _fields(event))
+    shown = _in_words(event)
+    return _line(f'"event":"{EVENT_NAMES[type(shown)]}"{mark}', _fields(shown))
 
 
 def _said(said: talk.Said) -> str:
@@ -140,6 +173,18 @@ def _fields(event: Event) -> bytes:
     return ADAPTERS[kind].dump_json(event, exclude=HIDDEN.get(kind))
 
 
+def _in_words(event: Event) -> Event:
+    """Return an event as programs are shown it."""
+    match event:
+        case Done():
+            return SaidDone(sentence(event))
+        case Noticed():
+            return Notice(sentence(event))
+        case server.Greeted():
+            return Greeting(sentence(event), event.is_registration_open, event.needs_tls)
+    return event
+
+
 def _dump(fields: Mapping[str, Any]) -> bytes:
     return json.dumps(fields, separators=(",", ":")).encode()
 
@@ -158,4 +203,6 @@ def _all_ops(level: Level) -> dict[str, str]:
     return {kind.op: str(kind.__doc__) for kind in kinds if kind.op and kind.is_for(level)}
 
 
-ADAPTERS: Mapping[type[Event], TypeAdapter[Any]] = {kind: TypeAdapter(kind) for kind in EVENTS}
+ADAPTERS: Mapping[type[Event], TypeAdapter[Any]] = {
+    kind: TypeAdapter(kind) for kind in (*EVENTS, *IN_WORDS.values())
+}

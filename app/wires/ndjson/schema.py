@@ -15,7 +15,7 @@ from app.errors import Code
 from app.protocol import accounts, devices, files, moderation, removal, rooms, server, talk
 from app.protocol.command import Command
 from app.protocol.event import Answer, Event
-from app.wires.ndjson.events import ADAPTERS, EVENT_NAMES, HIDDEN, REPLAYED
+from app.wires.ndjson.events import ADAPTERS, EVENT_NAMES, HIDDEN, IN_WORDS, REPLAYED
 from app.wires.ndjson.requests import OPS, STRICT, RequestId
 
 Schema = dict[str, Any]
@@ -35,45 +35,45 @@ ANSWERS: Mapping[type[Command], tuple[type[Answer] | None, ...]] = {
     rooms.Roster: (rooms.RosterShown,),
     talk.History: (talk.HistoryShown,),
     moderation.Topic: (moderation.TopicShown, None),
-    talk.Away: (server.Done,),
-    talk.Ignore: (talk.IgnoredListed, server.Done),
-    talk.Unignore: (server.Done,),
+    talk.Away: (talk.WentAway, talk.CameBack),
+    talk.Ignore: (talk.IgnoredListed, talk.IgnoreBegun),
+    talk.Unignore: (talk.IgnoreEnded,),
     moderation.Bans: (moderation.SanctionsListed,),
-    accounts.Passwd: (server.Done,),
+    accounts.Passwd: (accounts.PasswordChanged,),
     files.Send: (files.UploadOffered,),
     files.Get: (files.DownloadOffered,),
     files.Files: (files.FilesListed,),
-    files.Unshare: (server.Done,),
-    accounts.Unregister: (server.Done,),
+    files.Unshare: (files.Unshared,),
+    accounts.Unregister: (accounts.AccountDeleted,),
     accounts.Tokens: (accounts.TokensListed,),
     accounts.Sessions: (accounts.SessionsListed,),
     server.Status: (server.StatusShown,),
-    server.Ping: (server.Greeted, server.Done),
+    server.Ping: (server.Greeted, server.Ponged),
     server.Help: (server.HelpShown,),
-    server.Announce: (server.Done,),
-    accounts.UserDisable: (server.Done,),
-    accounts.UserEnable: (server.Done,),
-    moderation.ServerKick: (server.Done,),
-    moderation.ServerBan: (server.Done,),
-    moderation.ServerUnban: (server.Done,),
-    moderation.ServerMute: (server.Done,),
-    moderation.ServerUnmute: (server.Done,),
+    server.Announce: (server.ToldEverybody,),
+    accounts.UserDisable: (accounts.AccountDisabled,),
+    accounts.UserEnable: (accounts.AccountEnabled,),
+    moderation.ServerKick: (moderation.ServerKicked,),
+    moderation.ServerBan: (moderation.ServerBanned,),
+    moderation.ServerUnban: (moderation.ServerUnbanned,),
+    moderation.ServerMute: (moderation.ServerMuted,),
+    moderation.ServerUnmute: (moderation.ServerUnmuted,),
     moderation.ServerBans: (moderation.ServerSanctionsListed,),
     accounts.UserList: (accounts.AccountsListed,),
-    accounts.UserCreate: (server.Done,),
-    accounts.UserPassword: (server.Done,),
-    accounts.UserAdmin: (server.Done,),
-    accounts.UserDelete: (server.Done,),
+    accounts.UserCreate: (accounts.AccountMade,),
+    accounts.UserPassword: (accounts.PasswordSet,),
+    accounts.UserAdmin: (accounts.AdminSet,),
+    accounts.UserDelete: (accounts.AccountDeleted,),
     rooms.RoomList: (rooms.RoomRecordsListed,),
-    rooms.RoomCreate: (server.Done,),
-    rooms.RoomDelete: (server.Done,),
-    rooms.RoomRename: (server.Done,),
-    rooms.RoomOwner: (server.Done,),
-    server.Shutdown: (server.Done,),
-    removal.Purge: (server.Done,),
-    removal.Retention: (removal.RetentionListed, server.Done),
-    removal.Vacuum: (server.Done,),
-    server.Backup: (server.Done,),
+    rooms.RoomCreate: (rooms.RoomMade,),
+    rooms.RoomDelete: (rooms.RoomDeleted,),
+    rooms.RoomRename: (rooms.RoomRenamed,),
+    rooms.RoomOwner: (rooms.RoomGiven,),
+    server.Shutdown: (server.ShutdownPlanned, server.ShutdownCancelled),
+    removal.Purge: (removal.Removed,),
+    removal.Retention: (removal.RetentionListed, removal.RetentionSet),
+    removal.Vacuum: (removal.Vacuumed,),
+    server.Backup: (server.BackedUp,),
     devices.KeysPut: (devices.KeysKept,),
     devices.KeysQuery: (devices.DevicesShown,),
     devices.KeysClaim: (devices.KeysHandedOut,),
@@ -136,7 +136,8 @@ def _answer(kinds: Iterable[type[Answer] | None], parts: Schema) -> Schema:
 
 
 def _one_of(shapes: Sequence[Schema]) -> Schema:
-    return shapes[0] if len(shapes) == 1 else {"anyOf": shapes}
+    unlike = [shape for place, shape in enumerate(shapes) if shape not in shapes[:place]]
+    return unlike[0] if len(unlike) == 1 else {"anyOf": unlike}
 
 
 def _refusal() -> Schema:
@@ -165,6 +166,7 @@ def _shape(kind: type[Event], parts: Schema) -> Schema:
     """Return the schema of an event as it is shown; the types of its fields go to parts."""
     if kind is server.HelpShown:
         return _HELP
+    kind = next((IN_WORDS[base] for base in IN_WORDS if issubclass(kind, base)), kind)
     shape = _taken_apart(ADAPTERS[kind].json_schema(mode="serialization"), parts)
     for name in HIDDEN.get(kind, ()):
         del shape["properties"][name]

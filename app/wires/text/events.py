@@ -19,6 +19,7 @@ from app.values.sizes import format_count, format_size
 from app.values.times import format_seconds, format_uptime, how_long, minute, minute_since
 from app.wires.text.help import help_lines
 from app.wires.text.typed_lines import UNSEEN
+from app.wires.words import SENTENCES, because, kept, sentence
 
 _ENCRYPTED = "[encrypted; open this room with: manage.py chat]"
 
@@ -62,24 +63,20 @@ def _replayed(messages: Iterable[talk.Message], now: int) -> Iterable[str]:
     return (f"[{minute_since(said.at, now)}] {_said(said)}" for said in messages)
 
 
-def _because(reason: str) -> str:
-    return f" ({reason})" if reason else ""
-
-
 def _done_to(event: Any, what: str) -> str:
     return f"{event.user} was {what} by {event.by}"
 
 
 def _kicked(event: moderation.Kicked) -> str:
-    return f"{_done_to(event, 'kicked')}{_because(event.reason)}."
+    return f"{_done_to(event, 'kicked')}{because(event.reason)}."
 
 
 def _banned(event: moderation.Banned) -> str:
-    return f"{_done_to(event, 'banned')} {how_long(event.seconds)}{_because(event.reason)}."
+    return f"{_done_to(event, 'banned')} {how_long(event.seconds)}{because(event.reason)}."
 
 
 def _muted(event: moderation.Muted) -> str:
-    return f"{_done_to(event, 'muted')} {how_long(event.seconds)}{_because(event.reason)}."
+    return f"{_done_to(event, 'muted')} {how_long(event.seconds)}{because(event.reason)}."
 
 
 def _connected(event: server.Connected) -> Iterable[str]:
@@ -118,7 +115,7 @@ def _sent_out(event: moderation.SentOut) -> str:
         what, ending = "banned", f" {how_long(fact.seconds)}"
     else:
         what, ending = "kicked", ""
-    return f"You were {what} from {fact.room} by {fact.by}{ending}{_because(fact.reason)}."
+    return f"You were {what} from {fact.room} by {fact.by}{ending}{because(fact.reason)}."
 
 
 def _privately_said(event: talk.PrivateMessage) -> str:
@@ -130,12 +127,12 @@ def _privately_said(event: talk.PrivateMessage) -> str:
 def _privately_sent(event: talk.PrivatelySent) -> Iterable[str]:
     yield f"[private to {event.recipient}] {event.body}"
     if event.away is not None:
-        yield f"{event.recipient} is away{_because(event.away)}."
+        yield f"{event.recipient} is away{because(event.away)}."
 
 
 def _mail(event: talk.MailShown) -> Iterable[str]:
-    if event.notice:
-        yield event.notice
+    if event.older:
+        yield sentence(talk.OlderMailKept(event.older))
     for said in event.messages:
         yield f"[{minute_since(said.at, event.now)}] {_privately_said(said)}"
 
@@ -159,7 +156,7 @@ def _people(event: rooms.PeopleListed) -> Iterable[str]:
     after = f", after {harmless(event.after)}" if event.after else ""
     yield f"In {event.room}{after}:"
     for person in event.people:
-        away = f", away{_because(person.away)}" if person.away is not None else ""
+        away = f", away{because(person.away)}" if person.away is not None else ""
         role = f", {person.role}" if person.role else ""
         yield f"  {person.name}{role}{away}"
     if event.has_more:
@@ -196,7 +193,7 @@ def _rooms(event: rooms.RoomsListed) -> Iterable[str]:
 
 def _sanction(who: str, what: str, sanction: moderation.Sanction) -> str:
     until = "for good" if sanction.until is None else f"until {minute(sanction.until)} UTC"
-    return f"  {who} is {what} {until}, by {sanction.by}{_because(sanction.reason)}"
+    return f"  {who} is {what} {until}, by {sanction.by}{because(sanction.reason)}"
 
 
 def _sanctions(event: moderation.SanctionsListed) -> Iterable[str]:
@@ -322,14 +319,10 @@ def _sessions(event: accounts.SessionsListed) -> Iterable[str]:
         yield "There are no more sessions."
 
 
-def _kept(days: int) -> str:
-    return f"for {format_count(days, 'day')}" if days else "for ever"
-
-
 def _retention(event: removal.RetentionListed) -> Iterable[str]:
-    yield f"Messages are kept {_kept(event.days)}{', but:' if event.rooms else '.'}"
+    yield f"Messages are kept {kept(event.days)}{', but:' if event.rooms else '.'}"
     for room in event.rooms:
-        yield f"  {room.name}: {_kept(room.days)}"
+        yield f"  {room.name}: {kept(room.days)}"
     if event.has_more:
         yield "There are more; manage.py retention shows all of them."
 
@@ -414,7 +407,7 @@ _SHOWN: dict[type[Event], Callable[[Any], str | Iterable[str]]] = {
     rooms.OwnerSet: lambda event: f"{_done_to(event, 'made the owner')}.",
     rooms.Renamed: lambda event: f"{event.user} renamed {event.room}: it is {event.name} now.",
     rooms.Deleted: lambda event: (
-        f"{event.room} was deleted by {event.user}{_because(event.reason)}."
+        f"{event.room} was deleted by {event.user}{because(event.reason)}."
     ),
     accounts.AccountsListed: _accounts,
     rooms.RoomRecordsListed: _room_records,
@@ -428,9 +421,7 @@ _SHOWN: dict[type[Event], Callable[[Any], str | Iterable[str]]] = {
     removal.RetentionListed: _retention,
     server.StatusShown: _status,
     server.HelpShown: _help,
-    server.Greeted: lambda event: event.sentence,
-    server.Done: lambda event: event.sentence,
-    server.Noticed: lambda event: event.sentence,
     server.Refused: _refused,
     server.SaidGoodbye: lambda event: "Goodbye.",
+    **SENTENCES,
 }

@@ -6,6 +6,7 @@ Time is an argument, and addresses are what a client says that it has.
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import gevent
 import pytest
@@ -44,10 +45,10 @@ class Place(House):
         super().__init__(folder, lambda: self.now)
         self.operator = self.service.connect_operator(FakeClient("control socket"))
 
-    def act(self, *asked: Command) -> str:
+    def act(self, *asked: Command) -> Any:
         """Let the operator act, and return the answer."""
         self.do(self.operator, *asked)
-        return self.operator.client.shown[-1].sentence
+        return self.operator.client.shown[-1]
 
     def register_at(self, name: str, address: str) -> Session:
         return self.come(accounts.Register(name, "secret"), FakeClient(address))
@@ -126,7 +127,7 @@ def test_who_is_in_a_network(place: Place) -> None:
         ("0.0.0.0/8", "0.0.113.7", "::7"),
     ):
         there, elsewhere = place.come_from(inside), place.come_from(outside)
-        assert place.act(moderation.ServerBan(network)).endswith("; 1 session ended.")
+        assert place.act(moderation.ServerBan(network)).sessions == 1
         assert place.is_banned(inside)
         assert not place.is_banned(outside)
         assert there.client.shown[-1].code == "banned"
@@ -213,14 +214,14 @@ def test_ranks(place: Place) -> None:
             with pytest.raises(Forbidden, match="carol is an admin"):
                 place.do(alice, kind(target))
     place.do(alice, moderation.ServerBan("203.0.113.9"))
-    assert place.act(moderation.ServerBan("203.0.113.0/24")).endswith("; 1 session ended.")
+    assert place.act(moderation.ServerBan("203.0.113.0/24")).sessions == 1
 
 
 # A user whose name could be an address is named with an @ before it.
 def test_a_name_like_an_address(place: Place) -> None:
     place.register_at("203.0.113.7", "198.51.100.1")
-    assert place.act(moderation.ServerBan("203.0.113.7")).endswith("; 0 sessions ended.")
-    assert place.act(moderation.ServerBan("@203.0.113.7")).endswith("; 1 session ended.")
+    assert place.act(moderation.ServerBan("203.0.113.7")).sessions == 0
+    assert place.act(moderation.ServerBan("@203.0.113.7")).sessions == 1
     with pytest.raises(LoginRefused):
         place.log_in("203.0.113.7")
 

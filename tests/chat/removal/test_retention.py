@@ -98,7 +98,7 @@ def test_of_a_room(new_world) -> None:
     world.now += 5 * DAY
     world.say(alice, "short", "new")
     told = world.do(world.operator, removal.Retention("SHORT", "4"))
-    assert told.sentence == "Messages of short are kept for 4 days."
+    assert told == removal.RetentionSet("short", 4)
     world.reap()
     assert world.history(alice, "short") == ["new"]
     assert world.history(alice, "long") == ["old"]

@@ -10,7 +10,7 @@ from dataclasses import fields, is_dataclass, replace
 
 from app.protocol import accounts, devices, files, moderation, removal, rooms, server, talk
 from app.protocol.command import Command
-from app.protocol.event import Event
+from app.protocol.event import Done, Event
 from tests.fire.fuzz import asking
 from tests.fire.fuzz.state import Seat
 from tests.kit.program import check, check_sent
@@ -33,7 +33,7 @@ def _event(event: Event) -> object:
     match event:
         case server.Refused():
             return ("refused", event.code)
-        case server.Done():
+        case Done():
             return "done"
         case server.StatusShown():
             return "status"

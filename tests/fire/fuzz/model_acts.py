@@ -8,10 +8,9 @@ from app.errors import GreenroomError
 from app.protocol import accounts, moderation, removal, server
 from app.protocol import rooms as protocol
 from app.protocol.command import Command, Level
-from app.protocol.event import Event
+from app.protocol.event import Event, Noticed
 from app.values.names import harmless
 from app.values.networks import parse_network
-from app.values.times import span_in_words
 from tests.fire.fuzz.model_base import Base
 from tests.fire.fuzz.state import (
     Account,
@@ -43,12 +42,12 @@ class Acts(Base):
             raise Refused("bad_arguments")
         self.check_may_speak(seat)
         self.done(seat)
-        self._notice(f"Announcement: {text}")
+        self._notice(server.Announced(text))
 
-    def _notice(self, sentence: str) -> None:
+    def _notice(self, notice: Noticed) -> None:
         for each in self.seats:
             if each.account:
-                self.tell(each, server.Noticed(sentence))
+                self.tell(each, notice)
 
     def _status(self, seat: Seat, _command: server.Status) -> None:
         self.tell(seat, server.StatusShown([], "", 0, True, "", None, None))  # type: ignore[arg-type]
@@ -84,19 +83,18 @@ class Acts(Base):
             if not self.has_plan or self.is_due:
                 raise Refused("not_planned")
             self.has_plan = False
-            self._notice("The server does not shut down after all.")
+            self._notice(server.ShutdownCalledOff())
             self.done(seat)
             return
         check_reason(command.seconds, command.reason)
         self.has_plan, reason = True, harmless(command.reason)
         self.done(seat)
         if command.seconds:
-            because = f": {reason}" if reason else "."
-            self._notice(f"The server shuts down in {span_in_words(command.seconds)}{because}")
+            self._notice(server.ShutdownNeared(command.seconds, reason))
             return
         self.is_due = True
         if reason:
-            self._notice(f"The server shuts down now: {reason}")
+            self._notice(server.ShutdownNeared(0, reason))
 
     def _vacuum(self, seat: Seat, _command: removal.Vacuum) -> None:
         self.done(seat)
@@ -186,7 +184,7 @@ class Acts(Base):
         for each in self._seats_of(target):
             if each.account:
                 each.account.away = each.account.away and ""
-                self.tell(each, server.Noticed(f"You are muted on this server{made.terms}."))
+                self.tell(each, moderation.MutedEverywhere(made.reason, made.until))
         self.done(seat)
 
     def _serverunban(self, seat: Seat, command: moderation.ServerUnban) -> None:
@@ -204,7 +202,7 @@ class Acts(Base):
         for each in self._seats_of(target):
             left = self.server_mutes.longest(each.account, each.address, self.now)
             if each.account and not left:
-                self.tell(each, server.Noticed("You may speak on this server again."))
+                self.tell(each, moderation.UnmutedEverywhere())
         self.done(seat)
 
     def _serverbans(self, seat: Seat, _command: moderation.ServerBans) -> None:

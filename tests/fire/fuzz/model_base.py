@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from app.protocol import rooms, server
-from app.protocol.event import Event, RoomEvent
+from app.protocol import rooms
+from app.protocol.event import Done, Event, RoomEvent
 from app.values.names import Name, parse_password
 from tests.fire.fuzz.state import (
     Account,
@@ -61,7 +61,7 @@ class Base:
 
     def done(self, seat: Seat) -> None:
         """Say that it is done."""
-        self.tell(seat, server.Done(""))
+        self.tell(seat, Done())
 
     # Coming and going.
 
