@@ -28,7 +28,7 @@ from app.protocol import (
     talk,
 )
 from app.protocol.command import Command, Enc, InRoom, Level
-from app.protocol.event import Answer, Done, Event, Noticed, RoomEvent
+from app.protocol.event import Answer, Done, Ended, Event, Noticed, RoomEvent
 from app.protocol.moderation import Sanction, ServerSanction
 from app.protocol.rooms import Person, RoomSummary
 from app.protocol.signed import Signed
@@ -177,8 +177,8 @@ NOT_SHOWN_THERE = {
     server.BackedUp: "tests/database/test_lost_database.py",
     talk.OlderMailKept: "tests/chat/test_service.py",
 }
-# Kinds of events that stand in one row of docs/protocol.md.
-FAMILIES = (Done, Noticed)
+# Kinds of events that stand in one row of docs/protocol/text.md.
+FAMILIES = (Done, Noticed, Ended)
 
 # One event of each class, which occurs in a transcript and in docs/protocol/text.md just so.
 SAMPLES: list[Event] = [
@@ -267,6 +267,14 @@ SAMPLES: list[Event] = [
     devices.DevicesChanged(["bob"]),
     server.HelpShown("kick", Level.USER),
     server.Greeted(is_registration_open=True, needs_tls=False),
+    accounts.EndedByPassword(by_operator=False),
+    accounts.EndedByPassword(by_operator=True),
+    accounts.EndedBySession(),
+    accounts.EndedByDisabling(),
+    accounts.EndedByDeletion(),
+    moderation.EndedByKick("enough for today"),
+    moderation.EndedByBan(False, "spam", AT),
+    moderation.EndedByBan(True, "a school of bots", AT),
     accounts.PasswordChanged(),
     accounts.AccountMade("dave", is_admin=False),
     accounts.PasswordSet("dave"),
@@ -332,7 +340,7 @@ def test_every_command_is_in_the_table() -> None:
     defined = [kind for subject in subjects for kind in vars(subject).values()]
     kinds = {kind for kind in defined if _is_below(kind, Command)} - {InRoom}
     assert set(COMMANDS.values()) == kinds
-    bases = {RoomEvent, Answer, Done, Noticed}
+    bases = {RoomEvent, Answer, Done, Ended, Noticed}
     assert set(EVENTS) == {kind for kind in defined if _is_below(kind, Event)} - bases
     assert all(COMMANDS[kind.word] is kind for kind in kinds)
 

@@ -37,7 +37,7 @@ from app.errors import Refusal, internal
 from app.measures import metrics
 from app.net.sockets import TlsSocket, format_address
 from app.protocol.event import Event
-from app.protocol.server import Refused
+from app.protocol.server import Refused, Rejection
 from app.values.times import now
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ class Connection:
             self._stop_login_timer()
             self._close_socket()
 
-    def refuse(self, refused: Refused) -> None:
+    def refuse(self, refused: Rejection) -> None:
         """Tell a client why it is not served, and close. Switches."""
         self.close(refused)
         self._close_socket()
@@ -344,7 +344,7 @@ class Connection:
     def close(self, event: Event) -> None:
         """See Client."""
         if not self.is_closing:
-            if isinstance(event, Refused):
+            if isinstance(event, Rejection):
                 metrics.REFUSALS.labels(event.code).inc()
             last_words = self._wire.take_output() + self._wire.show_last(event)
             self.send(last_words)

@@ -44,13 +44,14 @@ from app.net.requests import (
     read_headers,
 )
 from app.net.sockets import TlsSocket
+from app.wires.words import sentence
 
 if TYPE_CHECKING:
     from gevent.socket import socket
 
     from app.chat.service import Service
     from app.net.hosts import KnownHosts
-    from app.protocol.server import Refused
+    from app.protocol.server import Rejection
 
 _HEADERS = [("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff")]
 _BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
@@ -100,15 +101,15 @@ class Http(WSGIServer):
         for visitor in list(self._service.visitors):
             visitor.cut()
 
-    def refuse(self, client_socket: socket, refused: Refused) -> None:
+    def refuse(self, client_socket: socket, refused: Rejection) -> None:
         """Say why it is not served, and close; before, what comes is read a while. Switches."""
         _send_last(client_socket, self.refusal(refused))
         client_socket.close()
 
-    def refusal(self, refused: Refused) -> bytes:
+    def refusal(self, refused: Rejection) -> bytes:
         """Return the answer that says why a client is not served."""
         status = "403 Forbidden" if refused.code == "banned" else "503 Service Unavailable"
-        return _refusal(status, refused.sentence)
+        return _refusal(status, sentence(refused))
 
     def _answer(self, request: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         gevent.sleep(TURN_SECONDS)  # or many who ask at once keep everybody waiting

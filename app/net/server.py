@@ -137,7 +137,7 @@ class Server:
             if not self._per_address[counted]:
                 del self._per_address[counted]
 
-    def _refusal(self, address: str) -> server.Refused | None:
+    def _refusal(self, address: str) -> server.Rejection | None:
         """Return why a newcomer from an address is not served, if it is not."""
         limit = self._settings.connections_per_ip_max
         if self._present >= self._connections_max:
@@ -147,7 +147,7 @@ class Server:
             return server.Refused("full", sentence)
         return self._service.sanctions.ban_of(address)
 
-    def _refuse(self, client_socket: socket, address: str, refused: server.Refused) -> None:
+    def _refuse(self, client_socket: socket, address: str, refused: server.Rejection) -> None:
         """Tell a newcomer why it is not served, and close. Switches, if it may.
 
         A few are heard before, so that each is told in its own words, also inside TLS. When there
@@ -167,7 +167,7 @@ class Server:
             self._patience += 1
 
     def _tell(
-        self, client_socket: socket, address: str, protocol: Spoken, refused: server.Refused
+        self, client_socket: socket, address: str, protocol: Spoken, refused: server.Rejection
     ) -> None:
         """Tell a client, in its own words, why it is not served, and close. Switches."""
         if protocol is Protocol.HTTP:
@@ -176,7 +176,7 @@ class Server:
         else:
             self._connection(client_socket, address, protocol).refuse(refused)
 
-    def _refuse_at_once(self, client_socket: socket, refused: server.Refused) -> None:
+    def _refuse_at_once(self, client_socket: socket, refused: server.Rejection) -> None:
         """Tell a newcomer why it is not served, in the words that it has begun with, if any."""
         metrics.REFUSALS.labels(refused.code).inc()
         protocol = recognise_now(client_socket)

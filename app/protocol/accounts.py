@@ -18,7 +18,7 @@ from app.protocol.command import (
     Word,
     command,
 )
-from app.protocol.event import Answer, Done
+from app.protocol.event import Answer, Done, Ended
 from app.values.times import Milliseconds
 
 Password = str  # typed at a prompt, or piped, and never in a chat
@@ -273,3 +273,32 @@ class AccountDeleted(Done):
 
     user: str
     is_own: bool = False
+
+
+@dataclass(slots=True)
+class EndedByPassword(Ended):
+    """The user has another password now: set in another session, or by the operator."""
+
+    code = "login_required"
+    by_operator: bool
+
+
+@dataclass(slots=True)
+class EndedBySession(Ended):
+    """The user ended this session in another one."""
+
+    code = "session_ended"
+
+
+@dataclass(slots=True)
+class EndedByDisabling(Ended):
+    """The user can no longer log in."""
+
+    code = "disabled"
+
+
+@dataclass(slots=True)
+class EndedByDeletion(Ended):
+    """The account of the user is gone, for good."""
+
+    code = "deleted"

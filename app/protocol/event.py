@@ -1,6 +1,9 @@
 """The bases of events."""
 
 from dataclasses import dataclass
+from typing import ClassVar
+
+from app.errors import Code
 
 
 @dataclass(slots=True)
@@ -29,3 +32,10 @@ class Done(Answer):
 @dataclass(slots=True)
 class Noticed(Event):
     """The server says something unasked, to all users or to those whom it concerns."""
+
+
+@dataclass(slots=True)
+class Ended(Answer):
+    """The session was ended by another one, or by an admin; `code` says why, as in a refusal."""
+
+    code: ClassVar[Code]

@@ -19,7 +19,7 @@ from app.protocol.command import (
     Word,
     command,
 )
-from app.protocol.event import Answer, Done, Event, Noticed, RoomEvent
+from app.protocol.event import Answer, Done, Ended, Event, Noticed, RoomEvent
 from app.values.times import Milliseconds, until_when
 
 # A user, or an address or prefix. A text that could be both is an address; with an @, a user.
@@ -360,3 +360,21 @@ class MutedEverywhere(Noticed):
 @dataclass(slots=True)
 class UnmutedEverywhere(Noticed):
     """The session may speak on the server again."""
+
+
+@dataclass(slots=True)
+class EndedByKick(Ended):
+    """An admin sent the user away, or all who come from their address."""
+
+    code = "kicked"
+    reason: str
+
+
+@dataclass(slots=True)
+class EndedByBan(Ended):
+    """The user, or the address that the session comes from, is kept out until then, or for good."""
+
+    code = "banned"
+    is_address: bool
+    reason: str
+    until: Milliseconds | None

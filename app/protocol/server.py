@@ -7,7 +7,7 @@ from typing import Annotated
 from app.bounds import REASON_CHARS_MAX
 from app.errors import Code
 from app.protocol.command import Command, Level, OneLine, Reason, Rest, Seconds, Word, command
-from app.protocol.event import Answer, Done, Event, Noticed
+from app.protocol.event import Answer, Done, Ended, Event, Noticed
 from app.protocol.figures import Concern, Load, Minute
 
 Sentence = Annotated[str, Rest("TEXT", REASON_CHARS_MAX), OneLine]
@@ -121,6 +121,9 @@ class Refused(Answer):
     code: Code
     sentence: str
     tag: str = ""
+
+
+Rejection = Refused | Ended  # told as a code and a sentence
 
 
 @dataclass(slots=True)

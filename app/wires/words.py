@@ -86,6 +86,14 @@ SENTENCES: Mapping[type[Event], Callable[[Any], str]] = {
     accounts.AccountDisabled: lambda event: f"{event.user} can't log in any more.",
     accounts.AccountEnabled: lambda event: f"{event.user} can log in again.",
     accounts.AccountDeleted: _account_deleted,
+    accounts.EndedByPassword: lambda event: (
+        "your password was changed by the operator; log in again"
+        if event.by_operator
+        else "your password was changed; log in again"
+    ),
+    accounts.EndedBySession: lambda event: "another session of yours ended this one",
+    accounts.EndedByDisabling: lambda event: "your account was disabled",
+    accounts.EndedByDeletion: lambda event: "your account was deleted",
     files.Unshared: lambda event: f"{event.name} is shared no more.",
     moderation.ServerKicked: _server_kicked,
     moderation.ServerBanned: _server_banned,
@@ -98,6 +106,14 @@ SENTENCES: Mapping[type[Event], Callable[[Any], str]] = {
         f"You are muted on this server{until_when(event.until, event.reason)}."
     ),
     moderation.UnmutedEverywhere: lambda event: "You may speak on this server again.",
+    moderation.EndedByKick: lambda event: (
+        f"you were kicked from this server{because(event.reason)}"
+    ),
+    moderation.EndedByBan: lambda event: (
+        f"your address is banned from this server{until_when(event.until, event.reason)}"
+        if event.is_address
+        else f"you are banned from this server{until_when(event.until, event.reason)}"
+    ),
     removal.Removed: _removed,
     removal.RetentionSet: lambda event: f"Messages of {event.room} are kept {kept(event.days)}.",
     removal.Vacuumed: lambda event: f"Gave {format_count(event.pages, 'page')} back to the disk.",
@@ -117,6 +133,7 @@ SENTENCES: Mapping[type[Event], Callable[[Any], str]] = {
         f"The server is shutting down.{' Goodbye.' if event.says_goodbye else ''}"
     ),
     server.LineOmitted: lambda event: "There is a line here that can't be shown; it was logged.",
+    server.Refused: lambda event: event.sentence,
     server.BackedUp: lambda event: f"Gave a copy of the database to {event.path}.",
     talk.WentAway: lambda event: "You are away now; type /away again when you are back.",
     talk.CameBack: lambda event: "Welcome back.",

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from app import errors
+from app.protocol import EVENTS
+from app.protocol.event import Ended
 
 APP = Path(__file__).parents[2] / "app"
 _KINDS = {
@@ -26,6 +28,7 @@ _MADE_BY = {
     "self._failure": ("login_refused", 2),
     "self._login_failure": ("login_refused", 2),
 }
+_ENDED = {kind.__name__: kind for kind in EVENTS if issubclass(kind, Ended)}
 
 
 class RefusalInSource(NamedTuple):
@@ -102,8 +105,20 @@ def _codes_and_sentence(
     return None
 
 
+def _last_words() -> Iterator[RefusalInSource]:
+    """Yield what sessions are told that somebody else ends: the words stand in a table."""
+    path = APP / "wires" / "words.py"
+    for table in (node for node in nodes(path) if isinstance(node, ast.Dict)):
+        for event, words in zip(table.keys, table.values, strict=True):
+            kind = _ENDED.get(_dotted(event).rpartition(".")[2])
+            place = f"{path.relative_to(APP)}:{words.lineno}"
+            for sentence in _patterns(words.body, path) if kind else ():
+                yield RefusalInSource(kind.code, sentence, place)
+
+
 def refusals_in_source() -> Iterator[RefusalInSource]:
     """Yield each place that makes a refusal, once for each code and sentence that it can have."""
+    yield from _last_words()
     for path in sorted(APP.rglob("*.py")):
         for called, call in calls(path):
             found = _codes_and_sentence(called, call, path)

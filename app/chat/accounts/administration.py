@@ -92,12 +92,7 @@ class Administration:
         password_hash = self._hasher.hash(session.client, command.password)
 
         self._change_and_end(session, account, "passwd", password_hash=password_hash)
-        self._endings.end(
-            account.id,
-            server.Refused(
-                "login_required", "your password was changed by the operator; log in again"
-            ),
-        )
+        self._endings.end(account.id, protocol.EndedByPassword(by_operator=True))
         session.client.show(protocol.PasswordSet(account.name))
 
     def set_admin(self, session: Session, command: protocol.UserAdmin) -> None:
@@ -111,7 +106,7 @@ class Administration:
         """Disable an account: end its tokens and sessions, and refuse its logins."""
         account = self._account(session, command.user)
         self._change_and_end(session, account, "disable", is_disabled=True)
-        self._endings.end(account.id, server.Refused("disabled", "your account was disabled"))
+        self._endings.end(account.id, protocol.EndedByDisabling())
         session.client.show(protocol.AccountDisabled(account.name))
 
     def enable(self, session: Session, command: protocol.UserEnable) -> None:

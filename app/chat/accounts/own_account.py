@@ -5,8 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from app.errors import NotPossible
-from app.protocol import server
-from app.protocol.accounts import Passwd, PasswordChanged, Sessions
+from app.protocol.accounts import (
+    EndedByPassword,
+    EndedBySession,
+    Passwd,
+    PasswordChanged,
+    Sessions,
+)
 
 if TYPE_CHECKING:
     from app.chat.accounts.accounts import Accounts
@@ -44,7 +49,7 @@ class OwnAccount:
         The session that asked goes on. Raises Refusal.
         """
         self._accounts.change_password(session, command)
-        last_words = server.Refused("login_required", "your password was changed; log in again")
+        last_words = EndedByPassword(by_operator=False)
         self._endings.end(session.speaker.id, last_words, spared=session)
         session.client.show(PasswordChanged())
 
@@ -60,8 +65,6 @@ class OwnAccount:
     def _end_one(self, session: Session, number: int) -> None:
         for each in session.speaker.sessions:
             if each.number == number:
-                self._end(
-                    each, server.Refused("session_ended", "another session of yours ended this one")
-                )
+                self._end(each, EndedBySession())
                 return
         raise NotPossible(f"you have no session {number}", code="no_such_session")

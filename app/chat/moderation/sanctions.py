@@ -17,7 +17,7 @@ from gevent.lock import RLock
 from app.bounds import SERVER_SANCTIONS_MAX, SERVER_SANCTIONS_OF_ONE_MAX
 from app.chat.accounts.server_bans import Target
 from app.errors import Code, Forbidden, NotPossible, Unavailable
-from app.protocol import moderation, server
+from app.protocol import moderation
 from app.queries import sanctions as queries
 from app.values.names import harmless, parse_name
 from app.values.networks import parse_network, read_address
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from app.engine.kit import Handlers, Kit
     from app.engine.presence import Session
     from app.engine.tickets import Tickets
+    from app.protocol.event import Ended
     from app.queries.rooms import SanctionKind
 
 
@@ -84,10 +85,7 @@ class Sanctions:
                 raise NotPossible(f"there is no session of {case.target.name}", code="not_here")
             reason = harmless(command.reason)
             self._write(case, "server kick", reason)
-            because = f" ({reason})" if reason else ""
-            ended = self._send_away(
-                case.target, server.Refused("kicked", f"you were kicked from this server{because}")
-            )
+            ended = self._send_away(case.target, moderation.EndedByKick(reason))
             session.client.show(moderation.ServerKicked(case.target.name, ended))
 
     def ban(self, session: Session, command: moderation.ServerBan) -> None:
@@ -135,8 +133,8 @@ class Sanctions:
             moderation.ServerSanctionsListed(bans, mutes, has_more, last, command.after)
         )
 
-    def ban_of(self, address: str) -> server.Refused | None:
-        """Return the refusal of a banned address; None without a ban. Never switches."""
+    def ban_of(self, address: str) -> Ended | None:
+        """Return what ends sessions of a banned address; None without a ban. Never switches."""
         ban = self._in_force.ban_of_address(address, self._clock())
         return None if ban is None else _banned(ban)
 
@@ -236,13 +234,13 @@ class Sanctions:
             each.mute = self._in_force.mute_of(each.speaker.id, each.client.address, case.now)
         return sessions
 
-    def _send_away(self, target: Target, last_words: server.Refused) -> int:
+    def _send_away(self, target: Target, last_words: Ended) -> int:
         """End all that a target has under way; return the number of sessions. Never switches."""
         if target.account is not None:
             return self._endings.end(target.account.id, last_words)
         return self._shut_out(target, last_words)
 
-    def _shut_out(self, target: Target, last_words: server.Refused) -> int:
+    def _shut_out(self, target: Target, last_words: Ended) -> int:
         """End all connections from a network. Accounts keep what they have elsewhere."""
         sessions = self._sessions_of(target)
         for user_id in _user_ids(target, sessions):
@@ -267,9 +265,8 @@ def _is_in(address: str, target: Target) -> bool:
     return target.network is not None and read_address(address) in target.network
 
 
-def _banned(ban: moderation.ServerSanction) -> server.Refused:
-    who = "your address is" if ban.network else "you are"
-    return server.Refused("banned", f"{who} banned from this server{ban.terms}")
+def _banned(ban: moderation.ServerSanction) -> Ended:
+    return moderation.EndedByBan(bool(ban.network), ban.reason, ban.until)
 
 
 def _user_ids(target: Target, sessions: Iterable[Session]) -> set[int]:

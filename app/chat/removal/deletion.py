@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 from app.engine import apply
 from app.engine.entries import Shown
 from app.errors import LoginRefused
-from app.protocol import server
-from app.protocol.accounts import AccountDeleted, Unregister, UserDelete
+from app.protocol.accounts import AccountDeleted, EndedByDeletion, Unregister, UserDelete
 from app.protocol.rooms import OwnerSet
 from app.queries import accounts as accounts_queries
 from app.queries import deletion as queries
@@ -95,8 +94,7 @@ class Deletion:
             session.check_is_here()  # again: the session had to wait
             self._acts.write(session, "delete user", account.name, change, check=check)
             self._in_force.forget(account.id)
-            last_words = server.Refused("deleted", "your account was deleted")
-            self._endings.end(account.id, last_words, spared=session)
+            self._endings.end(account.id, EndedByDeletion(), spared=session)
             for room in sorted(rooms, key=lambda room: room.key):
                 self._leave_behind(session, room, account, heirs)
 

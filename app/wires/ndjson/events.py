@@ -116,8 +116,8 @@ def render(event: Event) -> bytes:
 
 def render_answer(answer: Answer, tag: str) -> bytes:
     """Return a request's answer, and the messages replayed after it."""
-    if isinstance(answer, server.Refused):
-        refusal = {"error": answer.code, "message": harmless(answer.sentence)}
+    if isinstance(answer, server.Rejection):
+        refusal = {"error": answer.code, "message": harmless(sentence(answer))}
         return _line(f'"id":{tag},"ok":false', _dump(refusal))
     if isinstance(answer, talk.Stored):  # the answer to each message
         return f'{{"id":{tag},"ok":true,"message_id":{answer.message_id}}}\n'.encode()

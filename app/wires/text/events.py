@@ -363,8 +363,8 @@ def _help(event: server.HelpShown) -> Iterable[str]:
         return [_refused(server.Refused(refusal.code, str(refusal)))]
 
 
-def _refused(event: server.Refused) -> str:
-    return f"Error: {harmless(event.sentence)}"
+def _refused(event: server.Rejection) -> str:
+    return f"Error: {harmless(sentence(event))}"
 
 
 _SHOWN: dict[type[Event], Callable[[Any], str | Iterable[str]]] = {
@@ -421,7 +421,7 @@ _SHOWN: dict[type[Event], Callable[[Any], str | Iterable[str]]] = {
     removal.RetentionListed: _retention,
     server.StatusShown: _status,
     server.HelpShown: _help,
-    server.Refused: _refused,
     server.SaidGoodbye: lambda event: "Goodbye.",
     **SENTENCES,
+    **{kind: _refused for kind in SENTENCES if issubclass(kind, server.Rejection)},
 }

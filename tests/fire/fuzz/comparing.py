@@ -10,7 +10,7 @@ from dataclasses import fields, is_dataclass, replace
 
 from app.protocol import accounts, devices, files, moderation, removal, rooms, server, talk
 from app.protocol.command import Command
-from app.protocol.event import Done, Event
+from app.protocol.event import Done, Ended, Event
 from tests.fire.fuzz import asking
 from tests.fire.fuzz.state import Seat
 from tests.kit.program import check, check_sent
@@ -31,7 +31,7 @@ def plain(shown: Iterable[Event]) -> list[object]:
 
 def _event(event: Event) -> object:
     match event:
-        case server.Refused():
+        case server.Refused() | Ended():
             return ("refused", event.code)
         case Done():
             return "done"
