@@ -11,11 +11,12 @@
         Unavailable           not now: the server is full, busy, or can't write
       StartRefused            the server can't start, or a command line can't do its work
 
-Codes are part of the contract of the wires; sentences may change. A sentence may hold text that a
-client typed: wires make it harmless like all other text that they show.
+Codes are part of the contract of the wires; sentences may change. No sentence of a rule is in the
+language of one wire: the command that helps is its `Remedy`. A sentence may hold text that a client
+typed: wires make it harmless like all other text that they show.
 """
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 # Behind each: when it is told, or what to do. docs/protocol/refusals.md is made from it.
 Code = Literal[
@@ -96,6 +97,26 @@ Code = Literal[
     "yourself",  # another user may
 ]
 
+# What helps when something was refused. Each wire knows how to ask for it: app/wires/words.py.
+Help = Literal[
+    "demote",
+    "device",
+    "encrypt",
+    "get",
+    "join",
+    "login",
+    "tls",
+    "unignore",
+    "unshare",
+]
+
+
+class Remedy(NamedTuple):
+    """What helps, and the number of what it is about, if it has one."""
+
+    help: Help
+    number: int | None = None
+
 
 class GreenroomError(Exception):
     """An error that Greenroom raises on purpose."""
@@ -111,9 +132,17 @@ class Refusal(GreenroomError):
     code: Code
     is_final = False
 
-    def __init__(self, sentence: str, *, code: Code | None = None, is_final: bool = False) -> None:
+    def __init__(
+        self,
+        sentence: str,
+        *,
+        code: Code | None = None,
+        remedy: Remedy | None = None,
+        is_final: bool = False,
+    ) -> None:
         super().__init__(sentence)
         self.code = code or self.code
+        self.remedy = remedy
         self.is_final = is_final
 
 

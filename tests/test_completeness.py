@@ -14,7 +14,7 @@ import pytest
 from app.chat.service import Service, _merged
 from app.client import client
 from app.database.database import Database
-from app.errors import BadNameError, Code
+from app.errors import BadNameError, Code, Help, Remedy
 from app.protocol import (
     COMMANDS,
     EVENTS,
@@ -38,6 +38,7 @@ from app.values.names import parse_new_name
 from app.wires.ndjson import events as ndjson_events
 from app.wires.text.commands import summary, usage
 from app.wires.text.events import render
+from app.wires.words import REMEDIES
 from docs.tables import is_limit
 from tests.conversations.test_conversations import FOLDER, pattern_of
 from tests.kit.figures import BOB_IS_SLOW, LOAD, MINUTE
@@ -313,7 +314,7 @@ SAMPLES: list[Event] = [
     talk.IgnoreBegun("mallory"),
     talk.IgnoreEnded("mallory"),
     talk.OlderMailKept(3),
-    server.Refused("login_required", "log in first: /login NAME, or /register NAME"),
+    server.Refused("login_required", "log in first", remedy=Remedy("login")),
     server.SaidGoodbye(),
 ]
 
@@ -418,6 +419,14 @@ def _matches_any(pattern: str, texts: Iterable[str]) -> bool:
 def test_every_refusal_code_is_used(code: str) -> None:
     sources = [path.read_text() for path in (ROOT / "app").rglob("*.py")]
     assert sum(source.count(f'"{code}"') for source in sources) > 1
+
+
+# Each remedy has its words, and something is refused with it.
+@pytest.mark.parametrize("word", get_args(Help))
+def test_every_remedy_is_told(word: str) -> None:
+    sources = [path.read_text() for path in (ROOT / "app").rglob("*.py")]
+    assert any(f'Remedy("{word}"' in source for source in sources)
+    assert word in REMEDIES
 
 
 # The client library goes by codes that there are.

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from app.protocol import COMMANDS
 from tests.kit.source import calls, nodes
 
 ROOT = Path(__file__).parents[1]
@@ -167,3 +168,14 @@ def test_nothing_is_evaluated(path: Path) -> None:
         modules.discard("ctypes")  # for prctl, with nothing that anybody sent
     assert not modules & _FORBIDDEN_MODULES
     assert not {called for called, _ in calls(path)} & _FORBIDDEN_CALLS
+
+
+# The rules speak the language of no wire: no text in them has a command as it is typed, or an op.
+@pytest.mark.parametrize(
+    "path", [path for path in APP if _part(path).partition(".")[0] in ("chat", "engine")], ids=_name
+)
+def test_rules_speak_no_wires_language(path: Path) -> None:
+    ops = [re.escape(kind.op) for kind in COMMANDS.values() if kind.op and "." in kind.op]
+    asked = re.compile(rf"(?<!\S)(/({'|'.join(COMMANDS)})|{'|'.join(ops)})\b")
+    texts = [node.value for node in nodes(path) if isinstance(node, ast.Constant)]
+    assert [text for text in texts if isinstance(text, str) and asked.search(text)] == []

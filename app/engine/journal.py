@@ -88,7 +88,7 @@ class Entry:
     def _answer(self, refusal: Refusal, tag: str) -> None:
         if self.sender is not None:
             metrics.REFUSALS.labels(refusal.code).inc()
-            self.sender.client.show(server.Refused(refusal.code, str(refusal), tag))
+            self.sender.client.show(server.Refused.of(refusal, tag))
 
 
 class SaidEntry(Entry):
@@ -395,7 +395,7 @@ def _tell_senders(entries: Sequence[Entry], refusal: Refusal) -> None:
     for sender, lost in tags.items():
         metrics.REFUSALS.labels(refusal.code).inc()
         if lost[0]:
-            sender.client.show(*(server.Refused(refusal.code, str(refusal), tag) for tag in lost))
+            sender.client.show(*(server.Refused.of(refusal, tag) for tag in lost))
         else:
             is_counted = len(lost) > 1 and isinstance(refusal, NotStored)
             number = f"{len(lost)} messages " if is_counted else ""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from gevent.event import Event as Signal
 from gevent.lock import RLock
 
-from app.errors import Forbidden, NotPossible
+from app.errors import Forbidden, NotPossible, Remedy
 from app.protocol import moderation
 from app.protocol.command import Level
 from app.queries import audit
@@ -118,7 +118,7 @@ class Session:
     def speaker(self) -> User:
         """The user who is logged in. Raises NotPossible before login."""
         if self.user is None:
-            raise NotPossible("log in first: /login NAME, or /register NAME", code="login_required")
+            raise NotPossible("log in first", code="login_required", remedy=Remedy("login"))
         return self.user
 
     @property
@@ -167,7 +167,7 @@ class Session:
             (room,) = self.rooms.values()
             return room
         if not self.rooms:
-            raise NotPossible("join a room first: /join ROOM", code="no_room")
+            raise NotPossible("join a room first", code="no_room", remedy=Remedy("join"))
         raise NotPossible("you are in several rooms; say in which one", code="which_room")
 
 
@@ -303,10 +303,10 @@ def only_for_admins() -> Forbidden:
 def no_device() -> NotPossible:
     """Return the refusal of a request without a device."""
     return NotPossible(
-        "say first for which device you speak, with keys.device.put", code="no_device"
+        "say first for which device you speak", code="no_device", remedy=Remedy("device")
     )
 
 
 def not_encrypted(room: Room) -> NotPossible:
     """Return the refusal of ciphertext in a room without encryption."""
-    return NotPossible(f"{room.name} is not encrypted; /encrypt it first", code="not_e2ee")
+    return NotPossible(f"{room.name} is not encrypted", code="not_e2ee", remedy=Remedy("encrypt"))

@@ -286,7 +286,7 @@ class Connection:
 
     def _refuse(self, session: Session, refusal: Refusal) -> None:
         self._service.journal.settle(session)  # answers come in the order of the questions
-        refused = Refused(refusal.code, str(refusal))
+        refused = Refused.of(refusal)
         if refusal.is_final:
             self.close(refused)
         else:

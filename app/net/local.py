@@ -14,6 +14,7 @@ from app.protocol.server import Refused
 from app.values.times import now
 from app.wires.ndjson.events import render, render_answer, render_done
 from app.wires.ndjson.requests import parse_request
+from app.wires.words import sentence
 
 if TYPE_CHECKING:
     from app.settings import Settings
@@ -67,7 +68,7 @@ class _Listener:
     def show(self, *shown: Event) -> None:
         for event in shown:
             if isinstance(event, Refused):
-                raise Refusal(event.sentence, code=event.code)
+                raise Refusal(sentence(event), code=event.code)
             if isinstance(event, Answer):
                 self.answer = render_answer(event, _NO_ID)
 

@@ -20,6 +20,8 @@ from app.bounds import FILE_CHUNK_SECONDS_MAX
 from app.errors import Forbidden, NotPossible, Refusal, TooLarge, Unavailable
 from app.measures import metrics
 from app.net.requests import BadRequestError, check_upload, parse_range
+from app.protocol.server import Refused
+from app.wires import words
 
 if TYPE_CHECKING:
     from app.chat.files.files import Files, Read
@@ -63,7 +65,7 @@ def answer(files: Files, request: dict[str, Any], respond: Respond) -> Iterable[
         metrics.REFUSALS.labels(refusal.code).inc()
         status = next(status for kind, status in _STATUS if isinstance(refusal, kind))
         # The rest of what is being sent is not read, so nothing can follow it.
-        return _say(respond, status, str(refusal), _CLOSE)
+        return _say(respond, status, words.sentence(Refused.of(refusal)), _CLOSE)
 
 
 def _put(files: Files, token: str, request: dict[str, Any], respond: Respond) -> Iterable[bytes]:

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Self
 
 from app.bounds import REASON_CHARS_MAX
-from app.errors import Code
+from app.errors import Code, Refusal, Remedy
 from app.protocol.command import Command, Level, OneLine, Reason, Rest, Seconds, Word, command
 from app.protocol.event import Answer, Done, Ended, Event, Noticed
 from app.protocol.figures import Concern, Load, Minute
@@ -121,6 +121,12 @@ class Refused(Answer):
     code: Code
     sentence: str
     tag: str = ""
+    remedy: Remedy | None = None
+
+    @classmethod
+    def of(cls, refusal: Refusal, tag: str = "") -> Self:
+        """Return the event that tells somebody of a refusal."""
+        return cls(refusal.code, str(refusal), tag, refusal.remedy)
 
 
 Rejection = Refused | Ended  # told as a code and a sentence

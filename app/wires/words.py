@@ -7,6 +7,7 @@ words of its own needs none of this: all that is said here is in the fields of t
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from app.errors import Help
 from app.protocol import accounts, files, moderation, removal, rooms, server, talk
 from app.protocol.event import Event
 from app.values.sizes import format_count
@@ -18,6 +19,20 @@ def sentence(event: Event) -> str:
     return SENTENCES[type(event)](event)
 
 
+# How to ask for what helps. It stands behind the sentence of a refusal.
+REMEDIES: Mapping[Help, str] = {
+    "demote": "; /demote one first",
+    "device": ", with keys.device.put",
+    "encrypt": "; /encrypt it first",
+    "get": "; /get {} fetches it",
+    "join": ": /join ROOM",
+    "login": ": /login NAME, or /register NAME",
+    "tls": ": openssl s_client -quiet -connect HOST:PORT, to this same port",
+    "unignore": "; /unignore one first",
+    "unshare": "; /unshare one first",
+}
+
+
 def because(reason: str) -> str:
     """Return a reason as it stands behind what it is for."""
     return f" ({reason})" if reason else ""
@@ -26,6 +41,12 @@ def because(reason: str) -> str:
 def kept(days: int) -> str:
     """Return for how long something is kept; 0 days: for ever."""
     return f"for {format_count(days, 'day')}" if days else "for ever"
+
+
+def _refused(event: server.Refused) -> str:
+    if event.remedy is None:
+        return event.sentence
+    return event.sentence + REMEDIES[event.remedy.help].format(event.remedy.number)
 
 
 def _account_made(event: accounts.AccountMade) -> str:
@@ -133,7 +154,7 @@ SENTENCES: Mapping[type[Event], Callable[[Any], str]] = {
         f"The server is shutting down.{' Goodbye.' if event.says_goodbye else ''}"
     ),
     server.LineOmitted: lambda event: "There is a line here that can't be shown; it was logged.",
-    server.Refused: lambda event: event.sentence,
+    server.Refused: _refused,
     server.BackedUp: lambda event: f"Gave a copy of the database to {event.path}.",
     talk.WentAway: lambda event: "You are away now; type /away again when you are back.",
     talk.CameBack: lambda event: "Welcome back.",

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from app import errors
 from app.protocol import EVENTS
 from app.protocol.event import Ended
+from app.wires.words import REMEDIES
 
 APP = Path(__file__).parents[2] / "app"
 _KINDS = {
@@ -105,6 +106,15 @@ def _codes_and_sentence(
     return None
 
 
+def _remedy(call: ast.Call) -> str:
+    """Return what wires say behind the sentence of a refusal, if it has a remedy."""
+    for keyword in call.keywords:
+        if keyword.arg == "remedy" and isinstance(keyword.value, ast.Call):
+            words = REMEDIES[ast.literal_eval(keyword.value.args[0])]
+            return ".*".join(map(re.escape, words.split("{}")))
+    return ""
+
+
 def _last_words() -> Iterator[RefusalInSource]:
     """Yield what sessions are told that somebody else ends: the words stand in a table."""
     path = APP / "wires" / "words.py"
@@ -125,4 +135,4 @@ def refusals_in_source() -> Iterator[RefusalInSource]:
             place = f"{path.relative_to(APP)}:{call.lineno}"
             for code in found[0] if found else ():
                 for sentence in _patterns(found[1], path):
-                    yield RefusalInSource(code, sentence, place)
+                    yield RefusalInSource(code, sentence + _remedy(call), place)

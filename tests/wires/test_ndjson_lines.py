@@ -129,7 +129,7 @@ def test_bad_request_ids(request_id: str) -> None:
     wire = NdjsonWire(LINE_BYTES_MAX)
     (refusal,) = wire.feed(f'{{"id":{request_id},"op":"ping"}}\n'.encode())
     assert refusal.code == "bad_arguments"
-    (answer,) = _answers(wire.show(server.Refused(refusal.code, str(refusal))))
+    (answer,) = _answers(wire.show(server.Refused.of(refusal)))
     assert answer["id"] is None
 
 

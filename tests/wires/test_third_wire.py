@@ -9,13 +9,13 @@ from app.protocol.command import Check, Command, let_all
 from app.protocol.event import Event
 from app.protocol.moderation import Kick
 from app.protocol.rooms import Join, Leave
-from app.protocol.talk import Say
+from app.protocol.talk import Ignore, Say
 from app.wires.lines import LineSplitter
 from app.wires.wire import Wire
 from tests.kit.prepared import name_of
 from tests.kit.server_process import ServerProcess
 
-COMMANDS = {kind.op: kind for kind in (Register, Join, Say, Kick, Leave)}
+COMMANDS = {kind.op: kind for kind in (Register, Join, Say, Kick, Leave, Ignore)}
 
 
 class FlagWire(Wire):
@@ -71,13 +71,18 @@ def _add_wire() -> None:
     wires.WIRES = (FlagWire, *wires.WIRES)
 
 
-# It can come in, talk and be told all that happens, also to itself, as those on other wires are.
+# It can come in, talk and be told all that happens, also to itself, as those on other wires are:
+# each fact with its fields, to be said in its own words.
 def test_a_third_wire(start_server: Callable[..., ServerProcess]) -> None:
     server = start_server(prepared_by=name_of(_add_wire))
     flags = server.connect(line_end="\n")
-    flags.type("~register alice secret", "~dance", "~join den", "~say ahoy")
+    flags.type("~register alice secret", "~dance", "~say hello", "~join den", "~say ahoy")
     flags.expect("~LoggedIn {'user': 'alice'")
     flags.expect("~Refused {'code': 'unknown_command', 'sentence': 'there is no flag dance'")
+    flags.expect(
+        "~Refused {'code': 'no_room', 'sentence': 'join a room first', 'tag': '', 'remedy': "
+    )
+    flags.expect("Remedy(help='join', number=None)}")
     flags.expect("~Entered {'room': 'den'")
     flags.expect("~Said {'room': 'den', 'user': 'alice', 'body': 'ahoy'")
     bob = server.connect().register("bob").join("den")
@@ -91,5 +96,7 @@ def test_a_third_wire(start_server: Callable[..., ServerProcess]) -> None:
     flags.type("~kick bob")
     flags.expect("~Kicked {'room': 'den', 'user': 'bob', 'by': 'alice', 'reason': ''}")
     bob.expect("You were kicked")
+    flags.type("~ignore carol")
+    flags.expect("~IgnoreBegun {'user': 'carol'}")
     server.stop_before_its_clients()
-    flags.expect("The server is shutting down. Goodbye.")
+    flags.expect("~Stopped {'says_goodbye': True}")

@@ -16,7 +16,7 @@ from app.chat.accounts.tokens import Tokens
 from app.engine.client import Client
 from app.engine.limits import Throttle
 from app.engine.presence import Session, User
-from app.errors import BadNameError, Forbidden, LoginRefused, NotPossible, Refusal
+from app.errors import BadNameError, Forbidden, LoginRefused, NotPossible, Refusal, Remedy
 from app.protocol import accounts
 from app.queries import accounts as queries
 from app.queries import tokens as tokens_queries
@@ -270,10 +270,7 @@ class Accounts:
                 f"you are logged in as {session.user.name} already", code="already_logged_in"
             )
         if self.needs_tls(session.client):
-            raise Forbidden(
-                "log in over TLS: openssl s_client -quiet -connect HOST:PORT, to this same port",
-                code="tls_required",
-            )
+            raise Forbidden("log in over TLS", code="tls_required", remedy=Remedy("tls"))
 
     def _replace_hash(
         self, account: Account, password_hash: str, *, revokes_tokens: bool = False

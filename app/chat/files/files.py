@@ -17,7 +17,7 @@ from app.engine.entries import Shown
 from app.engine.journal import Entry
 from app.engine.presence import not_encrypted
 from app.engine.tickets import DownloadTicket, UploadTicket
-from app.errors import BadLine, Forbidden, NotPossible, TooLarge
+from app.errors import BadLine, Forbidden, NotPossible, Remedy, TooLarge
 from app.protocol import files
 from app.queries import files as queries
 from app.queries import rooms as rooms_queries
@@ -132,7 +132,9 @@ class Files:
         found = self._find(session, command.file)
         shared = found.shared
         if shared.size > FILE_IN_LINES_BYTES_MAX:
-            raise TooLarge(f"that is too large to be shown in lines; /get {shared.id} fetches it")
+            raise TooLarge(
+                "that is too large to be shown in lines", remedy=Remedy("get", shared.id)
+            )
         data = b"".join(self._transfers.outgoing(shared.id))
         if not _may_fetch(session, found) or len(data) < shared.size:  # the read has switched
             raise _no_such_file(shared.id)

@@ -18,7 +18,7 @@ from gevent.event import Event as Signal
 from gevent.lock import Semaphore
 
 from app.bounds import FILE_CHUNK_BYTES, FILE_REAP_SECONDS, FILES_A_USER_MAX
-from app.errors import TooLarge, Unavailable
+from app.errors import Remedy, TooLarge, Unavailable
 from app.measures import metrics
 from app.queries import files as queries
 from app.queries.files import NewFile, QuotaExceededError, TooManyFilesError
@@ -142,8 +142,9 @@ class Transfers:
             self.write(lambda connection: queries.reserve(connection, file_id, size, quota))
         except QuotaExceededError as error:
             raise TooLarge(
-                f"your files have at most {quota} bytes together; /unshare one first",
+                f"your files have at most {quota} bytes together",
                 code="over_quota",
+                remedy=Remedy("unshare"),
             ) from error
 
     def write(self, work: Work[Result]) -> Result:
@@ -206,6 +207,7 @@ class Transfers:
 
 def _too_many_files() -> TooLarge:
     return TooLarge(
-        f"you share {FILES_A_USER_MAX} files, as many as anybody may; /unshare one first",
+        f"you share {FILES_A_USER_MAX} files, as many as anybody may",
         code="over_quota",
+        remedy=Remedy("unshare"),
     )

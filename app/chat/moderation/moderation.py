@@ -19,7 +19,7 @@ from app.engine.decisions import check_is_there
 from app.engine.entries import Shown
 from app.engine.presence import Room
 from app.engine.tickets import Tickets
-from app.errors import Code, Forbidden, NotPossible, Unavailable
+from app.errors import Code, Forbidden, NotPossible, Remedy, Unavailable
 from app.protocol import moderation
 from app.protocol.event import RoomEvent
 from app.queries import rooms as queries
@@ -172,8 +172,9 @@ class Moderation:
                 raise NotPossible(f"{target.name} is a moderator already", code="is_moderator")
             if len(room.moderator_ids) >= MODERATORS_A_ROOM_MAX:
                 raise NotPossible(
-                    f"{room.name} has {MODERATORS_A_ROOM_MAX} moderators; /demote one first",
+                    f"{room.name} has {MODERATORS_A_ROOM_MAX} moderators",
                     code="too_many",
+                    remedy=Remedy("demote"),
                 )
             add = queries.add_moderator
             self._write(case, "promote", "", lambda each: add(each, room.id, target.id))

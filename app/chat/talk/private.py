@@ -27,7 +27,7 @@ from app.bounds import (
 from app.chat.accounts.accounts import Accounts
 from app.chat.talk.messages import check_content
 from app.engine.journal import SaidEntry
-from app.errors import NotPossible, Unavailable
+from app.errors import NotPossible, Remedy, Unavailable
 from app.protocol import talk
 from app.queries import accounts as accounts_queries
 from app.queries import messages as queries
@@ -204,9 +204,9 @@ class Private:
             raise NotPossible("you can't ignore yourself", code="yourself")
         if len(user.ignored) >= IGNORED_A_USER_MAX:
             raise NotPossible(
-                f"you ignore {IGNORED_A_USER_MAX} users, as many as anybody may; "
-                "/unignore one first",
+                f"you ignore {IGNORED_A_USER_MAX} users, as many as anybody may",
                 code="too_many",
+                remedy=Remedy("unignore"),
             )
         self._database.write(
             lambda connection: accounts_queries.ignore(connection, user.id, other.id)

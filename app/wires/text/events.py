@@ -360,7 +360,7 @@ def _help(event: server.HelpShown) -> Iterable[str]:
     try:
         return help_lines(event.command, event.level)
     except BadLine as refusal:
-        return [_refused(server.Refused(refusal.code, str(refusal)))]
+        return [_refused(server.Refused.of(refusal))]
 
 
 def _refused(event: server.Rejection) -> str:

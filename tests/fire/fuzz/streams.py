@@ -118,7 +118,7 @@ def converse(pieces: Iterable[bytes]) -> tuple[list[object], bytes]:
     for piece in pieces:
         for item in wire.feed(piece):
             if isinstance(item, Refusal):
-                sent += wire.show(server.Refused(item.code, str(item)))
+                sent += wire.show(server.Refused.of(item))
             items.append((item.code, str(item)) if isinstance(item, Refusal) else item)
             sent += wire.done()
     return items, sent
@@ -148,7 +148,7 @@ def check_text(data: bytes, cuts: Sequence[int]) -> None:
     wire = TextWire(LINE_BYTES_MAX)
     for item in wire.feed(data):
         if isinstance(item, Refusal):
-            check_harmless(wire.show_last(server.Refused(item.code, str(item))).decode()[:-2])
+            check_harmless(wire.show_last(server.Refused.of(item)).decode()[:-2])
 
 
 # Names and texts.

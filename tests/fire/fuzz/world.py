@@ -150,7 +150,7 @@ class Terminal:
                 service.handle(session, item)
         except Refusal as refusal:
             service.journal.settle(session)
-            refused = server.Refused(refusal.code, str(refusal))
+            refused = server.Refused.of(refusal)
             if refusal.is_final:
                 self.close(refused)
             else:
