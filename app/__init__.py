@@ -88,7 +88,7 @@ Read it in this order:
         exposition.py   the metrics, as Prometheus reads them
         pulse.py        the hub's delay; notices to the service manager
         garbage.py      collections of garbage, kept short
-        listener.py     accepts newcomers, a few at a time
+        listener.py     gevent's StreamServer, a few clients at a time
         server.py       serves them while there is room
         control.py      the socket at which manage.py asks a running server
         local.py        the same without a server

@@ -147,7 +147,6 @@ ROSTER_REVS_SKIPPED = 1_000_000  # of each encrypted room: a change of members a
 TURN_SECONDS = 1e-6  # for others between steps: of 0 the hub makes 1,000 before it polls sockets
 ACCEPT_BACKLOG = 1_024  # that the kernel holds until they are accepted
 ACCEPTED_IN_A_ROW_MAX = 8  # before others get a turn: some 2 ms
-ACCEPT_RETRY_SECONDS = 0.1  # when the system can't give us one more
 RESERVED_DESCRIPTORS = 64  # kept from clients, for the database, the log, and for refusing clients
 REFUSED_WITH_PATIENCE_MAX = 16  # newcomers at once that are heard before they are told: it is full
 RECEIVE_BYTES_MAX = 16_384  # read at once: a record of TLS

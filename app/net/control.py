@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 from gevent.socket import socket
+from typing_extensions import override
 
 from app.bounds import CONTROL_CONNECTIONS_MAX, CONTROL_LINE_BYTES_MAX
 from app.database.disk import make_private_folder
@@ -37,30 +38,29 @@ _ROOT = 0
 log = structlog.get_logger()
 
 
-class Control:
-    """Serves the operator at a Unix socket."""
+class Control(Listener):
+    """Serves the operator at a Unix socket.
+
+    `stop` accepts no other questions, and ends those that are being answered. Never switches.
+    """
 
     def __init__(self, path: Path, service: Service, settings: Settings) -> None:
         """Take the path. Raises StartRefused when another server has it, or it can't be had."""
+        super().__init__(_listen(path))
         self._path = path
         self._service = service
         self._settings = settings
         self._connections: set[Connection] = set()
-        self._listener = Listener(_listen(path), self._serve)
 
-    def start(self) -> None:
-        """Begin to accept. Never switches."""
-        self._listener.start()
-
-    def stop(self) -> None:
-        """Take no more questions. Those that are being answered end. Never switches."""
-        self._listener.close()
+    @override
+    def stop(self, timeout: float | None = None) -> None:
+        self.close()
         self._path.unlink(missing_ok=True)
         for connection in list(self._connections):
             connection.close(server.Stopped(says_goodbye=False))
 
-    def _serve(self, client_socket: socket, _peer: str) -> None:
-        """Serve whoever runs the server, and nobody else. Runs in a greenlet of its own."""
+    @override
+    def handle(self, client_socket: socket, _peer: str) -> None:
         user_id = _user_id_of(client_socket)
         if user_id not in (os.geteuid(), _ROOT):
             log.warning("control socket refused", uid=user_id)

@@ -1,30 +1,28 @@
-"""The listening socket: takes newcomers in a few at a time, so that all others get their turns.
+"""The listening socket: gevent's StreamServer, which accepts a few clients at a time.
 
-A newcomer is served in a greenlet of its own. However many come, a handful of them are accepted at
-most before everybody else who has something to do gets a turn; the rest wait in the kernel.
+After each few, all greenlets that are ready run, and all sockets are polled. Other clients wait in
+the kernel until then.
 """
 
 from __future__ import annotations
 
 import socket as native
-from collections.abc import Callable
 from typing import Any
 
-import gevent
 import structlog
+from gevent import GreenletExit
+from gevent.server import StreamServer
 from gevent.socket import socket
+from typing_extensions import override
 
 from app.bounds import (
     ACCEPT_BACKLOG,
-    ACCEPT_RETRY_SECONDS,
     ACCEPTED_IN_A_ROW_MAX,
     KEEPALIVE_PROBE_SECONDS,
     KEEPALIVE_PROBES,
 )
 from app.errors import StartRefused
 from app.values.addresses import parse_address
-
-Serve = Callable[[socket, Any], None]  # a client's socket, and where it comes from
 
 log = structlog.get_logger()
 
@@ -78,51 +76,24 @@ def _notice_who_is_gone(listener: socket, keepalive_seconds: int) -> None:
             listener.setsockopt(native.IPPROTO_TCP, getattr(native, name), value)
 
 
-class Listener:
-    """Accepts newcomers until it is closed."""
+class Listener(StreamServer):
+    """Accepts clients until it is closed, and has `handle` serve each in a greenlet of its own.
 
-    def __init__(self, listening_socket: socket, serve: Serve) -> None:
-        self.socket = listening_socket
-        self.is_closed = False
-        self._serve = serve
-        self._is_failing = False
+    While accepting fails, gevent tries again after 10 ms, 20 ms, and so on up to a second.
+    """
 
-    def start(self) -> None:
-        """Begin to accept. Never switches."""
-        gevent.spawn(self._accept)
+    max_accept = ACCEPTED_IN_A_ROW_MAX
 
-    def close(self) -> None:
-        """Accept nobody any more."""
-        self.is_closed = True
-        self.socket.close()
-
-    def _accept(self) -> None:
-        while not self.is_closed:
-            try:
-                self._accept_some()
-            except OSError as error:
-                self._wait_for_better_times(error)
-            else:
-                gevent.sleep(0)  # behind all who have something to do now, the newcomers too
-
-    def _accept_some(self) -> None:
-        """Accept a handful of newcomers. Switches until there is one. Raises OSError."""
-        for _ in range(ACCEPTED_IN_A_ROW_MAX):
-            client_socket, peer = self.socket.accept()
-            self._is_failing = False
-            gevent.spawn(self._serve_and_close, client_socket, peer)
-
-    def _serve_and_close(self, client_socket: socket, peer: Any) -> None:
+    @override
+    def do_read(self) -> tuple[socket, Any]:
         try:
-            self._serve(client_socket, peer)
-        finally:
-            client_socket.close()
+            return super().do_read()
+        except OSError as error:  # no descriptors are left, or no memory
+            if self.delay == self.min_delay:  # the first of several
+                log.error("can't accept newcomers; they wait", reason=error.strerror)  # noqa: TRY400
+            raise GreenletExit from error  # the one that gevent does not print before it waits
 
-    def _wait_for_better_times(self, error: OSError) -> None:
-        """Say once that newcomers have to wait: there are no descriptors left, or no memory."""
-        if self.is_closed:
-            return
-        if not self._is_failing:
-            log.error("can't accept newcomers; they wait", reason=error.strerror)
-        self._is_failing = True
-        gevent.sleep(ACCEPT_RETRY_SECONDS)
+    @staticmethod
+    @override
+    def do_close(client_socket: socket, _address: Any) -> None:  # bound, it takes 80 bytes a client
+        client_socket.close()

@@ -21,6 +21,7 @@ from app.net.garbage import keep_collections_short
 from app.net.listener import listen
 from app.net.pulse import Notifier, Pulse
 from app.net.server import Server, connections_possible
+from app.net.sockets import format_address
 from app.net.tls import Tls
 from app.settings import Settings, unknown_settings
 from app.values.times import now
@@ -60,7 +61,7 @@ def _serve(settings: Settings, listener: socket, connections_max: int) -> None:
     server.start()
     control.start()
     pulse.start()
-    _say_how_to_connect(server.address, is_tls=tls is not None)
+    _say_how_to_connect(format_address(listener.getsockname()), is_tls=tls is not None)
     keep_collections_short()
     service.shutdown.is_due.wait()
     log.info("stopping")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import gevent
 import structlog
 from gevent.socket import socket
+from typing_extensions import override
 
 from app.bounds import (
     DRAIN_POLL_SECONDS,
@@ -31,7 +32,7 @@ from app.net.hosts import KnownHosts
 from app.net.http import Http
 from app.net.listener import Listener
 from app.net.protocols import Protocol, Spoken, look, recognise_now
-from app.net.sockets import TlsSocket, format_address, never_blocking
+from app.net.sockets import TlsSocket, never_blocking
 from app.net.tls import HTTP, NO_HANDSHAKE
 from app.protocol import server
 from app.values.networks import origin, plain_address, read_address
@@ -67,8 +68,12 @@ def connections_possible(wanted: int) -> int:
     return min(wanted or possible, possible)
 
 
-class Server:
-    """Serves clients at a listening socket."""
+class Server(Listener):
+    """Serves clients at a listening socket.
+
+    `stop` accepts nobody else, commits and shows what was accepted, and says goodbye to everyone.
+    Requests over HTTP get as long to end as all others to read the goodbye. Switches.
+    """
 
     def __init__(
         self,
@@ -78,6 +83,7 @@ class Server:
         connections_max: int,
         tls: Tls | None = None,
     ) -> None:
+        super().__init__(listener)
         self._service = service
         self._settings = settings
         self._tls = tls
@@ -90,24 +96,11 @@ class Server:
         metrics.CONNECTIONS.set_function(lambda: self._present)
         metrics.CONNECTIONS_MAX.set(connections_max)
         self._patience = REFUSED_WITH_PATIENCE_MAX  # with as many more who are to be refused
-        self._listener = Listener(listener, self._serve)
 
-    def start(self) -> None:
-        """Begin to accept. Never switches."""
-        self._listener.start()
-
-    @property
-    def address(self) -> str:
-        """Where it listens, as HOST:PORT."""
-        return format_address(self._listener.socket.getsockname())
-
-    def stop(self) -> None:
-        """Stop accepting, commit and show what was accepted, say goodbye to everyone. Switches.
-
-        Requests over HTTP get as long to end as all others to read the goodbye.
-        """
-        self._listener.close()
-        with suppress(gevent.Timeout), gevent.Timeout(DRAIN_SECONDS_MAX):
+    @override
+    def stop(self, timeout: float | None = None) -> None:
+        self.close()
+        with suppress(gevent.Timeout), gevent.Timeout(timeout or DRAIN_SECONDS_MAX):
             self._service.journal.finish()
             goodbye = server.Stopped()
             for connection in list(self._connections):
@@ -120,8 +113,8 @@ class Server:
                 gevent.sleep(DRAIN_POLL_SECONDS)
         self._service.close()
 
-    def _serve(self, client_socket: socket, peer: tuple[str, int]) -> None:
-        """Serve one client, or tell it that there is no room. Runs in a greenlet of its own."""
+    @override
+    def handle(self, client_socket: socket, peer: tuple[str, int]) -> None:
         address = plain_address(peer[0])
         if refused := self._refusal(address):
             self._refuse(client_socket, address, refused)
@@ -218,7 +211,7 @@ class Server:
         if newcomer is None:
             return
         client_socket, protocol = newcomer
-        if self._listener.is_closed:
+        if self.closed:
             client_socket.close()  # it came too late
         elif refused := self._service.sanctions.ban_of(address):  # meanwhile
             self._tell(client_socket, address, protocol, refused)
