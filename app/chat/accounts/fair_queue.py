@@ -87,7 +87,7 @@ class Turns:
         return self._hung_up.popleft() if self._hung_up else None
 
     def _make_room(self, counted: str) -> None:
-        """Send a client away in favour of another. Raises Unavailable if none is due."""
+        """Make room for a client of an address. Raises Unavailable if it must go itself."""
         losing = self._hung_up
         if not losing:
             losing = max(self._lines.values(), key=len)
