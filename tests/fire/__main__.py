@@ -3,21 +3,21 @@
 Each says with `--help` what it takes, tells its seed, and ends with 0 when all of it holds.
 """
 
-import runpy
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 KINDS = {
-    "chaos": ("tests.fire.chaos", "let everything go wrong under 200 clients: --minutes 20"),
-    "siege": ("tests.fire.siege", "let masses come, and hold numbers against bounds: --only tls"),
-    "fuzz": ("tests.fire.fuzz", "try inputs that nobody would think of: --minutes 10"),
-    "failpoints": ("tests.fire.kills.failpoints", "kill a server at every stage: --each 50"),
-    "kills": ("tests.fire.kills.encryption_kills", "kill a client that encrypts: --kills 200"),
-    "cuts": ("tests.fire.kills.cuts", "cut a client off while it talks: --cuts 200"),
-    "power": ("tests.fire.power.power_loss", "cut the power, and open the disk: --cuts 1000"),
-    "mutants": ("tests.fire.mutants.mutants", "take each check out, and see a test notice: WORD"),
+    "chaos": ("chaos.kind", "let everything go wrong under 200 clients: --minutes 20"),
+    "siege": ("siege.kind", "let masses come, and hold numbers against bounds: --only tls"),
+    "fuzz": ("fuzz.run", "try inputs that nobody would think of: --minutes 10"),
+    "failpoints": ("kills.failpoints", "kill a server at every stage: --each 50"),
+    "kills": ("kills.encryption_kills", "kill a client that encrypts: --kills 200"),
+    "cuts": ("kills.cuts", "cut a client off while it talks: --cuts 200"),
+    "power": ("power.power_loss", "cut the power, and open the disk: --cuts 1000"),
+    "mutants": ("mutants.mutants", "take each check out, and see a test notice: WORD"),
     "canary": ("", "run the attacks, and see that nobody else waits: -k WORD"),
 }
 _ATTACKS = Path(__file__).parents[1] / "attacks"
@@ -32,9 +32,8 @@ def main(arguments: list[str]) -> None:
         sys.exit(2 if kind else 0)
     if kind == "canary":
         sys.exit(pytest.main(["--canary", str(_ATTACKS), *arguments[1:]]))
-    module, _ = KINDS[kind]
-    sys.argv[:] = [f"make fire ARGS={kind}", *arguments[1:]]
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    module = import_module(f"tests.fire.{KINDS[kind][0]}")
+    module.KIND.main(f"make fire ARGS={kind}", arguments[1:])
 
 
 if __name__ == "__main__":

@@ -15,8 +15,8 @@ import gevent
 import pytest
 from rich.console import Console
 
-from tests.fire.chaos.__main__ import run_chaos
 from tests.fire.chaos.circle import Circle
+from tests.fire.chaos.kind import run_chaos
 from tests.fire.chaos.plan import Plan
 from tests.fire.chaos.rooms import Stored, Track, Visit
 from tests.fire.chaos.run import Options

@@ -54,11 +54,11 @@ def test_what_a_cut_finds(tmp_path: Path) -> None:
     assert "test_findings.py:" in fourth
 
 
-# Where the power can't be cut, that is said, and nothing held.
+# Where nothing of what SQLite does could be seen, no cut would lose anything: that is no success.
 def test_no_power_to_cut(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(power_loss, "sqlite_library", lambda: None)
-    monkeypatch.setattr("sys.argv", ["power_loss"])
-    assert power_loss.main() == 2
-    assert capsys.readouterr().out.startswith("power cuts need Linux, and a Python whose SQLite")
+    with pytest.raises(SystemExit, match="2"):
+        power_loss.KIND.main("power", [])
+    assert capsys.readouterr().err.startswith("power cuts need Linux, and a Python whose SQLite")

@@ -5,7 +5,6 @@ from random import Random
 
 import pytest
 
-from tests.fire.power import power_loss
 from tests.fire.power.disk_recorder import sqlite_library
 from tests.fire.power.lossy_disk import cut_often
 from tests.fire.power.power_loss import SCENES
@@ -24,13 +23,3 @@ pytestmark = pytest.mark.skipif(
 def test_a_power_cut_breaks_no_promise(tmp_path: Path, name: str) -> None:
     scene = SCENES[name](tmp_path / name)
     assert cut_often(scene, scene.recording.places(CUTS, Random(1)), seed=1) == []
-
-
-# Where nothing of what SQLite does could be seen, no cut would lose anything: that is no success.
-def test_what_can_not_be_recorded_is_no_success(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("sys.argv", ["power_loss"])
-    monkeypatch.setattr(power_loss, "sqlite_library", lambda: None)
-    assert power_loss.main() == 2
-    assert capsys.readouterr().out.startswith("power cuts need ")

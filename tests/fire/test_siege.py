@@ -1,29 +1,27 @@
 """The siege: what its scenes want and do not see is told, whatever else becomes of them."""
 
-import io
 import re
 from collections.abc import Callable
 from math import inf
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from tests.fire.siege import attackers
-from tests.fire.siege.__main__ import lay
-from tests.fire.siege.findings import Findings
+from tests.fire.siege.kind import lay
 from tests.fire.siege.scenes import SCENES
 from tests.fire.siege.server import SiegeServer
 from tests.fire.siege.siege import Scene, Siege
+from tests.kit.findings import Findings
 from tests.kit.server_process import ROOT
 
 LONG_SECONDS = 20.0  # an attacker that is not ended ends then
 
 
-def _scene(act: Callable[[Siege], None]) -> Scene:
+def _scene(act: Callable[[Siege], None], name: str = "calm") -> Scene:
     """Return a scene that has all the time in the world."""
     return Scene(
-        "calm",
+        name,
         "a test",
         act,
         blocked_seconds_max=inf,
@@ -55,25 +53,23 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 # A scene that sees what it wants leaves nothing to tell of but its time.
-def test_a_scene_that_holds(kept: Path) -> None:
-    told = io.StringIO()
-    found = lay([_scene(_be_calm)], 7, Console(file=told))
-    assert all(finding.is_held for _, finding in found), told.getvalue()
-    assert f"{len(found)} held, 0 did not" in told.getvalue()
+def test_a_scene_that_holds(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = lay([_scene(_be_calm)], 7)["calm"]
+    assert found
+    assert found.missed == []
+    assert capsys.readouterr().out.endswith(" s  held\n")
     assert list(kept.iterdir()) == []
 
 
 # What does not hold is told, and so is what goes wrong in a scene itself; the rest is looked at all
 # the same, and what the server left is kept.
-def test_a_scene_that_does_not_hold(kept: Path) -> None:
-    told = io.StringIO()
-    found = lay([_scene(_say_too_much)], 7, Console(file=told))
-    missed = [finding.seen for _, finding in found if not finding.is_held]
-    assert missed[0] == "ok"
-    assert missed[1].startswith("RuntimeError: what was that?, ")
-    assert len(missed) == 2
-    assert "2 did not" in told.getvalue()
-    assert "seen: RuntimeError: what was that?" in told.getvalue()
+def test_a_scene_that_does_not_hold(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = lay([_scene(_say_too_much)], 7)["calm"].missed
+    assert first.seen == "ok"
+    assert second.seen.startswith("RuntimeError: what was that?, ")
+    told = capsys.readouterr().out
+    assert "DID NOT HOLD" in told
+    assert "seen: RuntimeError: what was that?" in told
     assert [path.name for path in kept.glob("greenroom-siege-*/server.log")] == ["server.log"]
 
 
@@ -83,8 +79,8 @@ def test_a_scene_without_a_server(kept: Path, monkeypatch: pytest.MonkeyPatch) -
         raise OSError("no space left on device")
 
     monkeypatch.setattr(SiegeServer, "furnish", fail)
-    found = lay([_scene(_be_calm)] * 2, 7, Console(file=io.StringIO()))
-    seen = [finding.seen.partition(",")[0] for _, finding in found]
+    found = lay([_scene(_be_calm, name) for name in ("calm", "again")], 7)
+    seen = [finding.seen.partition(",")[0] for each in found.values() for finding in each]
     assert seen == ["OSError: no space left on device"] * 2
 
 

@@ -2,7 +2,7 @@
 
 make fire ARGS="chaos --minutes 20 --seed 7"
 
-__main__.py       the command line
+kind.py           its options, and what it leaves
 run.py            one run: cycles of talk, a disturbance, recovery, and a look at what is left
 plan.py           which disturbance comes when: the seed says so
 disturbances.py   what is done to the server: signals, its disk, its database, its clock

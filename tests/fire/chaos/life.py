@@ -8,7 +8,7 @@ import io
 from rich.console import Console
 
 from tests.fire.chaos import trends
-from tests.fire.chaos.__main__ import run_chaos
+from tests.fire.chaos.kind import run_chaos
 from tests.fire.chaos.run import Options
 
 

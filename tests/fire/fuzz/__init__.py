@@ -12,6 +12,6 @@ streams.py      bytes for the wires, names and texts, uploads
 sockets.py      bytes for HTTP, and lines for the operator's socket
 keys.py         bytes for the client's encryption
 hub.py          whether the hub was blocked meanwhile
-batches.py  run.py  __main__.py     one seed of one fuzzer; all of them for some minutes
+batches.py  run.py  one seed of one fuzzer; all of them for some minutes
 corpus/         what was found, and is tried each time; a folder a fuzzer
 """

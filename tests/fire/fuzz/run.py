@@ -1,4 +1,6 @@
-"""All fuzzers in turn, for some minutes, in a process a core: a line of progress, then a table.
+"""Try inputs that nobody would think of: `make fire ARGS="fuzz --minutes 10"`.
+
+All fuzzers in turn, in a process a core: a line of progress, then a table.
 
 Each batch has a seed of its own; the first one of a fuzzer has the seed that was given. So the line
 that a failure comes with tries the same inputs again, at once.
@@ -9,6 +11,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import time
+from argparse import Namespace
 from array import array
 from collections import Counter
 from collections.abc import Sequence
@@ -22,8 +25,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from tests.fire.fuzz.batches import FUZZERS, MACHINE, Result, measured
+from tests.fire.fuzz.batches import FUZZERS, MACHINE, NAMES, Result, measured
 from tests.fire.fuzz.hub import BLOCK_SECONDS
+from tests.fire.kinds import Kind
 
 _LOOK_SECONDS = 0.5  # between looks at the clock
 _LINE_SECONDS = 30.0  # between lines of progress where there is no terminal
@@ -155,9 +159,16 @@ class Run:
 
 
 def _again(name: str, seed: int) -> str:
-    return f"python -m tests.fire fuzz --minutes 0.1 --only {name} --seed {seed}"
+    return f'make fire ARGS="fuzz --minutes 0.1 --only {name} --seed {seed}"'
 
 
 def processes() -> int:
     """Return how many cores we may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
+
+
+def _run(given: Namespace) -> bool:
+    return Run(given.names, given.seed, given.minutes * 60, Console()).go(processes())
+
+
+KIND = Kind(_run, NAMES, {"minutes": (1.0, "how long")})

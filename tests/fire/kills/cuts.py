@@ -5,12 +5,11 @@ proxy cuts the connection between a request and its answer, at a random byte: be
 whole, behind it, within the answer, right behind that. The plan of the cuts follows from the seed.
 """
 
-import argparse
 import math
 import socket
 import tempfile
 import threading
-import time
+from argparse import Namespace
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -18,6 +17,7 @@ from pathlib import Path
 from random import Random
 
 from app.client import Backoff, Client
+from tests.fire.kinds import Kind, hold
 from tests.kit.server_process import ServerProcess
 
 SPEAKERS = 3
@@ -166,25 +166,20 @@ def _stored(server: ServerProcess, room: str) -> list[tuple[str, int]]:
         return database.execute(statement, [room]).fetchall()
 
 
-def main() -> None:
-    """Run it as the command line asks, on a server of its own."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cuts", type=int, default=200)
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
+def _cut(given: Namespace) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         server = ServerProcess(Path(folder))
-        server.start()
-        began = time.monotonic()
         try:
-            count = say_through_cuts(server, "cuts", options.cuts, options.seed)
+            server.start()
+            count = say_through_cuts(server, "cuts", given.cuts, given.seed)
         finally:
             server.kill()
-    seconds = time.monotonic() - began
-    print(
-        f"{options.cuts} cuts, {count} messages, each stored once and shown once; {seconds:.1f} s"
-    )
+    print(f"{given.cuts} cuts, {count} messages, each stored once and shown once")
+    return []
 
 
-if __name__ == "__main__":
-    main()
+def _run(given: Namespace) -> bool:
+    return hold(["cuts"], lambda _: _cut(given))
+
+
+KIND = Kind(_run, options={"cuts": (200, "how many")})

@@ -11,13 +11,12 @@ is judged. It counts, too, what kills met in the outbox; that they never did is 
   stored   something that the server had, and alice had no answer yet
 """
 
-import argparse
 import contextlib
 import multiprocessing
 import signal
-import sys
 import tempfile
 import time
+from argparse import Namespace
 from collections import Counter, defaultdict
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -29,6 +28,7 @@ from vodozemac import MegolmMessage
 from app.encryption import received
 from app.encryption.flows import Json
 from app.values.times import now
+from tests.fire.kinds import Kind, hold
 from tests.kit.encrypting import Machine
 from tests.kit.server_process import ServerProcess
 
@@ -266,19 +266,12 @@ def kill(kills: int, seed: int, folder: Path) -> list[str]:
         server.kill()
 
 
-def main() -> None:
-    """Read the arguments, and exit with 1 when something is wrong."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=int, default=200)
-    parser.add_argument("--seed", type=int, default=1)
-    given = parser.parse_args()
-    began = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        wrong = kill(given.kills, given.seed, Path(folder))
-    print(f"{given.kills} kills with seed {given.seed} in {time.monotonic() - began:.0f} s")
-    print("\n".join(wrong) or "nothing is wrong")
-    sys.exit(bool(wrong))
+def _run(given: Namespace) -> bool:
+    def kill_all(_name: str) -> list[str]:
+        with tempfile.TemporaryDirectory() as folder:
+            return kill(given.kills, given.seed, Path(folder))
+
+    return hold(["kills of a client"], kill_all)
 
 
-if __name__ == "__main__":
-    main()
+KIND = Kind(_run, options={"kills": (200, "how many")})

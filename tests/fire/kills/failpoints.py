@@ -1,4 +1,4 @@
-"""Kills a server at every stage, many times: `python -m tests.fire.kills.failpoints --each 50`.
+"""Kills a server at every stage, many times: `make fire ARGS="failpoints --each 50"`.
 
 After each kill the server is started again, and this must hold (--stage WORD: only some stages):
   1. What anybody was shown is stored, and so is what was acknowledged, under the id that was told.
@@ -11,15 +11,13 @@ After each kill the server is started again, and this must hold (--stage WORD: o
   8. A database is of the old version or of the new one, and the next start goes on.
 """
 
-import argparse
 import hashlib
 import shutil
 import signal
 import sqlite3
 import subprocess
-import sys
 import tempfile
-import time
+from argparse import Namespace
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
@@ -28,6 +26,7 @@ from random import Random
 from tests.fire.kills.kills_of_encryption import Encryption
 from tests.fire.kills.kills_of_letters import ABSENT, PRESENT, Letters, acknowledged
 from tests.fire.kills.stages import PREPARED_BY, STAGES, arm, disarm
+from tests.fire.kinds import FINDINGS_SHOWN, Kind, hold
 from tests.kit.client import Client, wait_until
 from tests.kit.databases import OLD_REVISION, make_database
 from tests.kit.findings import describe
@@ -40,7 +39,6 @@ ROUNDS = 12  # a talker says some things, and waits for the last answer
 SAYS_A_ROUND = 5
 CHUNK_BYTES = 256 << 10
 FILE_BYTES = 2 * CHUNK_BYTES + 1  # three chunks
-FINDINGS_MAX = 5  # of a stage; then it is broken, and the next one is tried
 # At which passing a server ends, at most: each stage is passed so often at least.
 PASSINGS_MAX = {"talk": 10, "plain": 10}  # of a scene; 1 of the others
 PASSINGS_MAX_OF_STAGE = {"upload chunk": 3, "chunk kept": 3, "migration step": 12}
@@ -344,35 +342,11 @@ def _schema(path: Path) -> list[tuple[str, ...]]:
         return tables + connection.execute("SELECT version_num FROM alembic_version").fetchall()
 
 
-def main() -> int:
-    """Kill as the command line asks, and print a table; return how many stages failed."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--each", type=int, default=50, help="kills of each stage")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--stage", default="", help="only those with this word")
-    options = parser.parse_args()
-    stages = [stage for stage in STAGES if options.stage in stage]
-    if not stages:
-        parser.error(f"no stage has {options.stage}")
-    failed = 0
-    print(f"seed {options.seed}: {'stage':<28}{'kills':>6}{'seconds':>9}", flush=True)
-    for stage in stages:
-        began = time.monotonic()
-        wrong = kill_often(stage, options.each, options.seed)
-        failed += bool(wrong)
-        seconds = time.monotonic() - began
-        verdict = f"{len(wrong)} broke a promise" if wrong else "held"
-        print(f"        {stage:<28}{options.each:>6}{seconds:>9.1f}  {verdict}", flush=True)
-        for each in wrong:
-            print(f"            {each}", flush=True)
-    return failed
-
-
 def kill_often(stage: str, times: int, seed: int) -> list[str]:
     """Kill a server so often; return what did not hold, with what shows it again."""
     wrong: list[str] = []
     number = 1
-    while number <= times and len(wrong) < FINDINGS_MAX:
+    while number <= times and len(wrong) < FINDINGS_SHOWN:
         number, found = _kill_until_found(stage, number, times, seed)
         if found:
             again = f"--stage '{stage}' --seed {seed} --each {number}"
@@ -396,5 +370,8 @@ def _kill_until_found(stage: str, first: int, times: int, seed: int) -> tuple[in
     return times, ""
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _run(given: Namespace) -> bool:
+    return hold(given.names, lambda stage: kill_often(stage, given.each, given.seed))
+
+
+KIND = Kind(_run, list(STAGES), {"each": (50, "kills of each stage")})

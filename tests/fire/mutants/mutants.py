@@ -14,7 +14,6 @@ time was up, says nothing of the rule: it went unnoticed. Where the test is skip
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import signal
@@ -22,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+from argparse import Namespace
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +31,8 @@ from itertools import chain
 from pathlib import Path
 from queue import SimpleQueue
 from xml.etree import ElementTree
+
+from tests.fire.kinds import Kind
 
 ROOT = Path(__file__).parents[3]
 COPIED = ("app", "migrations", "tests", "alembic.ini", "manage.py", "pyproject.toml")
@@ -168,24 +170,13 @@ def judge(mutant: Mutant, root: Path) -> str:
         (root / mutant.file).write_text(whole)
 
 
-def main() -> int:
-    """Run them all, and return how many went unnoticed."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("words", nargs="*", help="only mutants whose rule has one of these")
-    parser.add_argument("--processes", type=int, default=2)
-    options = parser.parse_args()
-    chosen = [
-        mutant
-        for mutant in load()
-        if not options.words or any(word in mutant.rule for word in options.words)
-    ]
-    if not chosen:
-        parser.error(f"no rule has {' or '.join(options.words)}")
+def _run(given: Namespace) -> bool:
+    mutants = [mutant for mutant in load() if mutant.rule in given.names]
     with tempfile.TemporaryDirectory() as folder:
         copies: SimpleQueue[Path] = SimpleQueue()
-        for _ in range(options.processes):
+        for _ in range(given.processes):
             copies.put(copy_project(Path(folder)))
-        return _judge_all(chosen, copies, options.processes)
+        return not _judge_all(mutants, copies, given.processes)
 
 
 def _judge_all(chosen: list[Mutant], copies: SimpleQueue[Path], processes: int) -> int:
@@ -221,5 +212,9 @@ def _judge_all(chosen: list[Mutant], copies: SimpleQueue[Path], processes: int) 
     return unnoticed
 
 
-if __name__ == "__main__":
-    sys.exit(min(main(), 100))
+KIND = Kind(
+    _run,
+    [mutant.rule for mutant in load()],
+    {"processes": (2, "how many at once")},
+    has_seed=False,
+)

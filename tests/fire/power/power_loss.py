@@ -10,18 +10,17 @@ missing, the last ones first. The server's own opening code must then open it, a
           that the log is brought to the database; what came later may be missing, the newest first
 """
 
-import argparse
 import hashlib
 import re
 import sqlite3
-import sys
 import tempfile
-import time
+from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from random import Random
 
+from tests.fire.kinds import CannotRun, Kind, hold
 from tests.fire.power.disk_recorder import PREPARED_BY, sqlite_library
 from tests.fire.power.lossy_disk import Cut, Recording, Scene, cut_often
 from tests.fire.power.power_loss_commands import COMMANDS
@@ -33,7 +32,6 @@ from tests.kit.transfers import ask_url, request
 ROUNDS = 4  # of talk, before something else happens
 SAYS_A_ROUND = 10
 FILE_BYTES = 300_000
-FINDINGS_SHOWN = 5  # of a scene
 _SHOWN = re.compile(rb"(?:mark|letter)-\d+-end|shares file-\d+|Hello, \w+|guest was banned")
 _COPIED = re.compile(rb"copied to (\S+)")
 
@@ -161,40 +159,19 @@ SCENES: dict[str, Callable[[Path], Scene]] = {
 }
 
 
-def main() -> int:
-    """Cut as the command line asks, and print a table; return 1 if a promise was broken."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--cuts", type=int, default=1_000, help="in all")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--scene", default="", help="only those with this word, with as many cuts")
-    options = parser.parse_args()
+def cut_scene(name: str, count: int, seed: int) -> list[str]:
+    """Play a scene, and cut its power so often; return what did not hold."""
+    with tempfile.TemporaryDirectory(prefix="greenroom-power-") as folder:
+        scene = SCENES[name](Path(folder, name))
+        cuts = scene.recording.places(count, Random(seed))
+        print(f"{name}: {len(cuts)} cuts among {len(scene.recording.steps)} steps", flush=True)
+        return cut_often(scene, cuts, seed)
+
+
+def _run(given: Namespace) -> bool:
     if sqlite_library() is None:
-        print("power cuts need Linux, and a Python whose SQLite is a shared library", flush=True)
-        return 2
-    names = [name for name in SCENES if options.scene in name]
-    if not names:
-        parser.error(f"no scene has {options.scene}")
-    is_broken = False
-    print(f"seed {options.seed}", flush=True)
-    for name in names:
-        with tempfile.TemporaryDirectory(prefix="greenroom-power-") as folder:
-            scene, began = SCENES[name](Path(folder, name)), time.monotonic()
-            cuts = scene.recording.places(options.cuts // len(SCENES), Random(options.seed))
-            wrong = cut_often(scene, cuts, options.seed)
-        seconds = time.monotonic() - began
-        print(
-            f"{name:<12}{len(cuts):>6} cuts among {len(scene.recording.steps)} steps,"
-            f" {len(wrong)} broke a promise; {seconds:.1f} s",
-            flush=True,
-        )
-        for each in wrong[:FINDINGS_SHOWN]:
-            print(f"        {each}")
-        if wrong:
-            again = f"--cuts {options.cuts} --seed {options.seed} --scene {name}"
-            print(f"        much the same again with {again}", flush=True)
-            is_broken = True
-    return int(is_broken)
+        raise CannotRun("power cuts need Linux, and a Python whose SQLite is a shared library")
+    return hold(given.names, lambda name: cut_scene(name, given.cuts // len(SCENES), given.seed))
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+KIND = Kind(_run, list(SCENES), {"cuts": (1_000, "in all, of all scenes")})

@@ -1,8 +1,7 @@
 """A siege: masses do what a few do in the other tests, and the numbers are held against bounds.
 
-__main__.py      the command line
+kind.py          its options; scenes one after the other
 siege.py         a scene from its server's start to its end, and the eyes that are on the hub
-findings.py      what was wanted, what was seen; the table at the end
 server.py        manage.py runserver, with real password hashes and an eye on its hub
 defenders.py     honest people, who must not notice: newcomers, and two who talk
 attackers.py     the masses; they run in a process of their own, lest they delay who measures

@@ -18,10 +18,9 @@ from typing import NamedTuple, TypeVar
 from tests.fire.chaos.report import p99
 from tests.fire.chaos.server import PASSWORD, token_of, until
 from tests.fire.siege.attackers import get_ready
-from tests.fire.siege.findings import Findings
 from tests.fire.siege.server import SiegeServer
 from tests.kit.canary import Canary, Ping
-from tests.kit.findings import describe
+from tests.kit.findings import Findings, describe
 from tests.kit.hub_judge import ANSWER_SECONDS_MAX, PINGS_A_SECOND_MIN, Block, HubJudge
 from tests.kit.hub_watch import BLOCKING_SECONDS_MAX, BLOCKS
 from tests.kit.program import Program
