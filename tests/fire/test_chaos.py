@@ -203,7 +203,7 @@ def test_only_what_grows_all_the_time_is_a_leak() -> None:
 # A late answer counts, but not for what the machine made everybody wait, nor while it is excused.
 def test_a_late_answer_counts_unless_there_was_no_core(tmp_path: Path) -> None:
     pings = [Ping(10, 0.3, 0.29), Ping(20, 0.3, 0.0)]
-    judge = HubJudge(tmp_path / "blocks", pings)
+    judge = HubJudge(tmp_path, lambda: pings)
     judge.excuse(19.9, 20.1)
     assert list(judge.faults(2)) == []
     pings.append(Ping(30, 0.3, 0.1))
@@ -213,7 +213,7 @@ def test_a_late_answer_counts_unless_there_was_no_core(tmp_path: Path) -> None:
 # Nor does a block, unless the hub itself had the core: then no other thread's wait excuses it.
 def test_a_hub_that_computes_is_not_excused_by_who_waits(tmp_path: Path) -> None:
     path = tmp_path / "blocks"
-    judge = HubJudge(path, [])
+    judge = HubJudge(tmp_path, list)
     block = {"at": 10, "seconds": 0.3, "collecting_seconds": 0, "stack": ["x"]}
     waited = {**block, "ran_seconds": 0.02, "starved_seconds": 0.25}
     computed = {**block, "ran_seconds": 0.29, "starved_seconds": 0.25}
@@ -268,7 +268,7 @@ def test_what_is_no_answer_is_not_taken_for_one() -> None:
 # A canary that does not ping is told of, but not for the time that is excused.
 def test_a_canary_that_is_silent_is_told_of(tmp_path: Path) -> None:
     pings: list[Ping] = []
-    judge = HubJudge(tmp_path / "blocks", pings)
+    judge = HubJudge(tmp_path, lambda: pings)
     judge.excuse(0, 100)
     assert list(judge.faults(104)) == []
     assert len(list(judge.faults(106))) == 1

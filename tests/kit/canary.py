@@ -7,17 +7,20 @@ On a busy machine everybody waits for a core. How long the server's threads and 
 written beside each answer (cores.py), so that this is not taken for a server that blocks.
 """
 
-import asyncio
 import json
 import os
 import select
 import socket
+import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.kit import ROOT
+from tests.kit.client import wait_until
 from tests.kit.cores import RunQueue, starved
+from tests.kit.tail import Tail
 
 PING_SECONDS = 0.1
 ANSWER_SECONDS_MAX = 10
@@ -40,37 +43,48 @@ class Ping(NamedTuple):
 
 
 class Canary:
-    """The process, and what it wrote."""
+    """The process, and what it wrote, in a file of a folder that has none yet."""
 
-    def __init__(self) -> None:
-        self.pings: list[Ping] = []
-        self._process: asyncio.subprocess.Process | None = None
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "pings"
+        self._written = Tail(self._path)
+        self._pings: list[Ping] = []
+        self._process: subprocess.Popen[str] | None = None
 
-    async def start(self, port: int, token: str) -> None:
+    def start(self, port: int, token: str, pid: int) -> None:
         """Begin, with what logs in: who does not is sent away after a while."""
-        arguments = ["-m", "tests.kit.canary", str(port), token]
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *arguments,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            cwd=Path(__file__).parents[2],
-        )
+        with self._path.open("w") as file:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tests.kit.canary", str(port), token],
+                cwd=ROOT,
+                stdin=subprocess.PIPE,
+                stdout=file,
+                text=True,
+            )
+        self.watch(pid)
 
     def watch(self, pid: int) -> None:
-        """Tell it which process the server is."""
-        self._process.stdin.write(f"{pid}\n".encode())
-
-    async def listen(self) -> None:
-        """Read what it writes, until it ends."""
-        async for line in self._process.stdout:
-            self.pings.append(Ping(*json.loads(line)))
-
-    async def stop(self) -> None:
-        """End it, if it was begun."""
+        """Tell it which process the server is, if it was begun."""
         if self._process is not None:
+            self._process.stdin.write(f"{pid}\n")
+            self._process.stdin.flush()
+
+    @property
+    def pings(self) -> list[Ping]:
+        """What it wrote up to now."""
+        self._pings += [Ping(*json.loads(line)) for line in self._written.new_lines()]
+        return self._pings
+
+    def await_answer(self) -> None:
+        """Wait until a ping that is sent from now on is answered."""
+        now = time.monotonic()
+        wait_until(lambda: any(ping.at > now for ping in self.pings[-1:]), "the canary is answered")
+
+    def stop(self) -> None:
+        """End it, if it was begun and is there."""
+        if self._process is not None and self._process.poll() is None:
             self._process.stdin.close()
-            await self._process.wait()
+            self._process.wait()
 
 
 class Line:

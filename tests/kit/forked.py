@@ -19,12 +19,11 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import IO
 
+from tests.kit import ROOT
 from tests.kit.prepared import run
 
-ROOT = Path(__file__).parents[2]
 STRICT = {
     "PYTHONWARNINGS": "error",  # what a later Python takes back is a fault now
     "PYTHONFAULTHANDLER": "1",  # an interpreter that crashes says where

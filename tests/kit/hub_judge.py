@@ -8,12 +8,13 @@ heard.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from tests.kit.canary import Ping
-from tests.kit.hub_watch import BLOCKING_SECONDS_MAX
+from tests.kit.hub_watch import BLOCKING_SECONDS_MAX, BLOCKS
+from tests.kit.tail import Tail
 
 ANSWER_SECONDS_MAX = 0.1  # for a ping, at any time that is not excused
 PINGS_A_SECOND_MIN = 3  # of the ten: a machine that has much else to do takes its part
@@ -45,9 +46,9 @@ class Block(NamedTuple):
 class HubJudge:
     """Holds both against what is excused."""
 
-    def __init__(self, blocks_path: Path, pings: list[Ping]) -> None:
-        self._path = blocks_path
-        self._offset = 0
+    def __init__(self, folder: Path, pings: Callable[[], Sequence[Ping]]) -> None:
+        """Judge the server in a folder; `pings` tells all that there were."""
+        self._blocks = Tail(folder / BLOCKS)
         self._pings = pings
         self._looked_at = 0  # pings
         self._excused: list[tuple[float, float]] = []
@@ -80,7 +81,8 @@ class HubJudge:
 
     def long_blocks(self) -> Iterator[str]:
         """Say which greenlets kept all others waiting, since last time, for too long."""
-        for block in self._new_blocks():
+        for line in self._blocks.new_lines():
+            block = Block(**json.loads(line))
             if self._is_excused(block.at - block.seconds, block.at):
                 continue
             if self.worst_block is None or block.blocked_seconds > self.worst_block.blocked_seconds:
@@ -93,7 +95,8 @@ class HubJudge:
 
     def late_pings(self) -> Iterator[str]:
         """Say which pings were answered too late, since last time."""
-        pings, self._looked_at = self._pings[self._looked_at :], len(self._pings)
+        pings = self._pings()[self._looked_at :]
+        self._looked_at += len(pings)
         for ping in pings:
             if self._is_excused(ping.at, ping.at + ping.seconds):
                 continue
@@ -117,13 +120,3 @@ class HubJudge:
         self._counted_seconds, self._counted_pings = 0.0, 0
         if count < seconds * PINGS_A_SECOND_MIN:
             yield f"the canary had {count} answers in {seconds:.1f} s: who knows how the hub was?"
-
-    def _new_blocks(self) -> Iterator[Block]:
-        if not self._path.exists():
-            return
-        with self._path.open() as file:
-            file.seek(self._offset)
-            lines = file.readlines()
-            self._offset = file.tell()
-        for line in lines:
-            yield Block(**json.loads(line))

@@ -16,13 +16,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.kit import forked
+from tests.kit import ROOT, forked
 from tests.kit.client import WAIT_SECONDS_MAX, Client, wait_until
 from tests.kit.forked import Forked, Origin
 from tests.kit.prepared import PREPARED_BY, hash_quickly, name_of
 from tests.kit.program import Program
 
-ROOT = Path(__file__).parents[2]
 STOP_SECONDS_MAX = WAIT_SECONDS_MAX
 LOG_CHARS_SHOWN = 2_000  # of the end of it, when it did not start
 

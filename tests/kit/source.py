@@ -14,8 +14,9 @@ from app import errors
 from app.protocol import EVENTS
 from app.protocol.event import Ended
 from app.wires.words import REMEDIES
+from tests.kit import ROOT
 
-APP = Path(__file__).parents[2] / "app"
+APP = ROOT / "app"
 _KINDS = {
     name: kind
     for name, kind in vars(errors).items()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tests.fire.chaos.members import BODY_MARK
 from tests.fire.chaos.server import PASSWORD
+from tests.kit.tail import Tail
 
 CHARS_SHOWN = 800  # of what should not be there
 FRAME_LINES_SHOWN = 9
@@ -18,18 +19,14 @@ _FORBIDDEN = {
 
 
 class LogWatch:
-    """Reads on where it left off."""
+    """Looks through what is new in a log."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._offset = 0
+        self._log = Tail(path)
 
     def faults(self) -> Iterator[str]:
         """Say what is in the log, since last time, that should not be."""
-        with self._path.open("rb") as file:
-            file.seek(self._offset)
-            lines = file.read().decode(errors="replace").splitlines()
-            self._offset = file.tell()
+        lines = self._log.new_lines()
         for number, line in enumerate(lines):
             for text, what in _FORBIDDEN.items():
                 if text in line:

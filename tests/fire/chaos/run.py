@@ -30,7 +30,6 @@ from tests.fire.chaos.strangers import PEOPLE
 from tests.fire.chaos.trends import Sample
 from tests.kit.canary import Canary
 from tests.kit.hub_judge import HubJudge
-from tests.kit.hub_watch import BLOCKS
 
 CANARY = "canary"
 TALK_SECONDS = 0.3, 1.5  # before a disturbance
@@ -87,8 +86,8 @@ class Run:
         self.circle = Circle([f"c{number}" for number in confidants], self.oracle.violate)
         self.population = Population(self, clients, rate, seed)
         self.roll_call = RollCall(self.oracle, self.population)
-        self.canary = Canary()
-        self.hub = HubJudge(self.folder / BLOCKS, self.canary.pings)
+        self.canary = Canary(self.folder)
+        self.hub = HubJudge(self.folder, lambda: self.canary.pings)
         self.log = LogWatch(self.folder / "server.log")
 
     @property
@@ -103,10 +102,8 @@ class Run:
         await asyncio.to_thread(self.server.furnish, people, ENCRYPTED_ROOM, encrypting)
         try:
             await self.server.begin()
-            await self.canary.start(self.port, token_of(CANARY))
-            self.canary.watch(self.server.pid)
+            self.canary.start(self.port, token_of(CANARY), self.server.pid)
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self.canary.listen())
                 self.population.start(tasks)
                 await self._return(silent_from=0)
                 await self._storm_and_live(time.monotonic())
@@ -115,7 +112,7 @@ class Run:
             for broken in group.exceptions:
                 self.oracle.violate(f"{broken}. The run ended here.")
         finally:
-            await self.canary.stop()
+            await asyncio.to_thread(self.canary.stop)
 
     async def begin(self) -> None:
         """Start the server again, after it ended: another life begins."""
@@ -207,7 +204,7 @@ class Run:
         self.hub.excuse(time.monotonic(), float("inf"))
         await end_politely(self, Random(f"{self.options.seed} end"))
         self.is_over = True
-        await self.canary.stop()
+        await asyncio.to_thread(self.canary.stop)
         await asyncio.sleep(CALM_SECONDS)  # what was sent before the end is read
         await self._look()
         await asyncio.to_thread(self.oracle.check_integrity)

@@ -25,12 +25,13 @@ from pathlib import Path
 
 import greenlet
 
+from tests.kit import ROOT
 from tests.kit.cores import RunQueue, starved
 
 BLOCK_SECONDS = 0.1
 _FRESH_SECONDS = 0.005  # for so long it is taken that our threads have not waited any longer
 _FRAMES_SHOWN = 3
-_OURS = tuple(f"{Path(__file__).parents[3] / folder}{os.sep}" for folder in ("app", "tests"))
+_OURS = tuple(f"{ROOT / folder}{os.sep}" for folder in ("app", "tests"))
 
 _watches: list[TurnWatch] = []  # the one that watches now
 

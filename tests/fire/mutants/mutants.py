@@ -33,8 +33,8 @@ from queue import SimpleQueue
 from xml.etree import ElementTree
 
 from tests.fire.kinds import Kind
+from tests.kit import ROOT
 
-ROOT = Path(__file__).parents[3]
 COPIED = ("app", "migrations", "tests", "alembic.ini", "manage.py", "pyproject.toml")
 TEST_SECONDS_MAX = 240  # several times what the longest takes on a busy machine
 ALL_SECONDS_MAX = 1_200  # of all tests, with nothing wrong

@@ -1,6 +1,5 @@
 """A scene from its server's start to its end; meanwhile a canary pings, and the hub is watched."""
 
-import asyncio
 import multiprocessing
 import sqlite3
 import ssl
@@ -16,20 +15,19 @@ from random import Random
 from typing import NamedTuple, TypeVar
 
 from tests.fire.chaos.report import p99
-from tests.fire.chaos.server import PASSWORD, token_of, until
+from tests.fire.chaos.server import PASSWORD, token_of
 from tests.fire.siege.attackers import get_ready
 from tests.fire.siege.server import SiegeServer
 from tests.kit.canary import Canary, Ping
 from tests.kit.findings import Findings, describe
 from tests.kit.hub_judge import ANSWER_SECONDS_MAX, PINGS_A_SECOND_MIN, Block, HubJudge
-from tests.kit.hub_watch import BLOCKING_SECONDS_MAX, BLOCKS
+from tests.kit.hub_watch import BLOCKING_SECONDS_MAX
 from tests.kit.program import Program
 
 CANARY = "canary"
 HONEST = "honest"  # has a password, and comes from an address that nobody else has
 HONEST_ADDRESS = "127.9.9.9"
 ATTACKERS = 2  # processes
-FIRST_PING_SECONDS_MAX = 30.0  # until the canary is there, and has logged in
 SILENCE_SECONDS_MAX = 2.0  # between two pings: nothing is known of the hub meanwhile
 COUNTED_SECONDS = 0.3  # for the last answer to be told
 NO_ANSWER = Ping(inf, inf, 0.0)
@@ -81,8 +79,8 @@ class Siege:
         if scene.has_tls:
             self.tls = ssl.create_default_context(cafile=str(self.server.certificate))
         self._attackers = attackers
-        self._canary = Canary()
-        self._hub = HubJudge(folder / BLOCKS, self._canary.pings)
+        self._canary = Canary(folder)
+        self._hub = HubJudge(folder, lambda: self._canary.pings)
 
     def attack(self, act: Callable[..., Result], *arguments: object) -> "Future[Result]":
         """Let a process of attackers do something, at the server's port."""
@@ -117,7 +115,7 @@ class Siege:
         began = time.monotonic()
         yield
         time.sleep(COUNTED_SECONDS)
-        took = [ping for ping in list(self._canary.pings) if ping.at >= began] or [NO_ANSWER]
+        took = [ping for ping in self._canary.pings if ping.at >= began] or [NO_ANSWER]
         seen = p99([ping.seconds for ping in took])
         told = f"p99 of {len(took)} answers, {what} ({seen:.3f} s with waits for a core)"
         worst = p99([ping.blocked_seconds for ping in took])
@@ -134,7 +132,7 @@ class Siege:
                     database.execute("COMMIT")
             self.server.start()
             self._hub.excuse(0.0, time.monotonic())  # before, it was not there for anybody
-            asyncio.run(self._act_and_watch())
+            self._act_and_watch()
             self.server.hang_up()
             self.findings.equal("exit code after SIGTERM", self.server.stop(), 0)
             traces = self.server.log.count("Traceback")
@@ -143,26 +141,23 @@ class Siege:
             if self.server.process is not None:
                 self.server.kill()
 
-    async def _act_and_watch(self) -> None:
+    def _act_and_watch(self) -> None:
         began = time.monotonic()
-        await self._canary.start(self.server.port, token_of(CANARY))
-        listening = asyncio.create_task(self._canary.listen())
         try:
-            self._canary.watch(self.server.pid)
-            await until(lambda: self._canary.pings, FIRST_PING_SECONDS_MAX)
+            self._canary.start(self.server.port, token_of(CANARY), self.server.pid)
+            self._canary.await_answer()
             began = time.monotonic()
-            await self._act()
+            self._act()
         finally:
             ended = time.monotonic()
-            await self._canary.stop()
-            await listening
+            self._canary.stop()
             self._judge_canary(began, ended)
             self._judge_hub()
 
-    async def _act(self) -> None:
-        """Let the scene take its course in a thread; when it is broken off, let nobody go on."""
+    def _act(self) -> None:
+        """Let the scene take its course; when it is broken off, let nobody go on."""
         try:
-            await asyncio.to_thread(self.scene.act, self)
+            self.scene.act(self)
         except BaseException:
             for attacker in multiprocessing.active_children():
                 attacker.kill()  # they would be waited for, by the scene's thread too
