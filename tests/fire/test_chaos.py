@@ -255,14 +255,14 @@ def test_what_is_no_answer_is_not_taken_for_one() -> None:
     ours, theirs = socket.socketpair()
     with closing(Line(ours)) as line, theirs:
         theirs.sendall(b'{"event":"notice","id":1}\n{"id":1,"ok":true}\n')
-        assert line.ask([], op="ping").seconds < ANSWER_SECONDS_MAX
+        assert line.ask([], "ping").seconds < ANSWER_SECONDS_MAX
         theirs.sendall(b'{"id":1,"ok":true}\n{"id":2,"ok":false,"error":"busy"}\n')
         with pytest.raises(ConnectionAbortedError, match="busy"):
-            line.ask([], op="ping")
+            line.ask([], "ping")
         theirs.sendall(b'{"id":2,"ok":true}\n{"id":3,"ok')
         theirs.shutdown(socket.SHUT_WR)
         with pytest.raises(ConnectionResetError):
-            line.ask([], op="ping")
+            line.ask([], "ping")
 
 
 # A canary that does not ping is told of, but not for the time that is excused.

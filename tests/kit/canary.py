@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from tests.kit import ROOT
 from tests.kit.client import wait_until
 from tests.kit.cores import RunQueue, starved
+from tests.kit.ndjson import request_line
 from tests.kit.tail import Tail
 
 PING_SECONDS = 0.1
@@ -95,13 +96,13 @@ class Line:
         self._lines = connection.makefile("rb")
         self._asked = 0
 
-    def ask(self, queues: list[RunQueue], **request: str) -> Ping:
+    def ask(self, queues: list[RunQueue], op: str, **fields: str) -> Ping:
         """Ask something, and wait until it is done. Raises OSError when it was not, or cut off.
 
         An answer that does not come is a late one: the time says so.
         """
         self._asked += 1
-        asked = json.dumps({"id": self._asked, **request}).encode() + b"\n"
+        asked = request_line(op, id=self._asked, **fields)
         before, began = starved(*queues), time.monotonic()
         try:
             self._connection.sendall(asked)
@@ -139,8 +140,8 @@ def _run(port: int, token: str) -> None:
             if line is None:
                 address = ("127.0.0.1", port)
                 line = Line(socket.create_connection(address, ANSWER_SECONDS_MAX))
-                line.ask([own, server], op="login", token=token)
-            ping = line.ask([own, server], op="ping")
+                line.ask([own, server], "login", token=token)
+            ping = line.ask([own, server], "ping")
             print(json.dumps(ping), flush=True)
             if ping.seconds >= ANSWER_SECONDS_MAX:
                 raise ConnectionResetError

@@ -1,5 +1,6 @@
 """A person at nc: types lines, and reads what comes back, exactly."""
 
+import asyncio
 import ctypes
 import re
 import socket
@@ -25,6 +26,20 @@ def wait_until(condition: Callable[[], object], what: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"waited in vain until {what}"
         time.sleep(0.01)
+
+
+async def until(
+    condition: Callable[[], object],
+    seconds_max: float = WAIT_SECONDS_MAX,
+    tell: Callable[[], str] = lambda: "waited in vain",
+) -> float:
+    """Likewise, and let others go on; return after how long. Raises TimeoutError."""
+    began = time.monotonic()
+    while not condition():
+        if time.monotonic() - began > seconds_max:
+            raise TimeoutError(tell())
+        await asyncio.sleep(0.005)
+    return time.monotonic() - began
 
 
 def at_once(*acts: Callable[[], object]) -> None:

@@ -23,7 +23,7 @@ from app.terminal.files.transfers import Server as Address
 from app.terminal.memory import InputHistory, Keeping
 from app.terminal.screen.appearance import rows_of
 from tests.encryption.fakes import CHEAP, Server
-from tests.kit.client import WAIT_SECONDS_MAX
+from tests.kit.client import WAIT_SECONDS_MAX, until
 
 PASSPHRASE = "correct horse"
 AT = "2026-11-22T14:02:11.123Z"
@@ -180,10 +180,7 @@ class Person:
         self._pipe.send_text("".join(f"{line}\r" for line in lines))
 
     async def until(self, condition: Callable[[], object]) -> None:
-        deadline = asyncio.get_running_loop().time() + WAIT_SECONDS_MAX
-        while not condition():
-            assert asyncio.get_running_loop().time() < deadline, "\n".join(self.lines)
-            await asyncio.sleep(0.002)
+        await until(condition, tell=lambda: "\n".join(self.lines))
 
     async def sees(self, *texts: str) -> None:
         """Wait until each of these is on the screen."""

@@ -18,7 +18,7 @@ from app.client import ConnectionLost
 from app.terminal.application import Terminal
 from app.terminal.files.transfers import Server
 from app.terminal.memory import InputHistory, Keeping
-from tests.kit.client import WAIT_SECONDS_MAX
+from tests.kit.client import WAIT_SECONDS_MAX, until
 
 AT = "2026-11-22T14:02:11.123Z"
 COLUMNS, ROWS = 80, 24
@@ -158,10 +158,7 @@ class Stage:
 
     async def until(self, condition: Callable[[], object]) -> None:
         """Wait until the screen shows something."""
-        deadline = asyncio.get_running_loop().time() + WAIT_SECONDS_MAX
-        while not condition():
-            assert asyncio.get_running_loop().time() < deadline, "\n".join(self.rows)
-            await asyncio.sleep(0.005)
+        await until(condition, tell=lambda: "\n".join(self.rows))
 
     async def join(self, *rooms: str) -> None:
         for room in rooms:

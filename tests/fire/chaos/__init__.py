@@ -9,7 +9,6 @@ disturbances.py   what is done to the server: signals, its disk, its database, i
 strangers.py      what clients do to it: stalls, resets, uploads left behind
 older.py          a migration that is killed half way
 server.py         the server, in a folder and a small file system of its own
-program.py        one connection of a program: lines, requests, answers
 members.py        those who talk all the time, at every wire
 sharers.py        those who also share files, and fetch them
 confidants.py     those who talk in an encrypted room, by devices of app/encryption

@@ -34,7 +34,7 @@ from tests.encryption.fakes import CHEAP, PASSPHRASE, Killed
 from tests.fire.chaos.circle import SECRET_MARK, Circle
 from tests.fire.chaos.members import NOT_STORED, ProgramMember, Surroundings
 from tests.fire.chaos.oracle import Rooms
-from tests.fire.chaos.program import Line, Program, Refused
+from tests.kit.async_program import Line, Program, Refused
 
 ENCRYPTED_ROOM = "sealed"
 WAITING_MAX = 3  # texts that one has still to say: what comes meanwhile is not said

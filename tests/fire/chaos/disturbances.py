@@ -18,8 +18,8 @@ from app.values.times import DAY_MILLISECONDS
 from tests.fire.chaos import strangers
 from tests.fire.chaos.confidants import KILL_STEPS_MAX
 from tests.fire.chaos.older import OlderDatabase
-from tests.fire.chaos.program import Refused
 from tests.fire.chaos.strangers import HOLD_SECONDS
+from tests.kit.async_program import Refused
 
 if TYPE_CHECKING:
     from tests.fire.chaos.run import Run

@@ -15,9 +15,9 @@ from random import Random
 from typing import Protocol
 
 from tests.fire.chaos.oracle import Oracle, Rooms
-from tests.fire.chaos.program import ANSWER_SECONDS_MAX, Line, Lines, Program, Refused, open_lines
 from tests.fire.chaos.rooms import Track, Visit
 from tests.fire.chaos.server import PASSWORD, token_of
+from tests.kit.async_program import ANSWER_SECONDS_MAX, Line, Lines, Program, Refused, open_lines
 
 BODY_MARK = "zqx"  # in each body, and in nothing else: the log is searched for it
 FILLING_CHARS_MAX = 400  # behind it, so that bodies differ in length

@@ -13,7 +13,8 @@ import alembic.config
 
 from app.database.tables import SCHEMA_REVISION
 from tests.fire.chaos.oracle import Oracle
-from tests.fire.chaos.server import Broken, ChaosServer, until
+from tests.fire.chaos.server import Broken, ChaosServer
+from tests.kit.client import until
 from tests.kit.server_process import ROOT
 
 OLD_REVISION = "0001"

@@ -12,8 +12,8 @@ from typing import NamedTuple
 from tests.fire.chaos.confidants import Confidant, Confiding
 from tests.fire.chaos.members import Member, Person, ProgramMember
 from tests.fire.chaos.oracle import Rooms
-from tests.fire.chaos.server import until
 from tests.fire.chaos.sharers import Sharer
+from tests.kit.client import until
 
 MEMBERS_A_ROOM = 40  # as many rooms as that makes; most members sit in two of them
 WAVES = 40

@@ -10,7 +10,7 @@ from math import inf
 
 from tests.fire.chaos.oracle import Oracle
 from tests.fire.chaos.population import Population
-from tests.fire.chaos.server import until
+from tests.kit.client import until
 
 ECHO_SECONDS_MAX = 20  # until something that is said is stored; and until all have seen it
 LOOK_SECONDS = 0.1  # between looks into the database

@@ -23,11 +23,11 @@ from tests.fire.chaos.older import OlderDatabase
 from tests.fire.chaos.oracle import Oracle
 from tests.fire.chaos.plan import STORM_SHARE, Plan, Step
 from tests.fire.chaos.population import Population
-from tests.fire.chaos.program import Refused
 from tests.fire.chaos.rollcall import RollCall
 from tests.fire.chaos.server import Broken, ChaosServer, token_of
 from tests.fire.chaos.strangers import PEOPLE
 from tests.fire.chaos.trends import Sample
+from tests.kit.async_program import Refused
 from tests.kit.canary import Canary
 from tests.kit.hub_judge import HubJudge
 

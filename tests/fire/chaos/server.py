@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -24,6 +24,7 @@ from app.net.selfsigned import LOCAL_HOSTS, make_certificate
 from app.queries import accounts, rooms, tokens
 from app.queries import members as rosters
 from app.values import names
+from tests.kit.client import until
 from tests.kit.hub_watch import PASSWORDS
 from tests.kit.server_process import ServerProcess
 
@@ -172,12 +173,3 @@ class ChaosServer(ServerProcess):
         except TimeoutError as error:
             raise Broken("the server does not tell how many greenlets it has") from error
         return int(path.read_text())
-
-
-async def until(condition: Callable[[], object], seconds_max: float) -> float:
-    """Look again and again until it holds; return after how long. Raises TimeoutError."""
-    began = time.monotonic()
-    async with asyncio.timeout(seconds_max):
-        while not condition():
-            await asyncio.sleep(0.01)
-    return time.monotonic() - began

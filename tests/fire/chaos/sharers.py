@@ -9,7 +9,7 @@ from random import Random
 from typing import NamedTuple
 
 from tests.fire.chaos.members import NOT_STORED, ProgramMember, Surroundings
-from tests.fire.chaos.program import ANSWER_SECONDS_MAX, Refused, open_socket
+from tests.kit.async_program import ANSWER_SECONDS_MAX, Refused, open_socket
 
 FILE_BYTES_MAX = 700_000  # three pieces of the server's
 FILES_KEPT_MAX = 3  # of each sharer; the oldest goes, so that the disk holds all

@@ -4,7 +4,6 @@ They come beside the members, from addresses of their own, and say nothing in th
 """
 
 import asyncio
-import json
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -12,8 +11,9 @@ from contextlib import asynccontextmanager, suppress
 from random import Random
 
 from tests.fire.chaos.members import BODY_MARK, Surroundings
-from tests.fire.chaos.program import Program, Refused, open_socket
 from tests.fire.chaos.server import token_of
+from tests.kit.async_program import Program, Refused, open_socket
+from tests.kit.ndjson import request_line
 from tests.kit.sockets import reset_on_close
 
 STRANGERS = 30  # accounts of those who come and go
@@ -30,11 +30,7 @@ HOLD_SECONDS = 1.0, 3.0  # how long a trouble lasts
 PIT = "pit"  # the room of strangers
 
 
-def _names() -> list[str]:
-    return [f"stranger{number}" for number in range(STRANGERS)]
-
-
-PEOPLE = _names()
+PEOPLE = [f"stranger{number}" for number in range(STRANGERS)]
 
 
 def source(random: Random) -> str:
@@ -98,9 +94,8 @@ async def read_slowly(around: Surroundings, random: Random) -> None:
 
 async def _never_reading(around: Surroundings, number: int, random: Random) -> socket.socket:
     plain = await open_socket(around.port, source(random), SLOW_BUFFER_BYTES)
-    requests = {"op": "login", "token": token_of(PEOPLE[number])}, {"op": "join", "room": PIT}
-    data = "".join(f"{json.dumps(each)}\n" for each in requests).encode()
-    await asyncio.get_running_loop().sock_sendall(plain, data)
+    asked = request_line("login", token=token_of(PEOPLE[number])) + request_line("join", room=PIT)
+    await asyncio.get_running_loop().sock_sendall(plain, asked)
     return plain
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import SimpleNamespace
 
 import gevent
@@ -23,6 +23,7 @@ from tests.fire.fuzz.fuzzers import Fuzzer
 from tests.fire.fuzz.streams import JUNK, requests
 from tests.fire.fuzz.table import pieces
 from tests.fire.fuzz.world import Terminal, World, in_a_hurry
+from tests.kit.ndjson import request_line
 from tests.kit.program import check, check_sent
 
 _SECONDS_MAX = 10  # an answer takes a millisecond: this one does not come
@@ -163,15 +164,15 @@ def _terminal(which: str) -> tuple[World, Terminal]:
         assert found is not None
         terminal = found
         operator = world.connect_operator()
-        create = {"op": "user.create", "user": "root", "password": "x", "is_admin": True}
-        reset = {"op": "user.password", "user": "root", "password": "x"}
-        for request in (create, reset, {"op": "user.enable", "user": "root"}):
-            operator.feed(world.service, [json.dumps(request).encode() + b"\n"])
+        for op, more in (
+            ("user.create", {"password": "x", "is_admin": True}),
+            ("user.password", {"password": "x"}),
+            ("user.enable", {}),
+        ):
+            operator.feed(world.service, [request_line(op, user="root", **more)])
         for command in (accounts.Login("root", "x"), rooms.Join("lobby")):
-            try:
+            with suppress(Refusal):
                 world.service.handle(terminal.session, command)
-            except Refusal:
-                world, terminal = world, terminal
     terminals[which] = terminal
     terminal.take()
     return world, terminal

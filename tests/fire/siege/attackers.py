@@ -4,7 +4,6 @@ They come from as many loopback addresses as they need for what one address may 
 """
 
 import itertools
-import json
 import selectors
 import signal
 import socket
@@ -232,8 +231,3 @@ def press(
         for peer in peers:
             peer.socket.close()
     return sent
-
-
-def line(op: str, **fields: object) -> bytes:
-    """Return a request as it goes over the wire."""
-    return json.dumps({"op": op, **fields}).encode() + b"\n"

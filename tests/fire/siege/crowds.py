@@ -12,6 +12,7 @@ from tests.fire.chaos.server import token_of
 from tests.fire.siege import attackers
 from tests.fire.siege.defenders import couple, expect_prompt_talk, stopwatch
 from tests.fire.siege.siege import CANARY, HONEST, Scene, Siege
+from tests.kit.ndjson import request_line
 from tests.kit.program import Program
 
 CROWD = [f"c{number}" for number in range(200)]
@@ -100,7 +101,7 @@ def crowd(siege: Siege) -> None:
 def _press(
     siege: Siege, names: Sequence[str], scripts: Sequence[Sequence[bytes]], seconds: float
 ) -> Future[int]:
-    opened = [attackers.line("login", token=token_of(name)) for name in names]
+    opened = [request_line("login", token=token_of(name)) for name in names]
     return siege.attack(attackers.press, opened, scripts, seconds)
 
 
@@ -109,7 +110,7 @@ def ignore(siege: Siege) -> None:
     first, second = (siege.come(name).join(TALK_ROOM) for name in TALKERS)
     first.event("joined")
     first.events.clear()
-    script = [attackers.line("ignore", user=HONEST), attackers.line("unignore", user=HONEST)]
+    script = [request_line("ignore", user=HONEST), request_line("unignore", user=HONEST)]
     pressing = _press(siege, CROWD, [script] * len(CROWD), SECONDS)
     with siege.prompt_canary("200 ignore somebody"), couple(siege, first, second) as heard:
         pressing.result()
@@ -122,7 +123,7 @@ def join_long_rooms(siege: Siege) -> None:
     """Enter 200 rooms that are full of long messages, each of them with one emoji."""
     grown = siege.server.watch_memory()
     scripts = [
-        [attackers.line("join", room=f"r{n % LONG_ROOMS}") for n in range(each, each + 30)]
+        [request_line("join", room=f"r{n % LONG_ROOMS}") for n in range(each, each + 30)]
         for each in range(0, LONG_ROOMS, LONG_ROOMS // JOINERS)
     ]
     with siege.prompt_canary(f"{JOINERS} enter rooms of long messages"):
@@ -133,14 +134,14 @@ def join_long_rooms(siege: Siege) -> None:
 def list_all(siege: Siege) -> None:
     """Ask for each list there is, in pages as large as there are."""
     asked = [
-        attackers.line("bans", room=FULL_ROOM, count=500),
-        attackers.line("rooms", count=500),
-        attackers.line("who", room=FULL_ROOM, count=500),
-        attackers.line("room.roster", room=FULL_ROOM),
-        attackers.line("ignore"),
-        attackers.line("server.bans", count=500),
-        attackers.line("user.list"),
-        attackers.line("room.list"),
+        request_line("bans", room=FULL_ROOM, count=500),
+        request_line("rooms", count=500),
+        request_line("who", room=FULL_ROOM, count=500),
+        request_line("room.roster", room=FULL_ROOM),
+        request_line("ignore"),
+        request_line("server.bans", count=500),
+        request_line("user.list"),
+        request_line("room.list"),
     ]
     siege.come(BOSS).join(FULL_ROOM)
     scripts = [asked[n % len(asked) :] + asked[: n % len(asked)] for n in range(LISTERS)]
@@ -150,7 +151,7 @@ def list_all(siege: Siege) -> None:
 
 def offer(siege: Siege) -> None:
     """Take all the addresses of files that 200 users may have; another one shares a file."""
-    asked = attackers.line("file.offer", name="a", user=CANARY, size=1) * OFFERS_AT_ONCE
+    asked = request_line("file.offer", name="a", user=CANARY, size=1) * OFFERS_AT_ONCE
     with siege.prompt_canary(f"{len(CROWD)} ask for addresses of files"):
         pressing = _press(siege, CROWD, [[asked]] * len(CROWD), OFFER_SECONDS)
         time.sleep(OFFER_SECONDS - 1)
@@ -175,8 +176,8 @@ def _share(siege: Siege) -> int:
 
 def list_files(siege: Siege) -> None:
     """20 ask for pages of 20,000 files, as fast as they may; others enter rooms, and share."""
-    asked = attackers.line("file.list", room=SHELF, count=500)
-    script = [attackers.line("join", room=SHELF)] + [asked] * 99
+    asked = request_line("file.list", room=SHELF, count=500)
+    script = [request_line("join", room=SHELF)] + [asked] * 99
     newcomer = siege.come(TALKERS[1])
     with siege.prompt_canary(f"{LISTERS} ask for lists of {FILES:,} files"):
         pressing = _press(siege, CROWD[:LISTERS], [script] * LISTERS, SECONDS)

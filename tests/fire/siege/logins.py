@@ -8,6 +8,7 @@ from tests.fire.chaos.server import PASSWORD
 from tests.fire.siege import attackers
 from tests.fire.siege.defenders import couple, expect_prompt_talk, expect_served, newcomers
 from tests.fire.siege.siege import Scene, Siege
+from tests.kit.ndjson import request_line
 from tests.kit.program import Program
 
 FLOOD, BURSTS, PAUSE_SECONDS = 200, 50, 0.25
@@ -32,7 +33,7 @@ def flood(siege: Siege) -> None:
     first, second = (siege.come(name).join(ROOM) for name in TALKERS)
     first.event("joined")
     grown = siege.server.watch_memory()
-    said = [attackers.line("login", name=name, password=PASSWORD) for name in VICTIMS]
+    said = [request_line("login", name=name, password=PASSWORD) for name in VICTIMS]
     with newcomers(siege) as logins, couple(siege, first, second) as heard:
         siege.attack(attackers.ask_and_hang_up, said, BURSTS, PAUSE_SECONDS).result()
     expect_served(siege, logins, ANSWER_SECONDS_MAX, "meanwhile")

@@ -12,6 +12,7 @@ from tests.fire.chaos.server import token_of
 from tests.fire.siege import attackers
 from tests.fire.siege.siege import Scene, Siege
 from tests.kit.client import Client
+from tests.kit.ndjson import request_line
 
 MASS = 2_000
 USERS_OF_ROUNDS = [2_000] * 2 + [200] * 18
@@ -52,8 +53,8 @@ def reset_all(siege: Siege) -> None:
 def _lines(users: list[str]) -> list[bytes]:
     """Return what each program says, when these users have all of them together."""
     names = itertools.islice(itertools.cycle(users), MASS)
-    came = attackers.line("join", room=ROOM) + attackers.line("ping")
-    return [attackers.line("login", token=token_of(name)) + came for name in names]
+    came = request_line("join", room=ROOM) + request_line("ping")
+    return [request_line("login", token=token_of(name)) + came for name in names]
 
 
 def _count_wrong(witness: Client, users: list[str], end: str) -> int:

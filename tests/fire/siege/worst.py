@@ -1,10 +1,9 @@
 """Ten anonymous connections that send the worst that is known, at the rate that is allowed."""
 
-import json
-
 from tests.fire.siege import attackers
 from tests.fire.siege.siege import Scene, Siege
 from tests.kit.client import wait_until
+from tests.kit.ndjson import request_line
 
 ATTACKERS = 10
 SECONDS = 2.0  # for each of them
@@ -18,17 +17,13 @@ def _filled(start: str, unit: str, end: str = "") -> bytes:
     return f"{start}{unit * count}{end}\n".encode()
 
 
-def _asked(op: str, **fields: object) -> bytes:
-    return json.dumps({"op": op, **fields}, ensure_ascii=False).encode() + b"\n"
-
-
 _HEADERS = b"".join(b"X-%d: %s\r\n" % (number, b"y" * 230) for number in range(62))
 WORST = {
     "/send, two runs of blanks": b"/send a" + b" " * 2_030 + b"to" + b" " * 2_030 + b"b c\n",
     "/ban, blanks": _filled("/ban a", " ", "b"),
-    "a password of digits": _asked("register", name="a", password="\u0660" * 511 + "\x01"),
-    "a name of digits": _asked("login", name="\u06f0" * 1_000, password="x"),
-    "names of digits": _asked("keys.query", users=["\u06f0" * 14] * 100),
+    "a password of digits": request_line("register", name="a", password="\u0660" * 511 + "\x01"),
+    "a name of digits": request_line("login", name="\u06f0" * 1_000, password="x"),
+    "names of digits": request_line("keys.query", users=["\u06f0" * 14] * 100),
     "a name of marks": _filled("", "\u0301\u0316"),
     "a name of marks, in JSON": _filled('{"op":"login","name":"a', "\u0301\u0316", '"}'),
     "a subnegotiation without end": b"\xff\xfa" + b"x" * LINE_BYTES,
@@ -62,7 +57,7 @@ def send_the_worst(siege: Siege) -> None:
 
 def guess_unheard(siege: Siege) -> None:
     """Guess passwords of a server whose log is a pipe that is full and that nobody reads."""
-    guess = attackers.line("login", name="nobody", password="a guess")
+    guess = request_line("login", name="nobody", password="a guess")
     with siege.prompt_canary("wrong passwords, and nobody reads the log"):
         openings = [b""] * ATTACKERS
         pressing = siege.attack(attackers.press, openings, [[guess]] * ATTACKERS, SECONDS)

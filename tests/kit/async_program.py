@@ -1,4 +1,4 @@
-"""One connection of a program to the server under chaos: lines, requests and their answers."""
+"""A program at the NDJSON wire, for asyncio: lines, requests and their answers."""
 
 import asyncio
 import json
@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Callable
 from typing import Any
 
+from tests.kit.ndjson import request_line
 from tests.kit.sockets import reset_on_close
 
 ANSWER_SECONDS_MAX = 30  # for whatever is asked; a server that is locked or starved takes a while
@@ -97,6 +98,7 @@ class Program:
         self._asked: dict[int, asyncio.Future[Line]] = {}
         self._count = 0
         self.last_words = ""
+        self.strays = 0  # answers to what has an answer already, or was never asked
         self.lines: Lines
 
     async def connect(self, port: int, source: str, tls: ssl.SSLContext | None) -> None:
@@ -115,6 +117,7 @@ class Program:
         asked = self._asked.pop(line["id"], None)
         if asked is None:
             self.last_words = line.get("error", "")
+            self.strays += line["id"] is not None
         elif not asked.done():
             asked.set_result(line)
 
@@ -139,8 +142,7 @@ class Program:
             asked.exception()
             return asked
         self._asked[self._count] = asked
-        request = {"id": self._count, "op": op, **fields}
-        self.lines.write(json.dumps(request).encode() + b"\n")
+        self.lines.write(request_line(op, id=self._count, **fields))
         return asked
 
     async def call(self, op: str, **fields: object) -> Line:
