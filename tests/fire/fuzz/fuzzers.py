@@ -10,6 +10,7 @@ tries it whole and cut.
 
 from __future__ import annotations
 
+import inspect
 from array import array
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from hypothesis import strategies as st
 
@@ -52,16 +54,20 @@ def take_inputs() -> array[int]:
 
 @dataclass(frozen=True)
 class Fuzzer:
-    """A fuzzer of bytes: `check` raises when what `rule` says does not hold."""
+    """A fuzzer of bytes: `check` raises when what its docstring says does not hold."""
 
-    name: str
-    rule: str
-    drawn: st.SearchStrategy[bytes]
     check: Check
+    name: str
+    drawn: st.SearchStrategy[bytes]
     junk: Sequence[bytes] = ()  # what is put in
     around: Callable[[], AbstractContextManager[object]] = nullcontext
     variants: int = VARIANTS
     is_cut: bool = False  # `check` tries each input whole, too
+
+    @property
+    def rule(self) -> str:
+        """What holds for each input."""
+        return inspect.getdoc(self.check) or ""
 
     def try_all(self, data: bytes, cuts: Sequence[int], salt: int) -> None:
         """Try an input, and its variants. Raises AssertionError, which has what failed."""
@@ -85,6 +91,11 @@ class Fuzzer:
     def corpus(self) -> list[bytes]:
         """Return the inputs that are kept."""
         return [path.read_bytes() for path in sorted((CORPUS / self.name).glob("*"))]
+
+
+def fuzzer(*how: Any, **more: Any) -> Callable[[Check], Fuzzer]:
+    """Make a fuzzer of a check; for what it takes, see Fuzzer."""
+    return lambda check: Fuzzer(check, *how, **more)
 
 
 def vary(data: bytes, random: Random, junk: Sequence[bytes]) -> bytes:

@@ -22,7 +22,7 @@ from app.encryption.store import KeyStore
 from app.protocol import signed
 from app.protocol.signed import Shape
 from tests.encryption.fakes import CHEAP, PASSPHRASE, Chat, Server
-from tests.fire.fuzz.fuzzers import MEMORY, Fuzzer
+from tests.fire.fuzz.fuzzers import MEMORY, fuzzer
 from tests.fire.fuzz.streams import JUNK
 
 _MORE = [*JUNK, b"null", b"true", b"0", b"\xed\xa0\x80", b"[]", b"{}", b'"', b"A" * 43, b"1e400"]
@@ -55,7 +55,14 @@ _SAMPLES: list[tuple[type[Shape], dict[str, object]]] = [
 ]
 
 
+_payloads = st.integers(0, len(_SAMPLES) - 1).map(
+    lambda place: bytes([place]) + json.dumps(_SAMPLES[place][1]).encode()
+)
+
+
+@fuzzer("payloads", _payloads, _MORE)
 def check_payloads(data: bytes, _cuts: Sequence[int]) -> None:
+    """A payload is read, or malformed."""
     kind = _SAMPLES[data[0] % len(_SAMPLES)][0] if data else signed.Signed
     text = data[1:].decode("utf-8", "surrogateescape")
     with suppress(EncryptionRefusal):
@@ -68,21 +75,7 @@ def check_payloads(data: bytes, _cuts: Sequence[int]) -> None:
             assert make(make(text[:40])) == make(text[:40])
 
 
-_payloads = st.integers(0, len(_SAMPLES) - 1).map(
-    lambda place: bytes([place]) + json.dumps(_SAMPLES[place][1]).encode()
-)
-
 # Envelopes.
-
-
-def check_envelope(data: bytes, _cuts: Sequence[int]) -> None:
-    with suppress(EncryptionRefusal):
-        envelope = unpack(data)
-        assert unpack(pack(envelope)) == envelope
-    length = len(data) % 65_536
-    framed = length.to_bytes(4, "big") + data[:length]
-    with suppress(EncryptionRefusal):
-        unpack(framed + bytes(-len(framed) % 256))
 
 
 _envelopes = st.builds(
@@ -100,6 +93,19 @@ _envelopes = st.builds(
     st.text(st.characters(codec="utf-8"), max_size=40),
     st.booleans(),
 )
+
+
+@fuzzer("envelope", _envelopes, _MORE)
+def check_envelope(data: bytes, _cuts: Sequence[int]) -> None:
+    """What was decrypted is read, or malformed."""
+    with suppress(EncryptionRefusal):
+        envelope = unpack(data)
+        assert unpack(pack(envelope)) == envelope
+    length = len(data) % 65_536
+    framed = length.to_bytes(4, "big") + data[:length]
+    with suppress(EncryptionRefusal):
+        unpack(framed + bytes(-len(framed) % 256))
+
 
 # A device: its mailbox, and what it reads.
 
@@ -134,7 +140,12 @@ def _letter() -> bytes:
     return json.dumps({**body, "curve25519": me.curve25519, "ct": "AwogAAAA"}).encode()
 
 
+_letters = st.binary(max_size=40) | _payloads.map(lambda data: data[1:])
+
+
+@fuzzer("mailbox", _letters, _MORE, _two_people, variants=8)
 def check_mailbox(data: bytes, _cuts: Sequence[int]) -> None:
+    """Whatever is in a mailbox is taken in or passed over, and the mailbox is empty then."""
     server, alice, bob = _chats[0]
     body = _letter() if data[:1] == b"\0" else b""
     text = (body[: len(body) // 2] + data[1:] + body[len(body) // 2 :]) if body else data
@@ -145,7 +156,24 @@ def check_mailbox(data: bytes, _cuts: Sequence[int]) -> None:
     bob.notices.clear()
 
 
+_messages = st.fixed_dictionaries(
+    {},
+    optional={
+        "room": st.sampled_from(["den", "@alice,bob", "DEN", "\u202e", "@", "@a,b,c", "@bob"]),
+        "user": st.sampled_from(["alice", "bob", "ALICE", "", "\ud800"]),
+        "device": st.sampled_from(["", "abcdefgh", "x"]),
+        "body": st.text(max_size=5),
+        "enc": st.none()
+        | st.fixed_dictionaries(
+            {"alg": st.sampled_from(["megolm.v1", "x"]), "sid": st.just(_KEY), "ct": st.text()}
+        ),
+    },
+).map(lambda each: json.dumps(each).encode())
+
+
+@fuzzer("reading", _messages, _MORE, _two_people)
 def check_reading(data: bytes, _cuts: Sequence[int]) -> None:
+    """Whatever a server shows as a message is shown, or a sentence in its place."""
     server, _, bob = _chats[0]
     message = server.messages[0]
     text = data.decode("utf-8", "surrogateescape")
@@ -169,29 +197,40 @@ def check_reading(data: bytes, _cuts: Sequence[int]) -> None:
     assert isinstance(shown[0], Shown)
 
 
-_messages = st.fixed_dictionaries(
-    {},
-    optional={
-        "room": st.sampled_from(["den", "@alice,bob", "DEN", "\u202e", "@", "@a,b,c", "@bob"]),
-        "user": st.sampled_from(["alice", "bob", "ALICE", "", "\ud800"]),
-        "device": st.sampled_from(["", "abcdefgh", "x"]),
-        "body": st.text(max_size=5),
-        "enc": st.none()
-        | st.fixed_dictionaries(
-            {"alg": st.sampled_from(["megolm.v1", "x"]), "sid": st.just(_KEY), "ct": st.text()}
-        ),
-    },
-).map(lambda each: json.dumps(each).encode())
-
 # What is on the disk.
 
 
+@fuzzer("sealed", st.just(seal(PASSPHRASE, b"key", "store", CHEAP).encode()), _MORE)
 def check_sealed(data: bytes, _cuts: Sequence[int]) -> None:
+    """What a passphrase does not open is refused."""
     with patch("app.encryption.sealing._MEMORY_KIB_MAX", 64), suppress(ValueError):
         unseal(PASSPHRASE, data.decode("utf-8", "surrogateescape"), "store")
 
 
+_key_files = st.sampled_from([True, False]).map(
+    lambda is_inside: (
+        b"\0"
+        + json.dumps(
+            {
+                "user": "bob",
+                "keys": [
+                    {
+                        "owner": "alice/abcdefgh",
+                        "ed25519": _KEY,
+                        "aik": _KEY,
+                        "content": {"room": "den", "sid": _KEY, "index": 0, "key": "AQ" * 20},
+                    }
+                ]
+                * is_inside,
+            }
+        ).encode()
+    )
+)
+
+
+@fuzzer("key-file", _key_files, _MORE, _two_people)
 def check_key_file(data: bytes, _cuts: Sequence[int]) -> None:
+    """A file of keys is taken in, or refused."""
     _, _, bob = _chats[0]
     with tempfile.NamedTemporaryFile(dir=MEMORY) as file:
         content = data
@@ -226,14 +265,36 @@ def _a_store() -> Iterator[None]:
         stack.enter_context(patch("app.encryption.store._SYNCHRONOUS", "OFF"))
         stack.enter_context(patch("app.encryption.store.os.fsync", lambda _descriptor: None))
         _stores.append(_make_store(folder))
-        check_store(bytes(2), [])
+        _open_damaged(bytes(2))
         try:
             yield
         finally:
             _stores.pop()
 
 
+def _places() -> list[int]:
+    """Return the places in the file of a store where something is: most of it is empty."""
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
+        path, *_ = files = _make_store(folder)
+    around = 16  # bytes, for the places not to depend on keys, which are new each time
+    whole = files[path]
+    return [at for at in range(len(whole)) if any(whole[max(0, at - around) : at + around])]
+
+
+_damages = st.builds(
+    lambda place, data: place.to_bytes(2, "big") + data,
+    st.sampled_from(_places()),
+    st.binary(max_size=18),
+)
+
+
+@fuzzer("store", _damages, _MORE, _a_store, variants=12)
 def check_store(data: bytes, _cuts: Sequence[int]) -> None:
+    """A file of keys in which bytes were changed is opened, or refused."""
+    _open_damaged(data)
+
+
+def _open_damaged(data: bytes) -> None:
     """Put bytes into the file of a store, at a place; open it, and read all that it has."""
     path, lock = _stores[0]
     right = _stores[0][path]
@@ -251,84 +312,7 @@ def check_store(data: bytes, _cuts: Sequence[int]) -> None:
         assert data[2:]  # what is not damaged is opened
 
 
-def _places() -> list[int]:
-    """Return the places in the file of a store where something is: most of it is empty."""
-    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
-        path, *_ = files = _make_store(folder)
-    around = 16  # bytes, for the places not to depend on keys, which are new each time
-    whole = files[path]
-    return [at for at in range(len(whole)) if any(whole[max(0, at - around) : at + around])]
-
-
-_damages = st.builds(
-    lambda place, data: place.to_bytes(2, "big") + data,
-    st.sampled_from(_places()),
-    st.binary(max_size=18),
-)
-_key_files = st.sampled_from([True, False]).map(
-    lambda is_inside: (
-        b"\0"
-        + json.dumps(
-            {
-                "user": "bob",
-                "keys": [
-                    {
-                        "owner": "alice/abcdefgh",
-                        "ed25519": _KEY,
-                        "aik": _KEY,
-                        "content": {"room": "den", "sid": _KEY, "index": 0, "key": "AQ" * 20},
-                    }
-                ]
-                * is_inside,
-            }
-        ).encode()
-    )
-)
-
 FUZZERS = [
-    Fuzzer("payloads", "A payload is read, or malformed.", _payloads, check_payloads, _MORE),
-    Fuzzer(
-        "envelope", "What was decrypted is read, or malformed.", _envelopes, check_envelope, _MORE
-    ),
-    Fuzzer(
-        "mailbox",
-        "Whatever is in a mailbox is taken in or passed over, and the mailbox is empty then.",
-        st.binary(max_size=40) | _payloads.map(lambda data: data[1:]),
-        check_mailbox,
-        _MORE,
-        _two_people,
-        variants=8,
-    ),
-    Fuzzer(
-        "reading",
-        "Whatever a server shows as a message is shown, or a sentence in its place.",
-        _messages,
-        check_reading,
-        _MORE,
-        _two_people,
-    ),
-    Fuzzer(
-        "sealed",
-        "What a passphrase does not open is refused.",
-        st.just(seal(PASSPHRASE, b"key", "store", CHEAP).encode()),
-        check_sealed,
-        _MORE,
-    ),
-    Fuzzer(
-        "key-file",
-        "A file of keys is taken in, or refused.",
-        _key_files,
-        check_key_file,
-        _MORE,
-        _two_people,
-    ),
-    Fuzzer(
-        "store",
-        "A file of keys in which bytes were changed is opened, or refused.",
-        _damages,
-        check_store,
-        _MORE,
-        _a_store,
-        variants=12,
-    ),
+    *(check_payloads, check_envelope, check_mailbox, check_reading),
+    *(check_sealed, check_key_file, check_store),
 ]

@@ -19,7 +19,7 @@ from app.protocol import accounts, rooms
 from app.protocol.command import Command
 from app.protocol.files import SharedFile
 from app.settings import Settings
-from tests.fire.fuzz.fuzzers import Fuzzer
+from tests.fire.fuzz.fuzzers import fuzzer
 from tests.fire.fuzz.streams import JUNK, requests
 from tests.fire.fuzz.table import pieces
 from tests.fire.fuzz.world import Terminal, World, in_a_hurry
@@ -97,15 +97,6 @@ def _serving() -> Iterator[None]:
             _http.pop()
 
 
-def check_http(data: bytes, cuts: Sequence[int]) -> None:
-    whole = _answers(_http[0], [data])
-    assert not whole or whole.startswith((b"HTTP/1.1 ", b"HTTP/1.0 ")), whole
-    assert not re.search(rb"HTTP/1.[01] 500", whole), whole
-    if cuts:
-        cut = _answers(_http[0], pieces(data, cuts))
-        assert cut == whole, (cut, whole)
-
-
 _heads = st.builds(
     lambda line, headers, body: b"\r\n".join([line, *headers, b"", body]),
     st.sampled_from(
@@ -132,6 +123,20 @@ _heads = st.builds(
     ),
     st.sampled_from([b"", b"abc", b"3\r\nabc\r\n0\r\n\r\n", b"GET /healthz HTTP/1.1\r\n\r\n"]),
 )
+
+_MORE = [*JUNK, b"\r\n\r\n", b"Content-Length: 5\r\n", b"%", b"\xff", b"HTTP/9.9", b"z" * 9_000]
+
+
+@fuzzer("http", _heads, _MORE, _serving, variants=12, is_cut=True)
+def check_http(data: bytes, cuts: Sequence[int]) -> None:
+    """Whatever comes as HTTP is answered or cut, in the same way however it is cut."""
+    whole = _answers(_http[0], [data])
+    assert not whole or whole.startswith((b"HTTP/1.1 ", b"HTTP/1.0 ")), whole
+    assert not re.search(rb"HTTP/1.[01] 500", whole), whole
+    if cuts:
+        cut = _answers(_http[0], pieces(data, cuts))
+        assert cut == whole, (cut, whole)
+
 
 # Lines that a whole service is asked.
 
@@ -178,7 +183,7 @@ def _terminal(which: str) -> tuple[World, Terminal]:
     return world, terminal
 
 
-def check_asked(which: str, data: bytes, cuts: Sequence[int]) -> None:
+def _check_asked(which: str, data: bytes, cuts: Sequence[int]) -> None:
     """Check that each line is answered once, and as the schema says."""
     world, terminal = _terminal(which)
     asked = terminal.feed(world.service, pieces(data, cuts))
@@ -201,31 +206,16 @@ def check_asked(which: str, data: bytes, cuts: Sequence[int]) -> None:
     assert was_closed or answers == len(asked), (asked, sent)
 
 
-FUZZERS = [
-    Fuzzer(
-        "http",
-        "Whatever comes as HTTP is answered or cut, in the same way however it is cut.",
-        _heads,
-        check_http,
-        [*JUNK, b"\r\n\r\n", b"Content-Length: 5\r\n", b"%", b"\xff", b"HTTP/9.9", b"z" * 9_000],
-        _serving,
-        variants=12,
-        is_cut=True,
-    ),
-    Fuzzer(
-        "control",
-        "Whatever the operator's socket is asked, it answers, once a line.",
-        requests().map(lambda line: line + b"\n"),
-        lambda data, cuts: check_asked("operator", data, cuts),
-        JUNK,
-        _world,
-    ),
-    Fuzzer(
-        "service",
-        "Whatever an admin asks of a service, it answers, once a line.",
-        requests().map(lambda line: line + b"\n"),
-        lambda data, cuts: check_asked("user", data, cuts),
-        JUNK,
-        _world,
-    ),
-]
+@fuzzer("control", requests().map(lambda line: line + b"\n"), JUNK, _world)
+def check_control(data: bytes, cuts: Sequence[int]) -> None:
+    """Whatever the operator's socket is asked, it answers, once a line."""
+    _check_asked("operator", data, cuts)
+
+
+@fuzzer("service", requests().map(lambda line: line + b"\n"), JUNK, _world)
+def check_service(data: bytes, cuts: Sequence[int]) -> None:
+    """Whatever an admin asks of a service, it answers, once a line."""
+    _check_asked("user", data, cuts)
+
+
+FUZZERS = [check_http, check_control, check_service]

@@ -23,7 +23,7 @@ from app.wires.ndjson.schema import REQUESTS
 from app.wires.text.commands import usage
 from app.wires.text.telnet import TelnetFilter
 from app.wires.text.text import TextWire
-from tests.fire.fuzz.fuzzers import Fuzzer
+from tests.fire.fuzz.fuzzers import fuzzer
 from tests.kit.program import check
 from tests.wires.test_text import check_pieces, talk
 
@@ -80,7 +80,10 @@ def lines_of(lines: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
 # Lines and telnet.
 
 
+@fuzzer("lines", st.text("x\r\n\0", max_size=20).map(str.encode), JUNK, is_cut=True)
 def check_lines(data: bytes, cuts: Sequence[int]) -> None:
+    """A stream has the same lines however it is cut, and none is too long."""
+
     def read(pieces: Iterable[bytes]) -> list[bytes | None]:
         splitter = LineSplitter(4)
         found = [line for piece in pieces for line in splitter.feed(piece)]
@@ -92,7 +95,16 @@ def check_lines(data: bytes, cuts: Sequence[int]) -> None:
         assert line is None or (len(line) <= 4 and b"\n" not in line)
 
 
+_telnet_bytes = st.lists(
+    st.sampled_from([*(bytes([each]) for each in (*range(0xF0, 0x100), 1, 3, 31)), b"x", b"\r\n"]),
+    max_size=30,
+).map(b"".join)
+
+
+@fuzzer("telnet", _telnet_bytes, JUNK, is_cut=True)
 def check_telnet(data: bytes, cuts: Sequence[int]) -> None:
+    """Telnet's commands are taken out and answered in the same way however they are cut."""
+
     def read(pieces: Iterable[bytes]) -> tuple[bytes, bytes]:
         telnet = TelnetFilter()
         return b"".join([telnet.feed(piece) for piece in pieces]), bytes(telnet.answers)
@@ -101,12 +113,6 @@ def check_telnet(data: bytes, cuts: Sequence[int]) -> None:
     text, answers = read([data])
     assert len(text) <= len(data)
     assert len(answers) <= 2 * len(data)
-
-
-_telnet_bytes = st.lists(
-    st.sampled_from([*(bytes([each]) for each in (*range(0xF0, 0x100), 1, 3, 31)), b"x", b"\r\n"]),
-    max_size=30,
-).map(b"".join)
 
 
 # The wires.
@@ -124,7 +130,9 @@ def converse(pieces: Iterable[bytes]) -> tuple[list[object], bytes]:
     return items, sent
 
 
+@fuzzer("ndjson", lines_of(requests()), JUNK, is_cut=True)
 def check_ndjson(data: bytes, cuts: Sequence[int]) -> None:
+    """Each line of a program is nothing, a command, or refused with one answer."""
     check_pieces(data, list(cuts), converse)
     items, sent = converse([data])
     refusals = sum(isinstance(item, tuple) for item in items)
@@ -136,14 +144,18 @@ def check_ndjson(data: bytes, cuts: Sequence[int]) -> None:
         assert not (answer["ok"] and answer.keys() - {"id", "ok"})
 
 
+@fuzzer("accepted", requests(), JUNK)
 def check_accepted(data: bytes, _cuts: Sequence[int]) -> None:
+    """What the NDJSON wire accepts is right by the schema, too."""
     line = data.partition(b"\n")[0]
     items, _ = converse([line + b"\n"])
     if items and isinstance(items[0], Command):
         check(f"request_{items[0].op}", json.loads(line))
 
 
+@fuzzer("text", lines_of(_typed), JUNK, is_cut=True)
 def check_text(data: bytes, cuts: Sequence[int]) -> None:
+    """The text wire takes anything, and shows none of it raw to who typed it."""
     check_pieces(data, list(cuts), lambda pieces: talk(pieces, LINE_BYTES_MAX))
     wire = TextWire(LINE_BYTES_MAX)
     for item in wire.feed(data):
@@ -166,7 +178,13 @@ def check_harmless(text: str) -> None:
     text.encode()
 
 
+@fuzzer(
+    "texts",
+    st.text(max_size=40).map(lambda text: text.encode(errors="surrogatepass")),
+    JUNK,
+)
 def check_texts(data: bytes, _cuts: Sequence[int]) -> None:
+    """What was made harmless is one line, moves no cursor, and stays as it is."""
     made = harmless(data.decode(errors="surrogateescape"))
     check_harmless(made)
     check_harmless(harmless(data[: len(data) // 2 * 2].decode("utf-16", errors="replace")))
@@ -177,7 +195,16 @@ def check_texts(data: bytes, _cuts: Sequence[int]) -> None:
     assert not screen.title
 
 
+_scripts = st.text("abzAZ019_-.éßσςбгиאבकखि漢かカ한ｂ\u0301\u200d", max_size=12)
+
+
+@fuzzer(
+    "names",
+    (_scripts | st.text(max_size=40)).map(lambda text: text.encode(errors="replace")),
+    JUNK,
+)
 def check_names(data: bytes, _cuts: Sequence[int]) -> None:
+    """A name that is accepted is short, visible, and the same name again."""
     text = data.decode(errors="replace")
     with suppress(BadNameError):
         name = parse_name(text)
@@ -198,13 +225,20 @@ def check_names(data: bytes, _cuts: Sequence[int]) -> None:
         assert parse_password(parse_password(text)) == parse_password(text)
 
 
-_scripts = st.text("abzAZ019_-.éßσςбгиאבकखि漢かカ한ｂ\u0301\u200d", max_size=12)
-
-
 # Uploads.
 
 
+_uploads = st.binary(max_size=150).map(
+    lambda data: b"\n".join(
+        [*(base64.b64encode(data)[at : at + 76] for at in range(0, 200, 76)), b".\n"]
+    )
+)
+
+
+@fuzzer("uploads", _uploads, JUNK, is_cut=True)
 def check_uploads(data: bytes, cuts: Sequence[int]) -> None:
+    """A typed file is what base64 says, or refused, however its lines are cut."""
+
     def read(pieces: Iterable[bytes]) -> list[object]:
         wire, items = TextWire(LINE_BYTES_MAX), []
         wire.show(accounts.LoggedIn("bob"))
@@ -227,72 +261,7 @@ def check_uploads(data: bytes, cuts: Sequence[int]) -> None:
         )
 
 
-_uploads = st.binary(max_size=150).map(
-    lambda data: b"\n".join(
-        [*(base64.b64encode(data)[at : at + 76] for at in range(0, 200, 76)), b".\n"]
-    )
-)
-
 FUZZERS = [
-    Fuzzer(
-        "lines",
-        "A stream has the same lines however it is cut, and none is too long.",
-        st.text("x\r\n\0", max_size=20).map(str.encode),
-        check_lines,
-        JUNK,
-        is_cut=True,
-    ),
-    Fuzzer(
-        "telnet",
-        "Telnet's commands are taken out and answered in the same way however they are cut.",
-        _telnet_bytes,
-        check_telnet,
-        JUNK,
-        is_cut=True,
-    ),
-    Fuzzer(
-        "ndjson",
-        "Each line of a program is nothing, a command, or refused with one answer.",
-        lines_of(requests()),
-        check_ndjson,
-        JUNK,
-        is_cut=True,
-    ),
-    Fuzzer(
-        "accepted",
-        "What the NDJSON wire accepts is right by the schema, too.",
-        requests(),
-        check_accepted,
-        JUNK,
-    ),
-    Fuzzer(
-        "text",
-        "The text wire takes anything, and shows none of it raw to who typed it.",
-        lines_of(_typed),
-        check_text,
-        JUNK,
-        is_cut=True,
-    ),
-    Fuzzer(
-        "texts",
-        "What was made harmless is one line, moves no cursor, and stays as it is.",
-        st.text(max_size=40).map(lambda text: text.encode(errors="surrogatepass")),
-        check_texts,
-        JUNK,
-    ),
-    Fuzzer(
-        "names",
-        "A name that is accepted is short, visible, and the same name again.",
-        (_scripts | st.text(max_size=40)).map(lambda text: text.encode(errors="replace")),
-        check_names,
-        JUNK,
-    ),
-    Fuzzer(
-        "uploads",
-        "A typed file is what base64 says, or refused, however its lines are cut.",
-        _uploads,
-        check_uploads,
-        JUNK,
-        is_cut=True,
-    ),
+    *(check_lines, check_telnet, check_ndjson, check_accepted),
+    *(check_text, check_texts, check_names, check_uploads),
 ]
