@@ -87,7 +87,7 @@ class Killer:
         """
         self.kills += 1
         self._random = Random(f"{self._seed} {self.kills}")
-        scene = STAGES[stage]
+        scene = STAGES[stage].scene
         passings = PASSINGS_MAX_OF_STAGE.get(stage) or PASSINGS_MAX.get(scene, 1)
         passing = self._random.randint(1, passings)
         play: dict[str, Callable[[str, int], None]] = {
@@ -124,7 +124,8 @@ class Killer:
         self._server.start()
 
     def _talk(self, stage: str, passing: int) -> None:
-        is_plain = STAGES[stage] == "plain"  # then what was not acknowledged is not said again
+        # Where it is plain, what was not acknowledged is not said again.
+        is_plain = STAGES[stage].scene == "plain"
         room = f"talk{self.kills}"
         watcher = self._watch(room)
         listener = self._log_in(PRESENT).join(room)

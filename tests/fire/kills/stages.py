@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from pkgutil import resolve_name
+from typing import Any, NamedTuple
 
 PREPARED_BY = "tests.fire.kills.stages:install"
 
@@ -29,37 +30,58 @@ WRITES = {
 
 STEPS_A_LOOK = 100  # of SQLite's machine, in a statement that is stopped amid it
 
-# Each stage, and what the test does to pass it: see tests/fire/kills/failpoints.py.
+
+class Stage(NamedTuple):
+    """A stage: the scene that passes it (see failpoints.py), and the function before or behind it.
+
+    Where none is named, it is inside of one: see `install`.
+    """
+
+    scene: str
+    before: str = ""
+    behind: str = ""
+
+
+_COMMITTED = {  # around the commits of WRITES
+    f"{at}{act}": Stage("encrypt") for act in WRITES.values() for at in ("before ", "")
+}
 STAGES = {
-    "receive": "talk",  # bytes were read from a socket
-    "append": "talk",  # a message is in the journal
-    "begin": "talk",  # a transaction of messages has begun
-    "insert": "talk",  # they are inserted
-    "before commit": "talk",
-    "after commit": "talk",  # in the writer's thread
-    "plain batch": "plain",  # of messages without a txn: one statement, a transaction by itself
-    "plain insert": "plain",  # amid that statement
-    "plain commit": "plain",  # behind it, in the writer's thread
-    "release": "talk",  # in the journal: nothing of the batch was sent
-    "mid fan-out": "talk",  # one reader of a room was sent the batch, the others not
-    "before answers": "talk",  # all readers were, and nobody has an answer
-    "letter shown": "talk",  # a private message, to who is there; that it was is not noted
-    "mail shown": "mail",  # likewise, at the login of who was away
-    "mail noted": "mail",  # that it was is committed
-    "file begun": "share",  # a file has its number
-    "upload chunk": "share",  # a chunk is inserted
-    "chunk kept": "share",  # and committed
-    "file whole": "share",  # what says that a file is there is committed, and nobody knows
-    "ban recorded": "ban",  # inserted, with its record
-    "ban written": "ban",  # committed, and not in force
-    **{f"{at}{act}": "encrypt" for act in WRITES.values() for at in ("before ", "")},
-    "room made encrypted": "encrypt",  # in its transaction
-    "room encrypted": "encrypt",  # committed, and nobody knows
-    "encrypted message": "encrypt",  # likewise
-    "copied before migration": "migrate",
-    "migration step": "migrate",  # between its statements
-    "before migration's commit": "migrate",
-    "migrated": "migrate",  # committed, and the server does not know
+    "receive": Stage("talk"),  # bytes were read from a socket
+    "append": Stage("talk", behind="app.engine.journal:Journal.append"),
+    "begin": Stage("talk"),  # a transaction of messages has begun
+    "insert": Stage("talk"),  # they are inserted
+    "before commit": Stage("talk"),
+    "after commit": Stage("talk"),  # in the writer's thread
+    "plain batch": Stage("plain"),  # of messages without a txn: one statement, a transaction alone
+    "plain insert": Stage("plain"),  # amid that statement
+    "plain commit": Stage("plain"),  # behind it, in the writer's thread
+    # In the journal: nothing of the batch was sent.
+    "release": Stage("talk", before="app.engine.delivery:Delivery.send"),
+    "mid fan-out": Stage("talk"),  # one reader of a room was sent the batch, the others not
+    "before answers": Stage("talk"),  # all readers were, and nobody has an answer
+    # A private message, to who is there, or at the login of who was away; that it was is not noted.
+    "letter shown": Stage("talk", before="app.engine.journal:Journal.note_seen"),
+    "mail shown": Stage("mail", before="app.engine.journal:Journal.note_seen"),
+    "mail noted": Stage("mail"),  # that it was is committed
+    # A file has its number; a chunk is inserted, and committed; what says that a file is there is
+    # committed, and nobody knows.
+    "file begun": Stage("share", before="app.chat.files.transfers:Incoming.reserve"),
+    "upload chunk": Stage("share", behind="app.queries.files:add_chunk"),
+    "chunk kept": Stage("share", behind="app.chat.files.transfers:Incoming.add"),
+    "file whole": Stage("share", behind="app.chat.files.transfers:Incoming.complete"),
+    # Inserted, with its record; committed, and not in force.
+    "ban recorded": Stage("ban", behind="app.queries.audit:record"),
+    "ban written": Stage("ban", behind="app.engine.decisions:Acts.write"),
+    **_COMMITTED,
+    # In its transaction; committed, and nobody knows.
+    "room made encrypted": Stage("encrypt", behind="app.chat.rooms.encryption:_Encryption.write"),
+    "room encrypted": Stage("encrypt", before="app.chat.rooms.encryption:_Encryption.release"),
+    "encrypted message": Stage("encrypt"),  # likewise
+    "copied before migration": Stage("migrate", behind="app.database.opening:_back_up"),
+    "migration step": Stage("migrate"),  # between its statements
+    "before migration's commit": Stage("migrate"),
+    # Committed, and the server does not know.
+    "migrated": Stage("migrate", behind="app.database.migration:migrate"),
 }
 
 
@@ -110,29 +132,26 @@ def install() -> None:
     _install_for_transactions(points)
     _install_for_plain_batches(points)
     _install_for_letters(points)
-    _install_for_files_and_acts(points)
     _install_for_encryption(points)
     _install_for_migrations(points)
+    for name, stage in STAGES.items():
+        module, _, path = (stage.before or stage.behind).partition(":")
+        if module:
+            owner, _, function = f"{module}.{path}".rpartition(".")
+            _wrap(points, resolve_name(owner), function, name, is_before=bool(stage.before))
 
 
-def _before(points: _Failpoints, owner: Any, name: str, stage: str) -> None:
+def _wrap(points: _Failpoints, owner: Any, name: str, stage: str, *, is_before: bool) -> None:
+    """Let a stage be passed before a function, or behind it."""
     original = getattr(owner, name)
 
     @wraps(original)
     def wrapper(*arguments: Any, **options: Any) -> Any:
-        points.reach(stage)
-        return original(*arguments, **options)
-
-    setattr(owner, name, wrapper)
-
-
-def _after(points: _Failpoints, owner: Any, name: str, stage: str) -> None:
-    original = getattr(owner, name)
-
-    @wraps(original)
-    def wrapper(*arguments: Any, **options: Any) -> Any:
+        if is_before:
+            points.reach(stage)
         result = original(*arguments, **options)
-        points.reach(stage)
+        if not is_before:
+            points.reach(stage)
         return result
 
     setattr(owner, name, wrapper)
@@ -140,14 +159,11 @@ def _after(points: _Failpoints, owner: Any, name: str, stage: str) -> None:
 
 def _install_for_messages(points: _Failpoints) -> None:
     from app.engine import delivery
-    from app.engine.journal import Journal
     from app.net.connection import Connection
     from app.wires import wires
 
     for wire in wires.WIRES:
-        _before(points, wire, "feed", "receive")
-    _after(points, Journal, "append", "append")
-    _before(points, delivery.Delivery, "send", "release")
+        _wrap(points, wire, "feed", "receive", is_before=True)
     _stop_among_readers(points, delivery._Page)
     show = Connection.show
 
@@ -228,7 +244,6 @@ def _install_for_plain_batches(points: _Failpoints) -> None:
 def _install_for_letters(points: _Failpoints) -> None:
     from sqlalchemy.engine.default import DefaultDialect
 
-    from app.engine.journal import Journal
     from app.queries import messages
 
     note_seen, commit = messages.note_seen, DefaultDialect.do_commit
@@ -246,25 +261,9 @@ def _install_for_letters(points: _Failpoints) -> None:
 
     messages.note_seen = note_and_remember
     DefaultDialect.do_commit = do_commit  # type: ignore[method-assign]
-    for stage in ("letter shown", "mail shown"):
-        _before(points, Journal, "note_seen", stage)
-
-
-def _install_for_files_and_acts(points: _Failpoints) -> None:
-    from app.chat.files.transfers import Incoming
-    from app.engine.decisions import Acts
-    from app.queries import audit, files
-
-    _before(points, Incoming, "reserve", "file begun")
-    _after(points, files, "add_chunk", "upload chunk")
-    _after(points, Incoming, "add", "chunk kept")
-    _after(points, Incoming, "complete", "file whole")
-    _after(points, audit, "record", "ban recorded")
-    _after(points, Acts, "write", "ban written")
 
 
 def _install_for_encryption(points: _Failpoints) -> None:
-    from app.chat.rooms import encryption as encrypted_rooms
     from app.database import database
     from app.database.database import Database
     from app.engine.journal import SaidEntry
@@ -300,12 +299,10 @@ def _install_for_encryption(points: _Failpoints) -> None:
     Database.write = write_and_reach  # type: ignore[method-assign]
     database._attempt_alone = attempt_alone_and_remember
     SaidEntry.note_id = note_id_and_reach  # type: ignore[method-assign]
-    _after(points, encrypted_rooms._Encryption, "write", "room made encrypted")
-    _before(points, encrypted_rooms._Encryption, "release", "room encrypted")
 
 
 def _install_for_migrations(points: _Failpoints) -> None:
-    from app.database import migration, opening
+    from app.database import migration
 
     migrate = migration.migrate
 
@@ -315,5 +312,3 @@ def _install_for_migrations(points: _Failpoints) -> None:
         points.is_migrating = False
 
     migration.migrate = migrate_step_by_step
-    _after(points, opening, "_back_up", "copied before migration")
-    _after(points, migration, "migrate", "migrated")
