@@ -106,10 +106,11 @@ class Program(Client):
         self.call("register", name=name, password=password, **fields)
         return self
 
-    def log_in(self, name: str, password: str = "secret") -> "Program":
-        """Log in; returns itself."""
+    def log_in(self, name: str, password: str = "secret", token: str = "") -> "Program":
+        """Log in, with a token if there is one; returns itself."""
         self.name = name
-        self.call("login", name=name, password=password)
+        how = {"token": token} if token else {"name": name, "password": password}
+        self.call("login", **how)
         return self
 
     def join(self, room: str) -> "Program":

@@ -38,7 +38,7 @@ class WatchedServer(ServerProcess):
         self._canary.watch(self.pid)
         if self._waits_for_canary:
             self._waits_for_canary = False
-            self._canary.start(self.port, self._new_token(), self.pid)
+            self._canary.start(self.port, self.token_of_new(CANARY), self.pid)
             self._canary.await_answer()
 
     @contextmanager
@@ -64,13 +64,6 @@ class WatchedServer(ServerProcess):
     def kill(self) -> None:
         super().kill()
         self._canary.stop()
-
-    def _new_token(self) -> str:
-        client = self.program()
-        fields = {"name": CANARY, "password": "secret", "remember": CANARY}
-        token = client.call("register", **fields)["token"]
-        client.close()
-        return token
 
     @contextmanager
     def _excuse(self) -> Iterator[None]:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from tests.fire.chaos.rooms import Stored, short
+from tests.kit.databases import check_whole, file_bytes
 
 BUSY_SECONDS_MAX = 10
 MESSAGES_READ_MAX = 200_000  # at once: far more than are said between two looks
@@ -208,20 +209,14 @@ class Oracle:
     def check_integrity(self) -> None:
         """Let SQLite look at every page. Blocks; the server has ended."""
         with closing(sqlite3.connect(self.database)) as connection:
-            verdict = connection.execute("PRAGMA integrity_check(5)").fetchall()
-            broken = connection.execute("PRAGMA foreign_key_check").fetchall()
+            try:
+                check_whole(connection)
+            except AssertionError as error:
+                self.violate(str(error))
             (letters,) = connection.execute(_LETTERS).fetchone()
-        if verdict != [("ok",)]:
-            self.violate(f"integrity_check: {verdict}")
         if letters:
             self.violate(f"{letters} letters are left in mailboxes that were emptied")
-        if broken:
-            self.violate(f"foreign_key_check: {broken[:5]}")
 
 
 def _sum(connection: sqlite3.Connection, file_id: int) -> str:
-    digest = hashlib.sha256()
-    pieces = "SELECT data FROM file_chunks WHERE file_id = ? ORDER BY place"
-    for (data,) in connection.execute(pieces, [file_id]).fetchall():
-        digest.update(data)
-    return digest.hexdigest()
+    return hashlib.sha256(file_bytes(connection, file_id)).hexdigest()

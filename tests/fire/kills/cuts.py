@@ -18,6 +18,7 @@ from random import Random
 
 from app.client import Backoff, Client
 from tests.fire.kinds import Kind, hold
+from tests.kit.databases import messages_of
 from tests.kit.server_process import ServerProcess
 
 SPEAKERS = 3
@@ -143,27 +144,19 @@ def say_through_cuts(server: ServerProcess, name: str, cuts: int, seed: int) -> 
                     told |= each
             told["the end"] = client.say(name, "the end")
             shown = list(_shown_until(client, told["the end"]))
-    stored = _stored(server, name)
-    assert sorted(told.items()) == sorted(stored)
+    with server.database() as database:
+        stored = messages_of(database, name)
+    assert sorted((number, body) for body, number in told.items()) == stored
     assert shown == stored
     return len(stored)
 
 
-def _shown_until(client: Client, last_id: int) -> Iterator[tuple[str, int]]:
+def _shown_until(client: Client, last_id: int) -> Iterator[tuple[int, str]]:
     for event in client.events():
         if event["event"] == "message":
-            yield event["body"], event["id"]
+            yield event["id"], event["body"]
             if event["id"] == last_id:
                 return
-
-
-def _stored(server: ServerProcess, room: str) -> list[tuple[str, int]]:
-    statement = (
-        "SELECT body, messages.id FROM messages JOIN rooms ON rooms.id = room_id"
-        " WHERE rooms.name = ? ORDER BY messages.id"
-    )
-    with server.database() as database:
-        return database.execute(statement, [room]).fetchall()
 
 
 def _cut(given: Namespace) -> list[str]:

@@ -28,7 +28,14 @@ from tests.fire.kills.kills_of_letters import ABSENT, PRESENT, Letters, acknowle
 from tests.fire.kills.stages import PREPARED_BY, STAGES, arm, disarm
 from tests.fire.kinds import FINDINGS_SHOWN, Kind, hold
 from tests.kit.client import Client, wait_until
-from tests.kit.databases import OLD_REVISION, make_database
+from tests.kit.databases import (
+    OLD_REVISION,
+    check_whole,
+    file_bytes,
+    make_database,
+    messages_of,
+    revision_of,
+)
 from tests.kit.findings import describe
 from tests.kit.program import Line, Program
 from tests.kit.server_process import STOP_SECONDS_MAX, ServerProcess
@@ -67,13 +74,11 @@ class Killer:
         return self
 
     def _let_people_in(self) -> None:
-        for name in (PRESENT, ABSENT, "guest", *map(_talker, range(TALKERS))):
-            program = self._server.program()
-            answer = program.call("register", name=name, password="secret", remember="kills")
-            self._tokens[name] = answer["token"]
-            program.close()
+        talkers = map(_talker, range(TALKERS))
+        for name in (PRESENT, ABSENT, "guest", "alice", "bob", *talkers):
+            self._tokens[name] = self._server.token_of_new(name)
         self._server.connect().register("watcher").close()
-        self._encryption = Encryption(self._server)
+        self._encryption = Encryption(self._log_in)
         self._letters = Letters(self._server, self._log_in)
 
     def __exit__(self, *_: object) -> None:
@@ -102,10 +107,7 @@ class Killer:
         play[scene](stage, passing)
 
     def _log_in(self, name: str) -> Program:
-        program = self._server.program()
-        program.call("login", token=self._tokens[name])
-        program.name = name
-        return program
+        return self._server.program().log_in(name, token=self._tokens[name])
 
     def _watch(self, room: str) -> Client:
         """Enter as a person does; who types at once is not waited for to say what they speak."""
@@ -221,12 +223,8 @@ class Killer:
         assert sorted(bodies) == sorted({*stored, *unanswered})
 
     def _stored(self, room: str) -> list[tuple[int, str]]:
-        statement = (
-            "SELECT messages.id, body FROM messages JOIN rooms ON rooms.id = room_id"
-            " WHERE rooms.name = ? ORDER BY messages.id"
-        )
         with self._server.database() as database:
-            return database.execute(statement, [room]).fetchall()
+            return messages_of(database, room)
 
     def _share(self, stage: str, passing: int) -> None:
         server, room = self._server, f"share{self.kills}"
@@ -246,16 +244,12 @@ class Killer:
             found = database.execute(
                 "SELECT id, size, sha256 FROM files WHERE name = ?", [f"{room}.bin"]
             ).fetchall()
+            kept = [file_bytes(database, file_id) for file_id, _, _ in found]
         assert not orphans
         assert len(found) == (stage == "file whole"), "a file is there that was not, or the reverse"
-        for file_id, size, sha256 in found:
+        for (_, size, sha256), chunks in zip(found, kept, strict=True):
             assert (size, sha256) == (len(data), hashlib.sha256(data).digest())
-            assert self._chunks(file_id) == data
-
-    def _chunks(self, file_id: int) -> bytes:
-        with self._server.database() as database:
-            query = "SELECT data FROM file_chunks WHERE file_id = ? ORDER BY place"
-            return b"".join(data for (data,) in database.execute(query, [file_id]))
+            assert chunks == data
 
     def _ban(self, stage: str, passing: int) -> None:
         server, room = self._server, f"ban{self.kills}"
@@ -338,9 +332,9 @@ def _await_kill(server: ServerProcess) -> None:
 def _schema(path: Path) -> list[tuple[str, ...]]:
     """Return all that a database says of its tables, and of which version it is; it is whole."""
     with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        check_whole(connection)
         tables = connection.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall()
-        return tables + connection.execute("SELECT version_num FROM alembic_version").fetchall()
+        return [*tables, (revision_of(connection),)]
 
 
 def kill_often(stage: str, times: int, seed: int) -> list[str]:

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.kit.program import Line, Program
-from tests.kit.server_process import ServerProcess
 from tests.kit.signing import Device, manifest, new_aik
 
 _KEYS = 2  # left before each kill; one of them is claimed
@@ -22,26 +21,17 @@ _MEMBERS = {1: {"alice"}, 2: {"alice", "bob"}, 3: {"alice"}}  # by the revision 
 class Encryption:
     """Two people with a device each, who do the same again before each kill."""
 
-    def __init__(self, server: ServerProcess) -> None:
-        self._server = server
-        self._tokens: dict[str, str] = {}
+    def __init__(self, log_in: Callable[[str], Program]) -> None:
+        self._log_in = log_in
         self._aik = new_aik()
         self._seq = 0  # of the newest list of devices that there is for certain
         self._handed_out: set[str] = set()
         self._kills = 0
-        self._alice, self._bob = (self._make(name) for name in ("alice", "bob"))
-
-    def _make(self, name: str) -> Device:
-        program = self._server.program()
-        answer = program.call("register", name=name, password="secret", remember="kills")
-        program.name, self._tokens[name] = name, answer["token"]
-        return Device(program)
+        self._alice, self._bob = (Device(log_in(name)) for name in ("alice", "bob"))
 
     def _come_back(self) -> None:
         for device in (self._alice, self._bob):
-            device.program = self._server.program()
-            device.program.name = device.user
-            device.program.call("login", token=self._tokens[device.user])
+            device.program = self._log_in(device.user)
             device.put()
 
     def kill(self, arm: Callable[[], None], start_again: Callable[[], None]) -> None:

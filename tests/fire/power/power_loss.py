@@ -24,7 +24,16 @@ from tests.fire.kinds import CannotRun, Kind, hold
 from tests.fire.power.disk_recorder import PREPARED_BY, sqlite_library
 from tests.fire.power.lossy_disk import Cut, Recording, Scene, cut_often
 from tests.fire.power.power_loss_commands import COMMANDS
-from tests.kit.databases import DATABASE, OLD_REVISION, make_database, messages, open_as_a_server
+from tests.kit.databases import (
+    DATABASE,
+    OLD_REVISION,
+    check_whole,
+    file_bytes,
+    make_database,
+    messages,
+    open_as_a_server,
+    revision_of,
+)
 from tests.kit.program import Program
 from tests.kit.server_process import ServerProcess
 from tests.kit.transfers import ask_url, request
@@ -80,8 +89,7 @@ class Serving:
             self._check(connection, _facts_in(promised))
 
     def _check(self, connection: sqlite3.Connection, promised: set[str]) -> None:
-        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+        check_whole(connection)
         kept = connection.execute("SELECT id, body FROM messages ORDER BY id").fetchall()
         assert kept == self._messages[: len(kept)], "there is a hole among the messages"
         _check_files(connection)
@@ -94,9 +102,8 @@ class Serving:
 def _check_copy(path: Path) -> None:
     """Check that a copy from before a migration has its name when all of it is there."""
     with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-        revision = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-        assert revision == (OLD_REVISION,), "the copy of before is not whole"
+        check_whole(connection)
+        assert revision_of(connection) == OLD_REVISION, "the copy of before is not whole"
 
 
 def _facts_in(shown: bytes) -> set[str]:
@@ -122,8 +129,7 @@ def _facts(connection: sqlite3.Connection) -> Iterator[str]:
 def _check_files(connection: sqlite3.Connection) -> None:
     files = "SELECT id, size, sha256 FROM files WHERE sha256 IS NOT NULL"
     for file_id, size, sha256 in connection.execute(files).fetchall():
-        query = "SELECT data FROM file_chunks WHERE file_id = ? ORDER BY place"
-        data = b"".join(chunk for (chunk,) in connection.execute(query, [file_id]))
+        data = file_bytes(connection, file_id)
         assert (size, sha256) == (len(data), hashlib.sha256(data).digest()), "a file is not whole"
 
 

@@ -12,6 +12,7 @@ from tests.fire.chaos.server import token_of
 from tests.fire.siege import attackers
 from tests.fire.siege.defenders import couple, expect_prompt_talk, stopwatch
 from tests.fire.siege.siege import CANARY, HONEST, Scene, Siege
+from tests.kit.databases import insert
 from tests.kit.ndjson import request_line
 from tests.kit.program import Program
 
@@ -36,53 +37,30 @@ SHARED_SECONDS_MAX = 1.0  # with a login, a join, an offer and the upload, one a
 def furnish(database: sqlite3.Connection) -> None:
     """Put rows into the database that would take long to make over the wire."""
     ids = dict(database.execute("SELECT name, id FROM users"))
-    boss = ids[BOSS]
+    boss, others, now = ids[BOSS], range(10_000, 10_000 + BANNED), time.time_ns() // 1_000_000
     database.execute("UPDATE users SET is_admin = 1 WHERE id = ?", (boss,))
-    users = ((10_000 + n, f"u{n}", f"u{n}", f"u{n}", "!") for n in range(BANNED))
-    database.executemany(
-        "INSERT INTO users (id, name, key, skeleton, password_hash, is_admin, is_disabled,"
-        " private_seen_id, created_at) VALUES (?, ?, ?, ?, ?, 0, 0, 0, 1)",
-        users,
-    )
-    named = [*ROOM_NAMES, *(f"r{n}" for n in range(ROOMS))]
-    database.executemany(
-        "INSERT INTO rooms (id, name, key, skeleton, topic, owner_id, created_at)"
-        f" VALUES (?, ?, ?, ?, '', {boss}, 1)",
-        ((1 + n, name, name, name) for n, name in enumerate(named)),
-    )
-    database.executemany(
-        "INSERT INTO sanctions (kind, room_id, user_id, reason, made_at)"
-        " VALUES ('ban', 2, ?, '', 1)",
-        ((10_000 + n,) for n in range(BANNED)),
-    )
-    database.executemany(
-        "INSERT INTO server_sanctions (kind, user_id, reason, made_at) VALUES ('mute', ?, '', 1)",
-        ((10_000 + n,) for n in range(SERVER_BANS)),
-    )
-    database.executemany(
-        f"INSERT INTO ignored (user_id, ignored_id) VALUES ({boss}, ?)",
-        ((10_000 + n,) for n in range(IGNORED)),
-    )
-    _furnish_texts(database, ids)
+    users = ((n, f"u{n}", f"u{n}", f"u{n}", "!") for n in others)
+    insert(database, "users", "id name key skeleton password_hash", users)
+    named = enumerate([*ROOM_NAMES, *(f"r{n}" for n in range(ROOMS))], 1)
+    rooms = ((number, name, name, name, "", boss) for number, name in named)
+    insert(database, "rooms", "id name key skeleton topic owner_id", rooms)
+    bans = (("ban", 2, n, "", now) for n in others)
+    insert(database, "sanctions", "kind room_id user_id reason made_at", bans)
+    mutes = (("mute", n, "", now) for n in others[:SERVER_BANS])
+    insert(database, "server_sanctions", "kind user_id reason made_at", mutes)
+    insert(database, "ignored", "user_id ignored_id", ((boss, n) for n in others[:IGNORED]))
+    _furnish_texts(database, ids, now)
 
 
-def _furnish_texts(database: sqlite3.Connection, ids: dict[str, int]) -> None:
-    boss, crowd = ids[BOSS], [ids[name] for name in CROWD]
-    said = "INSERT INTO messages (room_id, recipient_id, user_id, is_action, body, said_at)"
-    database.executemany(
-        f"{said} VALUES (?, NULL, {boss}, 0, ?, 1)",
-        ((4 + n, LONG_BODY) for n in range(LONG_ROOMS) for _ in range(LONG_MESSAGES)),
-    )
-    database.executemany(
-        f"{said} VALUES (NULL, {ids[AWAY]}, ?, 0, ?, 1)",
-        ((crowd[n % 10], "x" * 3_900) for n in range(LETTERS)),
-    )
-    digest, now = hashlib.sha256().digest(), time.time_ns() // 1_000_000
-    database.executemany(
-        "INSERT INTO files (room_id, user_id, name, size, sha256, made_at)"
-        " VALUES (3, ?, 'empty', 0, ?, ?)",
-        ((crowd[n % len(crowd)], digest, now) for n in range(FILES)),
-    )
+def _furnish_texts(database: sqlite3.Connection, ids: dict[str, int], now: int) -> None:
+    crowd = [ids[name] for name in CROWD]
+    long = ((4 + n, ids[BOSS], LONG_BODY) for n in range(LONG_ROOMS) for _ in range(LONG_MESSAGES))
+    insert(database, "messages", "room_id user_id body", long)
+    letters = ((ids[AWAY], crowd[n % 10], "x" * 3_900) for n in range(LETTERS))
+    insert(database, "messages", "recipient_id user_id body", letters)
+    digest = hashlib.sha256().digest()
+    files = ((3, crowd[n % len(crowd)], "empty", 0, digest, now) for n in range(FILES))
+    insert(database, "files", "room_id user_id name size sha256 made_at", files)
     database.execute(
         "UPDATE users SET file_count = (SELECT count(*) FROM files WHERE user_id = users.id)"
     )

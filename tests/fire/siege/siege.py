@@ -92,10 +92,7 @@ class Siege:
 
     def come(self, name: str, source: str = "127.0.0.1") -> Program:
         """Come as a program, by token."""
-        program = self.server.program(source=source)
-        program.name = name
-        program.call("login", token=token_of(name))
-        return program
+        return self.server.program(source=source).log_in(name, token=token_of(name))
 
     def log_in(self) -> str:
         """Come as an honest person does, by password, and go; return "ok", or the refusal's code.
