@@ -26,7 +26,7 @@ STOP_SECONDS_MAX = WAIT_SECONDS_MAX
 LOG_CHARS_SHOWN = 2_000  # of the end of it, when it did not start
 
 # Tests are faster than people, and come from one address; the ones on limits set their own.
-_UNLIMITED = {
+UNLIMITED = {
     "MESSAGE_RATE": "0",
     "LOGIN_ATTEMPTS": "0",
     "CONNECTIONS_PER_IP_MAX": "0",
@@ -46,7 +46,7 @@ def _origin() -> Origin:
 def environment(folder: Path, **settings: object) -> dict[str, str]:
     """Return the environment of a process that works on a folder's data, with settings."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("GREENROOM_")}
-    given = {"DATA_DIR": folder / "var", **_UNLIMITED, **settings}
+    given = {"DATA_DIR": folder / "var", **UNLIMITED, **settings}
     return kept | forked.STRICT | {f"GREENROOM_{key}": str(value) for key, value in given.items()}
 
 

@@ -160,11 +160,18 @@ _of_kit: dict[type[Command], st.SearchStrategy[Any]] = {
     ),
 }
 
+# What several commands take.
+_account = {"name": _user, "password": _password, "remember": _label}
+_about = {"room": _in_room, "user": _user}
+_removal = {**_about, "reason": _reason}
+_sanction = {**_about, "seconds": _seconds, "reason": _reason}
+_server_sanction = {"target": _target, "seconds": _seconds, "reason": _reason}
+
 ASKED: dict[type[Command], st.SearchStrategy[Command]] = _of_kit | {
     kind: st.builds(kind, **how)
     for kind, how in {
-        accounts.Register: {"name": _user, "password": _password, "remember": _label},
-        accounts.Login: {"name": _user, "password": _password, "remember": _label},
+        accounts.Register: _account,
+        accounts.Login: _account,
         rooms.Join: {"room": _room, "since": _message},
         rooms.Leave: {"room": _in_room},
         talk.Say: {
@@ -180,34 +187,19 @@ ASKED: dict[type[Command], st.SearchStrategy[Command]] = _of_kit | {
         talk.Tell: {"user": _user, "body": _text, "txn": _txn, "enc": _rarely(enc)},
         rooms.Who: {"room": _in_room},
         rooms.Rooms: {},
-        talk.History: {
-            "room": _in_room,
-            "count": _small,
-            "before": _message,
-            "after": _message,
-        },
+        talk.History: {"room": _in_room, "count": _small, "before": _message, "after": _message},
         moderation.Topic: {"room": _in_room, "text": st.none() | st.just("-") | _reason},
         talk.Away: {"why": _reason},
         talk.Ignore: {"user": st.just("") | _user},
         talk.Unignore: {"user": _user},
-        moderation.Kick: {"room": _in_room, "user": _user, "reason": _reason},
-        moderation.Ban: {
-            "room": _in_room,
-            "user": _user,
-            "seconds": _seconds,
-            "reason": _reason,
-        },
-        moderation.Unban: {"room": _in_room, "user": _user},
+        moderation.Kick: _removal,
+        moderation.Ban: _sanction,
+        moderation.Unban: _about,
         moderation.Bans: {"room": _in_room},
-        moderation.Mute: {
-            "room": _in_room,
-            "user": _user,
-            "seconds": _seconds,
-            "reason": _reason,
-        },
-        moderation.Unmute: {"room": _in_room, "user": _user},
-        moderation.Promote: {"room": _in_room, "user": _user},
-        moderation.Demote: {"room": _in_room, "user": _user},
+        moderation.Mute: _sanction,
+        moderation.Unmute: _about,
+        moderation.Promote: _about,
+        moderation.Demote: _about,
         files.Send: {
             "room": _in_room,
             "name": _file_name | st.just(""),
@@ -237,17 +229,13 @@ ASKED: dict[type[Command], st.SearchStrategy[Command]] = _of_kit | {
         accounts.UserEnable: {"user": _user},
         server.Status: {},
         moderation.ServerKick: {"target": _target, "reason": _reason},
-        moderation.ServerBan: {"target": _target, "seconds": _seconds, "reason": _reason},
+        moderation.ServerBan: _server_sanction,
         moderation.ServerUnban: {"target": _target},
-        moderation.ServerMute: {"target": _target, "seconds": _seconds, "reason": _reason},
+        moderation.ServerMute: _server_sanction,
         moderation.ServerUnmute: {"target": _target},
         moderation.ServerBans: {},
         accounts.UserList: {"after": st.sampled_from(["", "alice", "x y"])},
-        accounts.UserCreate: {
-            "user": _user,
-            "password": _password,
-            "is_admin": st.booleans(),
-        },
+        accounts.UserCreate: {"user": _user, "password": _password, "is_admin": st.booleans()},
         accounts.UserPassword: {"user": _user, "password": _password},
         accounts.UserAdmin: {"user": _user, "is_admin": st.booleans()},
         accounts.UserDelete: {"user": _user},

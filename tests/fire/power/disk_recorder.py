@@ -217,33 +217,23 @@ def _record_python(record: Record, sqlite: _Sqlite) -> None:
 
     os.open, os.fsync = open_recorded, fsync_recorded
     for what, name in (("rename", "rename"), ("rename", "replace"), ("link", "link")):
-        _record_naming(record, what, name)
-    for what, name in (("mkdir", "mkdir"), ("unlink", "unlink")):
-        _record_making(record, what, name)
+        _record_names(record, what, name)
+    for name in ("mkdir", "unlink"):
+        _record_names(record, name, name)
 
 
-def _record_naming(record: Record, what: str, name: str) -> None:
-    """Record what gives a file another name."""
+def _record_names(record: Record, what: str, name: str) -> None:
+    """Record what makes or removes a name, or gives a file another one."""
     original = getattr(os, name)
 
     @wraps(original)
-    def naming_recorded(old: Any, new: Any, **options: Any) -> None:
-        original(old, new, **options)
-        record.add(what, os.path.abspath(old), data=os.fsencode(os.path.abspath(new)))
-
-    setattr(os, name, naming_recorded)
-
-
-def _record_making(record: Record, what: str, name: str) -> None:
-    """Record what makes or removes a name."""
-    original = getattr(os, name)
-
-    @wraps(original)
-    def making_recorded(path: Any, *arguments: Any, **options: Any) -> None:
+    def recorded(path: Any, *arguments: Any, **options: Any) -> None:
         original(path, *arguments, **options)
-        record.add(what, os.path.abspath(path))
+        is_named = what in ("rename", "link")
+        new = os.fsencode(os.path.abspath(arguments[0])) if is_named else b""
+        record.add(what, os.path.abspath(path), data=new)
 
-    setattr(os, name, making_recorded)
+    setattr(os, name, recorded)
 
 
 def _record_what_is_shown(record: Record) -> None:

@@ -10,20 +10,15 @@ from app.settings import Settings
 from tests.fire.chaos.server import ChaosServer
 from tests.kit.hub_watch import watch_hub
 from tests.kit.prepared import name_of
+from tests.kit.server_process import UNLIMITED
 
-# What the tests' servers lift, since they come from one address; a siege has many.
-_AS_SHIPPED = (
-    "MESSAGE_RATE",
-    "LOGIN_ATTEMPTS",
-    "CONNECTIONS_PER_IP_MAX",
-    "REGISTRATIONS_PER_IP_PER_HOUR",
-)
 PIPE_BYTES = 4_096  # written at once, or not at all
 _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 def _as_shipped() -> dict[str, object]:
-    shipped = {name: getattr(Settings, name.lower()) for name in _AS_SHIPPED}
+    """Return what the tests' servers lift, since they come from one address; a siege has many."""
+    shipped = {name: getattr(Settings, name.lower()) for name in UNLIMITED}
     rate, burst = shipped["MESSAGE_RATE"]
     return {**shipped, "MESSAGE_RATE": f"{rate}/{burst}"}
 
