@@ -3,6 +3,7 @@
 Each says with `--help` what it takes, tells its seed, and ends with 0 when all of it holds.
 """
 
+import signal
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -37,4 +38,5 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that nothing stays behind
     main(sys.argv[1:])

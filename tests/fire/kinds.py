@@ -3,7 +3,6 @@
 import argparse
 import inspect
 import secrets
-import signal
 import sys
 import time
 from argparse import Namespace
@@ -31,7 +30,6 @@ class Kind:
 
     def main(self, called: str, arguments: Sequence[str]) -> None:
         """Run it as the command line asks. Raises SystemExit: 0 when all held, 2 when not tried."""
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that nothing stays behind
         parser = self._parser(called)
         given = parser.parse_intermixed_args(arguments)
         words = [*given.words, *given.only]

@@ -123,14 +123,8 @@ class Client:
     def hears(self, wanted: bytes) -> bool:
         """Read until some bytes came, or the server is gone; say whether they came."""
         while wanted not in self.received:
-            try:
-                data = self._socket.recv(65536)
-            except ConnectionResetError:
-                data = b""
-            if not data:
+            if not self._take_in():
                 return False
-            self.received += data
-            self.everything += data
         return True
 
     def expect(self, text: str) -> str:
@@ -171,13 +165,19 @@ class Client:
 
     def receive_end(self) -> bytes:
         """Read until the server closes, and return what came before."""
-        try:
-            while data := self._socket.recv(65536):
-                self.received += data
-                self.everything += data
-        except ConnectionResetError:
+        while self._take_in():
             pass
         data, self.received = self.received, b""
+        return data
+
+    def _take_in(self) -> bytes:
+        """Read what comes next, and return it: nothing, when the server is gone."""
+        try:
+            data = self._socket.recv(65536)
+        except ConnectionResetError:
+            data = b""
+        self.received += data
+        self.everything += data
         return data
 
     def expect_end(self) -> str:
@@ -186,18 +186,16 @@ class Client:
 
     def register(self, name: str, password: str = "secret") -> "Client":
         """Make an account and log in; returns itself."""
-        self.expect("login: ")
-        self.name = name
-        self.type(f"/register {name} {password}")
-        self.expect(f"Hello, {name}.")
-        self.expect("\r\n")
-        return self
+        return self._enter("register", name, password)
 
     def log_in(self, name: str, password: str = "secret") -> "Client":
         """Log in; returns itself."""
+        return self._enter("login", name, password)
+
+    def _enter(self, word: str, name: str, password: str) -> "Client":
         self.expect("login: ")
         self.name = name
-        self.type(f"/login {name} {password}")
+        self.type(f"/{word} {name} {password}")
         self.expect(f"Hello, {name}.")
         self.expect("\r\n")
         return self
@@ -238,13 +236,11 @@ class Client:
         self.greet()
         deadline = time.monotonic() + WAIT_SECONDS_MAX
         try:
-            data = self._socket.recv(65536)
+            data = self._take_in()
         except TimeoutError:
             data = b""
         late = time.monotonic() > deadline - 0.1
         assert data, f"waited for {what}; {'timed out' if late else 'closed'}: {self.received!r}"
-        self.received += data
-        self.everything += data
 
 
 class SilentClient(Client):

@@ -125,12 +125,10 @@ class Acts(Base):
             return list(target.seats)
         return [each for each in self.seats if is_in(each.address, target)]
 
-    def _revoke(self, target: Target, is_meant: Callable[[Ticket], bool] = bool) -> None:
+    def _revoke_of(self, target: Target, is_meant: Callable[[Ticket], bool] = bool) -> None:
         """Take away what tickets a target has, or those of all who are there."""
         owners = {seat.account for seat in self._seats_of(target)} | {target}
-        for path, ticket in list(self.tickets.items()):
-            if ticket.owner in owners and is_meant(ticket):
-                del self.tickets[path]
+        self.revoke(lambda ticket: ticket.owner in owners and is_meant(ticket))
 
     def _check_reason(self, seat: Seat, command: Command) -> None:
         if command.reason:
@@ -149,7 +147,7 @@ class Acts(Base):
         if not seats:
             raise Refused("not_here")
         self._check_reason(seat, command)
-        self._revoke(target)
+        self._revoke_of(target)
         self._send_away(seat, seats, server.Refused("kicked", ""))
 
     def _put(
@@ -172,7 +170,7 @@ class Acts(Base):
     def _serverban(self, seat: Seat, command: moderation.ServerBan) -> None:
         target = self._target(seat, command.target)
         self._put(seat, target, self.server_bans, command)
-        self._revoke(target)
+        self._revoke_of(target)
         if isinstance(target, Account):
             self.end_rights(target)
         self._send_away(seat, self._seats_of(target), server.Refused("banned", ""))
@@ -180,7 +178,7 @@ class Acts(Base):
     def _servermute(self, seat: Seat, command: moderation.ServerMute) -> None:
         target = self._target(seat, command.target)
         made = self._put(seat, target, self.server_mutes, command)
-        self._revoke(target, lambda ticket: ticket.file is None)
+        self._revoke_of(target, lambda ticket: ticket.file is None)
         for each in self._seats_of(target):
             if each.account:
                 each.account.away = each.account.away and ""
@@ -347,9 +345,7 @@ class Acts(Base):
             self.drop(each, room)
         del self.rooms[room.name.key]
         room.is_deleted = True
-        for path, ticket in list(self.tickets.items()):
-            if ticket.room is room:
-                del self.tickets[path]
+        self.revoke(lambda ticket: ticket.room is room)
         self.done(seat)
 
     def _retention(self, seat: Seat, command: removal.Retention) -> None:

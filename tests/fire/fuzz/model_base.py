@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from app.protocol import rooms
 from app.protocol.event import Done, Event, RoomEvent
 from app.values.names import Name, parse_password
@@ -152,9 +154,11 @@ class Base:
         """Take all from an account that it was given to be used later."""
         account.tokens.clear()
         self.forget_tokens(account)
-        for path, ticket in list(self.tickets.items()):
-            if ticket.owner is account:
-                del self.tickets[path]
+        self.revoke(lambda ticket: ticket.owner is account)
+
+    def revoke(self, is_meant: Callable[[Ticket], bool]) -> None:
+        """Take tickets away from whom they were given to."""
+        self.tickets = {path: each for path, each in self.tickets.items() if not is_meant(each)}
 
     def forget_tokens(self, account: Account) -> None:
         """Let those tokens log nobody in that are not an account's any more."""

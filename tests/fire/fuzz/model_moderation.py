@@ -35,9 +35,7 @@ class Moderation(Base):
             self.tell(seat, moderation.SentOut(fact))
         self.show(room, fact)
         self.end_membership(room, target)
-        for path, ticket in list(self.tickets.items()):
-            if ticket.owner is target and ticket.room is room:
-                del self.tickets[path]
+        self.revoke(lambda ticket: ticket.owner is target and ticket.room is room)
 
     def _kick(self, seat: Seat, command: moderation.Kick) -> None:
         room, target = self._case(seat, command)
