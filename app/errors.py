@@ -97,7 +97,7 @@ Code = Literal[
     "yourself",  # another user may
 ]
 
-# What helps when something was refused. Each wire knows how to ask for it: app/wires/words.py.
+# The help for a refusal. Each wire knows how to ask for it: app/wires/words.py.
 Help = Literal[
     "demote",
     "device",
@@ -112,7 +112,7 @@ Help = Literal[
 
 
 class Remedy(NamedTuple):
-    """What helps, and the number of what it is about, if it has one."""
+    """The help for a refusal, and the number of its object, if any."""
 
     help: Help
     number: int | None = None

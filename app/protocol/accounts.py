@@ -227,7 +227,7 @@ class SessionsListed(Answer):
 
 @dataclass(slots=True)
 class PasswordChanged(Done):
-    """The user has a password of their own choice."""
+    """The user set a new password."""
 
 
 @dataclass(slots=True)
@@ -269,7 +269,7 @@ class AccountEnabled(Done):
 
 @dataclass(slots=True)
 class AccountDeleted(Done):
-    """The account of the user is gone, for good; `is_own` when they asked for it themselves."""
+    """The user's account is deleted for good; `is_own` at their own request."""
 
     user: str
     is_own: bool = False
@@ -277,7 +277,7 @@ class AccountDeleted(Done):
 
 @dataclass(slots=True)
 class EndedByPassword(Ended):
-    """The user has another password now: set in another session, or by the operator."""
+    """The user's password was changed: in another session, or by the operator."""
 
     code = "login_required"
     by_operator: bool
@@ -285,7 +285,7 @@ class EndedByPassword(Ended):
 
 @dataclass(slots=True)
 class EndedBySession(Ended):
-    """The user ended this session in another one."""
+    """The user ended this session from another one."""
 
     code = "session_ended"
 
@@ -299,6 +299,6 @@ class EndedByDisabling(Ended):
 
 @dataclass(slots=True)
 class EndedByDeletion(Ended):
-    """The account of the user is gone, for good."""
+    """The user's account is deleted for good."""
 
     code = "deleted"

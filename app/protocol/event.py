@@ -26,16 +26,16 @@ class Answer(Event):
 
 @dataclass(slots=True)
 class Done(Answer):
-    """The command was carried out; the fields say what was done."""
+    """The command was carried out; the fields have the details."""
 
 
 @dataclass(slots=True)
 class Noticed(Event):
-    """The server says something unasked, to all users or to those whom it concerns."""
+    """The server tells all users something, or those it concerns."""
 
 
 @dataclass(slots=True)
 class Ended(Answer):
-    """The session was ended by another one, or by an admin; `code` says why, as in a refusal."""
+    """The session was ended from outside; `code` says why, as in a refusal."""
 
     code: ClassVar[Code]

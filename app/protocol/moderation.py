@@ -312,7 +312,7 @@ class TopicShown(Answer):
 
 @dataclass(slots=True)
 class ServerKicked(Done):
-    """All sessions of the target were ended: so many."""
+    """All sessions of the target were ended; `sessions` is their number."""
 
     target: str
     sessions: int
@@ -320,7 +320,7 @@ class ServerKicked(Done):
 
 @dataclass(slots=True)
 class ServerBanned(Done):
-    """The target is kept out, for so many seconds or for good; so many sessions were ended."""
+    """The target is banned, for `seconds` or for good; `sessions` is the number ended."""
 
     target: str
     seconds: int | None
@@ -336,7 +336,7 @@ class ServerUnbanned(Done):
 
 @dataclass(slots=True)
 class ServerMuted(Done):
-    """The target may not speak on the server, for so many seconds or for good."""
+    """The target is muted on the server, for `seconds` or for good."""
 
     target: str
     seconds: int | None
@@ -351,7 +351,7 @@ class ServerUnmuted(Done):
 
 @dataclass(slots=True)
 class MutedEverywhere(Noticed):
-    """The session may not speak on the server until then, or for good."""
+    """The session is muted on the server, until a time or for good."""
 
     reason: str
     until: Milliseconds | None
@@ -364,7 +364,7 @@ class UnmutedEverywhere(Noticed):
 
 @dataclass(slots=True)
 class EndedByKick(Ended):
-    """An admin sent the user away, or all who come from their address."""
+    """An admin ended all sessions of the user, or of their network."""
 
     code = "kicked"
     reason: str
@@ -372,7 +372,7 @@ class EndedByKick(Ended):
 
 @dataclass(slots=True)
 class EndedByBan(Ended):
-    """The user, or the address that the session comes from, is kept out until then, or for good."""
+    """The user or the session's address is banned, until a time or for good."""
 
     code = "banned"
     is_address: bool

@@ -75,7 +75,7 @@ class RetentionListed(Answer):
 
 @dataclass(slots=True)
 class Removed(Done):
-    """So many messages and files were removed for good."""
+    """Messages and files were removed for good: their numbers."""
 
     messages: int
     files: int
@@ -83,7 +83,7 @@ class Removed(Done):
 
 @dataclass(slots=True)
 class RetentionSet(Done):
-    """Messages of the room are kept for so many days from now on, 0: for ever."""
+    """Messages of the room are kept for `days` from now on; 0 is for ever."""
 
     room: str
     days: int
@@ -91,6 +91,6 @@ class RetentionSet(Done):
 
 @dataclass(slots=True)
 class Vacuumed(Done):
-    """So many pages of the database were given back to the disk."""
+    """Pages of the database were given back to the disk: their number."""
 
     pages: int

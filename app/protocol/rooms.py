@@ -289,7 +289,7 @@ class RoomRecordsListed(Answer):
 
 @dataclass(slots=True)
 class RoomMade(Done):
-    """There is a room of that name, and the user `owner` owns it."""
+    """The room was made, and the user `owner` owns it."""
 
     room: str
     owner: str
@@ -306,7 +306,7 @@ class RoomGiven(Done):
 
 @dataclass(slots=True)
 class RoomRenamed(Done):
-    """The room that was called `room` has another name."""
+    """The room `room` has another name."""
 
     room: str
     name: str
@@ -314,6 +314,6 @@ class RoomRenamed(Done):
 
 @dataclass(slots=True)
 class RoomDeleted(Done):
-    """The room is gone, and another one may have its name."""
+    """The room is deleted, and its name is free."""
 
     room: str

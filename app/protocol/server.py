@@ -125,7 +125,7 @@ class Refused(Answer):
 
     @classmethod
     def of(cls, refusal: Refusal, tag: str = "") -> Self:
-        """Return the event that tells somebody of a refusal."""
+        """Return the event that tells a session of a refusal."""
         return cls(refusal.code, str(refusal), tag, refusal.remedy)
 
 
@@ -144,12 +144,12 @@ class Ponged(Done):
 
 @dataclass(slots=True)
 class ToldEverybody(Done):
-    """What was announced was shown to everybody."""
+    """The announcement was shown to all users."""
 
 
 @dataclass(slots=True)
 class ShutdownPlanned(Done):
-    """The server stops in so many seconds, 0: now."""
+    """The server stops in `seconds`; 0 is now."""
 
     seconds: int
 
@@ -168,14 +168,14 @@ class BackedUp(Done):
 
 @dataclass(slots=True)
 class Announced(Noticed):
-    """An admin says something to everybody."""
+    """An admin says something to all users."""
 
     text: str
 
 
 @dataclass(slots=True)
 class ShutdownNeared(Noticed):
-    """The server stops in so many seconds, 0: now."""
+    """The server stops in `seconds`; 0 is now."""
 
     seconds: int
     reason: str
@@ -183,16 +183,16 @@ class ShutdownNeared(Noticed):
 
 @dataclass(slots=True)
 class ShutdownCalledOff(Noticed):
-    """The server does not stop, though it was said that it would."""
+    """The server does not stop: the plan was cancelled."""
 
 
 @dataclass(slots=True)
 class Stopped(Noticed):
-    """The server stops now; the operator, who asked for it, is told so without a goodbye."""
+    """The server stops now; the operator is told so without a goodbye."""
 
     says_goodbye: bool = True
 
 
 @dataclass(slots=True)
 class LineOmitted(Noticed):
-    """Something was to be shown here, and can't be shown on this wire."""
+    """An event was left out: it can't be shown on this wire."""

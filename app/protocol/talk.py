@@ -202,7 +202,7 @@ class MailShown(Event):
 
 @dataclass(slots=True)
 class OlderMailKept(Noticed):
-    """So many private messages are kept, and not shown: they are older than those that were."""
+    """Older private messages are kept, and not shown: their number."""
 
     messages: int
 
@@ -243,13 +243,13 @@ class CameBack(Done):
 
 @dataclass(slots=True)
 class IgnoreBegun(Done):
-    """What `user` says is hidden from the session's own user."""
+    """The session's user ignores `user` now."""
 
     user: str
 
 
 @dataclass(slots=True)
 class IgnoreEnded(Done):
-    """What `user` says is shown again."""
+    """The session's user hears `user` again."""
 
     user: str

@@ -110,7 +110,7 @@ def how_long(seconds: int | None) -> str:
 
 
 def until_when(until: int | None, reason: str) -> str:
-    """Return when a sanction ends, and why it holds: " until 2026-11-22 14:02 UTC (spam)"."""
+    """Return a sanction's end and reason: " until 2026-11-22 14:02 UTC (spam)"."""
     ending = "" if until is None else f" until {minute(until)} UTC"
     return ending + (f" ({reason})" if reason else "")
 

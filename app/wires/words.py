@@ -1,7 +1,7 @@
 """Facts in words: one sentence an event, for wires that say it in English.
 
 People at the text wire read these sentences, and programs have them as `sentence`. A wire with
-words of its own needs none of this: all that is said here is in the fields of the events.
+words of its own needs none of this: the fields of the events have all that is said here.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,11 +15,11 @@ from app.values.times import how_long, span_in_words, until_when
 
 
 def sentence(event: Event) -> str:
-    """Return what is said of an event that has its words here. Raises KeyError for another one."""
+    """Return the sentence of an event with words here. Raises KeyError for others."""
     return SENTENCES[type(event)](event)
 
 
-# How to ask for what helps. It stands behind the sentence of a refusal.
+# The text of each remedy, which stands behind the sentence of a refusal.
 REMEDIES: Mapping[Help, str] = {
     "demote": "; /demote one first",
     "device": ", with keys.device.put",
@@ -34,12 +34,12 @@ REMEDIES: Mapping[Help, str] = {
 
 
 def because(reason: str) -> str:
-    """Return a reason as it stands behind what it is for."""
+    """Return a reason as it stands at the end of a sentence."""
     return f" ({reason})" if reason else ""
 
 
 def kept(days: int) -> str:
-    """Return for how long something is kept; 0 days: for ever."""
+    """Return a retention in words; 0 days is for ever."""
     return f"for {format_count(days, 'day')}" if days else "for ever"
 
 

@@ -44,7 +44,7 @@ class Notice(Event):
     sentence: str
 
 
-# What programs are shown in place of events that have their words in app/wires/words.py.
+# The events for programs in place of those with words in app/wires/words.py.
 IN_WORDS: Mapping[type[Event], type[Event]] = {
     Done: SaidDone,
     Noticed: Notice,
