@@ -1,8 +1,6 @@
 """What a user can make grow has a bound, and what is long is shown in pages."""
 
-from collections.abc import Iterator
 from ipaddress import ip_network
-from pathlib import Path
 
 import pytest
 
@@ -12,9 +10,8 @@ from app.errors import Refusal
 from app.protocol import accounts, moderation, talk
 from app.protocol import rooms as protocol
 from app.queries import audit
-from tests.chat.test_service import House
 from tests.kit.client import wait_until
-from tests.kit.fakes import FakeClient
+from tests.kit.house import House
 from tests.kit.program import Program
 from tests.kit.server_process import ServerProcess, manage
 from tests.kit.transfers import begun_files, request
@@ -218,24 +215,8 @@ def test_pages_of_bans(server: ServerProcess, crowd, op: str) -> None:
     person.expect(f"  {names[-1]} is banned")
 
 
-class _House(House):
-    """A service whose clock stands still."""
-
-    def __init__(self, folder: Path) -> None:
-        self.now = 1_800_000_000_000
-        super().__init__(folder, lambda: self.now)
-
-
-@pytest.fixture
-def house(tmp_path: Path) -> Iterator[_House]:
-    made = _House(tmp_path)
-    yield made
-    made.service.close()
-
-
-def _make_admins(house: _House, *names: str) -> None:
-    operator = house.service.connect_operator(FakeClient())
-    house.do(operator, *(accounts.UserAdmin(name) for name in names))
+def _make_admins(house: House, *names: str) -> None:
+    house.act(*(accounts.UserAdmin(name) for name in names))
 
 
 # Of each kind of row that a user can make there are so many, and the next one is refused.
@@ -248,7 +229,7 @@ def _make_admins(house: _House, *names: str) -> None:
         ("talk.private.IGNORED_A_USER_MAX", "ignore", "too_many"),
     ],
 )
-def test_rows_are_bounded(house: _House, monkeypatch, bound: str, op: str, code: str) -> None:
+def test_rows_are_bounded(house: House, monkeypatch, bound: str, op: str, code: str) -> None:
     monkeypatch.setattr(f"app.chat.{bound}", 2)
     owner, *others = (house.register(name) for name in ("owner", "al", "bo", "cy"))
     house.do(owner, protocol.Join("lobby"))
@@ -266,7 +247,7 @@ def test_rows_are_bounded(house: _House, monkeypatch, bound: str, op: str, code:
 
 
 # An encrypted room takes so many members, and the next one is refused.
-def test_members_are_bounded(house: _House, monkeypatch) -> None:
+def test_members_are_bounded(house: House, monkeypatch) -> None:
     monkeypatch.setattr("app.chat.rooms.members.MEMBERS_A_ROOM_MAX", 2)
     owner, bo, cy = (house.register(name) for name in ("owner", "bo", "cy"))
     house.do(owner, protocol.Join("den"), protocol.Encrypt())
@@ -276,7 +257,7 @@ def test_members_are_bounded(house: _House, monkeypatch) -> None:
 
 
 # One admin makes a share of the bans from the server; others, and the operator, still make theirs.
-def test_an_admin_s_share(house: _House, monkeypatch) -> None:
+def test_an_admin_s_share(house: House, monkeypatch) -> None:
     monkeypatch.setattr("app.chat.moderation.sanctions.SERVER_SANCTIONS_OF_ONE_MAX", 2)
     admin, other = house.register("ada"), house.register("other")
     _make_admins(house, "ada", "other")
@@ -309,7 +290,7 @@ def test_many_bans() -> None:
 
 
 # The audit keeps so many acts of a user in rooms, and all of an admin.
-def test_the_audit_is_bounded(house: _House, monkeypatch) -> None:
+def test_the_audit_is_bounded(house: House, monkeypatch) -> None:
     monkeypatch.setattr("app.queries.audit.AUDIT_RECORDS_A_USER_MAX", 3)
     owner, admin = house.register("owner"), house.register("ada")
     _make_admins(house, "ada")

@@ -4,8 +4,7 @@ What takes them away is written first, and in force a moment later; what is aske
 refused, by what is written, and nothing of it is done.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 from unittest.mock import patch
 
@@ -22,12 +21,10 @@ from app.protocol.command import Command
 from app.queries import accounts, audit, deletion, rooms, sanctions
 from app.queries.sanctions import NewServerSanction
 from app.values.times import now
-from tests.chat.test_service import House
 from tests.database.test_writes import held
 from tests.fire.fuzz import asking
 from tests.fire.fuzz.devices import Kit
-from tests.kit.client import WAIT_SECONDS_MAX
-from tests.kit.fakes import FakeClient
+from tests.kit.house import House
 
 ACTS: tuple[Command, ...] = (
     moderation.Kick("carol"),
@@ -85,23 +82,19 @@ class _People(NamedTuple):
 
 
 @pytest.fixture
-def people(tmp_path: Path) -> Iterator[_People]:
+def people(house: House) -> _People:
     """An admin, an owner, a moderator and others in a den, and who is shut out of it."""
-    with gevent.Timeout(WAIT_SECONDS_MAX):
-        house = House(tmp_path)
-        names = ("alice", "bob", "fred", "carol", "dave", "erin", "gina")
-        admin, owner, moderator, carol, *_ = sessions = [house.register(each) for each in names]
-        for each in (owner, moderator, carol, admin):
-            house.do(each, protocol.Join("den"))
-        house.do(owner, moderation.Ban("dave"), moderation.Mute("erin"), moderation.Promote("fred"))
-        house.do(owner, files.Upload("a.txt", data=b"soup"))
-        operator = house.service.connect_operator(FakeClient())
-        house.do(operator, moderation.ServerBan("dave"), moderation.ServerMute("erin"))
-        house.do(operator, UserAdmin("alice"), UserDisable("gina"))
-        for each in sessions:
-            house.service.journal.settle(each)
-        yield _People(house, operator, admin, owner, moderator)
-        house.service.close()
+    names = ("alice", "bob", "fred", "carol", "dave", "erin", "gina")
+    admin, owner, moderator, carol, *_ = sessions = [house.register(each) for each in names]
+    for each in (owner, moderator, carol, admin):
+        house.do(each, protocol.Join("den"))
+    house.do(owner, moderation.Ban("dave"), moderation.Mute("erin"), moderation.Promote("fred"))
+    house.do(owner, files.Upload("a.txt", data=b"soup"))
+    house.act(moderation.ServerBan("dave"), moderation.ServerMute("erin"))
+    house.act(UserAdmin("alice"), UserDisable("gina"))
+    for each in sessions:
+        house.service.journal.settle(each)
+    return _People(house, house.operator, admin, owner, moderator)
 
 
 def _sanction(kind: sanctions.SanctionKind) -> Losing:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pytest
 
 from app.bounds import FILE_CHUNK_BYTES
-from tests.kit.client import Client, wait_until
+from tests.kit.client import wait_until
 from tests.kit.server_process import ServerProcess
 from tests.kit.transfers import (
     ask_url,
@@ -42,20 +42,13 @@ def _operator(op: str, **fields: object) -> Callable[[ServerProcess, str], objec
     return lambda server, name: server.operate(op, **{field: name}, **fields)
 
 
+UNBAN, BACK = _operator("server.unban"), _operator("user.password", password="secret")
 ENDINGS = {
-    "ban": _Ending(_operator("server.ban"), "banned", _operator("server.unban")),
-    "timed ban": _Ending(
-        _operator("server.ban", seconds=3600), "banned", _operator("server.unban")
-    ),
+    "ban": _Ending(_operator("server.ban"), "banned", UNBAN),
+    "timed ban": _Ending(_operator("server.ban", seconds=3600), "banned", UNBAN),
     "disable": _Ending(_operator("user.disable"), "disabled", _operator("user.enable")),
-    "new password": _Ending(
-        _operator("user.password", password="other"),
-        "login_required",
-        _operator("user.password", password="secret"),
-    ),
-    "own new password": _Ending(
-        _passwd, "login_required", _operator("user.password", password="secret")
-    ),
+    "new password": _Ending(_operator("user.password", password="other"), "login_required", BACK),
+    "own new password": _Ending(_passwd, "login_required", BACK),
     "deleted": _Ending(_operator("user.delete"), "deleted", None),
 }
 every_ending = pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS)
@@ -64,9 +57,7 @@ every_ending = pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS)
 # Addresses of files are good no more, uploads that are under way are shown to nobody, all sessions
 # are told why they end, and no token logs in: not when the account may log in again either.
 @every_ending
-def test_all_that_was_in_hand(
-    server: ServerProcess, pair: tuple[Client, Client], new_name, ending: _Ending
-) -> None:
+def test_all_that_was_in_hand(server: ServerProcess, pair, new_name, ending: _Ending) -> None:
     alice, bob = pair
     number = share(server, alice, "a.txt", b"secret")
     bob.expect_line(".* shares .*")
@@ -103,9 +94,7 @@ def test_all_that_was_in_hand(
 
 # A file that is being fetched breaks off.
 @every_ending
-def test_a_file_on_its_way_out(
-    server: ServerProcess, pair: tuple[Client, Client], ending: _Ending
-) -> None:
+def test_a_file_on_its_way_out(server: ServerProcess, pair, ending: _Ending) -> None:
     alice, bob = pair
     size = 8 << 20
     number = share(server, alice, "large.bin", b"x" * size)

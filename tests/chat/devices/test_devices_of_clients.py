@@ -1,4 +1,4 @@
-"""The core of the client that encrypts, and a server that runs: devices from their first day on."""
+"""The core of the client that encrypts, and a server that runs."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from app.encryption import ServerRefused
+from app.encryption import ServerRefused, run
+from app.encryption.flows import Json
 from app.values.times import now
 from tests.kit.encrypting import Machine
 from tests.kit.server_process import ServerProcess
@@ -58,18 +59,16 @@ def test_devices_of_two_users(new_machine, new_name) -> None:
     bob.start()
     assert bob.codes[-1] == "verify_asked"
     bob.do(bob.device.verify(names[0], now()))
+    both = ((alice, names[1]), (bob, names[0]))
     for machine in (alice, bob, alice):
         machine.hear("td")
-    for machine, other in ((alice, names[1]), (bob, names[0])):
+    for machine, other in both:
         machine.do(machine.device.confirm(other, now(), is_same=True))
     for machine in (alice, bob):
         machine.hear("td")
-    assert (alice.device.mark(names[1]), bob.device.mark(names[0])) == ("✓", "✓")
-    digits = [
-        machine.do(machine.device.fingerprint(other))
-        for machine, other in ((alice, names[1]), (bob, names[0]))
-    ]
-    assert digits[0] == digits[1]
+    assert [machine.device.mark(other) for machine, other in both] == ["✓", "✓"]
+    ours, theirs = (machine.do(machine.device.fingerprint(other)) for machine, other in both)
+    assert ours == theirs
 
 
 # Keys that others claim are made good by the next login, and by the push that they are few.
@@ -92,3 +91,27 @@ def test_keys_are_made_good(server: ServerProcess, new_machine, new_name) -> Non
             claimer.client.call("keys.claim", targets=[target])
     alice.hear("keys_low")
     assert keys() == full
+
+
+# What was said and not answered is said again under its txn, also when somebody came meanwhile: it
+# is there once, and the rest of what is said is for those who are there.
+def test_a_lost_answer(server: ServerProcess, new_machine) -> None:
+    dora, emil = new_machine("dora"), new_machine("emil")
+    for each in (dora, emil):
+        each.client.join("hut")
+    dora.do(dora.device.encrypt_room("hut"))
+    dora.say("first", "hut")
+    emil.reads("first")
+
+    def lose(op: str, fields: Json) -> Json:
+        dora.ask(op, fields)
+        raise ConnectionError("nobody knows what was answered")
+
+    with pytest.raises(ConnectionError):
+        run(dora.device.say("hut", "second", now()), lose)
+    new_machine("fred").client.join("hut")
+    dora.do(dora.device.start(now()))
+    dora.say("third", "hut")
+    emil.reads("third")
+    assert emil.texts == ["first", "second", "third"]
+    assert not emil.closed

@@ -1,22 +1,10 @@
 """Devices, their keys and their mailboxes, as programs that encrypt find them at a server."""
 
-import sqlite3
-import threading
-from contextlib import closing
+from functools import partial
 from pathlib import Path
 
-import pytest
-
-from app.bounds import (
-    CLAIMS_AN_HOUR_AND_DEVICE_MAX,
-    DEVICE_CHANGES_MAX,
-    DEVICE_MAIL_IDS_SKIPPED,
-    DEVICES_EVER_MAX,
-    DEVICES_WAITING_MAX,
-    ONE_TIME_KEYS_A_DEVICE_MAX,
-    ONE_TIME_KEYS_LOW,
-    USERS_WATCHED_MAX,
-)
+from app import bounds
+from tests.kit.client import at_once
 from tests.kit.server_process import ServerProcess
 from tests.kit.signing import Device, manifest, new_aik
 
@@ -24,21 +12,34 @@ SERVER_SETTINGS = {"message_rate": "0"}
 CLAIMERS = 10
 
 
-@pytest.fixture
-def alice(new_device) -> Device:
-    return new_device()
+def _list(device: Device, aik, seq: int, *listed: Device) -> None:
+    """Have a device make a list of its user's devices known."""
+    device.program.call("keys.manifest.put", **manifest(aik, device.user, seq, *listed))
 
 
-@pytest.fixture
-def bob(new_device) -> Device:
-    return new_device()
+def _put_many(
+    server: ServerProcess, user: str, letter: str, count: int, revoked_at: int | None
+) -> None:
+    """Have so many devices of a user, of no program."""
+    with server.database() as database:
+        database.execute(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION SELECT i + 1 FROM n WHERE i < :count)"
+            "INSERT INTO devices (user_id, device_id, ed25519, curve25519, payload, sig, made_at,"
+            " seen_at, revoked_at) SELECT users.id, :letter || i, :user || :letter || 'e' || i,"
+            " :user || :letter || 'c' || i, '{}', 'x', 1e15, 1e15, :revoked_at FROM users, n"
+            " WHERE name = :user",
+            {"user": user, "letter": letter, "count": count, "revoked_at": revoked_at},
+        )
+
+
+def _stock(device: Device, *otk: dict, fallback: dict | None = None) -> tuple[int, bool]:
+    """Leave keys at the server; return how many it has, and whether the fallback key is unused."""
+    answer = device.program.call("keys.otk.put", otk=otk, fallback=fallback)
+    return answer["otk_count"], answer["fallback_unused"]
 
 
 def _shown(asking: Device, user: str) -> dict:
     return asking.program.call("keys.query", users=[user])["users"][user]
-
-
-# Devices.
 
 
 # A device is known by what it says of itself, and each login says it again, to the letter.
@@ -54,15 +55,11 @@ def test_a_device_is_put(server: ServerProcess, alice: Device) -> None:
 
 # An id, and each key, is one device's for good.
 def test_ids_and_keys_are_used_once(server: ServerProcess, alice: Device, bob: Device) -> None:
-    for changes in (
-        {"id": alice.id},
-        {"ed25519": alice.keys["ed25519"]},
-        {"curve25519": alice.keys["curve25519"]},
-    ):
+    for name in ("id", "ed25519", "curve25519"):
         other = Device(server.program().log_in(alice.user))
-        if "ed25519" in changes:
+        if name == "ed25519":
             other.key = alice.key
-        other.keys = other.keys | changes
+        other.keys = other.keys | {name: alice.keys[name]}
         assert other.program.refused("keys.device.put", **other.described) == "device_id_reused"
     same = Device(server.program().log_in(bob.user))
     same.keys = same.keys | {"id": alice.id}  # another user's device may be called so
@@ -97,36 +94,18 @@ def test_devices_that_wait(server: ServerProcess, new_device, monkeypatch) -> No
     first = new_device()
     first.offer(1)
     first.send("1", (first, "hello"))
-    rows = {"user": first.user, "count": DEVICES_WAITING_MAX - 1}
-    with server.database() as database:
-        database.execute(
-            "WITH RECURSIVE n(i) AS (SELECT 1 UNION SELECT i + 1 FROM n WHERE i < :count)"
-            "INSERT INTO devices (user_id, device_id, ed25519, curve25519, payload, sig, made_at,"
-            " seen_at) SELECT users.id, 'd' || i, :user || 'e' || i, :user || 'c' || i, '{}', 'x',"
-            " 1e15, 1e15 FROM users, n WHERE name = :user",
-            rows,
-        )
+    _put_many(server, first.user, "d", bounds.DEVICES_WAITING_MAX - 1, None)
     last = new_device(first.user)
-    assert len(_shown(last, first.user)["devices"]) == DEVICES_WAITING_MAX
+    assert len(_shown(last, first.user)["devices"]) == bounds.DEVICES_WAITING_MAX
     assert first.described not in _shown(last, first.user)["devices"]
     refused = first.program.refused("td.send", txn="2", msgs=[{**last.address, "body": "x"}])
     assert refused == "no_device"
     assert first.program.refused("keys.otk.put", otk=[], fallback=None) == "no_device"
     first.put()  # it is new again
     assert first.bodies() == []
-    with server.database() as database:
-        database.execute(
-            "WITH RECURSIVE n(i) AS (SELECT 1 UNION SELECT i + 1 FROM n WHERE i < :count)"
-            "INSERT INTO devices (user_id, device_id, ed25519, curve25519, payload, sig, made_at,"
-            " seen_at, revoked_at) SELECT users.id, 'r' || i, :user || 'f' || i, :user || 'd' || i,"
-            " '{}', 'x', 1, 1, 1 FROM users, n WHERE name = :user",
-            {"user": first.user, "count": DEVICES_EVER_MAX},
-        )
+    _put_many(server, first.user, "r", bounds.DEVICES_EVER_MAX, 1)
     another = Device(server.program().log_in(first.user))
     assert another.program.refused("keys.device.put", **another.described) == "too_many"
-
-
-# Lists of devices.
 
 
 # Lists follow upon each other by their numbers, under whatever identity, and the newest is shown.
@@ -145,7 +124,7 @@ def test_lists_of_devices(alice: Device, bob: Device) -> None:
 # Devices that nobody approved are shown to their own user alone.
 def test_devices_of_others(new_device, alice: Device, bob: Device) -> None:
     phone = new_device(alice.user)
-    alice.program.call("keys.manifest.put", **manifest(new_aik(), alice.user, 1, alice))
+    _list(alice, new_aik(), 1, alice)
     assert _shown(bob, alice.user)["devices"] == [alice.described]
     assert _shown(phone, alice.user)["devices"] == [alice.described, phone.described]
 
@@ -155,9 +134,9 @@ def test_a_device_is_revoked(server: ServerProcess, new_device, alice, bob) -> N
     aik, phone = new_aik(), new_device(alice.user)
     phone.offer(5, fallback=True)
     bob.send("1", (phone, "hello"))
-    alice.program.call("keys.manifest.put", **manifest(aik, alice.user, 1, alice, phone))
+    _list(alice, aik, 1, alice, phone)
     assert phone.fetch()
-    alice.program.call("keys.manifest.put", **manifest(aik, alice.user, 2, alice))
+    _list(alice, aik, 2, alice)
     assert phone.program.refused("td.fetch") == "no_device"
     gone = {**phone.address, "error": "no_such_device"}
     assert bob.claim(phone)["failed"] == [gone]
@@ -175,7 +154,7 @@ def test_keys_of_a_list(server: ServerProcess, alice: Device) -> None:
     false.keys = false.keys | {"id": alice.id}
     refused = alice.program.refused("keys.manifest.put", **manifest(aik, alice.user, 1, false))
     assert refused == "bad_device_payload"
-    alice.program.call("keys.manifest.put", **manifest(aik, alice.user, 1, alice, later))
+    _list(alice, aik, 1, alice, later)
     false.keys, false.program = false.keys | {"id": later.id}, later.program
     assert false.program.refused("keys.device.put", **false.described) == "device_id_reused"
     later.put()
@@ -186,14 +165,14 @@ def test_keys_of_a_list(server: ServerProcess, alice: Device) -> None:
 def test_changes_are_told(new_device, alice: Device, bob: Device) -> None:
     phone, carol = new_device(alice.user), new_device()
     _shown(bob, alice.user.upper())
-    alice.program.call("keys.manifest.put", **manifest(new_aik(), alice.user, 1, alice))
+    _list(alice, new_aik(), 1, alice)
     for device in (alice, phone, bob):
         device.event("keys_changed", users=[alice.user])
     carol.program.expect_nothing_more()
-    for start in range(0, USERS_WATCHED_MAX + 1, 100):
+    for start in range(0, bounds.USERS_WATCHED_MAX + 1, 100):
         users = [f"u{start + number}" for number in range(100)]
         carol.program.call("keys.query", users=users)
-    bob.program.call("keys.manifest.put", **manifest(new_aik(), bob.user, 1, bob))
+    _list(bob, new_aik(), 1, bob)
     carol.event("keys_changed", users=[bob.user])  # it asked for so many that it is told all
 
 
@@ -201,17 +180,20 @@ def test_changes_are_told(new_device, alice: Device, bob: Device) -> None:
 def test_changes_since(start_server) -> None:
     server = start_server(message_rate="0")
     alice = Device(server.program().register("alice")).put()
-    changes = lambda since: alice.program.call("keys.changes", since=since)  # noqa: E731
+
+    def changes(since: int | None) -> dict:
+        return alice.program.call("keys.changes", since=since)
+
     assert (changes(None)["next"], changes(0)["users"]) == (0, [])
     for seq in (1, 2):
-        alice.program.call("keys.manifest.put", **manifest(new_aik(), "alice", seq, alice))
+        _list(alice, new_aik(), seq, alice)
     assert (changes(0)["users"], changes(0)["next"]) == (["alice"], 2)
     assert (changes(2)["users"], changes(None)["next"]) == ([], 2)
     assert alice.program.refused("keys.changes", since=3) == "since_too_old"
     with server.database() as database:
-        database.execute("UPDATE sqlite_sequence SET seq = ?", (DEVICE_CHANGES_MAX,))
-    alice.program.call("keys.manifest.put", **manifest(new_aik(), "alice", 3, alice))
-    assert changes(1)["next"] == DEVICE_CHANGES_MAX + 1
+        database.execute("UPDATE sqlite_sequence SET seq = ?", (bounds.DEVICE_CHANGES_MAX,))
+    _list(alice, new_aik(), 3, alice)
+    assert changes(1)["next"] == bounds.DEVICE_CHANGES_MAX + 1
     assert alice.program.refused("keys.changes", since=0) == "since_too_old"
 
 
@@ -221,57 +203,41 @@ def test_users_who_are_not_there(alice: Device, bob: Device) -> None:
     users = alice.program.call("keys.query", users=asked)["users"]
     nobody = {"manifest": None, "devices": []}
     assert users == dict.fromkeys(asked, nobody)
-    bob.program.call("keys.manifest.put", **manifest(new_aik(), bob.user, 1, bob))
+    _list(bob, new_aik(), 1, bob)
     users = alice.program.call("keys.query", users=asked)["users"]
     assert users[bob.user.upper()] == users[bob.user] != nobody
     assert alice.program.refused("keys.query", users=["x"] * 101) == "too_many"
-
-
-# Keys.
 
 
 # A key is handed out once, and its device hears when there are few; then comes the fallback key.
 def test_keys_are_claimed(alice: Device, bob: Device) -> None:
     assert bob.claim(alice)["failed"] == [{**alice.address, "error": "no_keys"}]
     alice.event("keys_low")
-    keys = [alice.one_time_key(number) for number in range(ONE_TIME_KEYS_LOW + 1)]
+    keys = [alice.one_time_key(number) for number in range(bounds.ONE_TIME_KEYS_LOW + 1)]
     fallback = alice.fallback_key()
-    answer = alice.program.call("keys.otk.put", otk=keys, fallback=fallback)
-    assert (answer["otk_count"], answer["fallback_unused"]) == (len(keys), True)
-    claimed = []
-    for _ in range(len(keys) + 1):
-        (key,) = bob.claim(alice)["keys"]
-        assert (key["user"], key["device"]) == (alice.user, alice.id)
-        claimed.append(key["key"])
+    assert _stock(alice, *keys, fallback=fallback) == (len(keys), True)
+    claimed = [key for _ in range(len(keys) + 1) for key in bob.claim(alice)["keys"]]
     signed = [{"payload": key["payload"], "sig": key["sig"]} for key in [*keys, fallback]]
-    assert claimed == signed
+    assert claimed == [{**alice.address, "key": key} for key in signed]
     events = alice.program.catch_up()
     assert events == [{"event": "keys_low"}] * (len(claimed) - 1)
-    answer = alice.program.call("keys.otk.put", otk=keys, fallback=fallback)
-    assert (answer["otk_count"], answer["fallback_unused"]) == (0, False)
-    answer = alice.program.call("keys.otk.put", otk=[], fallback=alice.fallback_key(2))
-    assert (answer["otk_count"], answer["fallback_unused"]) == (0, True)
+    assert _stock(alice, *keys, fallback=fallback) == (0, False)
+    assert _stock(alice, fallback=alice.fallback_key(2)) == (0, True)
 
 
 # However many claim at the same time, no key is handed out twice.
 def test_many_claim_at_once(new_device, alice: Device) -> None:
     keys = [alice.one_time_key(number) for number in range(100)]
-    alice.program.call("keys.otk.put", otk=keys, fallback=alice.fallback_key())
+    _stock(alice, *keys, fallback=alice.fallback_key())
     claimers = [new_device() for _ in range(CLAIMERS)]
-    barrier = threading.Barrier(CLAIMERS)
     claimed: list[str] = []
 
     def claim(device: Device) -> None:
-        barrier.wait()
         asked = [device.program.ask("keys.claim", targets=[alice.address]) for _ in range(10)]
         for number in asked:
             claimed.extend(key["key"]["sig"] for key in device.program.answer(number)["keys"])
 
-    threads = [threading.Thread(target=claim, args=[device]) for device in claimers]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(*(partial(claim, device) for device in claimers))
     assert sorted(claimed) == sorted(key["sig"] for key in keys)
 
 
@@ -292,10 +258,9 @@ def test_several_devices_are_claimed(new_device, alice: Device, bob: Device) -> 
 # Nobody empties somebody's store: of one device, each user gets so many keys an hour.
 def test_claims_are_limited(new_device, alice: Device, bob: Device) -> None:
     alice.offer(40)
-    carol, answers = new_device(), []
-    for _ in range(CLAIMS_AN_HOUR_AND_DEVICE_MAX):
-        answers += bob.claim(alice)["keys"]
-    assert len(answers) == CLAIMS_AN_HOUR_AND_DEVICE_MAX
+    carol = new_device()
+    for _ in range(bounds.CLAIMS_AN_HOUR_AND_DEVICE_MAX):
+        assert bob.claim(alice)["keys"]
     assert bob.program.refused("keys.claim", targets=[alice.address]) == "rate_limited"
     carol.offer(1)
     answer = bob.claim(alice, carol)
@@ -307,16 +272,16 @@ def test_claims_are_limited(new_device, alice: Device, bob: Device) -> None:
 # A key that is known, claimed or not, can be offered again; another under its id can't.
 def test_keys_are_offered_again(alice: Device, bob: Device) -> None:
     keys = [alice.one_time_key(1), alice.one_time_key(2)]
-    put = lambda *otk, fallback=None: alice.program.refused(  # noqa: E731
-        "keys.otk.put", otk=otk, fallback=fallback
-    )
-    alice.program.call("keys.otk.put", otk=[keys[0], keys[0]], fallback=None)
+
+    def put(*otk: dict, fallback: dict | None = None) -> str:
+        return alice.program.refused("keys.otk.put", otk=otk, fallback=fallback)
+
+    _stock(alice, keys[0], keys[0])
     bob.claim(alice)
-    answer = alice.program.call("keys.otk.put", otk=keys, fallback=None)
-    assert (answer["otk_count"], answer["fallback_unused"]) == (1, False)
+    assert _stock(alice, *keys) == (1, False)
     assert put(alice.one_time_key(1)) == "otk_conflict"
     assert put(alice.one_time_key(3), alice.one_time_key(3)) == "otk_conflict"
-    alice.program.call("keys.otk.put", otk=[], fallback=alice.fallback_key(1))
+    _stock(alice, fallback=alice.fallback_key(1))
     assert put(fallback=alice.fallback_key(1)) == "otk_conflict"
 
 
@@ -327,29 +292,28 @@ def test_keys_are_limited(alice: Device) -> None:
         return alice.program.refused("keys.otk.put", otk=keys, fallback=None)
 
     assert refused(0, 101) == "too_many"
-    for first in range(0, ONE_TIME_KEYS_A_DEVICE_MAX, 100):
+    for first in range(0, bounds.ONE_TIME_KEYS_A_DEVICE_MAX, 100):
         answer = alice.offer(100, first=first)
-    assert answer["otk_count"] == ONE_TIME_KEYS_A_DEVICE_MAX
-    assert refused(ONE_TIME_KEYS_A_DEVICE_MAX, 1) == "too_many"
-    while (code := refused(ONE_TIME_KEYS_A_DEVICE_MAX, 1)) == "too_many":
+    assert answer["otk_count"] == bounds.ONE_TIME_KEYS_A_DEVICE_MAX
+    assert refused(bounds.ONE_TIME_KEYS_A_DEVICE_MAX, 1) == "too_many"
+    while (code := refused(bounds.ONE_TIME_KEYS_A_DEVICE_MAX, 1)) == "too_many":
         pass
     assert code == "rate_limited"
-    assert alice.offer()["otk_count"] == ONE_TIME_KEYS_A_DEVICE_MAX  # asking is not limited so
-
-
-# Copies.
+    assert (
+        alice.offer()["otk_count"] == bounds.ONE_TIME_KEYS_A_DEVICE_MAX
+    )  # asking is not limited so
 
 
 # A restored backup hands out no key again, and numbers mail on; whoever asks for changes asks anew.
 def test_restoring(start_server, run_here, tmp_path: Path) -> None:
     server = start_server(message_rate="0")
     alice = Device(server.program().register("alice")).put()
-    alice.program.call("keys.manifest.put", **manifest(new_aik(), "alice", 1, alice))
+    _list(alice, new_aik(), 1, alice)
     alice.offer(5, fallback=True)
     alice.send("1", (alice, "before"))
     copy = tmp_path / "copy.db"
     assert run_here(server.folder, "backup", str(copy)).exit_code == 0
-    alice.program.call("keys.manifest.put", **manifest(new_aik(), "alice", 2, alice))
+    _list(alice, new_aik(), 2, alice)
     alice.claim(alice)
     alice.send("2", (alice, "after"))
     seen = alice.fetch()[0]["n"]
@@ -359,11 +323,10 @@ def test_restoring(start_server, run_here, tmp_path: Path) -> None:
     server.start()
     alice.program = server.program().log_in("alice")
     alice.put()
-    answer = alice.offer()
-    assert (answer["otk_count"], answer["fallback_unused"]) == (0, False)
+    assert _stock(alice) == (0, False)
     assert alice.program.refused("keys.changes", since=2) == "since_too_old"
     assert alice.bodies() == ["before"]
     alice.send("3", (alice, "later"))
-    assert alice.fetch()[-1]["n"] > seen + DEVICE_MAIL_IDS_SKIPPED
-    with closing(sqlite3.connect(server.folder / "var" / "greenroom.db")) as database:
+    assert alice.fetch()[-1]["n"] > seen + bounds.DEVICE_MAIL_IDS_SKIPPED
+    with server.database() as database:
         assert database.execute("SELECT count(*) FROM one_time_keys").fetchone() == (0,)

@@ -4,31 +4,12 @@ import json
 
 import pytest
 
-from app.bounds import (
-    DEVICE_MAIL_BODY_CHARS_MAX,
-    DEVICE_MAIL_CHARS_MAX,
-    DEVICE_MAIL_SENDS_A_MINUTE_MAX,
-    DEVICE_MAILBOX_ITEMS_MAX,
-    DEVICE_MAILBOX_ITEMS_OF_ONE_MAX,
-)
+from app import bounds
 from app.protocol.signed import encode
 from tests.kit.server_process import ServerProcess
 from tests.kit.signing import Device, new_aik, public, sign
 
 SERVER_SETTINGS = {"message_rate": "0"}
-
-
-@pytest.fixture
-def alice(new_device) -> Device:
-    return new_device()
-
-
-@pytest.fixture
-def bob(new_device) -> Device:
-    return new_device()
-
-
-# Mailboxes.
 
 
 # What a device is told waits for it, in order, until it lets go; it hears that there is something.
@@ -67,7 +48,7 @@ def test_mail_is_sent_again(server: ServerProcess, new_device, alice: Device, bo
 # too much fails, and the rest of the request does not.
 def test_a_full_mailbox(new_device, alice: Device, bob: Device) -> None:
     full = {**alice.address, "error": "mailbox_full"}
-    share = DEVICE_MAILBOX_ITEMS_OF_ONE_MAX
+    share = bounds.DEVICE_MAILBOX_ITEMS_OF_ONE_MAX
     for number in range(share // 100):
         assert bob.send(str(number), *[(alice, "x")] * 100) == []
     phone = new_device(bob.user)
@@ -75,7 +56,7 @@ def test_a_full_mailbox(new_device, alice: Device, bob: Device) -> None:
         assert sender.send("more", (alice, "x"), (bob, "y")) == [full]
     assert bob.bodies() == ["y", "y"]
     own = new_device(alice.user)
-    for number in range((DEVICE_MAILBOX_ITEMS_MAX - share) // 100):
+    for number in range((bounds.DEVICE_MAILBOX_ITEMS_MAX - share) // 100):
         assert own.send(str(number), *[(alice, "x")] * 100) == []
     assert new_device().send("1", (alice, "x")) == own.send("more", (alice, "x")) == [full]
     alice.program.call("td.ack", upto=1 << 40)
@@ -94,17 +75,15 @@ def test_a_mailbox_that_others_fill(new_device, alice: Device) -> None:
 
 # So many bytes go into a request, and come in an answer; then there is said to be more.
 def test_large_mail(alice: Device, bob: Device) -> None:
-    large = "x" * DEVICE_MAIL_BODY_CHARS_MAX
+    large = "x" * bounds.DEVICE_MAIL_BODY_CHARS_MAX
     for number in range(6):
         assert bob.send(str(number), (alice, large)) == []
     assert len(alice.program.catch_up()) == 6
     answer = alice.program.call("td.fetch", after=0, limit=100)
-    assert ([len(item["body"]) for item in answer["items"]], answer["has_more"]) == (
-        [len(large)] * 5,
-        True,
-    )
+    assert answer["has_more"]
+    assert [len(item["body"]) for item in answer["items"]] == [len(large)] * 5
     alice.event("td")
-    half = "x" * (DEVICE_MAIL_CHARS_MAX // 2)
+    half = "x" * (bounds.DEVICE_MAIL_CHARS_MAX // 2)
     assert bob.send("two", (alice, half), (alice, half)) == []
     for bodies in ([large + "x"], [half, half, "x"]):
         msgs = [{**alice.address, "body": body} for body in bodies]
@@ -125,16 +104,12 @@ def test_large_mail_in_emoji(alice: Device, bob: Device) -> None:
 
 # A user sends so often in a minute.
 def test_mail_is_limited(alice: Device) -> None:
-    asked = [
-        alice.program.ask("td.send", txn=str(number), msgs=[])
-        for number in range(DEVICE_MAIL_SENDS_A_MINUTE_MAX * 2)
-    ]
+    numbers = range(bounds.DEVICE_MAIL_SENDS_A_MINUTE_MAX * 2)
+    asked = [alice.program.ask("td.send", txn=str(number), msgs=[]) for number in numbers]
     answers = [alice.program.answer(number) for number in asked]
     assert {each.get("error") for each in answers} == {None, "rate_limited"}
-    assert answers[DEVICE_MAIL_SENDS_A_MINUTE_MAX - 1]["ok"]
+    assert answers[bounds.DEVICE_MAIL_SENDS_A_MINUTE_MAX - 1]["ok"]
 
-
-# Junk.
 
 JUNK = ["", "{}", "null", "[]", "3", '"x"', "{", "{" * 400, "\U0001f600", '{"user":1}']
 
@@ -245,9 +220,6 @@ def test_junk_in_requests(alice: Device, op: str, right: dict) -> None:
             others += ["", "\0", "é", 1, None]
         wrong += [{**right, name: other} for other in others]
     assert {alice.program.refused(op, **fields) for fields in wrong} == {"bad_arguments"}
-
-
-# Lines.
 
 
 # Who has put a device may send long lines, of these requests alone; before, none.

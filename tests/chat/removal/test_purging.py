@@ -37,9 +37,8 @@ class _Room:
         """Return the ids of all that history has, as carol sees it."""
         ids, has_more = [], True
         while has_more:
-            page = self.carol.call(
-                "history", room=self.name, after=ids[-1] if ids else 0, count=300
-            )
+            after = ids[-1] if ids else 0
+            page = self.carol.call("history", room=self.name, after=after, count=300)
             ids += [message["id"] for message in page["messages"]]
             has_more = page["has_more"]
         return ids
@@ -57,9 +56,8 @@ def room(server: ServerProcess, new_name) -> _Room:
     return _Room(server, new_name)
 
 
-def _export(server: ServerProcess, run_here, room: str) -> list[dict]:
-    lines = run_here(server.folder, "export", room).stdout.splitlines()
-    return [json.loads(line) for line in lines]
+def _purge(operator: Program, **what: object) -> str:
+    return operator.call("purge", **what)["sentence"]
 
 
 # What somebody said is gone from history, replay and export, with their files, and nothing else is.
@@ -69,22 +67,15 @@ def test_of_a_user(server: ServerProcess, operator: Program, room: _Room, run_he
     url = room.bob.call("file.offer", name="five.txt")["url"]
     assert request(server, "PUT", url, b"five").status == 201
     number = room.carol.catch_up()[-1]["id"]
-    answer = operator.call("purge", user=room.bob.name.upper(), room=room.name, seconds=3600)
-    assert answer["sentence"] == "Removed 3 messages and 1 file."
-    room.carol.event(
-        "purged",
-        room=room.name,
-        user="(operator)",
-        author=room.bob.name,
-        first_id=theirs[0],
-        last_id=theirs[-1],
-        messages=3,
-    )
+    asked = {"user": room.bob.name.upper(), "room": room.name, "seconds": 3600}
+    assert _purge(operator, **asked) == "Removed 3 messages and 1 file."
+    told = {"room": room.name, "user": "(operator)", "author": room.bob.name, "messages": 3}
+    room.carol.event("purged", first_id=theirs[0], last_id=theirs[-1], **told)
     assert room.history() == [kept]
-    assert room.replay() == ([kept], True)
-    assert room.replay(since=0) == ([kept], True)
-    assert room.replay(since=theirs[0]) == ([kept], True)
-    assert [line["id"] for line in _export(server, run_here, room.name)] == [kept]
+    for since in (None, 0, theirs[0]):
+        assert room.replay(since) == ([kept], True)
+    lines = run_here(server.folder, "export", room.name).stdout.splitlines()
+    assert [json.loads(line)["id"] for line in lines] == [kept]
     assert room.carol.refused("file.get", file=number) == "no_such_file"
 
 
@@ -94,12 +85,10 @@ def test_since_and_everywhere(server: ServerProcess, operator: Program, room: _R
     private = room.bob.call("msg", user=room.carol.name, body="private")["message_id"]
     with server.database() as database:
         database.execute("UPDATE messages SET said_at = said_at - 7200000 WHERE id = ?", (old,))
-        answer = operator.call("purge", user=room.bob.name, seconds=3600)
-        assert answer["sentence"] == "Removed 2 messages and 0 files."
-        left = database.execute(
-            "SELECT id FROM messages WHERE id IN (?, ?, ?)", (old, *new, private)
-        ).fetchall()
-    assert left == [(old,)]
+        told = _purge(operator, user=room.bob.name, seconds=3600)
+        assert told == "Removed 2 messages and 0 files."
+        query = "SELECT id FROM messages WHERE id IN (?, ?, ?)"
+        assert database.execute(query, (old, *new, private)).fetchall() == [(old,)]
 
 
 # Of a room it takes what everybody said there, however much that is; those who come see none.
@@ -108,8 +97,8 @@ def test_of_a_room(operator: Program, room: _Room, new_name) -> None:
     room.carol.say("me too")
     other = room.bob.call("join", room=new_name("other"))["room"]
     (elsewhere,) = room.bob.say("elsewhere", room=other)
-    answer = operator.call("purge", room=room.name)
-    assert answer["sentence"] == f"Removed {REMOVED_AT_ONCE + 701} messages and 0 files."
+    told = _purge(operator, room=room.name)
+    assert told == f"Removed {REMOVED_AT_ONCE + 701} messages and 0 files."
     assert room.history() == []
     assert room.replay() == ([], True)
     (next_id,) = room.carol.say("next", room=room.name)
@@ -131,8 +120,7 @@ def test_a_room_remembers_what_is_left(operator: Program, room: _Room) -> None:
 def test_of_a_message(operator: Program, room: _Room) -> None:
     first, second = room.bob.say("first", "second")
     for number, sentence in ((first, "1 message"), (first, "0 messages"), (1 << 62, "0 messages")):
-        answer = operator.call("purge", message=number)
-        assert answer["sentence"] == f"Removed {sentence} and 0 files."
+        assert _purge(operator, message=number) == f"Removed {sentence} and 0 files."
     assert room.history() == [second]
     empty = ({"room": room.name, "user": ""}, {"room": "", "user": room.bob.name})
     for vague in ({}, {"seconds": 60}, {"message": second, "user": room.bob.name}, *empty):

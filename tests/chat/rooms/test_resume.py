@@ -2,11 +2,8 @@
 
 import itertools
 import signal
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
-from shutil import copy
 
 import gevent
 import pytest
@@ -15,14 +12,12 @@ from hypothesis import strategies as st
 
 from app.bounds import RECENT_MESSAGES_MAX, SINCE_MESSAGES_MAX
 from app.chat.rooms import rooms
-from app.chat.service import Service
-from app.database.database import Database
-from app.engine.presence import Session, User
+from app.engine.presence import Session
 from app.protocol import talk as protocol
 from app.protocol.event import RoomEvent
 from app.protocol.rooms import Join
-from app.settings import Settings
 from tests.kit.fakes import FakeClient
+from tests.kit.house import House, hash_quickly
 from tests.kit.program import Program
 from tests.kit.server_process import ServerProcess
 
@@ -129,39 +124,25 @@ class _Listener(FakeClient):
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory, new_database: Path) -> Iterator[Service]:
-    """The service itself, with a short memory: each way to find what was missed is soon taken."""
-    path = copy(new_database, tmp_path_factory.mktemp("service"))
-    with closing(sqlite3.connect(path)) as connection, connection:
-        for number in (1, 2):
-            connection.execute(
-                "INSERT INTO users (id, name, key, skeleton, password_hash, is_admin, is_disabled,"
-                " created_at, private_seen_id) VALUES (?, ?, ?, ?, '', 0, 0, 0, 0)",
-                (number, *[str(number)] * 3),
-            )
+def house(tmp_path_factory: pytest.TempPathFactory, new_database: Path) -> Iterator[House]:
+    """A house with a short memory: each way to find what was missed is soon taken."""
     with pytest.MonkeyPatch.context() as patch:
+        hash_quickly(patch)
         patch.setattr(rooms, "RECENT_MESSAGES_MAX", 4)
         patch.setattr(rooms, "SINCE_MESSAGES_MAX", 10)
-        given_settings = Settings(history_replay=2)
-        service = Service(Database(f"sqlite:///{path}", "normal"), given_settings, lambda: 0)
-        yield service
-        service.close()
+        house = House(tmp_path_factory.mktemp("house"), new_database, history_replay=2)
+        for name in ("talker", "back"):
+            house.leave(house.register(name))
+        yield house
+        house.close()
 
 
-def _session(service: Service, user_id: int) -> Session:
-    session = service.connect(_Listener())
-    session.user = User(user_id, str(user_id), set())
-    session.user.sessions.add(session)
-    return session
-
-
-def _page_on(service: Service, session: Session, room: str, since: int, count: int) -> list[int]:
+def _page_on(house: House, session: Session, room: str, since: int, count: int) -> list[int]:
     """Return the ids after `since`, as history has them."""
     paged, has_more = [], True
     while has_more:
         after = paged[-1] if paged else since
-        service.handle(session, protocol.History(room=room, after=after, count=count))
-        page = session.client.shown[-1]
+        page = house.do(session, protocol.History(room=room, after=after, count=count))
         paged += [said.id for said in page.messages]
         has_more = page.has_more
     return paged
@@ -170,67 +151,60 @@ def _page_on(service: Service, session: Session, room: str, since: int, count: i
 _rooms = itertools.count()
 
 
-def _say(service: Service, talker: Session, room: str, count: int) -> int:
-    """Say so much, and return the id of the last of it when it is stored."""
-    for _ in range(count):
-        service.handle(talker, protocol.Say("x", room=room))
-    service.journal.settle(talker)
-    return service.journal.newest_id
+def _begin(house: House) -> tuple[str, Session, Session]:
+    """Return a new room, somebody who talks there, and somebody who comes back to it."""
+    room = f"room{next(_rooms)}"
+    talker, back = (house.log_in(name, _Listener()) for name in ("talker", "back"))
+    house.do(talker, Join(room))
+    return room, talker, back
 
 
 # What is said at that moment does not push out of memory what one is about to be replayed.
 @pytest.mark.parametrize("missed", range(6))
-def test_what_is_said_at_that_moment(service: Service, missed: int) -> None:
-    room = f"room{next(_rooms)}"
-    talker, back = _session(service, 1), _session(service, 2)
-    service.handle(talker, Join(room))
-    since = _say(service, talker, room, 5)
-    _say(service, talker, room, missed)
-    service.handle(talker, protocol.Say("at that moment", room=room))
-    service.handle(back, Join(room, since))
-    service.journal.settle(talker)
-    entered = back.client.shown[-1]
+def test_what_is_said_at_that_moment(house: House, missed: int) -> None:
+    room, talker, back = _begin(house)
+    house.say(talker, room, *"12345")
+    since = house.service.journal.newest_id
+    house.say(talker, room, *["x"] * missed)
+    house.do(talker, protocol.Say("at that moment", room=room))
+    entered = house.do(back, Join(room, since))
+    house.service.journal.settle(talker)
     seen = [said.id for said in entered.messages] + back.client.live
     assert (entered.is_complete, len(seen), seen) == (True, missed + 1, sorted(seen))
     for session in (talker, back):
-        service.disconnect(session)
+        house.leave(session)
 
 
 # However much was missed, and however much is said while one comes back: by the replay, or by
 # history where it was not whole, and live from there, one has all of it, once and in order.
 @settings(max_examples=25)
 @given(st.integers(0, 16), st.integers(0, 16), st.integers(0, 16), st.integers(0, 5))
-def test_no_gap_and_nothing_twice(
-    service: Service, before: int, missed: int, meanwhile: int, pause: int
-) -> None:
-    room = f"room{next(_rooms)}"
-    talker, back = _session(service, 1), _session(service, 2)
-    service.handle(talker, Join(room))
+def test_no_gap_and_nothing_twice(house, before: int, missed: int, during: int, pause: int) -> None:
+    room, talker, back = _begin(house)
 
     def talk(count: int) -> None:
         for _ in range(count):
-            service.handle(talker, protocol.Say("x", room=room))
+            house.do(talker, protocol.Say("x", room=room))
             gevent.sleep(0.001 * (pause % 3))
 
     talk(before)
-    service.journal.settle(talker)
-    since = service.journal.newest_id
+    house.service.journal.settle(talker)
+    since = house.service.journal.newest_id
     talk(missed)
-    other = gevent.spawn(talk, meanwhile)
+    other = gevent.spawn(talk, during)
     gevent.sleep(0.001 * pause)
-    service.handle(back, Join(room, since))
-    entered = back.client.shown[-1]
+    entered = house.do(back, Join(room, since))
     seen = [said.id for said in entered.messages]
     if not entered.is_complete:
-        seen = _page_on(service, back, room, since, count=3)
+        seen = _page_on(house, back, room, since, count=3)
     other.join()
-    service.journal.settle(talker)
+    house.service.journal.settle(talker)
     newest_seen = seen[-1] if seen else since
     seen += [message_id for message_id in back.client.live if message_id > newest_seen]
-    stored = _page_on(service, back, room, 0, count=100)
+    stored = _page_on(house, back, room, 0, count=100)
     assert seen == [message_id for message_id in stored if message_id > since]
-    assert len(stored) == before + missed + meanwhile
+    assert len(stored) == before + missed + during
     if entered.is_complete:
         assert not set(back.client.live) & {said.id for said in entered.messages}
     for session in (talker, back):
-        service.disconnect(session)
+        house.leave(session)

@@ -1,22 +1,13 @@
 """Rooms that are renamed, given away and deleted: what happens to what is under way there."""
 
-import shutil
-from collections.abc import Iterator
-from pathlib import Path
-
 import gevent
 import pytest
 
-from app.chat.service import Service
-from app.database.database import Database
 from app.errors import NotPossible, Refusal
-from app.protocol import accounts, moderation, rooms
+from app.protocol import moderation, rooms
 from app.protocol.command import Command
-from app.settings import Settings
 from app.values.names import parse_name
-from app.values.times import now
-from tests.kit.client import WAIT_SECONDS_MAX
-from tests.kit.fakes import FakeClient
+from tests.kit.house import House
 from tests.kit.server_process import ServerProcess
 from tests.kit.transfers import request
 
@@ -71,30 +62,9 @@ def test_a_file_under_way(server: ServerProcess, run_here, new_name) -> None:
     assert bot.call("history")["messages"] == []
 
 
-class House:
-    """A service on a database of its own, the operator, and alice, who is in a room."""
-
-    def __init__(self, folder: Path, new_database: Path) -> None:
-        path = Path(shutil.copy(new_database, folder))
-        self.service = Service(
-            Database(f"sqlite:///{path}", "normal"), Settings(data_dir=folder), now
-        )
-        self.operator = self.service.connect_operator(FakeClient())
-        self.alice = self.service.connect(FakeClient())
-        for command in (accounts.Register("alice", "secret"), rooms.Join("lobby")):
-            self.service.handle(self.alice, command)
-
-
-@pytest.fixture
-def house(tmp_path: Path, new_database: Path) -> Iterator[House]:
-    with gevent.Timeout(WAIT_SECONDS_MAX):
-        made = House(tmp_path, new_database)
-        yield made
-        made.service.close()
-
-
 # A room that was deleted while somebody waited to decide about it is not there any more.
 def test_a_room_that_is_gone(house: House) -> None:
+    alice = house.register("alice", "lobby")
     room = house.service.rooms.open(parse_name("lobby"), None)
     with house.service.rooms.deciding(room):
         waiting = [
@@ -106,11 +76,10 @@ def test_a_room_that_is_gone(house: House) -> None:
                 moderation.Kick("alice", room="lobby"),
             )
         ]
-        while room.holds <= len(waiting):  # until all of them have it in hand
-            gevent.sleep(0.001)  # of 0 the hub makes many before it looks at other threads
+        house.hold_until(room, len(waiting) + 1)
     gevent.joinall(waiting)
     assert [each.value for each in waiting] == ["done"] + ["no_such_room"] * 3
-    assert house.alice.rooms == {}
+    assert alice.rooms == {}
     assert not room.present
     with pytest.raises(NotPossible, match="there is no such room any more"):
         house.service.rooms.open_by_id(room.id)
@@ -118,7 +87,7 @@ def test_a_room_that_is_gone(house: House) -> None:
 
 def _outcome(house: House, command: Command) -> str:
     try:
-        house.service.handle(house.operator, command)
+        house.act(command)
     except Refusal as refusal:
         return refusal.code
     return "done"
@@ -126,7 +95,8 @@ def _outcome(house: House, command: Command) -> str:
 
 # Two rooms that change names crosswise at once wait for each other, and for nobody for ever.
 def test_crossed_renames(house: House) -> None:
-    house.service.handle(house.operator, rooms.RoomCreate("den", "alice"))
+    house.register("alice", "lobby")
+    house.act(rooms.RoomCreate("den", "alice"))
     crossed = [
         gevent.spawn(_outcome, house, rooms.RoomRename(old, new))
         for old, new in (("lobby", "den"), ("den", "lobby"))

@@ -14,10 +14,10 @@ from app.chat.server.health import concerns
 from app.protocol import rooms
 from app.protocol.figures import Outbox
 from app.protocol.talk import Say
-from tests.chat.test_service import House, house  # noqa: F401 (a fixture)
 from tests.kit.client import Client, wait_until
 from tests.kit.fakes import FakeClient
 from tests.kit.figures import LOAD, MINUTE
+from tests.kit.house import House
 from tests.kit.program import Program
 from tests.kit.server_process import ServerProcess
 
@@ -83,9 +83,7 @@ def test_an_unknown_disk() -> None:
 
 
 # While another process holds the database, commits are slow, and so they are told to be.
-def test_a_slow_disk_is_seen(
-    server: ServerProcess, control: Program, pair: tuple[Client, Client]
-) -> None:
+def test_a_slow_disk_is_seen(server: ServerProcess, control, pair: tuple[Client, Client]) -> None:
     writer, _ = pair
     with server.database() as other:
         other.execute("BEGIN IMMEDIATE")
@@ -137,7 +135,7 @@ def test_a_stall_is_seen(server: ServerProcess, control: Program) -> None:
 
 
 # A stall that everybody noticed makes /healthz red for some seconds, and no longer.
-def test_a_stall_is_an_illness(house: House) -> None:  # noqa: F811
+def test_a_stall_is_an_illness(house: House) -> None:
     status = house.service.status
     now = time.monotonic()
     status.last_minute.note_delay(now, 0.9)
@@ -148,7 +146,7 @@ def test_a_stall_is_an_illness(house: House) -> None:  # noqa: F811
 
 
 # A commit that hangs makes it red as well, though it has not failed yet.
-def test_a_hanging_commit_is_an_illness(house: House) -> None:  # noqa: F811
+def test_a_hanging_commit_is_an_illness(house: House) -> None:
     status, now = house.service.status, time.monotonic()
     house.database._writing_since = now
     assert status.illness(now + 9) == ""
@@ -156,11 +154,11 @@ def test_a_hanging_commit_is_an_illness(house: House) -> None:  # noqa: F811
 
 
 # What is shown adds up: who is here, in how many rooms, and the files that there are.
-def test_what_is_shown(house: House) -> None:  # noqa: F811
-    alice = house.register("alice")
+def test_what_is_shown(house: House) -> None:
+    alice = house.register("alice", "lobby")
     house.log_in("alice")
     house.service.connect(FakeClient())
-    house.do(alice, rooms.Join("lobby"), Say("hello"), rooms.Who())
+    house.do(alice, Say("hello"), rooms.Who())
     house.service.status.look_at_disk()
     shown = house.service.status.status(time.monotonic())
     assert (shown.now.sessions, shown.now.users, shown.now.live_rooms) == (3, 1, 1)
@@ -175,7 +173,7 @@ def test_what_is_shown(house: House) -> None:  # noqa: F811
 
 
 # Files that can't be looked at have no size, which is logged once; then they have one again.
-def test_files_that_cant_be_looked_at(house: House, monkeypatch) -> None:  # noqa: F811
+def test_files_that_cant_be_looked_at(house: House, monkeypatch) -> None:
     status = house.service.status
     with monkeypatch.context() as patch, structlog.testing.capture_logs() as records:
         patch.setattr(house.database, "look_at_files", Mock(side_effect=PermissionError(13, "no")))
