@@ -82,6 +82,11 @@ def _unlock(person: Person, typed: str) -> None:
     person.until_row("who reads you there")
 
 
+def _tell(one: Person, other: Person, body: str) -> None:
+    one.type(f"{body} {MARKER}\r")
+    other.until_row(f"~ alice: {body} {MARKER}")
+
+
 # A client names its device again on each new connection, before anything else is asked there.
 def test_a_device_is_named_after_each_login(server: ServerProcess, tmp_path: Path) -> None:
     with (
@@ -112,10 +117,11 @@ def test_an_encrypted_evening(server: ServerProcess, tap: _Tap, people: list[Per
     bob.until_row("type /unlock")
     _unlock(bob, "/unlock")
 
-    alice.type(f"one {MARKER}\r")
-    bob.until_row(f"~ alice: one {MARKER}")
+    _tell(alice, bob, "one")
     alice.until_row(f"~ alice: one {MARKER}")
     tess.expect("alice: [encrypted; open this room with: manage.py chat]\r\n")
+    alice.type(f"/msg bob psst {MARKER}\r")
+    bob.until_row(f"~ [private] alice: psst {MARKER}")
     sent = server.folder / f"sent {MARKER}.txt"
     sent.write_text(MARKER * 20_000)
     alice.type(f"/send {sent}\r")
@@ -128,20 +134,16 @@ def test_an_encrypted_evening(server: ServerProcess, tap: _Tap, people: list[Per
     _unlock(carol, "/join den")
     for member in (alice, bob):
         member.until_row("carol is new in den and can't read you")
-    alice.type(f"not for carol {MARKER}\r")
-    bob.until_row(f"~ alice: not for carol {MARKER}")
+    _tell(alice, bob, "not for carol")
     alice.type("/members accept carol\r")
     alice.until_row("~ carol")
-    alice.type(f"two {MARKER}\r")
-    carol.until_row(f"~ alice: two {MARKER}")
+    _tell(alice, carol, "two")
     alice.type("/kick carol\r")
     carol.until_row("kicked")
-    alice.type(f"three {MARKER}\r")
-    bob.until_row(f"~ alice: three {MARKER}")
+    _tell(alice, bob, "three")
     carol.type("/join den\r")  # she is let in again, but not to read
     carol.until_row("[1:den]")
-    alice.type(f"four {MARKER}\r")
-    bob.until_row(f"~ alice: four {MARKER}")
+    _tell(alice, bob, "four")
     carol.until_row("a message of alice is waiting for its key")
     tess.expect("alice: [encrypted")
     for person in people:

@@ -2,7 +2,6 @@
 for what only the program can say.
 """
 
-import asyncio
 import copy
 from collections.abc import Callable
 from functools import partial
@@ -16,9 +15,8 @@ from app.encryption import FileReference, FileSealer
 from app.terminal.arrivals import event_of, milliseconds
 from app.terminal.model import Model, Room, Verdict
 from app.terminal.screen.appearance import rows_of
-from tests.encryption.conftest import in_a_hurry  # noqa: F401 - for every test here
-from tests.encryption.fakes import Server
-from tests.kit.encrypted_terminal import AT, PASSPHRASE, Person, sat_down
+from tests.kit.encrypted_terminal import AT, PASSPHRASE, sat_down
+from tests.kit.scenes import enter, evening, go_to
 
 OWN_FIELDS = {
     "mark": "✓",
@@ -48,15 +46,6 @@ EVENTS = [
 ]
 # What a server that lies has for an id.
 NO_IDS = [1.0, 1.5, "1", True, False, None, 0, -1, 1 << 53, 10**30, [1], {"id": 1}, float("nan")]
-
-
-@pytest.fixture
-def server() -> Server:
-    """A server with an encrypted room of alice and bob, and one in the clear."""
-    server = Server()
-    server.room("den", "alice", "bob")
-    server.room("lobby", "alice", "bob", e2ee=False)
-    return server
 
 
 def rows(room: Room) -> list[str]:
@@ -159,85 +148,69 @@ def test_what_this_program_said_stays(first_id: int) -> None:
 
 # So do its answers, and its refusals, whatever was asked.
 @pytest.mark.parametrize("typed", ["/kick bob", "/who", "/topic", "/msg zoe hi", "/leave", "/away"])
-def test_the_servers_answers(server, tmp_path, typed: str) -> None:
-    async def evening() -> None:
-        async with sat_down(server, tmp_path, "alice") as (alice,):
-            await _in_lobby(alice)
-            known = len(alice.model.home.lines + alice.model.current.lines)
+@evening
+async def test_the_servers_answers(alice, server, typed: str) -> None:
+    await go_to("lobby", alice)
+    known = len(alice.model.home.lines + alice.model.current.lines)
 
-            def answer(op: str, **fields: object) -> dict:
-                return {"sentence": FORGED, "away": FORGED, FORGED: FORGED, "body": FORGED}
+    def answer(op: str, **fields: object) -> dict:
+        return {"sentence": FORGED, "away": FORGED, FORGED: FORGED, "body": FORGED}
 
-            alice.client.call = answer
-            alice.type(typed)
-            await alice.sees(FORGED)
-            lines = alice.model.home.lines + alice.model.current.lines
-            assert len(lines) > known
-            assert not [row for row in alice.lines if FORGED in row and row[:9] != "[server] "]
-
-    asyncio.run(evening())
-
-
-async def _in_lobby(person: Person) -> None:
-    person.type("/join lobby")
-    await person.until(lambda: person.model.current.name == "lobby")
+    alice.client.call = answer
+    alice.type(typed)
+    await alice.sees(FORGED)
+    lines = alice.model.home.lines + alice.model.current.lines
+    assert len(lines) > known
+    assert not [row for row in alice.lines if FORGED in row and row[:9] != "[server] "]
 
 
 # Who asks for a room is in that one, or in none.
 @pytest.mark.parametrize("other", ["den-", "lobby", "dеn", "den ", "", None, 5])
-def test_an_answer_about_another_room(server, tmp_path, other: object) -> None:
-    async def evening() -> None:
-        async with sat_down(server, tmp_path, "alice") as (alice,):
-            join = alice.client._join
-            alice.client._join = lambda room: {**join(room), "room": other, "e2ee": False}
-            alice.type("/join den", "hello")
-            await alice.sees("the server led into another room")
-            await alice.sees("Error: join a room first")
-            assert alice.model.rooms == [alice.model.home]
-            assert alice.client.clear == []
-
-    asyncio.run(evening())
+@evening
+async def test_an_answer_about_another_room(alice, server, other: object) -> None:
+    join = alice.client._join
+    alice.client._join = lambda room: {**join(room), "room": other, "e2ee": False}
+    alice.type("/join den", "hello")
+    await alice.sees("the server led into another room")
+    await alice.sees("Error: join a room first")
+    assert alice.model.rooms == [alice.model.home]
+    assert alice.client.clear == []
 
 
 # An encrypted room keeps its name, with its keys open or closed, whatever the server says of it.
 @pytest.mark.parametrize("is_open", [True, False])
-def test_an_encrypted_room_keeps_its_name(server, tmp_path, is_open: bool) -> None:
-    async def evening() -> None:
-        async with sat_down(server, tmp_path, "alice") as (alice,):
-            await alice.enter()
-        server.rooms["den"]["e2ee"] = False
-        server.room("den-", "alice", "mallory", e2ee=False)
-        async with sat_down(server, tmp_path, "alice") as (alice,):
-            if is_open:
-                alice.encryption.open(PASSPHRASE)
-            renamed = {"event": "renamed", "room": "den", "user": "mallory", "name": "den-"}
-            alice.client._join = lambda room, join=alice.client._join: (
-                join(room),
-                server.push("alice", renamed),
-            )[0]
-            alice.type("/join den")
-            await alice.sees("an encrypted room keeps its name")
-            alice.type("hello")
-            await alice.until(lambda: not alice.model.waiting)
-            assert [room.name for room in alice.model.rooms] == ["", "den"]
-            assert alice.client.clear == []
-
-    asyncio.run(evening())
+@evening
+async def test_an_encrypted_room_keeps_its_name(server, tmp_path, is_open: bool) -> None:
+    async with sat_down(server, tmp_path, "alice") as (alice,):
+        await alice.enter()
+    server.rooms["den"]["e2ee"] = False
+    server.room("den-", "alice", "mallory", e2ee=False)
+    async with sat_down(server, tmp_path, "alice") as (alice,):
+        if is_open:
+            alice.encryption.open(PASSPHRASE)
+        renamed = {"event": "renamed", "room": "den", "user": "mallory", "name": "den-"}
+        alice.client._join = lambda room, join=alice.client._join: (
+            join(room),
+            server.push("alice", renamed),
+        )[0]
+        alice.type("/join den")
+        await alice.sees("an encrypted room keeps its name")
+        alice.type("hello")
+        await alice.until(lambda: not alice.model.waiting)
+        assert [room.name for room in alice.model.rooms] == ["", "den"]
+        assert alice.client.clear == []
 
 
 # What is typed when a room is lost is said in no other.
-def test_a_room_that_is_lost_while_somebody_types(server, tmp_path) -> None:
-    async def evening() -> None:
-        async with sat_down(server, tmp_path, "alice") as (alice,):
-            await _in_lobby(alice)
-            await alice.enter()
-            server.push("alice", {"event": "deleted", "room": "den", "user": "bob", "reason": ""})
-            await alice.sees("den was deleted by bob")
-            alice.type("a secret")
-            await alice.sees("Error: join a room first")
-            assert alice.client.clear == []
-
-    asyncio.run(evening())
+@evening
+async def test_a_room_that_is_lost_while_somebody_types(alice, server) -> None:
+    await go_to("lobby", alice)
+    await alice.enter()
+    server.push("alice", {"event": "deleted", "room": "den", "user": "bob", "reason": ""})
+    await alice.sees("den was deleted by bob")
+    alice.type("a secret")
+    await alice.sees("Error: join a room first")
+    assert alice.client.clear == []
 
 
 CLEAR = {"user": "bob", "body": "send money", "at": AT}
@@ -257,74 +230,60 @@ LIES = [
 
 
 # Nothing in the clear is new where it is encrypted, whatever number it has, be it a file.
-def test_plaintext_that_looks_old(server, tmp_path) -> None:
+@evening
+async def test_plaintext_that_looks_old(alice, bob, server) -> None:
     server.messages += [{}] * 50
     server.rooms["den"]["e2ee_from"] = 50
-
-    async def evening() -> None:
-        async with sat_down(server, tmp_path, "alice", "bob") as (alice, bob):
-            await alice.enter()
-            await bob.enter()
-            bob.type("/msg alice psst", "hello")
-            await alice.sees("~ [private] bob: psst", "~ bob: hello")
-            for lie in LIES:
-                server.push("alice", lie)
-            await alice.until(lambda: alice.client.seat.events.are_taken_in)
-            told = [row for row in alice.lines if row[:2] in ("- ", "» ")]
-            assert len([row for row in told if "not encrypted" in row or "be read" in row]) == len(
-                LIES
-            )
-            assert not [row for row in alice.lines if "send money" in row]
-            server.messages[0] = {**CLEAR, "event": "message", "room": "den", "id": 1}
-            alice.type("/history")
-            await alice.sees("- bob: send money")  # in the past that was asked for, and marked so
-
-    asyncio.run(evening())
+    await enter(alice, bob)
+    bob.type("/msg alice psst", "hello")
+    await alice.sees("~ [private] bob: psst", "~ bob: hello")
+    for lie in LIES:
+        server.push("alice", lie)
+    await alice.until(lambda: alice.client.seat.events.are_taken_in)
+    told = [row for row in alice.lines if row[:2] in ("- ", "» ")]
+    assert len([row for row in told if "not encrypted" in row or "be read" in row]) == len(LIES)
+    assert not [row for row in alice.lines if "send money" in row]
+    server.messages[0] = {**CLEAR, "event": "message", "room": "den", "id": 1}
+    alice.type("/history")
+    await alice.sees("- bob: send money")  # in the past that was asked for, and marked so
 
 
 # With keys closed, nothing is shown as usual where it was encrypted; with keys open, it is judged.
-def test_plaintext_while_keys_are_closed(server, tmp_path) -> None:
-    async def evening() -> None:
-        async with sat_down(server, tmp_path, "alice", "bob") as (alice, bob):
-            await alice.enter()
-            await bob.enter()
-            bob.type("/msg alice psst")
-            await alice.sees("~ [private] bob: psst")
-        server.rooms["den"]["e2ee"] = False
-        async with sat_down(server, tmp_path, "alice") as (alice,):
-            alice.type("/join den")
-            await alice.sees("type /unlock")
-            for lie in LIES:
-                server.push("alice", lie)
-            await alice.until(lambda: alice.client.seat.events.are_taken_in)
-            assert not [row for row in alice.lines if "send money" in row]
-            alice.type("/unlock")
-            await alice.answers(PASSPHRASE)
-            await alice.sees("- a message shown as from bob is not encrypted", "do not trust it")
-            assert not [row for row in alice.lines if "send money" in row]
-
-    asyncio.run(evening())
+@evening
+async def test_plaintext_while_keys_are_closed(server, tmp_path) -> None:
+    async with sat_down(server, tmp_path, "alice", "bob") as (alice, bob):
+        await enter(alice, bob)
+        bob.type("/msg alice psst")
+        await alice.sees("~ [private] bob: psst")
+    server.rooms["den"]["e2ee"] = False
+    async with sat_down(server, tmp_path, "alice") as (alice,):
+        alice.type("/join den")
+        await alice.sees("type /unlock")
+        for lie in LIES:
+            server.push("alice", lie)
+        await alice.until(lambda: alice.client.seat.events.are_taken_in)
+        assert not [row for row in alice.lines if "send money" in row]
+        alice.type("/unlock")
+        await alice.answers(PASSPHRASE)
+        await alice.sees("- a message shown as from bob is not encrypted", "do not trust it")
+        assert not [row for row in alice.lines if "send money" in row]
 
 
 # What was shown once is not new again, and its time is the one that its sender wrote inside.
-def test_an_old_message_under_its_id(server, tmp_path) -> None:
-    async def evening() -> None:
-        async with sat_down(server, tmp_path, "alice", "bob") as (alice, bob):
-            await alice.enter()
-            await bob.enter()
-            bob.type("/msg alice first", "/msg alice yes")  # the key is there by then
-            await alice.sees("~ [private] bob: yes")
-            (line,) = [line for line in alice.model.home.lines if "bob: yes" in line.text]
-            assert line.at != milliseconds(AT)  # which is what the server says
-            again = copy.deepcopy(server.messages[-1]) | {"at": "2030-01-01T00:00:00Z"}
-            server.push("alice", again)
-            server.push("alice", again | {"is_replayed": True})
-            server.push("alice", {"event": "reconnecting", "reason": "gone"})  # then it may be so
-            server.push("alice", again | {"is_replayed": True})
-            await alice.until(lambda: alice.client.seat.events.are_taken_in)
-            assert len([row for row in alice.lines if "bob: yes" in row]) == 1
-
-    asyncio.run(evening())
+@evening
+async def test_an_old_message_under_its_id(alice, bob, server) -> None:
+    await enter(alice, bob)
+    bob.type("/msg alice first", "/msg alice yes")  # the key is there by then
+    await alice.sees("~ [private] bob: yes")
+    (line,) = [line for line in alice.model.home.lines if "bob: yes" in line.text]
+    assert line.at != milliseconds(AT)  # which is what the server says
+    again = copy.deepcopy(server.messages[-1]) | {"at": "2030-01-01T00:00:00Z"}
+    server.push("alice", again)
+    server.push("alice", again | {"is_replayed": True})
+    server.push("alice", {"event": "reconnecting", "reason": "gone"})  # then it may be so
+    server.push("alice", again | {"is_replayed": True})
+    await alice.until(lambda: alice.client.seat.events.are_taken_in)
+    assert len([row for row in alice.lines if "bob: yes" in row]) == 1
 
 
 def _without_file_8(call: Callable[..., dict], op: str, **fields: Any) -> dict:
@@ -334,7 +293,8 @@ def _without_file_8(call: Callable[..., dict], op: str, **fields: Any) -> dict:
 
 
 # A number that several tell of fetches nobody's file before one is named; the first of each stays.
-def test_files_with_one_number(server, tmp_path) -> None:
+@evening
+async def test_files_with_one_number(alice, bob, carol, server) -> None:
     server.room("den", "alice", "bob", "carol")
     got: list[FileReference] = []
 
@@ -342,40 +302,35 @@ def test_files_with_one_number(server, tmp_path) -> None:
         got.append(reference)
         return f"got {reference.name}"
 
-    async def evening() -> None:
-        async with sat_down(server, tmp_path, "alice", "bob", "carol") as (alice, bob, carol):
-            for person in (alice, bob, carol):
-                await person.enter()
-            alice.terminal._secrecy._files.get = note
-            alice.client.call = partial(_without_file_8, alice.client.call)
-            for person, name in ((bob, "first"), (carol, "other"), (bob, "second")):
-                sealer = FileSealer()
-                list(sealer.seal([name.encode()]))
-                reference = sealer.reference(7, name, "")
-                await person.encryption.drive(
-                    lambda device, at, about=reference: device.say_file("den", about, at)
-                )
-                await alice.sees(f"shares {name} ")
-            await _in_lobby(alice)
-            alice.type("/get 7")
-            told = "several files of the number 7; type: /get 7 from bob or /get 7 from carol"
-            await alice.sees(told)
-            alice.type("/get 7 from bob")
-            await alice.sees("got first")
-            alice.type("/get 7 from carol", "/get 7 from zoe")
-            await alice.sees("got other", "zoe has told of no file 7")
-            clear = {**EVENTS[5], "room": "lobby", "id": 8}
-            server.push("alice", clear)
-            reference = got[0].model_copy(update={"id": 8})
-            await bob.encryption.drive(lambda device, at: device.say_file("den", reference, at))
-            await alice.until(lambda: alice.client.seat.events.are_taken_in)
-            alice.type("/get 8")
-            await alice.sees("several files of the number 8")
-            alice.type("/get 8 from bob")
-            await alice.sees("there is no file 8 in the clear")
-            assert [each.name for each in got] == ["first", "other"]
-            alice.model.show(alice.model.find("den"))
-            alice.type("/get 8 from bob")
-            await alice.until(lambda: len(got) == 3)
-
-    asyncio.run(evening())
+    await enter(alice, bob, carol)
+    alice.terminal._secrecy._files.get = note
+    alice.client.call = partial(_without_file_8, alice.client.call)
+    for person, name in ((bob, "first"), (carol, "other"), (bob, "second")):
+        sealer = FileSealer()
+        list(sealer.seal([name.encode()]))
+        reference = sealer.reference(7, name, "")
+        await person.encryption.drive(
+            lambda device, at, about=reference: device.say_file("den", about, at)
+        )
+        await alice.sees(f"shares {name} ")
+    await go_to("lobby", alice)
+    alice.type("/get 7")
+    told = "several files of the number 7; type: /get 7 from bob or /get 7 from carol"
+    await alice.sees(told)
+    alice.type("/get 7 from bob")
+    await alice.sees("got first")
+    alice.type("/get 7 from carol", "/get 7 from zoe")
+    await alice.sees("got other", "zoe has told of no file 7")
+    clear = {**EVENTS[5], "room": "lobby", "id": 8}
+    server.push("alice", clear)
+    reference = got[0].model_copy(update={"id": 8})
+    await bob.encryption.drive(lambda device, at: device.say_file("den", reference, at))
+    await alice.until(lambda: alice.client.seat.events.are_taken_in)
+    alice.type("/get 8")
+    await alice.sees("several files of the number 8")
+    alice.type("/get 8 from bob")
+    await alice.sees("there is no file 8 in the clear")
+    assert [each.name for each in got] == ["first", "other"]
+    alice.model.show(alice.model.find("den"))
+    alice.type("/get 8 from bob")
+    await alice.until(lambda: len(got) == 3)

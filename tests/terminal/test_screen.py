@@ -3,49 +3,16 @@
 The server is a script here; tests/terminal/test_chat.py has a real one.
 """
 
-import asyncio
 import threading
 
 import pytest
 from prompt_toolkit.utils import get_cwidth
 
 from app.client import CallRefused
+from tests.kit import terminal_stage as keys
 from tests.kit.client import WAIT_SECONDS_MAX
-from tests.kit.terminal_stage import (
-    ALT_1,
-    CTRL_C,
-    CTRL_N,
-    CTRL_P,
-    PAGE_DOWN,
-    PAGE_UP,
-    UP,
-    Stage,
-    said,
-)
-
-
-# While messages pour in, the half-typed line stands whole after every single drawing.
-def test_a_flood_does_not_tear_the_typed_line(play) -> None:
-    async def scene(stage: Stage) -> None:
-        await stage.join("lobby")
-        stage.type("héllo 火锅")
-        await stage.until(lambda: "火锅" in stage.typed.replace(" ", ""))
-        half_typed = stage.typed
-        broken = []
-        stage.after_write = lambda: stage.typed == half_typed or broken.append(stage.typed)
-        for number in range(300):
-            stage.client.happen(said(f"{number} 火锅 wide \u202e \x1b[2J and bob"))
-            await asyncio.sleep(0)
-        await stage.until(lambda: stage.pane and stage.pane[-1].startswith("bob: 299"))
-        stage.after_write = lambda: None
-        assert half_typed.replace(" ", "") == ">héllo火锅"
-        assert not broken
-        assert [int(row.split()[1]) for row in stage.pane] == list(range(279, 300))
-        stage.type(" enough\r")
-        await stage.until(lambda: stage.client.asked[-1][0] == "say")
-        assert stage.client.asked[-1][1]["body"] == "héllo 火锅 enough"
-
-    play(scene)
+from tests.kit.scenes import scene
+from tests.kit.terminal_stage import Stage, said
 
 
 # Where terminals disagree on the place of a cell, no single one is drawn: the row is erased, and
@@ -54,81 +21,75 @@ def test_a_flood_does_not_tear_the_typed_line(play) -> None:
     "text",
     ["مرحبا بالعالم", "مُحَمَّدٌ", "ﻻ ﷺ", "שָׁלוֹם", "می‌خواهم کتاب", "สวัสดี", "नमस्ते", "👩👧 🇩🇪", "e\u0301"],
 )
-def test_rows_that_terminals_draw_in_other_cells_are_drawn_whole(play, text: str) -> None:
-    async def scene(stage: Stage) -> None:
-        await stage.join("lobby")
-        stage.client.happen(said(f"one {text}"))
-        await stage.until(lambda: "one" in stage.bytes)
-        stage.bytes = ""
-        stage.client.happen(said(f"two {text}"))
-        await stage.until(lambda: "two" in stage.bytes)
-        rows = [row for row in stage.bytes.split("\x1b[K") if f"two {text}\x1b" in row]
-        assert rows
-        assert "bob" in rows[0]
-        stage.client.happen(said("plain"))
-        await stage.until(lambda: stage.rows[-3] == "14:02 bob: plain")
-        stage.type(text)
-        await stage.until(lambda: text in stage.bytes.rpartition(">")[2])
-        await stage.until(lambda: stage.screen.cursor.x == get_cwidth(f"> {text}"))
-
-    play(scene)
+@scene
+async def test_rows_that_terminals_draw_in_other_cells_are_drawn_whole(
+    stage: Stage, text: str
+) -> None:
+    await stage.join("lobby")
+    stage.client.happen(said(f"one {text}"))
+    await stage.until(lambda: "one" in stage.bytes)
+    stage.bytes = ""
+    stage.client.happen(said(f"two {text}"))
+    await stage.until(lambda: "two" in stage.bytes)
+    rows = [row for row in stage.bytes.split("\x1b[K") if f"two {text}\x1b" in row]
+    assert rows
+    assert "bob" in rows[0]
+    stage.client.happen(said("plain"))
+    await stage.until(lambda: stage.rows[-3] == "14:02 bob: plain")
+    stage.type(text)
+    await stage.until(lambda: text in stage.bytes.rpartition(">")[2])
+    await stage.until(lambda: stage.screen.cursor.x == get_cwidth(f"> {text}"))
 
 
 # Tab completes commands, those who are here, with a colon where a line begins, and rooms.
-def test_completion(play) -> None:
-    async def scene(stage: Stage) -> None:
-        await stage.join("lobby")
-        for begun, whole in (
-            ("/unm\t", "> /unmute"),
-            ("bo\t", "> bob:"),
-            ("so B\t", "> so bob"),
-            ("/kick b\t", "> /kick bob"),
-            ("/join la\t", "> /join lab"),
-            ("/help toke\t", "> /help tokens"),
-        ):
-            stage.type(begun)
-            await stage.until(lambda whole=whole: stage.typed == whole)
-            stage.type(CTRL_C)
-            await stage.until(lambda: stage.typed == ">")
-
-    play(scene)
+@scene
+async def test_completion(stage: Stage) -> None:
+    await stage.join("lobby")
+    for begun, whole in (
+        ("/unm\t", "> /unmute"),
+        ("bo\t", "> bob:"),
+        ("so B\t", "> so bob"),
+        ("/kick b\t", "> /kick bob"),
+        ("/join la\t", "> /join lab"),
+        ("/help toke\t", "> /help tokens"),
+    ):
+        stage.type(begun)
+        await stage.until(lambda whole=whole: stage.typed == whole)
+        stage.type(keys.CTRL_C)
+        await stage.until(lambda: stage.typed == ">")
 
 
 # Rooms are reached by number and one after the other; unread messages are counted where they are.
-def test_rooms(play) -> None:
-    async def scene(stage: Stage) -> None:
-        await stage.join("lobby", "lab")
-        stage.client.happen(said("unseen"), said("alice?"))
-        await stage.until(lambda: "1:lobby(2!) [2:lab]" in stage.status)
-        for keys, expected in (
-            (ALT_1, "[1:lobby] 2:lab"),
-            (CTRL_N, "1:lobby [2:lab]"),
-            (CTRL_N, "[0:home] 1:lobby"),
-            (CTRL_P, "1:lobby [2:lab]"),
-            ("/join LOBBY\r", "[1:lobby] 2:lab"),
-            ("/leave\r", "0:home [1:lab]"),
-        ):
-            stage.type(keys)
-            await stage.until(lambda expected=expected: expected in stage.status)
-        asked = [op for op, fields in stage.client.asked if op == "join"]
-        assert len(asked) == 2, "a room that one is in is only shown"
-
-    play(scene)
+@scene
+async def test_rooms(stage: Stage) -> None:
+    await stage.join("lobby", "lab")
+    stage.client.happen(said("unseen"), said("alice?"))
+    await stage.until(lambda: "1:lobby(2!) [2:lab]" in stage.status)
+    for typed, expected in (
+        (keys.ALT_1, "[1:lobby] 2:lab"),
+        (keys.CTRL_N, "1:lobby [2:lab]"),
+        (keys.CTRL_N, "[0:home] 1:lobby"),
+        (keys.CTRL_P, "1:lobby [2:lab]"),
+        ("/join LOBBY\r", "[1:lobby] 2:lab"),
+        ("/leave\r", "0:home [1:lab]"),
+    ):
+        stage.type(typed)
+        await stage.until(lambda expected=expected: expected in stage.status)
+    asked = [op for op, fields in stage.client.asked if op == "join"]
+    assert len(asked) == 2, "a room that one is in is only shown"
 
 
 # A line is said in the room where it was typed, also when another one is shown by then.
-def test_a_line_goes_where_it_was_typed(play) -> None:
-    async def scene(stage: Stage) -> None:
-        await stage.join("lobby", "lab")
-        stage.client.may_say.clear()
-        stage.type("to lab\r", "to lab too\r", ALT_1)
-        await stage.until(lambda: "[1:lobby]" in stage.status and "2 waiting" in stage.status)
-        stage.client.may_say.set()
-        await stage.until(lambda: "waiting" not in stage.status)
-        says = [fields for op, fields in stage.client.asked if op == "say"]
-        assert [each["room"] for each in says] == ["lab", "lab"]
-
-    play(scene)
+@scene
+async def test_a_line_goes_where_it_was_typed(stage: Stage) -> None:
+    await stage.join("lobby", "lab")
+    stage.client.may_say.clear()
+    stage.type("to lab\r", "to lab too\r", keys.ALT_1)
+    await stage.until(lambda: "[1:lobby]" in stage.status and "2 waiting" in stage.status)
+    stage.client.may_say.set()
+    await stage.until(lambda: "waiting" not in stage.status)
+    says = [fields for op, fields in stage.client.asked if op == "say"]
+    assert [each["room"] for each in says] == ["lab", "lab"]
 
 
 # A password that is asked for is neither shown nor remembered.
@@ -143,7 +104,7 @@ def test_passwords_are_not_shown(play) -> None:
         await stage.until(lambda: stage.typed == ">")
         passwords = {"old": "0ldsecret", "new": "n3wsecret"}
         await stage.until(lambda: ("passwd", passwords) in stage.client.asked)
-        stage.type(UP)
+        stage.type(keys.UP)
         stage.type("!")
         await stage.until(lambda: stage.typed == "> !")
 
@@ -170,20 +131,18 @@ def test_a_wrong_password(play) -> None:
 
 
 # What a terminal sends in another encoding is refused, and asked for again; what follows is said.
-def test_bytes_of_another_encoding(play) -> None:
-    async def scene(stage: Stage) -> None:
-        await stage.join("lobby")
-        told = "» Error: what was typed is not UTF-8, and was not used"
-        stage.type("caf\udce9\r", "/passwd\r")
-        await stage.until(lambda: stage.terminal.screen.is_asking)
-        stage.type("0ld\r", "caf\udce9\r")
-        await stage.until(lambda: sum(told in row for row in stage.pane) == 2)
-        await stage.until(lambda: stage.terminal.screen.is_asking)
-        stage.type("\x03", "and on\r")
-        await stage.until(lambda: "say" in [op for op, _ in stage.client.asked])
-        assert {op for op, _ in stage.client.asked} == {"rooms", "help", "join", "say"}
-
-    play(scene)
+@scene
+async def test_bytes_of_another_encoding(stage: Stage) -> None:
+    await stage.join("lobby")
+    told = "» Error: what was typed is not UTF-8, and was not used"
+    stage.type("caf\udce9\r", "/passwd\r")
+    await stage.until(lambda: stage.terminal.screen.is_asking)
+    stage.type("0ld\r", "caf\udce9\r")
+    await stage.until(lambda: sum(told in row for row in stage.pane) == 2)
+    await stage.until(lambda: stage.terminal.screen.is_asking)
+    stage.type("\x03", "and on\r")
+    await stage.until(lambda: "say" in [op for op, _ in stage.client.asked])
+    assert {op for op, _ in stage.client.asked} == {"rooms", "help", "join", "say"}
 
 
 # What is typed ahead, before it is known whether the password was right, is no line either.
@@ -223,46 +182,42 @@ def test_the_bell(play, has_bell: bool) -> None:
 
 
 # Page up shows what was before, and then what the server has of before; page down comes back.
-def test_paging_through_a_room(play) -> None:
-    async def scene(stage: Stage) -> None:
-        await stage.join("lobby")
-        earlier = [{**said(f"earlier {number}"), "id": number + 1} for number in range(30)]
-        stage.client.answers["history"] = {"messages": earlier, "has_more": True}
-        for number in range(30):
-            stage.client.happen({**said(f"late {number}"), "id": 100 + number})
-        await stage.until(lambda: stage.pane[-1:] == ["bob: late 29"])
-        stage.type(PAGE_UP)
-        await stage.until(lambda: "bob: late 0" in stage.pane and "below" in stage.status)
-        await stage.until(lambda: any(op == "history" for op, _ in stage.client.asked))
-        stage.client.answers["history"] = CallRefused("not_here", "you are in no room green")
-        stage.type(PAGE_UP)
-        await stage.until(lambda: "bob: earlier 29" in stage.pane)
-        stage.type(PAGE_DOWN * 4)
-        await stage.until(lambda: stage.pane[-1:] == ["bob: late 29"])
-        assert "below" not in stage.status
-        stage.type(PAGE_UP)
-        await stage.until(lambda: "below" in stage.status)
-        stage.type("here\r")
-        await stage.until(lambda: stage.pane[-1:] == ["alice: here"])
-
-    play(scene)
+@scene
+async def test_paging_through_a_room(stage: Stage) -> None:
+    await stage.join("lobby")
+    earlier = [{**said(f"earlier {number}"), "id": number + 1} for number in range(30)]
+    stage.client.answers["history"] = {"messages": earlier, "has_more": True}
+    for number in range(30):
+        stage.client.happen({**said(f"late {number}"), "id": 100 + number})
+    await stage.until(lambda: stage.pane[-1:] == ["bob: late 29"])
+    stage.type(keys.PAGE_UP)
+    await stage.until(lambda: "bob: late 0" in stage.pane and "below" in stage.status)
+    await stage.until(lambda: any(op == "history" for op, _ in stage.client.asked))
+    stage.client.answers["history"] = CallRefused("not_here", "you are in no room green")
+    stage.type(keys.PAGE_UP)
+    await stage.until(lambda: "bob: earlier 29" in stage.pane)
+    stage.type(keys.PAGE_DOWN * 4)
+    await stage.until(lambda: stage.pane[-1:] == ["bob: late 29"])
+    assert "below" not in stage.status
+    stage.type(keys.PAGE_UP)
+    await stage.until(lambda: "below" in stage.status)
+    stage.type("here\r")
+    await stage.until(lambda: stage.pane[-1:] == ["alice: here"])
 
 
 # What is refused, and that the connection is lost and back, is told where one looks.
-def test_refusals_and_losses_are_told(play) -> None:
-    async def scene(stage: Stage) -> None:
-        stage.client.answers["kick"] = CallRefused("forbidden", "you are no moderator")
-        await stage.join("lobby")
-        stage.type("/kick bob\r", "/nonsense\r")
-        await stage.until(lambda: "» Error: unknown command /nonsense. Try /help." in stage.pane)
-        assert "[server] Error: you are no moderator" in stage.pane
-        stage.client.happen({"event": "reconnecting", "reason": "gone"})
-        await stage.until(lambda: "reconnecting..." in stage.status)
-        stage.client.answers["who"] = {"room": "lobby", "people": [{"name": "alice"}]}
-        stage.client.happen({"event": "connected"})
-        await stage.until(lambda: "1 person  7 ms" in stage.status)
-
-    play(scene)
+@scene
+async def test_refusals_and_losses_are_told(stage: Stage) -> None:
+    stage.client.answers["kick"] = CallRefused("forbidden", "you are no moderator")
+    await stage.join("lobby")
+    stage.type("/kick bob\r", "/nonsense\r")
+    await stage.until(lambda: "» Error: unknown command /nonsense. Try /help." in stage.pane)
+    assert "[server] Error: you are no moderator" in stage.pane
+    stage.client.happen({"event": "reconnecting", "reason": "gone"})
+    await stage.until(lambda: "reconnecting..." in stage.status)
+    stage.client.answers["who"] = {"room": "lobby", "people": [{"name": "alice"}]}
+    stage.client.happen({"event": "connected"})
+    await stage.until(lambda: "1 person  7 ms" in stage.status)
 
 
 # What ends the client ends the program, which says why.

@@ -1,76 +1,65 @@
 """What is typed and pasted in the terminal client, and what of it waits; the server is a script."""
 
-import pytest
-
 from app.client import CallRefused, ConnectionLost
+from tests.kit.scenes import scene
 from tests.kit.terminal_stage import CTRL_C, ScriptedClient, Stage
 
 
 # Several lines that are pasted are shown as they are, and said one by one when that is confirmed.
-def test_pasting_several_lines(play) -> None:
-    async def scene(stage: Stage) -> None:
-        await stage.join("lobby")
-        stage.type("\x1b[200~one\ntwo\r\n\nthree\x1b[201~")
-        await stage.until(lambda: stage.rows[-4].startswith("> one") and stage.typed == "three")
-        stage.type("\r")
-        await stage.until(lambda: "alice: three" in stage.pane)
-        assert stage.pane[-3:] == ["alice: one", "alice: two", "alice: three"]
-
-    play(scene)
+@scene
+async def test_pasting_several_lines(stage: Stage) -> None:
+    await stage.join("lobby")
+    stage.type("\x1b[200~one\ntwo\r\n\nthree\x1b[201~")
+    await stage.until(lambda: stage.rows[-4].startswith("> one") and stage.typed == "three")
+    stage.type("\r")
+    await stage.until(lambda: "alice: three" in stage.pane)
+    assert stage.pane[-3:] == ["alice: one", "alice: two", "alice: three"]
 
 
 # What is pasted is text, whatever it begins with; in a command it has one line, and so has an
 # answer that is not shown.
-def test_what_is_pasted_is_no_command(play) -> None:
-    async def scene(stage: Stage) -> None:
-        await stage.join("lobby")
-        stage.type("\x1b[200~one\n/leave\n/quit\x1b[201~", "\r")
-        await stage.until(lambda: "alice: /quit" in stage.pane)
-        assert stage.pane[-3:] == ["alice: one", "alice: /leave", "alice: /quit"]
-        stage.type("/topic ", "\x1b[200~a\nb\n\x1b[201~", "\r")
-        await stage.until(lambda: ("topic", {"room": "lobby", "text": "a b"}) in stage.client.asked)
-
-    play(scene)
+@scene
+async def test_what_is_pasted_is_no_command(stage: Stage) -> None:
+    await stage.join("lobby")
+    stage.type("\x1b[200~one\n/leave\n/quit\x1b[201~", "\r")
+    await stage.until(lambda: "alice: /quit" in stage.pane)
+    assert stage.pane[-3:] == ["alice: one", "alice: /leave", "alice: /quit"]
+    stage.type("/topic ", "\x1b[200~a\nb\n\x1b[201~", "\r")
+    await stage.until(lambda: ("topic", {"room": "lobby", "text": "a b"}) in stage.client.asked)
 
 
 # A long paste is asked about; Ctrl-C gives it up, and Return again says it.
-def test_a_long_paste_is_asked_about(play) -> None:
-    async def scene(stage: Stage) -> None:
-        await stage.join("lobby")
-        lines = "\n".join(f"line {number}" for number in range(30))
-        for confirmed, key in ((False, CTRL_C), (True, "\r")):
-            stage.type(f"\x1b[200~{lines}\x1b[201~", "\r")
-            await stage.until(lambda: any("That is 30 lines." in row for row in stage.pane))
-            assert not any(op == "say" for op, _ in stage.client.asked)
-            stage.type(key)
-            await stage.until(lambda: stage.typed == ">")
-            if confirmed:
-                await stage.until(lambda: "alice: line 29" in stage.pane)
-
-    play(scene)
+@scene
+async def test_a_long_paste_is_asked_about(stage: Stage) -> None:
+    await stage.join("lobby")
+    lines = "\n".join(f"line {number}" for number in range(30))
+    for confirmed, key in ((False, CTRL_C), (True, "\r")):
+        stage.type(f"\x1b[200~{lines}\x1b[201~", "\r")
+        await stage.until(lambda: any("That is 30 lines." in row for row in stage.pane))
+        assert not any(op == "say" for op, _ in stage.client.asked)
+        stage.type(key)
+        await stage.until(lambda: stage.typed == ">")
+        if confirmed:
+            await stage.until(lambda: "alice: line 29" in stage.pane)
 
 
 # A line that is too long for the server comes back to be shortened.
-def test_a_line_that_is_too_long_comes_back(play) -> None:
-    async def scene(stage: Stage) -> None:
-        await stage.join("lobby")
-        stage.client.answers["say"] = CallRefused("line_too_long", "a line has at most 10 bytes")
-        stage.type("much too long\r")
-        await stage.until(lambda: stage.typed == "> much too long")
-
-    play(scene)
+@scene
+async def test_a_line_that_is_too_long_comes_back(stage: Stage) -> None:
+    await stage.join("lobby")
+    stage.client.answers["say"] = CallRefused("line_too_long", "a line has at most 10 bytes")
+    stage.type("much too long\r")
+    await stage.until(lambda: stage.typed == "> much too long")
 
 
 # Ctrl-Z is for the shell.
-def test_to_the_shell(play, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def scene(stage: Stage) -> None:
-        times: list[bool] = []
-        monkeypatch.setattr(stage.app, "suspend_to_background", lambda: times.append(True))
-        stage.type("half\x1a", " a line")
-        await stage.until(lambda: stage.typed == "> half a line")
-        assert times == [True]
-
-    play(scene)
+@scene
+async def test_to_the_shell(stage: Stage, monkeypatch) -> None:
+    times: list[bool] = []
+    monkeypatch.setattr(stage.app, "suspend_to_background", lambda: times.append(True))
+    stage.type("half\x1a", " a line")
+    await stage.until(lambda: stage.typed == "> half a line")
+    assert times == [True]
 
 
 # While the server does not answer: commands overtake lines, help comes at once, what waits can be
@@ -117,7 +106,7 @@ def test_what_waits(play) -> None:
 
 
 # A start that gets nowhere forgets neither the rooms of the last time nor what was not said there.
-def test_a_start_that_gets_nowhere(play, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_start_that_gets_nowhere(play, monkeypatch) -> None:
     async def first(stage: Stage) -> None:
         await stage.join("lobby")
         stage.client.may_say.clear()
