@@ -14,9 +14,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from app.encryption import Device, KeyStore, Notice, ServerRefused, Shown, received, run
 from app.encryption.flows import Flow, Json
 from app.encryption.payloads import private_room
+from app.encryption.postbox import Letter
 from app.encryption.sealing import Cost
 
 CHEAP = Cost(memory_kib=8, passes=1)  # for tests: what a guess costs is not their subject
@@ -38,9 +41,7 @@ class Server:
         self.wire: list[str] = []
         self.asked: list[str] = []
         self.lies: dict[str, Callable[[Json, Chat], Json]] = {}
-        self.views: dict[
-            tuple[str, str], str
-        ] = {}  # (who asks, of whom): whose keys they are shown
+        self.views: dict[tuple[str, str], str] = {}  # (who asks, of whom): whose keys are shown
         self.refuse: dict[str, list[str]] = defaultdict(list)  # codes to refuse an op with
         self.chats: list[Chat] = []
         self.rooms: dict[str, Json] = {}
@@ -186,9 +187,8 @@ class Server:
     def _msg(self, chat: Chat, user: str, txn: str, enc: Json) -> Json:
         if (chat.address, txn) in self.txns:
             return self.txns[chat.address, txn]
-        return self._post(
-            chat, txn, {"event": "private", "to": user, "enc": enc}, {user, chat.user}
-        )
+        event = {"event": "private", "to": user, "enc": enc}
+        return self._post(chat, txn, event, {user, chat.user})
 
     def _post(self, chat: Chat, txn: str, event: Json, to: Any) -> Json:
         answer = {"message_id": len(self.messages) + 1}
@@ -253,6 +253,11 @@ class Chat:
         self.server.chats.append(self)
         self.do(self.device.start(self.server.now))
 
+    def come_back(self) -> None:
+        """Start the client again."""
+        self.leave()
+        self.come()
+
     def leave(self) -> None:
         """End the client, or have it killed: it does nothing on its way out."""
         if self in self.server.chats:
@@ -268,6 +273,16 @@ class Chat:
             return run(flow, self.ask)
         finally:
             self._look()
+
+    def act(self, flow: Flow[Any]) -> Any:
+        """Do something, and let everybody read what comes of it."""
+        answer = self.do(flow)
+        self.server.settle()
+        return answer
+
+    def write(self, to: Chat, kind: str, content: str = "") -> None:
+        """Have this device say something to another one."""
+        self.act(self.device._write([Letter(to.device.me, kind, content)], self.server.now))
 
     def ask(self, op: str, fields: Json) -> Json:
         self.step()
@@ -299,9 +314,12 @@ class Chat:
                 self.notices.append(each)
 
     def say(self, body: str, room: str = "den") -> int:
-        answer = self.do(self.device.say(room, body, self.server.now))
-        self.server.settle()
-        return answer["message_id"]
+        return self.act(self.device.say(room, body, self.server.now))["message_id"]
+
+    def is_refused(self, why: type[Exception], body: str = "hello", room: str = "den") -> None:
+        """Check that nothing is said, and why."""
+        with pytest.raises(why):
+            self.say(body, room)
 
     def say_privately(self, user: str, body: str) -> None:
         self.say(body, private_room(self.user, user))

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from app.encryption.payloads import Address, OlmBody, Party, parse
-from app.encryption.postbox import ITEMS_AT_ONCE, Letter
+from app.encryption.postbox import ITEMS_AT_ONCE
 from app.encryption.refusals import EncryptionRefusal, Malformed
 from tests.encryption.fakes import HOUR, Chat
 
@@ -25,15 +25,9 @@ def test_malformed_bodies(server, alice, bob, user):
     changes = [
         {"alg": "olm.v9"},
         {"sender": {"user": "x\u202e", "device": "y"}},
-        {"curve25519": "A" * 42},
-        {"curve25519": device.curve25519 + "="},
-        {"type": 7},
-        {"type": -1},
-        {"type": True},
-        {"ct": None},
-        {"ct": "é"},
-        {"ct": "A" * 70_000},
-        {"type": 1},
+        *({"curve25519": key} for key in ("A" * 42, device.curve25519 + "=")),
+        *({"type": number} for number in (7, -1, True, 1)),
+        *({"ct": text} for text in (None, "é", "A" * 70_000)),
         {},
     ]
     bodies += [json.dumps({**whole, **change}) for change in changes]
@@ -64,8 +58,7 @@ def test_malformed_items(server, alice, bob):
 @pytest.mark.parametrize("kind", ["room_key", "approved", "verify", "renew"])
 @pytest.mark.parametrize("content", ["", "{}", "[]", '{"room":"den"}', "x" * 20_000])
 def test_malformed_contents(server, message, alice, bob, kind, content):
-    alice.do(alice.device._write([Letter(bob.device.me, kind, content)], server.now))
-    server.settle()
+    alice.write(bob, kind, content)
     alice.say("still there?")
     assert bob.texts[-1] == "still there?"
 
@@ -86,13 +79,16 @@ def test_replayed_items(server, alice, bob):
     assert not server.mailboxes[bob.address]
 
 
+def _renewal(chat, to):
+    """Return the body of an item in which a device asks another one for a new session."""
+    with chat.store.transaction():
+        return chat.device._olm.encrypt(to, "renew", "")
+
+
 # A key that a device wrote for one device is not taken by another.
-def test_an_item_for_another_device(server, message, alice, bob, tmp_path):
-    olm, me = alice.device._olm, bob.device.me
-    other = me.model_copy(update={"device": "aaaaaaaa"})
-    with alice.store.transaction():
-        body = olm.encrypt(other, "renew", "")
-    server.mail("bob", me.device, body, alice)
+def test_an_item_for_another_device(server, message, alice, bob):
+    other = bob.device.me.model_copy(update={"device": "aaaaaaaa"})
+    server.mail("bob", bob.device.me.device, _renewal(alice, other), alice)
     server.settle()
     assert "wrong_recipient" in bob.codes
 
@@ -102,25 +98,20 @@ def test_an_item_for_another_device(server, message, alice, bob, tmp_path):
     "change", [{"user": "carol"}, {"device": "aaaaaaaa"}, {"ed25519": "A" * 43}]
 )
 def test_an_item_in_the_name_of_another(server, message, alice, bob, tmp_path, change):
-    carol = Chat(server, "carol", tmp_path)
+    carol = Chat(server, "carol", tmp_path).device.me
     bob.do(bob.device.fingerprint("carol"))
-    me = bob.device.me
-    alice.device._olm._me = alice.device.me.model_copy(update=change)
     if "user" in change:
-        device = {"device": carol.device.me.device, "ed25519": carol.device.me.ed25519}
-        alice.device._olm._me = alice.device._olm._me.model_copy(update=device)
-    with alice.store.transaction():
-        body = alice.device._olm.encrypt(me, "renew", "")
-    server.mail("bob", me.device, body, alice)
+        change = change | {"device": carol.device, "ed25519": carol.ed25519}
+    alice.device._olm._me = alice.device.me.model_copy(update=change)
+    server.mail("bob", bob.device.me.device, _renewal(alice, bob.device.me), alice)
     server.settle()
     assert set(bob.codes) & {"wrong_sender", "unknown_device"}
 
 
 # The outside of an item says the same as its inside.
-def test_an_item_with_another_sender_outside(server, message, alice, bob, tmp_path):
-    with alice.store.transaction():
-        body = alice.device._olm.encrypt(bob.device.me, "renew", "")
-    outside = {**json.loads(body), "sender": {"user": "bob", "device": bob.device.me.device}}
+def test_an_item_with_another_sender_outside(server, message, alice, bob):
+    body = json.loads(_renewal(alice, bob.device.me))
+    outside = {**body, "sender": {"user": "bob", "device": bob.device.me.device}}
     server.mail("bob", bob.device.me.device, json.dumps(outside), alice)
     server.settle()
     assert "wrong_sender" in bob.codes
@@ -156,14 +147,10 @@ def test_a_key_is_sent_again_from_where_it_was_given(server, alice, bob, tmp_pat
     server.mail = honest
     assert carol.texts == []
     carol.do(carol.device.fingerprint("alice"))
-    carol.do(carol.device._deliver(carol.do(_renewed(carol, alice)), server.now))
-    server.settle()
+    renew = carol.device._postbox.renew("alice", alice.device.me.device, server.now)
+    carol.act(carol.device._deliver(carol.do(renew), server.now))
     assert carol.texts == ["with carol"]
     assert carol.read(server.messages[0]).refusal is not None
-
-
-def _renewed(chat, other):
-    return chat.device._postbox.renew(other.user, other.device.me.device, chat.server.now)
 
 
 # Nothing that a server answers makes a client stop with anything but a refusal.
@@ -173,15 +160,13 @@ def test_malformed_answers(server, alice, bob, op, part):
     server.lies[op] = lambda answer, chat: dict.fromkeys(answer, part)
     for _ in range(2):
         try:
-            alice.leave()
-            alice.come()
+            alice.come_back()
             alice.say("hello")
         except EncryptionRefusal:
             pass
     del server.lies[op]
     server.now += HOUR
-    alice.leave()
-    alice.come()
+    alice.come_back()
     bob.fetch()
     alice.say("and on it goes")
     assert bob.texts[-1] == "and on it goes"
@@ -200,30 +185,26 @@ def test_a_first_message_that_comes_again(server, alice, bob):
 
 # Two texts are never one key, nor two names one person: each has one form.
 @pytest.mark.parametrize(
-    "key", ["A" * 42 + "B", "A" * 43 + "=", "A" * 42, "A" * 44, "A" * 42 + "-"]
+    "change",
+    [
+        *({"ed25519": "A" * 42 + end} for end in ("B", "A=", "", "AA", "-")),
+        *({"user": name} for name in ("Alice", "ａｌｉｃｅ", "", "a b", "x\u202e", "a" * 33)),
+    ],
+    ids=repr,
 )
-def test_keys_in_another_form(key):
+def test_keys_and_names_in_another_form(change):
     party = {"user": "alice", "device": "aaaaaaaa", "ed25519": "A" * 43}
     assert parse(Party, json.dumps(party), "a party").user == "alice"
     with pytest.raises(Malformed):
-        parse(Party, json.dumps({**party, "ed25519": key}), "a party")
-
-
-@pytest.mark.parametrize("user", ["Alice", "ａｌｉｃｅ", "", "a b", "x\u202e", "a" * 33])
-def test_names_in_another_form(user):
-    party = {"user": user, "device": "aaaaaaaa", "ed25519": "A" * 43}
-    with pytest.raises(Malformed):
-        parse(Party, json.dumps(party), "a party")
+        parse(Party, json.dumps({**party, **change}), "a party")
 
 
 # Nor does anything that it tells unasked.
 @pytest.mark.parametrize("event", ["message", "private", "roster", "keys_changed", "td", "news", 5])
 @pytest.mark.parametrize("part", [None, 5, "a b", [], {}, [None], ["a b"]])
 def test_malformed_events(server, message, bob, event, part):
-    said = {
-        **dict.fromkeys(("room", "id", "user", "users", "device", "body"), part),
-        "event": event,
-    }
+    names = ("room", "id", "user", "users", "device", "body")
+    said = {**dict.fromkeys(names, part), "event": event}
     bob.read({**said, "enc": message["enc"]})
     for enc in (None, part, {"alg": part, "sid": part, "ct": part}):
         bob.read({**said, "enc": enc})
@@ -245,8 +226,7 @@ def test_names_as_they_are_shown(server, message, alice, bob):
 def test_keys_are_sent_again_once_an_hour(server, message, alice, bob):
     server.asked.clear()
     for _ in range(3):
-        bob.do(bob.device._write([Letter(alice.device.me, "renew", "")], server.now))
-        server.settle()
+        bob.write(alice, "renew")
     assert server.asked.count("td.send") == 3 + 1
 
 
@@ -285,11 +265,8 @@ def test_junk_of_one_user(server, message, alice, bob):
 # Nor for everybody whose name comes into their mind.
 def test_junk_in_the_names_of_others(server, message, alice, bob):
     queries = server.asked.count("keys.query")
-    me = bob.device.me
-    names = ("carol", "dave")
-    msgs = [
-        {"user": "bob", "device": me.device, "body": _from_nobody(n, "aaaaaaaa")} for n in names
-    ]
+    to = {"user": "bob", "device": bob.device.me.device}
+    msgs = [{**to, "body": _from_nobody(name, "aaaaaaaa")} for name in ("carol", "dave")]
     server.ask(alice, "td.send", {"txn": "junk", "msgs": msgs})
     server.settle()
     assert server.asked.count("keys.query") == queries

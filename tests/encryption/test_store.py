@@ -9,14 +9,8 @@ from contextlib import closing, suppress
 
 import pytest
 
-from app.encryption import KeyStore, StoreRefused
-from app.encryption.refusals import (
-    StoreCopied,
-    StoreDamaged,
-    StoreInUse,
-    StoreUnusable,
-    WrongPassphrase,
-)
+from app.encryption import KeyStore, StoreRefused, refusals
+from app.encryption.refusals import StoreCopied, StoreDamaged, StoreUnusable, WrongPassphrase
 from app.encryption.sealing import Cost, seal, unseal
 from tests.encryption.fakes import CHEAP, PASSPHRASE
 
@@ -48,9 +42,8 @@ def _open(path, passphrase=PASSPHRASE):
 
 
 def _change(path, statement, *values):
-    with sqlite3.connect(path) as database:
-        database.execute(statement, values)
-    database.close()
+    with closing(sqlite3.connect(path)) as database, database:
+        return database.execute(statement, values).fetchall()
 
 
 # What was written is there again, for whoever has the passphrase.
@@ -113,9 +106,7 @@ def test_the_costs_are_sealed_too(closed):
 # A byte that was flipped in a row is noticed.
 @pytest.mark.parametrize("place", [0, 15, -1])
 def test_a_flipped_byte(closed, place):
-    database = sqlite3.connect(closed)
-    (sealed,) = database.execute("SELECT sealed FROM rows WHERE id = 'alice'").fetchone()
-    database.close()
+    ((sealed,),) = _change(closed, "SELECT sealed FROM rows WHERE id = 'alice'")
     flipped = bytearray(sealed)
     flipped[place] ^= 1
     _change(closed, "UPDATE rows SET sealed = ? WHERE id = 'alice'", bytes(flipped))
@@ -137,7 +128,7 @@ def test_swapped_rows(closed, change):
 
 # A second process is told that the keys are in use, and changes nothing.
 def test_a_second_process(opened, path):
-    with pytest.raises(StoreInUse):
+    with pytest.raises(refusals.StoreInUse):
         _open(path)
     opened.close()
     _open(path).close()
@@ -180,9 +171,12 @@ def test_a_crash_while_opening(closed, monkeypatch):
     _open(closed).close()
 
 
-# A store without the row that knows of copies is no store.
-def test_a_missing_stamp(closed):
-    _change(closed, "DELETE FROM rows WHERE kind = 'store'")
+# A store without the row that knows of copies, or with text where bytes should be, is no store.
+@pytest.mark.parametrize(
+    "statement", ["DELETE FROM rows WHERE kind = 'store'", "UPDATE rows SET sealed = 'x'"]
+)
+def test_rows_that_can_not_be(closed, statement):
+    _change(closed, statement)
     with pytest.raises(StoreDamaged):
         _open(closed)
 
@@ -248,21 +242,10 @@ def test_damage_that_is_no_text(closed):
 
 # Nor is a file opened whose header can be read, and no row.
 def test_damage_in_the_rows(closed):
-    connection = sqlite3.connect(closed)
-    query = "SELECT rootpage FROM sqlite_master WHERE name = 'rows'"
-    ((root,),) = connection.execute(query).fetchall()
-    ((size,),) = connection.execute("PRAGMA page_size").fetchall()
-    connection.close()
+    ((root,),) = _change(closed, "SELECT rootpage FROM sqlite_master WHERE name = 'rows'")
+    ((size,),) = _change(closed, "PRAGMA page_size")
     data = bytearray(closed.read_bytes())
     data[(root - 1) * size : (root - 1) * size + 8] = b"\xff" * 8
     closed.write_bytes(data)
     with pytest.raises(StoreRefused):
-        _open(closed)
-
-
-# Nor is one opened that has text where bytes should be.
-def test_damage_that_is_no_bytes(closed):
-    with closing(sqlite3.connect(closed)) as connection, connection:
-        connection.execute("UPDATE rows SET sealed = 'x'")
-    with pytest.raises(StoreDamaged):
         _open(closed)
