@@ -111,9 +111,7 @@ def stored(server: ServerProcess, room: str) -> str:
 # The README's bot has at most 15 lines, runs as printed, and misses nothing and answers once, when
 # the server is killed and started again, and when it is itself. What was said before it was first
 # there it does not answer.
-def test_the_readme_bot_misses_nothing(
-    start_server: Callable[..., ServerProcess], tmp_path: Path
-) -> None:
+def test_the_readme_bot_misses_nothing(start_server, tmp_path: Path) -> None:
     assert len(readme_bot().splitlines()) <= 15
     server = start_server()
     with open_client(server, "bob") as bob:
@@ -149,9 +147,7 @@ def test_what_is_said_through_cuts_is_stored_once(server: ServerProcess, new_nam
 
 
 # Of a request that can't be asked twice, and was not answered, nobody knows whether it happened.
-def test_an_unanswered_request_raises_connection_lost(
-    server: ServerProcess, new_name: NewName
-) -> None:
+def test_an_unanswered_request_raises_connection_lost(server: ServerProcess, new_name) -> None:
     room = new_name("room")
     with (
         cutting(server.port, "topic", 10, seed=3) as proxy,
@@ -205,9 +201,7 @@ def test_all_who_come_back_see_the_same(start_server: Callable[..., ServerProces
 
 
 # What the server does not replay whole is read from history, page by page, before what follows.
-def test_what_is_not_replayed_is_read_from_history(
-    server: ServerProcess, new_name: NewName, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_not_replayed_is_read_from_history(server, new_name, monkeypatch) -> None:
     monkeypatch.setattr("app.client.client.GAP_PAGE_MESSAGES", 700)
     room, name = new_name("room"), new_name("alice")
     with open_client(server, name) as alice:
@@ -248,9 +242,7 @@ def test_a_program_that_does_not_read_holds_little_and_misses_nothing(
 
 # A room that is renamed while a gap of it waits to be filled is read on under its new name, and
 # entered again by that; nothing is missing.
-def test_a_room_is_renamed_behind_a_gap(
-    server: ServerProcess, new_name: NewName, run_here, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_room_is_renamed_behind_a_gap(server, new_name, run_here, monkeypatch) -> None:
     monkeypatch.setattr("app.client.client.EVENTS_QUEUED_MAX", 10)
     room, new, said = new_name("room"), new_name("new"), [str(number) for number in range(30)]
     with open_client(server, new_name("alice")) as alice:
@@ -265,9 +257,7 @@ def test_a_room_is_renamed_behind_a_gap(
 
 # While nobody reads its events, a client does not read the socket, so nothing has to be read again;
 # but it does for a call, also one from the thread that reads events.
-def test_calls_are_answered_while_events_wait(
-    server: ServerProcess, new_name: NewName, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_calls_are_answered_while_events_wait(server: ServerProcess, new_name, monkeypatch) -> None:
     monkeypatch.setattr("app.client.client.EVENTS_QUEUED_MAX", 5)
     room, said = new_name("room"), [str(number) for number in range(60)]
     with open_client(server, new_name("alice")) as alice, open_client(server, "dora") as dora:
@@ -329,9 +319,7 @@ def test_a_token_logs_in(server: ServerProcess, new_name: NewName) -> None:
 
 
 # Who is not let in any more is told so by `events()`, after all that came before, and by calls.
-def test_a_login_refused_at_a_reconnect_ends_the_client(
-    start_server: Callable[..., ServerProcess],
-) -> None:
+def test_a_login_refused_at_a_reconnect_ends_the_client(start_server) -> None:
     server = start_server()
     with open_client(server, "alice") as client:
         client.join("lobby")
@@ -409,9 +397,7 @@ def test_attempts_can_be_bounded(start_server: Callable[..., ServerProcess]) -> 
         (None, "silent"),
     ],
 )
-def test_what_is_no_server_is_told(
-    answer: bytes | None, told: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_no_server_is_told(answer: bytes | None, told: str, monkeypatch) -> None:
     monkeypatch.setitem(Connection.__init__.__kwdefaults__, "silence_seconds", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor() as threads:
         address = f"127.0.0.1:{listener.getsockname()[1]}"
@@ -439,9 +425,7 @@ def test_what_cannot_be_right_is_told() -> None:
 
 
 # What a server answers behind an outage took as long as it took then.
-def test_an_outage_is_no_delay(
-    start_server: Callable[..., ServerProcess], new_name: NewName, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_outage_is_no_delay(start_server, new_name: NewName, monkeypatch) -> None:
     server = start_server()
     clock = [0.0]
     monkeypatch.setattr("app.client.client.time", SimpleNamespace(monotonic=lambda: clock[0]))
@@ -459,9 +443,7 @@ def test_an_outage_is_no_delay(
 
 # Inside TLS it is the same, also while four threads speak and one reads; a certificate that the
 # program does not trust is told.
-def test_a_client_inside_tls(
-    start_server: Callable[..., ServerProcess], run_here: Callable[..., object], tmp_path: Path
-) -> None:
+def test_a_client_inside_tls(start_server, run_here: Callable[..., object], tmp_path: Path) -> None:
     run_here(tmp_path, "selfsigned", "--directory", str(tmp_path))
     certificate, key = tmp_path / "tls-cert.pem", tmp_path / "tls-key.pem"
     server = start_server(TLS_CERT=certificate, TLS_KEY=key)

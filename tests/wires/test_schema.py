@@ -20,18 +20,12 @@ WRONG = [
     {"op": "shout"},
     {"op": 3},
     {"op": "me"},
-    {"op": "say", "body": ""},
-    {"op": "say", "body": None},
-    {"op": "say", "body": "x", "txn": "x" * 65},
-    {"op": "say", "body": "x", "txn": "a\0b"},
+    *({"op": "say", "body": body} for body in ("", None)),
+    *({"op": "say", "body": "x", "txn": txn} for txn in ("x" * 65, "a\0b")),
     {"op": "say", "body": "x", "text": "x"},
-    {"op": "history", "count": 0},
-    {"op": "history", "count": 1001},
-    {"op": "history", "count": True},
-    {"op": "history", "count": "1"},
+    *({"op": "history", "count": count} for count in (0, 1001, True, "1")),
     {"op": "history", "after": -1},
-    {"op": "history", "before": 1 << 63},
-    {"op": "history", "before": 1.5},
+    *({"op": "history", "before": number} for number in (1 << 63, 1.5)),
     {"op": "ban", "user": "bob", "seconds": 0},
     {"op": "kick", "user": "bob", "reason": "x" * 201},
     {"op": "tokens", "revoke": 0},
@@ -66,9 +60,8 @@ def test_answers_are_of_commands() -> None:
 def test_wrong_by_both(request_: dict) -> None:
     with pytest.raises(Refusal):
         parse_request(request_)
-    assert not Draft202012Validator(
-        {"$defs": schema()["$defs"], "$ref": "#/$defs/request"}
-    ).is_valid(request_)
+    shape = {"$defs": schema()["$defs"], "$ref": "#/$defs/request"}
+    assert not Draft202012Validator(shape).is_valid(request_)
 
 
 # The schema is strict: a line with a field too many, or one too few, is not by it.
