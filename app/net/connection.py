@@ -1,10 +1,10 @@
 """A connection: a socket, its wire, its outbox, and the greenlet that reads it.
 
-What it promises:
-  1. `send` never switches: what the kernel does not take at once waits in the outbox.
+Its promises:
+  1. `send` never switches. Bytes that the kernel does not take at once wait in the outbox.
   2. The outbox is bounded. A peer that leaves more unread is cut, and its last line says why.
-  3. Nothing is ever thrown into the reading greenlet while it is anywhere but waiting to read.
-  4. However it ends, the session ends once, and its room is told.
+  3. An exception is thrown into the reading greenlet only while it waits to read.
+  4. However a connection ends, its session ends once, and its room is told.
 """
 
 from __future__ import annotations
@@ -48,18 +48,18 @@ if TYPE_CHECKING:
     from app.settings import Settings
     from app.wires.wire import Wire
 
-_HUNG_UP = getattr(select, "POLLRDHUP", 0)  # on Linux; elsewhere it is seen when all is over
-_GONE = select.POLLERR | select.POLLHUP  # it can't be sent anything either
+_HUNG_UP = getattr(select, "POLLRDHUP", 0)  # on Linux; elsewhere a read tells it
+_GONE = select.POLLERR | select.POLLHUP  # nothing can be sent to it either
 
 log = structlog.get_logger()
 
 
 class _Closing(Exception):
-    """Wakes the greenlet that waits to read from a connection which is being closed."""
+    """Wakes a greenlet that waits on a connection which is closing."""
 
 
 class Connection:
-    """One client's socket, which never blocks. Implements app.engine.session.Client."""
+    """One client's socket, which never blocks. Implements app.engine.client.Client."""
 
     __slots__ = (
         "_bucket",
@@ -107,17 +107,17 @@ class Connection:
         self._socket = client_socket
         self._wire = wire
         self._service = service
-        self._outbox: list[bytes | memoryview] = []  # an empty deque takes 700 bytes more
+        self._outbox: list[bytes | memoryview] = []  # an empty deque has 700 bytes more
         self._outbox_bytes = 0
         self._outbox_bytes_max = settings.outbox_bytes_max
         self._public_url = settings.public_url
-        self._drained: Signal | None = None  # set while somebody waits for an empty outbox
-        self._pause_ends: Signal | None = None  # set while the client is read more slowly
-        self.is_closing = False  # the session is over; what is in the outbox still goes out
-        self._has_hung_up = False  # as far as anybody has asked
+        self._drained: Signal | None = None  # there while a greenlet waits for an empty outbox
+        self._pause_ends: Signal | None = None  # there while the client is read more slowly
+        self.is_closing = False  # the session is over; the outbox is still sent
+        self._has_hung_up = False  # when the kernel was last asked
         self._is_lost = False  # the peer is gone
         self._reader: Any = None  # the reading greenlet, while it waits for input
-        self._loose_bytes = 0  # that came since the last line, and are not paid for yet
+        self._loose_bytes = 0  # since the last line; not paid for yet
         rate, burst = settings.message_rate
         self._bucket = TokenBucket(rate, burst, time.monotonic()) if rate else None
         self._writable: Any = None  # a watcher, while _write_outbox runs
@@ -125,7 +125,7 @@ class Connection:
         self._readable = loop.io(client_socket.fileno(), 1)
         silence_seconds = settings.login_seconds_max
         self._login_time = LoginTime(silence_seconds, LOGIN_SECONDS_IN_ALL_MAX, time.monotonic())
-        self._login_timer: Any = loop.timer(silence_seconds)  # until somebody has logged in
+        self._login_timer: Any = loop.timer(silence_seconds)  # until a user has logged in
 
     @property
     def server(self) -> str:
@@ -142,7 +142,7 @@ class Connection:
 
     @property
     def has_hung_up(self) -> bool:
-        """See Client. Asks the kernel: the session may not have read so far, nor may TLS."""
+        """See Client. Asks the kernel: unread bytes may come before the end."""
         if not self._has_hung_up and not self.is_closing:
             poll = select.poll()
             poll.register(self._socket, _HUNG_UP)
@@ -156,16 +156,16 @@ class Connection:
     def is_gone(self) -> bool:
         """See Client. Asks the kernel."""
         poll = select.poll()
-        poll.register(self._socket, 0)  # of _GONE it tells in any case
+        poll.register(self._socket, 0)  # it tells of _GONE in any case
         return self._is_lost or bool(poll.poll(0))
 
     def serve(self) -> None:
-        """Serve a client until it leaves or is cut. Switches."""
+        """Serve a client until it has left or is cut. Switches."""
         self._login_timer.start(self._cut_if_late)
         self._serve(self._service.connect(self))
 
     def serve_operator(self) -> None:
-        """Serve whoever runs the server until they leave. Switches."""
+        """Serve the operator until they leave. Switches."""
         self._bucket = None
         self._serve(self._service.connect_operator(self))
 
@@ -191,9 +191,9 @@ class Connection:
             for number, item in enumerate(self._wire.feed(data, check), 1):
                 self._slow_down(is_blank=item is None)
                 if session.user is None or number % LINES_IN_A_ROW_MAX == 0:
-                    gevent.sleep(TURN_SECONDS)  # thousands of lines may have come in one read
+                    gevent.sleep(TURN_SECONDS)  # one read may have thousands of lines
                 if item is None:
-                    self._send_output()  # a prompt, maybe: it comes before what comes next
+                    self._send_output()  # a prompt, perhaps, and before the next line's answer
                 elif not self.is_closing:
                     self._do(session, item)
                 if self.is_closing:
@@ -204,17 +204,17 @@ class Connection:
             elif number:
                 self._login_time.note_line(time.monotonic())
             self._pay_for(0 if number else max(len(data), READ_BYTES_MIN))
-            data = b""  # is not kept while the client is silent
-        self._service.journal.settle(session)  # `printf ... | nc -N` hears all its answers
+            data = b""  # not kept while the client is silent
+        self._service.journal.settle(session)  # `printf ... | nc -N` gets all answers
 
     def _receive_at_once(self) -> bytes:
-        """Return what came before: the listener looked at it, and of TLS no watcher tells again."""
+        """Return the first bytes, which were looked at. TLS holds them, so no watcher tells."""
         with suppress(OSError):
             return self._socket.recv(RECEIVE_BYTES_MAX)
         return b""
 
     def _receive(self) -> bytes:
-        """Return what the peer sent; nothing when it is gone, or is to be. Switches."""
+        """Return bytes of the peer; none when it is gone or is cut. Switches."""
         if self.is_closing:
             return b""
         self._reader = getcurrent()
@@ -229,7 +229,7 @@ class Connection:
             self._reader = None
 
     def _receive_now(self) -> bytes:
-        """Wait as gevent's `wait` does, which would keep a KiB more for each who is silent."""
+        """Wait for bytes and return them. Switches. gevent's `wait` would keep a KiB more."""
         while True:
             self._readable.start(getcurrent().switch)
             try:
@@ -240,9 +240,10 @@ class Connection:
                 return self._socket.recv(RECEIVE_BYTES_MAX)
 
     def _slow_down(self, *, is_blank: bool) -> None:
-        """Wait when the client is faster than it may be: it is read more slowly. Switches then.
+        """Wait when the client is faster than it may be. Switches then.
 
-        Not for the blank lines of one who has hung up: nothing would come of them but a ghost.
+        Blank lines of a client that has hung up are not waited for: else its session would stay
+        open after it has left.
         """
         if self._bucket is not None:
             seconds = self._bucket.take(time.monotonic())
@@ -252,11 +253,11 @@ class Connection:
                 self._pause_ends = None
 
     def _pay_for(self, loose_bytes: int) -> None:
-        """Count bytes that came without a line: as many as a line may have are as dear as one.
+        """Count bytes that came without a line. Switches, if they are many.
 
-        They may belong to one that has not ended, or to none: telnet's commands, the rest of what
-        is too long. A read of a few counts as more, for that is what costs. Switches, if they are
-        many.
+        As many as a line may have count as one line. They may belong to a line that has not ended,
+        or to none: telnet's commands, the rest of a line that is too long. A read of a few bytes
+        counts as more, since the read itself is the cost.
         """
         self._loose_bytes = self._loose_bytes + loose_bytes if loose_bytes else 0
         while self._loose_bytes >= self._wire.free_bytes_max and not self.is_closing:
@@ -264,9 +265,9 @@ class Connection:
             self._slow_down(is_blank=True)
 
     def _do(self, session: Session, item: Command | Refusal) -> None:
-        """Carry out a command, or tell what is wrong with a line. Switches."""
+        """Carry out a command, or refuse a line. Switches."""
         if session.is_operator and self.is_gone:
-            return  # manage.py has given up, and said that this is not done later
+            return  # manage.py has said that this is not done later
         session.tag = self._wire.tag
         if isinstance(item, Refusal):
             self._refuse(session, item)
@@ -303,17 +304,17 @@ class Connection:
         self.send(self._wire.take_output() + b"".join(map(self._wire.show, shown)))
 
     def show_at_leisure(self, event: Event) -> None:
-        """See Client. Cut between lines, so that what is said meanwhile fits in."""
+        """See Client. Cuts between lines, so that other events fit in."""
         self._send_output()
         data = self._wire.show(event)
-        del event  # as long as that, and its reader may take as long as it likes
+        del event  # it may be as long, and the reader may take hours
         while data and not self.is_closing:
             end = data.find(b"\n", REPLY_BYTES_MAX) + 1 or len(data)
             if self._outbox_bytes + end > REPLY_BYTES_MAX:
                 self.wait_until_read()
             self.send(data[:end])
             data = data[end:]
-        gevent.sleep(TURN_SECONDS)  # that may have taken some ms, and the next line be there
+        gevent.sleep(TURN_SECONDS)  # this may have taken some ms, and the next line is there
 
     def wait_until_read(self) -> None:
         """See Client."""
@@ -335,7 +336,7 @@ class Connection:
                 return True
             if sent == len(data):
                 return True
-            unsent = memoryview(data)[sent:]  # shared by all who lag
+            unsent = memoryview(data)[sent:]  # shared by all readers that lag
         self._queue(unsent)
         if self._outbox_bytes > self._outbox_bytes_max:
             self._cut_slow_reader()
@@ -351,14 +352,14 @@ class Connection:
             self._end()
 
     def _queue(self, data: bytes | memoryview) -> None:
-        if self._writable is None:  # set at once: more may be queued before the writer runs
+        if self._writable is None:  # made here: more may be queued before the writer runs
             self._writable = get_hub().loop.io(self._socket.fileno(), 2)
             gevent.spawn(self._write_outbox)
         self._outbox.append(data)
         self._outbox_bytes += len(data)
 
     def _write_outbox(self) -> None:
-        """Send what waits in the outbox; runs while something does. Switches."""
+        """Send the outbox until it is empty. Switches."""
         try:
             while self._outbox:
                 wait(self._writable)
@@ -392,16 +393,16 @@ class Connection:
         self._outbox_bytes = 0
 
     def _wait_until_drained(self, timeout_seconds: float | None = None) -> None:
-        """Wait until the outbox is empty, or the connection is to be closed. Switches."""
+        """Wait until the outbox is empty, or the connection is cut. Switches."""
         if self._outbox and not self._is_lost:
             self._drained = Signal()
             self._drained.wait(timeout_seconds)
             self._drained = None
 
     def _cut_slow_reader(self) -> None:
-        """Give up on a peer that does not read; of what waits, the line that has begun is ended."""
+        """Cut a peer that does not read. Of its outbox, only a line that has begun is sent."""
         waiting = bytes(self._outbox[0])
-        start = max(0, self._socket.begun_bytes - 1)  # up to here it can't be taken back
+        start = max(0, self._socket.begun_bytes - 1)  # bytes that are encrypted already must go out
         begun = waiting[:start] + waiting[start:].partition(b"\n")[0]
         refused = Refused(
             "too_slow",
@@ -415,7 +416,7 @@ class Connection:
         self._end()
 
     def _cut_if_late(self) -> None:
-        """End a connection on which nobody logs in; while it waits for us it is not silent."""
+        """Cut a client that has not logged in. Time in which it waits for us does not count."""
         now = time.monotonic()
         if self._reader is None:
             self._login_time.note_line(now)
@@ -433,13 +434,13 @@ class Connection:
             self._login_timer = None
 
     def _lose(self) -> None:
-        """The peer is gone: nothing more can be sent, and nothing will come."""
+        """Note that the peer is gone: nothing can be sent, and nothing will come."""
         self._is_lost = True
         self._empty_outbox()
         self._end()
 
     def _end(self) -> None:
-        """Let the reading greenlet go home, if it waits; if not, it sees for itself."""
+        """Wake the reading greenlet if it waits; else it looks at `is_closing` itself."""
         self.is_closing = True
         for waited_for in (self._drained, self._pause_ends):
             if waited_for is not None:
@@ -452,7 +453,7 @@ class Connection:
             self._reader.throw(_Closing())
 
     def _close_socket(self) -> None:
-        """Let the peer read its last lines, then close. Switches, for a few seconds at most."""
+        """Wait until the peer has read its last lines, and close. Switches, for seconds at most."""
         self._wait_until_drained(LAST_WORDS_SECONDS_MAX)
         if self._writable is not None:
             cancel_wait(self._writable, _Closing())
@@ -461,12 +462,12 @@ class Connection:
             if not self._is_lost:
                 self._discard_input()
         except (OSError, _Closing):
-            pass  # it was gone before, or is to be now
+            pass  # it is gone, or its time is up
         self._readable.close()
         self._socket.close()
 
     def _discard_input(self) -> None:
-        """Read what is still coming: closed with input unread, the last lines could be lost."""
+        """Read the rest of the input: with unread input, a close could lose the last lines."""
         with suppress(gevent.Timeout), gevent.Timeout(DISCARD_SECONDS_MAX):
             while self._receive_now():
                 pass

@@ -1,7 +1,7 @@
-"""The control socket: where manage.py asks a running server, with the rights of its operator.
+"""The control socket: manage.py asks a running server here, with the rights of its operator.
 
-It speaks what programs speak (NDJSON), at a Unix socket in the data directory that nobody else can
-open; of whoever opens it all the same, the kernel tells who they are.
+It is a Unix socket in the data directory, which no other user can open, and speaks NDJSON. The
+kernel tells the user of each peer, and others than the operator and root are refused.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Control(Listener):
     """
 
     def __init__(self, path: Path, service: Service, settings: Settings) -> None:
-        """Take the path. Raises StartRefused when another server has it, or it can't be had."""
+        """Listen at a path. Raises StartRefused when another server does, or it can't be had."""
         super().__init__(_listen(path))
         self._path = path
         self._service = service
@@ -85,7 +85,7 @@ class Control(Listener):
 
 
 def _listen(path: Path) -> socket:
-    """Return a socket that listens at a path, which only we can open. Raises StartRefused."""
+    """Return a socket that listens at a path, for us alone. Raises StartRefused."""
     try:
         make_private_folder(path.parent)
         with short_path(path) as name:
@@ -112,7 +112,7 @@ def _listen_privately(name: str) -> socket:
 
 
 def _is_in_use(name: str) -> bool:
-    """Whether somebody listens there: what a crash leaves behind does not."""
+    """Whether a server listens there. After a crash the file is there, and no server."""
     with native.socket(native.AF_UNIX) as probe, suppress(OSError):
         probe.connect(name)
         return True
@@ -120,9 +120,9 @@ def _is_in_use(name: str) -> bool:
 
 
 def _user_id_of(client_socket: socket) -> int:
-    """Return who is at the other end: what the kernel says, where it tells (Linux), or we."""
+    """Return the peer's user id: SO_PEERCRED on Linux, else our own."""
     if not hasattr(native, "SO_PEERCRED"):
-        return os.geteuid()  # the socket's mode is all there is
+        return os.geteuid()  # only the socket's mode protects it there
     size = _PEER_CREDENTIALS.size
     credentials = client_socket.getsockopt(native.SOL_SOCKET, native.SO_PEERCRED, size)
     _, user_id, _ = _PEER_CREDENTIALS.unpack(credentials)

@@ -1,6 +1,6 @@
-"""/metrics: what was counted, and what there is now, as Prometheus reads it; and who may read it.
+"""/metrics: counters and gauges, as Prometheus reads them.
 
-A request from this machine may, unless a proxy passed it on; any other needs the token.
+A request from this machine may read them, unless a proxy passed it on; any other needs the token.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import CounterMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
+from typing_extensions import override
 
 from app.measures import metrics
 from app.settings import VERSION
@@ -27,7 +28,7 @@ FORBIDDEN = (
     "metrics are for this machine alone; from another one, set GREENROOM_METRICS_TOKEN at the "
     "server, and send: Authorization: Bearer TOKEN"
 )
-# Headers that proxies add: any of X-Forwarded-For, -Host, -Proto ..., whichever they were told to.
+# Headers that proxies add. Of X-Forwarded-For, -Host, -Proto ... each adds those it was told to.
 _PASSED_ON = (
     "HTTP_FORWARDED",
     "HTTP_X_FORWARDED_",
@@ -49,18 +50,18 @@ def may_read(request: Mapping[str, str], token: str) -> bool:
 
 
 def page(status: Status) -> bytes:
-    """Return all of it as text. Never switches."""
+    """Return all metrics as text. Never switches."""
     return generate_latest(Exposition(status))
 
 
 class Exposition(Collector):
-    """Collects what was counted, and looks up what there is now."""
+    """Collects the counters, and looks up the gauges."""
 
     def __init__(self, status: Status) -> None:
         self._status = status
 
+    @override
     def collect(self) -> Iterable[Metric]:
-        """See Collector."""
         yield from metrics.REGISTRY.collect()
         yield InfoMetricFamily("greenroom", "Which Greenroom this is.", {"version": VERSION})
         yield CounterMetricFamily(

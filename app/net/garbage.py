@@ -1,9 +1,9 @@
-"""The garbage collector, told that what has lasted will last.
+"""Keeps collections of garbage short.
 
-A full collection looks at every object there is, and nobody is served meanwhile: some 0.6 us an
-object, which is half a second with 10,000 sessions. It finds next to nothing, for what a session or
-a room leaves behind is in no cycle, and goes at once. So whatever a long collection has looked at,
-no other looks at again: each takes about as long as what came since.
+A full collection looks at every object, and no client is served during it. It takes some 0.6 us an
+object, which is half a second with 10,000 sessions. It finds next to nothing: sessions and rooms
+are in no cycle, so they are freed at once. Objects that a long collection has looked at are frozen,
+so no other collection looks at them again. Each looks only at the objects that came since.
 """
 
 import gc
@@ -17,11 +17,11 @@ _FULL = 2  # a collection of all generations
 
 
 def keep_collections_short(seconds_max: float = COLLECTION_SECONDS_MAX) -> Callable[[], None]:
-    """Set aside what is here, and what full collections over so many seconds will have looked at.
+    """Freeze all objects now, and again after each full collection that takes so long.
 
-    Returns what ends this.
+    Returns a function that ends this.
     """
-    began_at = inf  # there is none
+    began_at = inf  # none is running
 
     def watch(phase: str, info: Mapping[str, int]) -> None:
         nonlocal began_at

@@ -1,8 +1,8 @@
-"""By which names the server is known: a page elsewhere must not reach it by a name of its own.
+"""The names of the server over HTTP. Requests under another name are refused.
 
-A browser sends the name by which it came (Host). A page of somebody else's can have its own name
-lead to this machine (DNS rebinding) and then read what is for this machine alone; what it can't do
-is to send another name.
+A browser sends the name that it looked up (Host). A hostile page can have its own name lead to this
+machine (DNS rebinding), and could then read pages that are for this machine alone. But it can't
+send another name.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _MISSING = "a request names the host that it is for, in Host"
 
 
 class KnownHosts:
-    """The names of a server: its machine's, those of the settings, those of its certificate."""
+    """The names of a server: of its machine, settings and certificate."""
 
     def __init__(
         self, settings: Settings, certified: Callable[[], Collection[str]] = frozenset
@@ -38,9 +38,9 @@ class KnownHosts:
         self._certified = certified
 
     def refusal(self, request: Mapping[str, str]) -> tuple[str, str] | None:
-        """Return the status and the words for a request (WSGI) that is for another host, if it is.
+        """Return the status and the sentence that refuse a request (WSGI); None if it is served.
 
-        Without a name only one of HTTP/1.0 for /healthz is served: so ask balancers and monitors.
+        Without a name, only HTTP/1.0 for /healthz is served: balancers and monitors ask so.
         """
         host = request.get("HTTP_HOST", "")
         if host:

@@ -1,8 +1,7 @@
-"""HTTP on the port of the chat: health and metrics for whoever watches the server, and files.
+"""HTTP on the port of the chat: health, metrics and files.
 
-gevent's WSGI server speaks it, on sockets that the listener hands over; it never listens itself.
-What is logged of a request is who sent it and what became of it, never its path: that may hold a
-token.
+gevent's WSGI server speaks it, on sockets that `Server` hands over; it never listens itself. The
+log has the address and the result of a request, and never its path, which may hold a token.
 """
 
 from __future__ import annotations
@@ -25,6 +24,7 @@ import gevent
 import structlog
 from gevent.lock import Semaphore
 from gevent.pywsgi import Input, WSGIHandler, WSGIServer
+from typing_extensions import override
 
 from app.bounds import (
     DISCARD_SECONDS_MAX,
@@ -72,11 +72,11 @@ class Http(WSGIServer):
         hosts: KnownHosts,
         metrics_token: str = "",
     ) -> None:
-        """Serve what there is at an address, which is told in the environment of requests."""
+        """Take the server's address, for the environment of requests."""
         self._service = service
         self._hosts = hosts
         self._metrics_token = metrics_token
-        self._measuring = Semaphore()  # it takes some ms: one page between the turns of all others
+        self._measuring = Semaphore()  # a page takes some ms: one at a time
         self.requests_under_way = 0
         names = {"SERVER_NAME": address[0], "SERVER_PORT": str(address[1])}
         super().__init__(
@@ -84,35 +84,35 @@ class Http(WSGIServer):
         )
 
     def serve(self, client_socket: socket, address: str) -> None:
-        """Answer requests until the client has no more, and close. Switches."""
+        """Answer requests until the client has no other. Switches."""
         client_socket.settimeout(HTTP_STALL_SECONDS_MAX)
         visitor = _Visitor(client_socket, address)
         self._service.visitors.add(visitor)
         try:
-            with suppress(OSError):  # the client is gone, in the middle of an answer
+            with suppress(OSError):  # the client has gone during an answer
                 self.handle(client_socket, (address, 0))  # type: ignore[arg-type]  # typed as a str
         finally:
             self._service.visitors.discard(visitor)
 
     def cut_all(self) -> None:
-        """Break off what is under way. Never switches."""
+        """Cut all connections. Never switches."""
         if self.requests_under_way:
             log.warning("cut transfers that had no end", count=self.requests_under_way)
         for visitor in list(self._service.visitors):
             visitor.cut()
 
     def refuse(self, client_socket: socket, refused: Rejection) -> None:
-        """Say why it is not served, and close; before, what comes is read a while. Switches."""
+        """Tell a client why it is refused, read a while, and close. Switches."""
         _send_last(client_socket, self.refusal(refused))
         client_socket.close()
 
     def refusal(self, refused: Rejection) -> bytes:
-        """Return the answer that says why a client is not served."""
+        """Return the answer to a client that is refused."""
         status = "403 Forbidden" if refused.code == "banned" else "503 Service Unavailable"
         return _refusal(status, sentence(refused))
 
     def _answer(self, request: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        gevent.sleep(TURN_SECONDS)  # or many who ask at once keep everybody waiting
+        gevent.sleep(TURN_SECONDS)  # else many requests at once keep all others waiting
         method, path = request["REQUEST_METHOD"], request["PATH_INFO"]
         if refusal := self._hosts.refusal(request):
             status, text = refusal
@@ -154,16 +154,16 @@ def _say(
 
 
 class _Visitor:
-    """A connection that speaks HTTP. Implements app.engine.session.Visitor."""
+    """A connection that speaks HTTP. Implements app.engine.client.Visitor."""
 
     def __init__(self, client_socket: socket, address: str) -> None:
         self.address = address
         self._socket = client_socket
 
     def cut(self) -> None:
-        """See Visitor. Whoever reads from it or sends sees that the peer is gone."""
+        """See Visitor. For its greenlet it is as if the peer were gone."""
         number, family, kind = self._socket.fileno(), self._socket.family, self._socket.type
-        with suppress(OSError), fromfd(number, family, kind) as below_tls:  # nobody says goodbye
+        with suppress(OSError), fromfd(number, family, kind) as below_tls:  # without an end of TLS
             below_tls.shutdown(SHUT_RDWR)
 
 
@@ -173,9 +173,9 @@ def _refusal(status: str, sentence: str) -> bytes:
 
 
 def _send_last(client_socket: socket, answer: bytes) -> None:
-    """Send the last answer on a connection; what still comes is read for a while. Switches.
+    """Send the last answer on a connection, and read the rest for a while. Switches.
 
-    Were it closed with something unread, the answer could be lost.
+    With unread input, a close could lose the answer.
     """
     client_socket.settimeout(None)
     with suppress(OSError, gevent.Timeout), gevent.Timeout(DISCARD_SECONDS_MAX):
@@ -186,7 +186,7 @@ def _send_last(client_socket: socket, answer: bytes) -> None:
 
 
 class _Peer:
-    """Who is at the other end of a connection, and whether they have read what they were sent."""
+    """The peer of a connection: tells whether it has read its answers."""
 
     def __init__(self, client_socket: socket) -> None:
         self._socket = client_socket
@@ -194,25 +194,25 @@ class _Peer:
         self._is_gone = self._is_lost = False
 
     def has_taken(self, request: int) -> bool:
-        """Whether the answer to a request has been read, as far as can be told. Never switches.
+        """Whether the answer to a request was read, as far as is known. Never switches.
 
-        Whoever breaks off resets the connection. Whoever has read all ends it in good order, or
-        asks for more.
+        A client that breaks off resets the connection. One that has read all ends the connection in
+        good order, or sends another request.
         """
         if self._requests == request:
             self._look()
         return self._requests > request or not self._is_lost
 
     def answering(self) -> Callable[[], bool]:
-        """Return what tells whether the answer to the request at hand has been read."""
+        """Return `has_taken` for the current request."""
         return partial(self.has_taken, self._requests)
 
     def asks(self) -> None:
-        """Note that the next request has come."""
+        """Note the next request."""
         self._requests += 1
 
     def end(self, *, is_lost: bool) -> None:
-        """Note that no more requests come; `is_lost` if the connection was broken off."""
+        """Note the end of requests; `is_lost` if the connection was broken off."""
         self._look()
         self._is_gone, self._is_lost = True, is_lost or self._is_lost
 
@@ -231,12 +231,12 @@ class _Peer:
 
 
 class _Body(Input):
-    """The body of a request. When it was refused, what still comes is read for a moment only."""
+    """The body of a request. After a refusal, the rest is read for a moment only."""
 
     def _chunked_read(self, length: int | None = None, _use_readline: bool = False) -> bytes:
-        """Read of a body that comes in chunks: all, or so much. Raises BadRequestError.
+        """Read a body in chunks: all of it, or so many bytes. Raises BadRequestError.
 
-        Of no bytes, it reads how long the first chunk is.
+        With a length of 0 it reads the size of the first chunk.
         """
         self._send_100_continue()  # type: ignore[attr-defined]  # gevent's, but not in its types
         pieces: list[bytes] = []
@@ -251,7 +251,7 @@ class _Body(Input):
                 raise BadRequestError("the body did not come whole")
             pieces.append(data)
             if len(pieces) % LINES_IN_A_ROW_MAX == 0:
-                gevent.sleep(TURN_SECONDS)  # thousands of chunks may have come in one read
+                gevent.sleep(TURN_SECONDS)  # one read may have thousands of chunks
             left -= len(data)
             self.position += len(data)
             if self.position == self.chunk_length:
@@ -263,7 +263,7 @@ class _Body(Input):
         return b"".join(pieces)
 
     def _discard(self) -> None:
-        is_awaited = self.socket is not None  # the client has sent nothing: it asked whether to
+        is_awaited = self.socket is not None  # the client waits for 100 Continue
         try:
             with gevent.Timeout(DISCARD_SECONDS_MAX, TimeoutError):
                 if not is_awaited:
@@ -271,26 +271,28 @@ class _Body(Input):
         except TimeoutError:
             is_awaited = True
         if is_awaited:
-            self.rfile.close()  # nobody knows where the next request would begin
+            self.rfile.close()  # it is not known where the next request would begin
 
 
 class _Input(io.RawIOBase):
-    """What a client sends. Before each read everybody else gets a turn: it may have no end."""
+    """The bytes of a client. Each read gives others a turn first: the bytes may never end."""
 
     def __init__(self, client_socket: socket) -> None:
         super().__init__()
         self._socket = client_socket
 
+    @override
     def readable(self) -> bool:
         return True
 
+    @override
     def readinto(self, buffer: Any) -> int:
         gevent.sleep(TURN_SECONDS)
         return self._socket.recv_into(buffer)
 
 
 class _Handler(WSGIHandler):
-    """One connection. Bounds how long it may take, and logs as everything else is logged."""
+    """Handles one connection, within time limits, and with our log."""
 
     server: Http
 
@@ -299,12 +301,14 @@ class _Handler(WSGIHandler):
         self.rfile = io.BufferedReader(_Input(client_socket))
         self._peer = _Peer(client_socket)
 
+    @override
     def handle(self) -> None:
         try:
             super().handle()
         finally:
             self._peer.end(is_lost=False)
 
+    @override
     def handle_one_request(self) -> Any:
         result = super().handle_one_request()
         if isinstance(result, tuple):
@@ -312,6 +316,7 @@ class _Handler(WSGIHandler):
             return None
         return result
 
+    @override
     def read_requestline(self) -> str:
         try:
             with gevent.Timeout(HTTP_REQUEST_SECONDS_MAX, TimeoutError):
@@ -323,19 +328,22 @@ class _Handler(WSGIHandler):
             self._peer.asks()
         return line
 
+    @override
     def read_request(self, raw_requestline: str) -> Any:
         check_request_line(raw_requestline)
         with gevent.Timeout(HTTP_REQUEST_SECONDS_MAX, TimeoutError):
             return super().read_request(raw_requestline)
 
-    def MessageClass(self, *readers: Any) -> Any:  # noqa: N802 (gevent's name)
-        """Read and check a request's headers, as the base does without checking."""
+    @override
+    def MessageClass(self, *readers: Any) -> Any:
+        """Read and check a request's headers. The base class does not check."""
         headers = super().MessageClass(io.BytesIO(read_headers(readers[0])))
         check_framing(self.request_version or "", headers)
         if "expect" in headers:
             headers.replace_header("expect", "100-continue")  # gevent knows no capitals
         return headers
 
+    @override
     def get_environ(self) -> dict[str, Any]:
         is_tls = isinstance(self.socket, TlsSocket)
         absolute = parse_target(self.path or "")
@@ -349,14 +357,16 @@ class _Handler(WSGIHandler):
         self.wsgi_input = _Body(body.rfile, body.content_length, body.socket, body.chunked_input)
         return environment | {"wsgi.input": self.wsgi_input}
 
+    @override
     def handle_one_response(self) -> None:
         self.server.requests_under_way += 1
         try:
-            gevent.sleep(TURN_SECONDS)  # hundreds of requests may have come in one read
+            gevent.sleep(TURN_SECONDS)  # one read may have hundreds of requests
             super().handle_one_response()
         finally:
             self.server.requests_under_way -= 1
 
+    @override
     def handle_error(
         self,
         kind: type[BaseException] | None,

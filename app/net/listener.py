@@ -28,7 +28,7 @@ log = structlog.get_logger()
 
 
 def listen(address: str, keepalive_seconds: int) -> socket:
-    """Return a socket that listens at `[HOST:]PORT`; its options pass on to what it accepts.
+    """Return a socket that listens at `[HOST:]PORT`. Accepted sockets inherit its options.
 
     After so many seconds of silence the kernel asks whether a client is there. Raises StartRefused
     when the address can't be had.
@@ -41,7 +41,7 @@ def listen(address: str, keepalive_seconds: int) -> socket:
         listener = socket(family, kind, protocol)
         listener.setsockopt(native.SOL_SOCKET, native.SO_REUSEADDR, 1)
         listener.setsockopt(native.IPPROTO_TCP, native.TCP_NODELAY, 1)
-        # What telnet sends as urgent (RFC 854, Synch) stays where it stood, or it would be cut out.
+        # Urgent bytes of telnet (RFC 854, Synch) stay in their place; else they would be cut out.
         listener.setsockopt(native.SOL_SOCKET, native.SO_OOBINLINE, 1)
         _notice_who_is_gone(listener, keepalive_seconds)
         listener.bind(where)
@@ -54,19 +54,19 @@ def listen(address: str, keepalive_seconds: int) -> socket:
 
 
 def _notice_who_is_gone(listener: socket, keepalive_seconds: int) -> None:
-    """Have the kernel end what is accepted when the other side is gone without a word.
+    """Have the kernel end connections whose other side is gone without a word.
 
-    While something is unacknowledged it asks nothing, and would send that again for a quarter of an
-    hour: a room that talks would have ghosts. So there is a time for that, too. It has to be the
-    sum of the silence and of all questions after it, for it overrides their number (tcp(7)).
+    While bytes are unacknowledged, the kernel asks nothing. It sends them again for a quarter of an
+    hour, and a room that talks would show users who are gone. So there is a limit for that, too. It
+    overrides the number of questions (tcp(7)), so it must be the silence and all of them together.
 
-    In that time one whose window is shut has to take a byte, though its kernel answers: it is
-    behind by all that both kernels hold, stands still, and misses nothing when it comes back. Who
-    pauses for less, or reads a little, is cut by what it leaves unread alone.
+    A peer with a shut window must take a byte in that time, though its kernel answers. Such a peer
+    is behind by all that both kernels hold, stands still, and misses nothing when it comes back. A
+    peer that pauses for less, or reads a little, is cut only by the bytes that it leaves unread.
     """
     listener.setsockopt(native.SOL_SOCKET, native.SO_KEEPALIVE, 1)
     gone_seconds = keepalive_seconds + KEEPALIVE_PROBES * KEEPALIVE_PROBE_SECONDS
-    for name, value in (  # not everywhere by these names
+    for name, value in (  # not all systems have these names
         ("TCP_KEEPIDLE", keepalive_seconds),
         ("TCP_KEEPINTVL", KEEPALIVE_PROBE_SECONDS),
         ("TCP_KEEPCNT", KEEPALIVE_PROBES),

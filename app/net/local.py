@@ -1,4 +1,4 @@
-"""What the operator asks when no server runs, carried out here, on a database of one's own."""
+"""Carries out the operator's requests when no server runs, on a database of its own."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ _NO_ID = "null"
 
 
 class LocalOperator:
-    """Asks a service of its own, as the control socket asks that of a server."""
+    """Asks a service in this process, as the control socket asks that of a server."""
 
     def __init__(self, settings: Settings, note: Note) -> None:
         """Open the database, as a server does. Switches. Raises StartRefused."""
         self._lock = open_database(settings.url, note)
         self._service = Service(Database(settings.url, settings.durability), settings, now)
-        self._client = _Listener()
+        self._client = _Operator()
         self._session = self._service.connect_operator(self._client)
 
     def ask(self, op: str, **fields: object) -> dict[str, Any]:
-        """Return the answer, as a program would be sent it. Switches. Raises Refusal."""
+        """Return the answer, as a program gets it. Switches. Raises Refusal."""
         given = {key: value for key, value in fields.items() if value is not None}
         self._client.answer = render_done(_NO_ID)
         self._service.handle(self._session, parse_request({"op": op, **given}))
@@ -41,13 +41,13 @@ class LocalOperator:
         return answer
 
     def close(self) -> None:
-        """Commit what is under way, and let go of the database. Switches."""
+        """Commit all entries, and release the database. Switches."""
         self._service.close()
         self._lock.release()
 
 
-class _Listener:
-    """Implements app.engine.session.Client: keeps the answer, and hears nothing else."""
+class _Operator:
+    """Implements app.engine.client.Client: keeps the answer alone."""
 
     address = "this terminal"
     wire = "ndjson"

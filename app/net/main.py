@@ -1,4 +1,4 @@
-"""The server as a process: puts the parts together, runs until a signal, takes them apart."""
+"""The server's process: puts its parts together, and runs until a signal."""
 
 import os
 import signal
@@ -30,14 +30,14 @@ log = structlog.get_logger()
 
 
 def run(settings: Settings) -> None:
-    """Serve until SIGTERM, SIGINT, or the operator's word. A second signal exits at once.
+    """Serve until SIGTERM, SIGINT or `manage.py shutdown`. A second signal exits at once.
 
     Raises StartRefused.
     """
     logging.wait_for_nobody()
     logging.configure(settings.log_format)
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
-    gevent.config.track_greenlet_tree = False  # where each was spawned, in 200 bytes and some time
+    gevent.config.track_greenlet_tree = False  # 200 bytes each, and some time
     # First, so that too few descriptors or a taken port cost the database nothing.
     connections_max = connections_possible(settings.connections_max)
     with closing(listen(settings.listen, settings.keepalive_seconds)) as listener:
@@ -83,11 +83,11 @@ def _say_how_to_connect(address: str, *, is_tls: bool) -> None:
 
 
 def _catch_signals(is_due: Signal, tls: Tls | None) -> None:
-    """Let SIGTERM and SIGINT set what is waited for, and a second one end the process.
+    """Set `is_due` at SIGTERM or SIGINT, and end the process at a second one.
 
-    SIGHUP loads the certificate anew. Without one it means what it means by itself, the end; but
-    not under nohup, nor under systemd, where no terminal can be gone, and `systemctl reload` sends
-    it.
+    SIGHUP loads the certificate again. Without a certificate it stops the server, as by default;
+    but not under nohup, nor under systemd. There is no terminal to lose there, and `systemctl
+    reload` sends it.
     """
     received = Signal()
 

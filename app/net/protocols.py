@@ -1,8 +1,8 @@
-"""What a client speaks, told by the first bytes that it sends; they are left to be read.
+"""Recognise the protocol of a client by its first bytes, which stay to be read.
 
-A person at telnet sends nothing until they have seen something, so who is silent for a quarter of a
-second is greeted as a person; where there is TLS, for as long as it takes to send a lost segment
-again. Everybody else begins with something that no person begins with.
+A person at telnet sends nothing before they have seen something. So a client that is silent for a
+quarter of a second is greeted as a person; where there is TLS, after the time in which a lost
+segment is sent again. All other clients begin with bytes that no person begins with.
 """
 
 import time
@@ -17,25 +17,25 @@ from app.wires import wires
 from app.wires.wire import Wire
 
 _METHODS = (b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"TRACE", b"CONNECT")
-_HTTP2_PREFACE = b"PRI"  # of a client that speaks nothing older: it is answered in HTTP/1.1
+_HTTP2_PREFACE = b"PRI"  # of a client that needs HTTP/2: the answer is in HTTP/1.1
 _HTTP_WORDS = (*_METHODS, _HTTP2_PREFACE)
-_BINARY = bytes(range(0x09))  # begins STUN, DNS, SOCKS, databases; and nothing that a person types
+_BINARY = bytes(range(0x09))  # STUN, DNS, SOCKS, databases begin so; no person does
 _TLS_HANDSHAKE = b"\x16"  # the type of the record in which a ClientHello comes
 
 
 class Protocol(Enum):
-    """What the port is spoken to in, besides wires."""
+    """Protocols at the port besides wires."""
 
     TLS = auto()
     HTTP = auto()
-    NONE = auto()  # it is binary, and nothing that is spoken here
+    NONE = auto()  # binary, and not spoken here
 
 
 Spoken = Protocol | type[Wire]
 
 
 def recognise(first_bytes: bytes) -> Spoken | None:
-    """Return what begins so, or None while it could become HTTP: "GE" is a person or a program."""
+    """Return the protocol that begins so; None while it may be HTTP, as with "GE"."""
     for wire in wires.WIRES:
         if wire.begins(first_bytes):
             return wire
@@ -50,9 +50,9 @@ def recognise(first_bytes: bytes) -> Spoken | None:
 
 
 def look(client_socket: socket, seconds: float = FIRST_BYTES_SECONDS_MAX) -> Spoken:
-    """Return what a newcomer speaks; a person's wire when it is silent so long. Switches.
+    """Return a newcomer's protocol; a person's wire if it is silent so long. Switches.
 
-    The socket comes back with a timeout of its own, which is to be set anew.
+    The socket's timeout is changed, and must be set again.
     """
     deadline = time.monotonic() + seconds
     first_bytes = _peek(client_socket, seconds)
@@ -66,17 +66,17 @@ def look(client_socket: socket, seconds: float = FIRST_BYTES_SECONDS_MAX) -> Spo
 
 
 def recognise_now(client_socket: socket) -> Spoken:
-    """Return what a newcomer speaks by what it has sent already; a person's wire when it is silent.
+    """Return a newcomer's protocol now; a person's wire if it has sent nothing.
 
-    The socket comes back with a timeout of its own, which is to be set anew.
+    The socket's timeout is changed, and must be set again.
     """
     return recognise(_peek(client_socket, 0)) or wires.PEOPLE
 
 
 def _peek(client_socket: socket, seconds: float) -> bytes:
-    """Return what there is to read, or will be so soon; nothing when the peer is gone. Switches."""
+    """Return the first bytes, once there are some; none if the peer is gone. Switches."""
     client_socket.settimeout(seconds)
     try:
         return client_socket.recv(FIRST_BYTES, MSG_PEEK)
-    except OSError:  # whoever reads it next finds out
+    except OSError:  # the next read fails too
         return b""

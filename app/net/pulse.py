@@ -1,10 +1,10 @@
-"""The pulse: sees whether everybody gets a turn in time, and tells systemd that the server lives.
+"""The pulse: measures how long greenlets wait, and tells systemd that the server lives.
 
-What it promises:
-  1. It sleeps a moment again and again; how late it wakes is how long everybody was kept waiting.
-  2. Once a second it writes down what is counted, so that the last minute can be told of.
-  3. Nothing here waits for the disk but a greenlet of its own.
-  4. systemd hears from it only while it beats: a server that hangs is started anew.
+Its promises:
+  1. It sleeps a moment, again and again. How late it wakes is how long all others waited.
+  2. Once a second it takes a snapshot of the counters, for the figures of the last minute.
+  3. Only a greenlet of its own waits for the disk.
+  4. It tells systemd that it lives only while it beats, so a server that hangs is started again.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ log = structlog.get_logger()
 
 
 class Notifier:
-    """Tells the service manager how the server is (sd_notify(3)), if there is one that listens."""
+    """Tells the service manager, if there is one, how the server is (sd_notify(3))."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        """Read where it listens, and how often it wants to hear that the server lives."""
+        """Read its address, and how often it wants a sign of life."""
         address = environment.get("NOTIFY_SOCKET", "")
         self._address = f"\0{address[1:]}" if address.startswith("@") else address
         is_meant = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
@@ -53,7 +53,7 @@ class Notifier:
 
 
 class Pulse:
-    """Beats ten times a second while everybody gets a turn. Times are of time.monotonic."""
+    """Beats ten times a second. Times are of time.monotonic."""
 
     def __init__(self, status: Status, notifier: Notifier) -> None:
         self._status = status
@@ -67,12 +67,12 @@ class Pulse:
         self._notifier.tell("READY=1")
 
     def stop(self) -> None:
-        """Say that the server is about to end, and beat no more. Never switches."""
+        """Say that the server is stopping, and stop beating. Never switches."""
         self._notifier.tell("STOPPING=1")
         gevent.killall(self._greenlets, block=False)  # none of them writes to the database
 
     def beat(self, slept_at: float, now: float) -> None:
-        """Write down how late it is now, given when the sleep before this beat began."""
+        """Note the delay of this beat, whose sleep began at `slept_at`."""
         delay = max(0.0, now - slept_at - PULSE_SECONDS)
         metrics.HUB_DELAY.observe(delay)
         self._status.last_minute.note_delay(now, delay)

@@ -1,8 +1,8 @@
-"""The grammar of HTTP requests, strictly (RFC 9112): what is no request is refused, never guessed.
+"""The grammar of HTTP requests, strictly (RFC 9112): nothing is guessed.
 
-A proxy that passes requests on has to see the same requests in the same bytes. So what could be
-read in two ways is refused, and its connection closed: lines that end otherwise, blanks where none
-may be, headers that go on in the next line, lengths that contradict each other.
+A proxy that passes requests on has to see the same requests in the same bytes. So a request that
+could be read in two ways is refused, and its connection closed: lines with other ends, blanks in
+wrong places, headers that go on in the next line, lengths that contradict each other.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _CHUNK_LINE_BYTES_MAX = 17
 _RANGE = re.compile(r"(?i:bytes)=([0-9]{0,19})-([0-9]{0,19})")
 _ABSOLUTE = re.compile(r"https?://([^/?#]*)((?:[/?][^#]*)?)", re.IGNORECASE)
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._~%!$&'()*+,;=]+)(?::([0-9]{0,9}))?")
-# What says how a request is to be read must be said once.
+# Headers that say how to read a request. Each may stand there once.
 _ONCE = (
     "content-encoding",
     "content-length",
@@ -42,14 +42,14 @@ _ONCE = (
 
 
 class Reader(Protocol):
-    """What gives the bytes of a request."""
+    """A source of a request's bytes."""
 
     def readline(self, size: int) -> bytes:
-        """Return a line with its end, or so many bytes of it."""
+        """Return a line with its end, or its first `size` bytes."""
 
 
 class BadRequestError(ValueError):
-    """A request that is refused, with a status and a sentence; its connection is closed."""
+    """Refuses a request, with a status and a sentence; its connection is closed."""
 
     def __init__(self, sentence: str, status: str = "400 Bad Request") -> None:
         super().__init__(sentence)
@@ -63,9 +63,9 @@ def check_request_line(line: str) -> None:
 
 
 def parse_target(target: str) -> tuple[str, str] | None:
-    """Return the host and the path of a target in absolute form, http://HOST/PATH; None of another.
+    """Return host and path of a target in absolute form, http://HOST/PATH; else None.
 
-    That host counts instead of the one in Host (RFC 9112, 3.2.2).
+    This host counts, not the one in Host (RFC 9112, 3.2.2).
     """
     match = _ABSOLUTE.fullmatch(target)
     if match is None:
@@ -74,7 +74,7 @@ def parse_target(target: str) -> tuple[str, str] | None:
 
 
 def parse_authority(text: str) -> str | None:
-    """Return the host of HOST[:PORT], as in Host; None when it is none (RFC 9110, 7.2)."""
+    """Return the host of HOST[:PORT], as in Host (RFC 9110, 7.2); None if it is malformed."""
     match = _HOST.fullmatch(text)
     if match is None or int(match[2] or 0) > PORT_MAX:
         return None
@@ -84,7 +84,7 @@ def parse_authority(text: str) -> str | None:
 
 
 def read_headers(reader: Reader) -> bytes:
-    """Return the lines of headers, up to the empty one and with it. Raises BadRequestError."""
+    """Return the lines of headers, with the empty last one. Raises BadRequestError."""
     head, names = b"", Counter[str]()
     while (line := reader.readline(HTTP_HEAD_BYTES_MAX)) != b"\r\n":
         head += line
@@ -104,7 +104,7 @@ def read_headers(reader: Reader) -> bytes:
 
 
 def check_framing(version: str, headers: Message) -> None:
-    """Check that it is clear where a request ends, and what it expects. Raises BadRequestError."""
+    """Check the headers for length and expectation. Raises BadRequestError."""
     length, coding = headers.get("content-length"), headers.get("transfer-encoding")
     if length is not None and not _LENGTH.fullmatch(length.strip(" \t")):
         raise BadRequestError("Content-Length is no number")
@@ -119,9 +119,9 @@ def check_framing(version: str, headers: Message) -> None:
 
 
 def check_upload(request: Mapping[str, str]) -> None:
-    """Check that what is brought is a whole file as it is. Raises BadRequestError.
+    """Check that an upload is a whole file without a coding. Raises BadRequestError.
 
-    `request` is what WSGI has of it.
+    `request` is in the form of WSGI.
     """
     if "HTTP_CONTENT_RANGE" in request:
         raise BadRequestError("a file comes whole, without a Content-Range")
@@ -134,9 +134,9 @@ def check_upload(request: Mapping[str, str]) -> None:
 
 
 def read_chunk_size(reader: Reader) -> int:
-    """Return how long the next chunk of a body is; 0 behind the last. Raises BadRequestError.
+    """Return the size of a body's next chunk; 0 after the last. Raises BadRequestError.
 
-    There it reads what may follow the last chunk, too.
+    After the last chunk it reads the trailers, too.
     """
     match = _CHUNK.fullmatch(reader.readline(_CHUNK_LINE_BYTES_MAX))
     if match is None:
@@ -148,10 +148,10 @@ def read_chunk_size(reader: Reader) -> int:
 
 
 def parse_range(text: str, size: int) -> tuple[int, int] | None:
-    """Return where a range of a file begins, and behind which byte it ends; None for all of it.
+    """Return a range of a file as its first byte and its end; None for the whole file.
 
-    Of what is no single range of bytes, all of it is sent, as RFC 9110 (14.2) allows. A range
-    without a byte in it ends where it begins.
+    If the text is not a single range of bytes, the whole file is sent, as RFC 9110 (14.2) allows. A
+    range without a byte in it ends where it begins.
     """
     match = _RANGE.fullmatch(text.strip(" \t"))
     if match is None or not (match[1] or match[2]):

@@ -1,4 +1,4 @@
-"""A certificate that vouches for itself: for a try, or for those who compare fingerprints."""
+"""A self-signed certificate: for a try, or for users who compare fingerprints."""
 
 import datetime
 import ipaddress
@@ -16,12 +16,12 @@ from app.errors import StartRefused
 from app.values.addresses import parse_host
 
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
-_ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 (where one listens, and nobody connects)
-_CLOCK_SKEW = datetime.timedelta(hours=1)  # between this machine and those who look at it
+_ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 (where a server listens, and no client connects)
+_CLOCK_SKEW = datetime.timedelta(hours=1)  # between this machine and its clients
 
 
 def make_certificate(hosts: Iterable[str]) -> tuple[bytes, bytes, str]:
-    """Return a certificate for hosts and its key, in PEM, and the certificate's fingerprint."""
+    """Return a certificate for hosts, its key, both in PEM, and its fingerprint."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Greenroom")])
     now = datetime.datetime.now(datetime.UTC)
@@ -45,7 +45,7 @@ def make_certificate(hosts: Iterable[str]) -> tuple[bytes, bytes, str]:
 
 
 def write_files(contents: dict[Path, bytes], *, is_forced: bool) -> None:
-    """Write files that nobody else can read. Raises StartRefused, before it has changed any."""
+    """Write files that no other user can read. Raises StartRefused, before any is changed."""
     for path in contents:
         if path.exists() and not is_forced:
             raise StartRefused(f"{path} exists; --force replaces it")
@@ -64,7 +64,7 @@ def write_files(contents: dict[Path, bytes], *, is_forced: bool) -> None:
 
 
 def parse_hosts(texts: Iterable[str]) -> list[str]:
-    """Return the hosts that a certificate is to be for, as people write them: `a, https://b:8888`.
+    """Return a certificate's hosts from texts like `a, https://b:8888`.
 
     Raises StartRefused.
     """

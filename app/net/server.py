@@ -1,4 +1,4 @@
-"""Serves clients while there is room, whatever they speak, and sees them off."""
+"""The server: gives each client its protocol, refuses those that don't fit, and stops."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ log = structlog.get_logger()
 
 
 def _wire_of(spoken: Spoken) -> type[Wire]:
-    """Return the wire for what is spoken; people's for TLS where there is none."""
+    """Return the wire of a protocol; people's for TLS where there is none."""
     return wires.PEOPLE if isinstance(spoken, Protocol) else spoken
 
 
 def connections_possible(wanted: int) -> int:
-    """Raise the limit of open files, and return how many connections fit: `wanted` at most.
+    """Raise the limit of open files, and return how many connections fit.
 
-    Raises StartRefused when not one does.
+    They are `wanted` at most. Raises StartRefused when not even one fits.
     """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -71,8 +71,8 @@ def connections_possible(wanted: int) -> int:
 class Server(Listener):
     """Serves clients at a listening socket.
 
-    `stop` accepts nobody else, commits and shows what was accepted, and says goodbye to everyone.
-    Requests over HTTP get as long to end as all others to read the goodbye. Switches.
+    `stop` accepts no more clients, commits and shows all accepted messages, and says goodbye to all
+    clients. Requests over HTTP have as long to end as others have to read that. Switches.
     """
 
     def __init__(
@@ -91,11 +91,11 @@ class Server(Listener):
         self._http = Http(service, listener.getsockname()[:2], hosts, settings.metrics_token)
         self._connections_max = connections_max
         self._connections: set[Connection] = set()
-        self._present = 0  # connections, and those of whom it is not known yet what they speak
+        self._present = 0  # connections, and clients whose protocol is not known yet
         self._per_address: Counter[str] = Counter()
         metrics.CONNECTIONS.set_function(lambda: self._present)
         metrics.CONNECTIONS_MAX.set(connections_max)
-        self._patience = REFUSED_WITH_PATIENCE_MAX  # with as many more who are to be refused
+        self._patience = REFUSED_WITH_PATIENCE_MAX  # so many more are heard before a refusal
 
     @override
     def stop(self, timeout: float | None = None) -> None:
@@ -131,7 +131,7 @@ class Server(Listener):
                 del self._per_address[counted]
 
     def _refusal(self, address: str) -> server.Rejection | None:
-        """Return why a newcomer from an address is not served, if it is not."""
+        """Return why a newcomer from an address is refused; None if it is not."""
         limit = self._settings.connections_per_ip_max
         if self._present >= self._connections_max:
             return server.Refused("full", "the server is full; try again later")
@@ -141,10 +141,10 @@ class Server(Listener):
         return self._service.sanctions.ban_of(address)
 
     def _refuse(self, client_socket: socket, address: str, refused: server.Rejection) -> None:
-        """Tell a newcomer why it is not served, and close. Switches, if it may.
+        """Tell a newcomer why it is refused, and close. May switch.
 
-        A few are heard before, so that each is told in its own words, also inside TLS. When there
-        are more, they are told at once, lest they take the descriptors that the server needs.
+        A few are heard before that, so that each is told in its own protocol, also inside TLS. Any
+        more are told at once, so that they do not take the descriptors that the server needs.
         """
         metrics.CONNECTIONS_REFUSED.inc()
         if self._patience <= 0:
@@ -162,7 +162,7 @@ class Server(Listener):
     def _tell(
         self, client_socket: socket, address: str, protocol: Spoken, refused: server.Rejection
     ) -> None:
-        """Tell a client, in its own words, why it is not served, and close. Switches."""
+        """Tell a client why it is refused, in its protocol, and close. Switches."""
         if protocol is Protocol.HTTP:
             metrics.REFUSALS.labels(refused.code).inc()
             self._http.refuse(client_socket, refused)
@@ -170,11 +170,11 @@ class Server(Listener):
             self._connection(client_socket, address, protocol).refuse(refused)
 
     def _refuse_at_once(self, client_socket: socket, refused: server.Rejection) -> None:
-        """Tell a newcomer why it is not served, in the words that it has begun with, if any."""
+        """Tell a newcomer why it is refused, in the protocol of its bytes so far."""
         metrics.REFUSALS.labels(refused.code).inc()
         protocol = recognise_now(client_socket)
         client_socket.settimeout(0)
-        with suppress(OSError):  # it is gone, or takes nothing
+        with suppress(OSError):  # it is gone, or does not read
             if protocol is Protocol.TLS and self._tls is not None:
                 client_socket.send(NO_HANDSHAKE)
             elif protocol is Protocol.HTTP:
@@ -183,10 +183,10 @@ class Server(Listener):
                 wire = _wire_of(protocol)(self._settings.line_bytes_max)
                 client_socket.send(wire.show_last(refused))
             client_socket.shutdown(native.SHUT_WR)
-            client_socket.recv(RECEIVE_BYTES_MAX)  # closed with input unread, that could be lost
+            client_socket.recv(RECEIVE_BYTES_MAX)  # with unread input, a close could lose that
 
     def _hear(self, client_socket: socket, address: str) -> tuple[socket, Spoken] | None:
-        """Return what a newcomer speaks, and the socket for it; None if it is nothing. Switches."""
+        """Return a newcomer's socket and protocol; None if it has none. Switches."""
         patience = FIRST_BYTES_TLS_SECONDS_MAX if self._tls else FIRST_BYTES_SECONDS_MAX
         protocol = look(client_socket, patience)
         if protocol is Protocol.TLS and self._tls is not None:
@@ -201,19 +201,19 @@ class Server(Listener):
             return client_socket, protocol
         metrics.REFUSALS.labels("other_protocol").inc()
         with suppress(OSError):
-            client_socket.recv(RECEIVE_BYTES_MAX)  # closed with input unread, it looks like a fault
+            client_socket.recv(RECEIVE_BYTES_MAX)  # with unread input, a close looks like a fault
         client_socket.close()
         return None
 
     def _let_in(self, client_socket: socket, address: str) -> None:
-        """Find out what a client speaks, and serve it until it is gone. Switches."""
+        """Find out a client's protocol, and serve it until it is gone. Switches."""
         newcomer = self._hear(client_socket, address)
         if newcomer is None:
             return
         client_socket, protocol = newcomer
         if self.closed:
-            client_socket.close()  # it came too late
-        elif refused := self._service.sanctions.ban_of(address):  # meanwhile
+            client_socket.close()  # the server is stopping
+        elif refused := self._service.sanctions.ban_of(address):  # since it came
             self._tell(client_socket, address, protocol, refused)
         elif protocol is Protocol.HTTP:
             self._http.serve(client_socket, address)
@@ -221,7 +221,7 @@ class Server(Listener):
             self._converse(client_socket, address, protocol)
 
     def _converse(self, client_socket: socket, address: str, protocol: Spoken) -> None:
-        """Serve a client who speaks in lines. Switches."""
+        """Serve a client of a wire. Switches."""
         connection = self._connection(client_socket, address, protocol)
         self._connections.add(connection)
         try:

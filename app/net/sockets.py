@@ -1,7 +1,7 @@
-"""Sockets that a connection can be made of: a plain one, and one that speaks TLS.
+"""Sockets of connections: a plain one, and one that speaks TLS. Neither ever blocks.
 
-Neither ever blocks. What the kernel has for a socket, its watcher tells of; so a read takes all
-that TLS has decrypted, and leaves nothing behind that no watcher would tell of.
+A watcher tells of bytes that the kernel has for a socket. It does not tell of bytes that TLS has
+decrypted already. So a read takes all of those.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def format_address(address: tuple[Any, ...]) -> str:
 
 
 class PlainSocket(socket.socket):
-    """A socket of the standard library: a third of the size of gevent's, and it sends faster."""
+    """A socket of the standard library: smaller than gevent's, and faster to send."""
 
     __slots__ = ()
 
@@ -35,20 +35,20 @@ class PlainSocket(socket.socket):
 
 
 class TlsSocket(ssl.SSLSocket):
-    """A gevent socket that speaks TLS, and in which the first bytes can be looked at.
+    """A gevent socket that speaks TLS, with first bytes that can be looked at.
 
-    With a timeout of 0 it is what a connection is made of, else what HTTP is spoken through. What a
-    handshake in mid-stream would need (to write before reading, or the other way round) ends it as
-    an error does: nobody who speaks chat asks for it, and waiting for it could spin.
+    A connection has it with a timeout of 0, HTTP with another. A handshake in mid-stream would need
+    to write before it reads, or to read before it writes. That ends the connection, as an error
+    does: no chat client asks for it, and waiting for it could spin.
     """
 
     _peeked = b""  # decrypted, looked at, and not read yet
     begun_bytes = 0  # of the next piece to send: encrypted already, so it must go out as it is
 
     def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
-        """Return what came: with room for a record, all there is of it. Switches, if it may wait.
+        """Return decrypted bytes: all there are, if a record fits. Switches, if it may wait.
 
-        With MSG_PEEK, the beginning of what came first, which the next call returns as well. Raises
+        With MSG_PEEK it returns the first bytes, and the next call returns them again. Raises
         BlockingIOError when nothing is there, and OSError.
         """
         try:
@@ -72,11 +72,11 @@ class TlsSocket(ssl.SSLSocket):
         return len(data)
 
     def send(self, data: ReadableBuffer, flags: int = 0, **timeout: Any) -> int:
-        """Send what goes out now, and return how much that was; a call that may wait, switches.
+        """Send bytes, and return how many went out. Switches, if it may wait.
 
-        It goes record by record, since of more at once OpenSSL does not tell how much went out. Of
-        what is left, `begun_bytes` are encrypted: the next call must begin with the same ones.
-        Raises BlockingIOError when nothing went out, and OSError.
+        It sends record by record: OpenSSL tells how much went out only of a single one. The first
+        `begun_bytes` of the rest are encrypted already, so the next call must begin with the same
+        ones. Raises BlockingIOError when nothing went out, and OSError.
         """
         if self.timeout != 0:
             return super().send(data, flags, **timeout)
@@ -92,14 +92,14 @@ class TlsSocket(ssl.SSLSocket):
         return sent
 
     def shutdown(self, how: int) -> None:
-        """Say that this is the end and nothing was cut off, and send no more."""
+        """End TLS in good order, and send no more."""
         with suppress(OSError):  # the peer's own end is not waited for
             self.unwrap()
         super().shutdown(how)
 
 
 def never_blocking(client_socket: gevent.socket.socket) -> PlainSocket | TlsSocket:
-    """Return what a connection needs of an accepted socket: it waits on watchers of its own."""
+    """Return the socket of a connection, made of an accepted one: it has its own watchers."""
     client_socket.settimeout(0)
     if isinstance(client_socket, TlsSocket):
         return client_socket

@@ -1,4 +1,4 @@
-"""TLS: the certificate that is in force, and the handshake."""
+"""TLS: the certificate in use, and the handshake."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from app.net.sockets import TlsSocket
 if TYPE_CHECKING:
     from gevent.socket import socket
 
-HTTP = "http/1.1"  # what a client that will speak HTTP asks for while it shakes hands (ALPN)
+HTTP = "http/1.1"  # a client of HTTP asks for it in the handshake (ALPN)
 # An alert that ends a handshake before it has begun (RFC 8446, 6): fatal, internal_error.
 NO_HANDSHAKE = b"\x15\x03\x03\x00\x02\x02\x50"
 _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"  # of TLS 1.2; those of 1.3 are all as good
-_CURVE = "prime256v1"  # everybody has it; an exchange over ffdhe8192 would stop the hub for 0.1 s
+_CURVE = "prime256v1"  # all clients have it; ffdhe8192 would stop the hub for 0.1 s
 _READABLE_BY_OTHERS = 0o004
 
 log = structlog.get_logger()
@@ -34,7 +34,7 @@ class _Context(ssl.SSLContext):
 
 
 class Tls:
-    """Shakes hands with clients, under a certificate that can be exchanged at any time."""
+    """Shakes hands with clients, under a certificate that can be replaced at any time."""
 
     def __init__(self, certificate: str, key: str) -> None:
         """Load the certificate and its key from files. Raises StartRefused."""
@@ -49,11 +49,11 @@ class Tls:
         return self._names
 
     def seconds_left(self) -> float | None:
-        """Return for how long the certificate is good; less than 0 since it has run out."""
+        """Return for how long the certificate is valid; less than 0 after its end."""
         return None if self._ends_at is None else self._ends_at - time.time()
 
     def reload(self) -> None:
-        """Load the files anew, for handshakes from now on; when they are bad, keep what is."""
+        """Load the files again, for the next handshakes. Keep the old ones if they are bad."""
         try:
             self._context = self._load()
         except StartRefused as error:
@@ -62,7 +62,7 @@ class Tls:
             log.info("loaded the certificate", path=self._certificate)
 
     def shake_hands(self, client_socket: socket) -> TlsSocket:
-        """Return the socket that speaks TLS; the other one is used up. Switches. Raises OSError."""
+        """Return a socket that speaks TLS, in place of this one. Switches. Raises OSError."""
         wrapped = cast(
             "TlsSocket",
             self._context.wrap_socket(
@@ -100,11 +100,11 @@ class Tls:
         return context
 
     def _look_at(self, path: Path) -> None:
-        """Learn what the certificate says of itself, and tell when it is not good for long."""
+        """Read a certificate's hosts and its end, and warn when that is near."""
         try:
             certificate = x509.load_pem_x509_certificates(path.read_bytes())[0]
             names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-        except (ValueError, x509.ExtensionNotFound):  # OpenSSL takes more than this reads
+        except (ValueError, x509.ExtensionNotFound):  # OpenSSL takes more forms than this
             self._names, self._ends_at = frozenset(), None
             return
         self._names = frozenset(

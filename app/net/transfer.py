@@ -1,9 +1,9 @@
 """Files over HTTP: `PUT /f/TOKEN` brings one, `GET /f/TOKEN` fetches one, whole and once.
 
-Who was cut off can go on where they were: they ask for the rest (Range), at the same address.
+A client that was cut off can ask for the rest (Range) at the same address.
 
-A file is never held whole, and a peer that stalls is cut. What is served can't be anything but
-saved by a browser: an attachment, of no type, that is not to be guessed.
+A file is never held whole in memory, and a peer that stalls is cut. A browser can only save a file:
+it is an attachment without a type, and the browser must not guess one.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from app.protocol.files import SharedFile
 
 PREFIX = "/f/"
-HAS_TAKEN = "greenroom.has_taken"  # in a request: says whether the client has read the answer
+HAS_TAKEN = "greenroom.has_taken"  # in a request: whether the client has read the answer
 
 _STATUS: tuple[tuple[type[Refusal], str], ...] = (
     (NotPossible, "404 Not Found"),
@@ -47,7 +47,7 @@ Respond = Callable[[str, Headers], object]
 
 
 def answer(files: Files, request: dict[str, Any], respond: Respond) -> Iterable[bytes]:
-    """Answer a request that brings a file or fetches one, as WSGI applications do. Switches."""
+    """Answer a request that brings or fetches a file, as WSGI applications do. Switches."""
     token = request["PATH_INFO"].removeprefix(PREFIX)
     try:
         match request["REQUEST_METHOD"]:
@@ -64,7 +64,7 @@ def answer(files: Files, request: dict[str, Any], respond: Respond) -> Iterable[
     except Refusal as refusal:
         metrics.REFUSALS.labels(refusal.code).inc()
         status = next(status for kind, status in _STATUS if isinstance(refusal, kind))
-        # The rest of what is being sent is not read, so nothing can follow it.
+        # The rest of the body is not read, so no request can follow it.
         return _say(respond, status, words.sentence(Refused.of(refusal)), _CLOSE)
 
 
@@ -86,7 +86,7 @@ def _get(files: Files, token: str, request: dict[str, Any], respond: Respond) ->
         return _say(respond, "416 Range Not Satisfiable", sentence, size)
     first, end = wanted or (0, file.size)
     chunks = files.fetch(token, first, end, request[HAS_TAKEN])
-    piece = next(chunks, b"")  # refused here, or not before something was sent
+    piece = next(chunks, b"")  # a refusal comes here, before anything is sent
     headers = [*_HEADERS, *_described(file, end - first)]
     if wanted is None:
         respond("200 OK", headers)
@@ -97,7 +97,7 @@ def _get(files: Files, token: str, request: dict[str, Any], respond: Respond) ->
 
 
 def _wanted(file: SharedFile, request: dict[str, Any]) -> tuple[int, int] | None:
-    """Return which part of a file is asked for, if it is the one that the client knows."""
+    """Return the part that is asked for, if the client knows this file; None for all."""
     text = request.get("HTTP_RANGE", "")
     if request.get("HTTP_IF_RANGE", _tag(file)) != _tag(file):
         return None
@@ -113,10 +113,7 @@ def _say(
 
 
 def _described(file: SharedFile, length: int) -> Headers:
-    """Return the headers of a file: what it is called (RFC 6266, 8187), and its sum.
-
-    And how much of it is sent.
-    """
+    """Return a file's headers: its name (RFC 6266, 8187), digests, and the length sent."""
     plain = "".join([c if c.isascii() and c not in '"\\%' else "_" for c in file.name])
     name = f"filename=\"{plain}\"; filename*=UTF-8''{quote(file.name, safe='')}"
     return [
@@ -133,13 +130,13 @@ def _tag(file: SharedFile) -> str:
 
 
 def _digests(file: SharedFile) -> Headers:
-    """Return the headers by which a program can tell that all of it is right (RFC 9530)."""
+    """Return the headers with a file's checksum (RFC 9530)."""
     digest = base64.b64encode(bytes.fromhex(file.sha256)).decode()
     return [("ETag", _tag(file)), ("Repr-Digest", f"sha-256=:{digest}:")]
 
 
 def _reader(read: Read) -> Read:
-    """Return what reads a body chunk by chunk, and breaks off when one is late or cut off."""
+    """Return a reader of a body that breaks off when a chunk is late or cut off."""
 
     def read_chunk(count: int) -> bytes:
         try:
@@ -147,14 +144,14 @@ def _reader(read: Read) -> Read:
                 return read(count)
         except (TimeoutError, ConnectionError) as error:
             raise ConnectionAbortedError("the file did not come whole") from error
-        except OSError as error:  # the peer sends no more, and may still listen
+        except OSError as error:  # the peer sends no more, and may still read
             raise BadRequestError("the file did not come whole") from error
 
     return read_chunk
 
 
 def _whole(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield a file; break the connection off when it is taken away meanwhile."""
+    """Yield a file; break the connection off if the file is removed."""
     try:
         yield from chunks
     except Refusal as refusal:
