@@ -94,9 +94,8 @@ def _in(seconds: int) -> str:
 
 
 def _shutdown_neared(event: server.ShutdownNeared) -> str:
-    return (
-        f"The server shuts down {_in(event.seconds)}{f': {event.reason}' if event.reason else '.'}"
-    )
+    why = f": {event.reason}" if event.reason else "."
+    return f"The server shuts down {_in(event.seconds)}{why}"
 
 
 SENTENCES: Mapping[type[Event], Callable[[Any], str]] = {
