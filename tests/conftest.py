@@ -44,6 +44,13 @@ def _give_database(folder: Path, new_database: Path) -> None:
         shutil.copy(new_database, data_folder)
 
 
+@pytest.fixture
+def data(tmp_path: Path, new_database: Path) -> Path:
+    """A data directory in a folder without a server, and a database without a row in it."""
+    _give_database(tmp_path, new_database)
+    return tmp_path / "var"
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--canary", action="store_true", help="attacks at length, watched")
     parser.addoption(

@@ -7,7 +7,7 @@ import socket
 import ssl
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
@@ -40,6 +40,12 @@ async def until(
             raise TimeoutError(tell())
         await asyncio.sleep(0.005)
     return time.monotonic() - began
+
+
+def all_see(clients: Iterable["Client"], *lines: str) -> None:
+    """Check that the next lines of each are exactly these."""
+    for client in clients:
+        client.expect_lines(*lines)
 
 
 def at_once(*acts: Callable[[], object]) -> None:
@@ -148,6 +154,11 @@ class Client:
         """Read the next lines, which must be exactly these."""
         for line in lines:
             assert self.expect(self.line_end) == line
+
+    def exchange(self, typed: str, *lines: str) -> None:
+        """Type a line, and read the next lines, which must be exactly these."""
+        self.type(typed)
+        self.expect_lines(*lines)
 
     def expect_nothing_more(self) -> None:
         """Check that nothing came but the answer to a question that is asked now."""

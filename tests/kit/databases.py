@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import alembic.config
 from alembic import command
 from alembic.config import Config
 
@@ -87,6 +88,23 @@ def check_whole(connection: sqlite3.Connection) -> None:
     for pragma, right in (("integrity_check(5)", [("ok",)]), ("foreign_key_check", [])):
         found = connection.execute(f"PRAGMA {pragma}").fetchall()
         assert found == right, f"{pragma}: {found[:5]}"
+
+
+def change(path: Path, *statements: str) -> None:
+    """Change a database as another program would."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.executescript(";".join(statements))
+
+
+def rows(path: Path, query: str) -> list[tuple]:
+    """Return what a database has."""
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(query).fetchall()
+
+
+def run_alembic(url: str, *arguments: str) -> None:
+    """Run `alembic` upon a database."""
+    alembic.config.main(["-c", str(ROOT / "alembic.ini"), "-x", f"url={url}", *arguments])
 
 
 def messages(path: Path) -> Messages:

@@ -46,6 +46,7 @@ class Program(Client):
     def __init__(self, port: int, **options: Any) -> None:
         super().__init__(port, line_end="\n", **options)
         self.events: deque[Line] = deque()
+        self.token: str | None = None  # of a login that is to be remembered
         self._ids = itertools.count(1)
         self.requests: dict[object, Line] = {}
         self._checked_bytes = 0
@@ -103,14 +104,16 @@ class Program(Client):
     def register(self, name: str, password: str = "secret", **fields: Any) -> "Program":
         """Make an account and log in; returns itself."""
         self.name = name
-        self.call("register", name=name, password=password, **fields)
+        self.token = self.call("register", name=name, password=password, **fields).get("token")
         return self
 
-    def log_in(self, name: str, password: str = "secret", token: str = "") -> "Program":
+    def log_in(
+        self, name: str, password: str = "secret", token: str = "", **fields: Any
+    ) -> "Program":
         """Log in, with a token if there is one; returns itself."""
         self.name = name
         how = {"token": token} if token else {"name": name, "password": password}
-        self.call("login", **how)
+        self.token = self.call("login", **how, **fields).get("token")
         return self
 
     def join(self, room: str) -> "Program":

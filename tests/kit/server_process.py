@@ -50,18 +50,18 @@ def environment(folder: Path, **settings: object) -> dict[str, str]:
     return kept | forked.STRICT | {f"GREENROOM_{key}": str(value) for key, value in given.items()}
 
 
+def run_to_end(command: list[object], **options: object):
+    """Run a program of this repository to its end; what it wrote is kept, as text."""
+    given = {"cwd": ROOT, "text": True, "timeout": WAIT_SECONDS_MAX, "check": False}
+    if "stdout" not in options:
+        given["capture_output"] = True
+    return subprocess.run(command, **given | options)
+
+
 def manage(folder: Path, *arguments: str, stdin: str = "", **settings: object):
     """Run a command of manage.py to its end."""
-    return subprocess.run(
-        [sys.executable, ROOT / "manage.py", *arguments],
-        env=environment(folder, **settings),
-        cwd=ROOT,
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=WAIT_SECONDS_MAX,
-        check=False,
-    )
+    command = [sys.executable, ROOT / "manage.py", *arguments]
+    return run_to_end(command, env=environment(folder, **settings), input=stdin)
 
 
 def manage_prepared(folder: Path, prepared_by: str, *arguments: str) -> tuple[int, str]:
@@ -190,6 +190,12 @@ class ServerProcess:
     def connect(self, **options: object) -> Client:
         client = Client(self.port, **options)
         self._clients.append(client)
+        return client
+
+    def newcomer(self, **options: object) -> Client:
+        """Connect as a person does, and read up to the prompt."""
+        client = self.connect(**options)
+        client.expect("login: ")
         return client
 
     def program(self, **options: object) -> Program:

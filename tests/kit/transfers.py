@@ -45,6 +45,17 @@ def request(
         connection.close()
 
 
+def send_raw(
+    server: ServerProcess, data: bytes, *, is_all: bool = False, **options: object
+) -> bytes:
+    """Return all that is answered to some bytes; `is_all`: say that no more will come."""
+    client = server.connect(**options)
+    client.send(data)
+    if is_all:
+        client.half_close()
+    return client.receive_end()
+
+
 def ask_url(client: Client, line: str) -> str:
     """Type a /send or /get, and return where to go with it: /f/TOKEN. What came before is lost."""
     client.type(line)
