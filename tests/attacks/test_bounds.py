@@ -9,11 +9,11 @@ from app.chat.accounts.server_bans import InForce, Target
 from app.errors import Refusal
 from app.protocol import accounts, moderation, talk
 from app.protocol import rooms as protocol
-from app.queries import audit
 from tests.kit.client import wait_until
-from tests.kit.house import House
+from tests.kit.databases import insert
+from tests.kit.house import MINUTE, House
 from tests.kit.program import Program
-from tests.kit.server_process import ServerProcess, manage
+from tests.kit.server_process import ServerProcess
 from tests.kit.transfers import begun_files, request
 
 _SUMS = """
@@ -38,7 +38,7 @@ def _sums(server: ServerProcess, program: Program) -> tuple[int, ...]:
 
 
 # The sums of a user's files follow whatever happens to a file, so that no upload counts them.
-def test_sums_of_files(server: ServerProcess, new_name) -> None:
+def test_sums_of_files(server, new_name) -> None:
     alice = server.program().register(new_name("alice")).join(new_name("room"))
     first = _share(server, alice, b"12345")
     assert _sums(server, alice) == (1, 5)
@@ -56,79 +56,67 @@ def test_sums_of_files(server: ServerProcess, new_name) -> None:
 
 
 # A user has so many files, empty ones too: the next one is refused, wherever it comes from.
-def test_files_of_a_user(server: ServerProcess, new_name) -> None:
+def test_files_of_a_user(server, new_name) -> None:
     alice = server.program().register(new_name("alice")).join(new_name("room"))
     shared = _share(server, alice)
     urls = [alice.call("file.offer", name="a.txt")["url"] for _ in range(2)]
     with server.database() as database:
-        database.execute(
-            "UPDATE users SET file_count = ? WHERE name = ?", (FILES_A_USER_MAX - 1, alice.name)
-        )
+        change = "UPDATE users SET file_count = ? WHERE name = ?"
+        database.execute(change, (FILES_A_USER_MAX - 1, alice.name))
     assert request(server, "PUT", urls[0], b"").status == 201
     answer = request(server, "PUT", urls[1], b"")
     assert answer.status == 413
-    assert answer.body.startswith(b"you share 1000 files, as many as anybody may; /unshare one")
+    told = "you share 1000 files, as many as anybody may; /unshare one first"
+    assert answer.body.decode().startswith(told)
     assert alice.refused("file.offer", name="a.txt") == "over_quota"
     person = server.connect().log_in(alice.name)
     person.type(f"/send a.txt to {alice.name}", f"/upload a.txt to {alice.name}", ".")
     for _ in range(2):
-        person.expect("Error: you share 1000 files, as many as anybody may; /unshare one first")
+        person.expect(f"Error: {told}")
     alice.call("file.unshare", file=shared)
     assert _share(server, alice)
 
 
 # Files are listed a page at a time, the newest ones first, in rooms and between two.
 @pytest.mark.parametrize("in_room", [True, False])
-def test_pages_of_files(server: ServerProcess, new_name, in_room: bool) -> None:
-    alice = server.program().register(new_name("alice"))
-    bob = server.program().register(new_name("bob"))
+def test_pages_of_files(server, new_name, in_room: bool) -> None:
     room = new_name("room")
-    if in_room:
-        alice.join(room)
-        bob.join(room)
-    with server.database() as database:
-        query = "INSERT INTO files (room_id, recipient_id, user_id, name, size, sha256, made_at)"
-        where = (
-            "(SELECT id FROM rooms WHERE key = :place), NULL"
-            if in_room
-            else "NULL, (SELECT id FROM users WHERE key = :place)"
-        )
-        place = room if in_room else bob.name
-        database.executemany(
-            f"{query} SELECT {where}, id, 'a', 0, x'00', 2000000000000 + :number FROM users"
-            " WHERE key = :user",
-            [{"place": place, "user": alice.name, "number": number} for number in range(7)],
-        )
-    for reader in (alice, bob):
-        seen, before, page = [], None, {}
-        while page.get("has_more", True):
-            page = reader.call("file.list", before=before, count=3)
-            assert len(page["files"]) <= 3
-            seen[:0] = [file["id"] for file in page["files"]]
-            before = page["before_id"]
-        assert len(seen) == 7
-        assert seen == sorted(set(seen))
+    alice, bob = (server.program().register(new_name(word)) for word in ("alice", "bob"))
     person = server.connect().log_in(bob.name)
     if in_room:
-        person.join(room)
+        for each in (alice, bob, person):
+            each.join(room)
+    places = "SELECT id, NULL FROM rooms" if in_room else "SELECT NULL, id FROM users"
+    with server.database() as database:
+        (where,) = database.execute(f"{places} WHERE key = ?", (room if in_room else bob.name,))
+        query = "INSERT INTO files (room_id, recipient_id, user_id, name, size, sha256, made_at)"
+        user_id = "(SELECT id FROM users WHERE key = ?)"
+        database.executemany(
+            f"{query} VALUES (?, ?, {user_id}, 'a', 0, x'00', ?)",
+            [(*where, alice.name, 2_000_000_000_000 + number) for number in range(7)],
+        )
+    for reader in (alice, bob):
+        seen, page = [], {"before_id": None, "has_more": True}
+        while page["has_more"]:
+            page = reader.call("file.list", before=page["before_id"], count=3)
+            assert len(page["files"]) <= 3
+            seen[:0] = [file["id"] for file in page["files"]]
+        assert len(seen) == 7
+        assert seen == sorted(set(seen))
     person.type(f"/files {seen[2]}")
-    person.expect_line(rf"  {seen[0]}: a .*")
-    person.expect_line(rf"  {seen[1]}: a .*")
+    for number in seen[:2]:
+        person.expect_line(rf"  {number}: a .*")
     person.expect_nothing_more()
     assert alice.refused("file.list", count=PAGE_ITEMS_MAX + 1) == "bad_arguments"
 
 
 @pytest.fixture
-def crowd(server: ServerProcess, new_name) -> tuple[Program, list[str]]:
+def crowd(server, new_name) -> tuple[Program, list[str]]:
     """An owner alone in a room, and the names of 7 accounts that are nowhere, in order."""
     owner = server.program().register(new_name("owner")).join(new_name("room"))
     names = [new_name(f"crowd{letter}") for letter in "abcdefg"]
     with server.database() as database:
-        database.executemany(
-            "INSERT INTO users (name, key, skeleton, password_hash, is_admin, is_disabled,"
-            " private_seen_id, created_at) VALUES (:name, :name, :name, '', 0, 0, 0, 1)",
-            [{"name": name} for name in names],
-        )
+        insert(database, "users", "name key skeleton", ([name] * 3 for name in names))
     return owner, names
 
 
@@ -148,22 +136,20 @@ def _all_pages(program: Program, op: str, items: str, **fields: object) -> list[
 @pytest.mark.parametrize(
     ("op", "items"), [("who", "people"), ("room.roster", "members"), ("ignore", "users")]
 )
-def test_pages_of_names(server: ServerProcess, crowd, new_name, op: str, items: str) -> None:
+def test_pages_of_names(server, crowd, new_name, op: str, items: str) -> None:
     owner, names = crowd
     if op == "ignore":
         for name in names:
             owner.call("ignore", user=name)
     else:
-        names = [new_name("guest") for _ in range(4)]
-        guests = [server.program().register(name).join(owner.room) for name in names]
-        assert len(guests) == 4
-        names = sorted([*names, owner.name])
+        guests = [server.program().register(new_name("guest")).join(owner.room) for _ in range(4)]
+        names = sorted(each.name for each in (owner, *guests))
     assert _all_pages(owner, op, items) == names
     assert owner.refused(op, count=501) == "bad_arguments"
 
 
 # All rooms can be paged through, the busiest first, and each is shown once; so at a terminal.
-def test_pages_of_rooms(server: ServerProcess, crowd, new_name) -> None:
+def test_pages_of_rooms(server, crowd, new_name) -> None:
     owner, _ = crowd
     rooms = [new_name("place") for _ in range(6)]
     for number, room in enumerate(rooms):
@@ -182,68 +168,54 @@ def test_pages_of_rooms(server: ServerProcess, crowd, new_name) -> None:
 
 
 # Bans and mutes come in pages by name, those of one user on one page, in the chat and by manage.py.
-@pytest.mark.parametrize("op", ["bans", "server.bans"])
-def test_pages_of_bans(server: ServerProcess, crowd, op: str) -> None:
+@pytest.mark.parametrize("prefix", ["", "server."])
+def test_pages_of_bans(server, crowd, run_here, prefix: str) -> None:
     owner, names = crowd
-    prefix = "server." if op == "server.bans" else ""
-    where = {} if prefix else {"room": owner.room}
-    key = "target" if prefix else "user"
-    admin = owner
-    if prefix:
-        manage(server.folder, "users", "admin", owner.name)
-    for name in names:
-        admin.call(f"{prefix}ban", **{key: name}, **where)
-    for name in names[::2]:
-        admin.call(f"{prefix}mute", **{key: name}, **where)
-    banned, muted, after, page = [], [], "", {"has_more": True}
-    while page["has_more"]:
-        page = admin.call(op, after=after, count=3, **where)
-        assert len(page["bans"]) + len(page["mutes"]) <= 4
-        banned += [each["user"] for each in page["bans"]]
-        muted += [each["user"] for each in page["mutes"]]
-        after = page["last"]
-    assert [each for each in banned if each in names] == names
-    assert [each for each in muted if each in names] == names[::2]
-    arguments = [] if prefix else ["--room", owner.room]
-    listed = manage(server.folder, "bans", *arguments).stdout
-    assert all(name in listed for name in names)
     person = server.connect().log_in(owner.name)
-    if not prefix:
+    key, where, options, word = "user", {"room": owner.room}, ["--room", owner.room], "bans"
+    if prefix:
+        key, where, options, word = "target", {}, [], "serverbans"
+        server.operate("user.admin", user=owner.name)
+    else:
         person.join(owner.room)
-    word = "serverbans" if prefix else "bans"
+    for act, whom in (("ban", names), ("mute", names[::2])):
+        for name in whom:
+            owner.call(f"{prefix}{act}", **{key: name}, **where)
+    found, page = {"bans": [], "mutes": []}, {"last": "", "has_more": True}
+    while page["has_more"]:
+        page = owner.call(f"{prefix}bans", after=page["last"], count=3, **where)
+        assert len(page["bans"]) + len(page["mutes"]) <= 4
+        for kind, listed in found.items():
+            listed += [each["user"] for each in page[kind]]
+    assert [each for each in found["bans"] if each in names] == names
+    assert [each for each in found["mutes"] if each in names] == names[::2]
+    listed = run_here(server.folder, "bans", *options).stdout
+    assert all(name in listed for name in names)
     person.type(f"/{word} {names[-2]}")
     person.expect(f"  {names[-1]} is banned")
 
 
-def _make_admins(house: House, *names: str) -> None:
-    house.act(*(accounts.UserAdmin(name) for name in names))
-
-
 # Of each kind of row that a user can make there are so many, and the next one is refused.
 @pytest.mark.parametrize(
-    ("bound", "op", "code"),
+    ("bound", "kind", "code"),
     [
-        ("moderation.moderation.SANCTIONS_A_ROOM_MAX", "ban", "full"),
-        ("moderation.moderation.SANCTIONS_A_ROOM_MAX", "mute", "full"),
-        ("moderation.moderation.MODERATORS_A_ROOM_MAX", "promote", "too_many"),
-        ("talk.private.IGNORED_A_USER_MAX", "ignore", "too_many"),
+        ("moderation.moderation.SANCTIONS_A_ROOM_MAX", moderation.Ban, "full"),
+        ("moderation.moderation.SANCTIONS_A_ROOM_MAX", moderation.Mute, "full"),
+        ("moderation.moderation.MODERATORS_A_ROOM_MAX", moderation.Promote, "too_many"),
+        ("talk.private.IGNORED_A_USER_MAX", talk.Ignore, "too_many"),
     ],
 )
-def test_rows_are_bounded(house: House, monkeypatch, bound: str, op: str, code: str) -> None:
+def test_rows_are_bounded(house: House, monkeypatch, bound: str, kind: type, code: str) -> None:
     monkeypatch.setattr(f"app.chat.{bound}", 2)
-    owner, *others = (house.register(name) for name in ("owner", "al", "bo", "cy"))
-    house.do(owner, protocol.Join("lobby"))
-    kind = {"ban": moderation.Ban, "mute": moderation.Mute}.get(op)
-    kind = kind or {"promote": moderation.Promote, "ignore": talk.Ignore}[op]
+    owner = house.register("owner", "lobby")
+    for name in ("al", "bo", "cy"):
+        house.register(name)
     house.do(owner, kind("al"), kind("bo"))
-    with pytest.raises(Refusal) as refused:
-        house.do(owner, kind("cy"))
-    assert refused.value.code == code
-    if op in ("ban", "mute"):
+    assert house.refused(owner, kind("cy")) == code
+    if code == "full":
         house.do(owner, kind("bo", 60))  # in place of the earlier one
-        house.now += 60_000
+        house.now += MINUTE
         house.do(owner, kind("cy"))  # that one is over
-    assert len(others) == 3
 
 
 # An encrypted room takes so many members, and the next one is refused.
@@ -260,12 +232,12 @@ def test_members_are_bounded(house: House, monkeypatch) -> None:
 def test_an_admin_s_share(house: House, monkeypatch) -> None:
     monkeypatch.setattr("app.chat.moderation.sanctions.SERVER_SANCTIONS_OF_ONE_MAX", 2)
     admin, other = house.register("ada"), house.register("other")
-    _make_admins(house, "ada", "other")
+    house.act(accounts.UserAdmin("ada"), accounts.UserAdmin("other"))
     house.do(admin, moderation.ServerBan("203.0.113.1"), moderation.ServerBan("203.0.113.2", 60))
     with pytest.raises(Refusal, match="you made 2 of these"):
         house.do(admin, moderation.ServerBan("203.0.113.3"))
     house.do(other, moderation.ServerBan("203.0.113.3"))
-    house.now += 60_000
+    house.now += MINUTE
     house.do(admin, moderation.ServerBan("203.0.113.4"))
 
 
@@ -292,14 +264,10 @@ def test_many_bans() -> None:
 # The audit keeps so many acts of a user in rooms, and all of an admin.
 def test_the_audit_is_bounded(house: House, monkeypatch) -> None:
     monkeypatch.setattr("app.queries.audit.AUDIT_RECORDS_A_USER_MAX", 3)
-    owner, admin = house.register("owner"), house.register("ada")
-    _make_admins(house, "ada")
-    house.do(owner, protocol.Join("lobby"))
-    house.do(admin, protocol.Join("lobby"))
-    for number in range(5):
-        house.do(owner, moderation.Topic(f"owner {number}"))
-        house.do(admin, moderation.Topic(f"admin {number}"))
-    with house.database._reading.begin() as connection:
-        kept = [act.reason for act in audit.list_newest(connection, 100)]
+    people = {"owner": house.register("owner", "lobby"), "admin": house.register("ada", "lobby")}
+    house.act(accounts.UserAdmin("ada"))
+    for word, session in people.items():
+        house.do(session, *(moderation.Topic(f"{word} {number}") for number in range(5)))
+    kept = house.read("SELECT reason FROM audit ORDER BY id")
     assert [each for each in kept if "owner" in each] == ["owner 2", "owner 3", "owner 4"]
     assert len([each for each in kept if "admin" in each]) == 5

@@ -3,6 +3,7 @@
 import socket
 import ssl
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from types import SimpleNamespace
@@ -33,9 +34,6 @@ LAST_WORDS = f"Error: you left over {OUTBOX_BYTES_MAX} bytes unread; come back a
 CUT = "cut a slow reader"  # in the log
 LOGIN_SECONDS_MAX = 2
 TOO_LATE = b"you took too long to log in; connect again"
-FULL = "Error: the server is full; try again later\r\n"
-TOO_MANY = "Error: too many connections from your address; close one first\r\n"
-
 HTTP_POST = b"POST /login HTTP/1.1\r\nHost: localhost\r\n\r\nname=bob\npassword=s3cret\n\n\n"
 WEBDAV = b"PROPFIND /s3cret HTTP/1.1\r\nHost: localhost\r\n\r\n"
 HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -82,6 +80,30 @@ def test_a_flood_before_login(server, new_name, flood: bytes) -> None:
     witness.expect_nothing_more()
 
 
+def _connection(wire: type, settings: Settings, user: str | None, handle: Callable | None = None):
+    """Return a connection whose lines go to `handle`, and the socket at its other end."""
+    near, far = cooperative.socketpair()
+    service = SimpleNamespace(
+        connect=lambda _: SimpleNamespace(tag=None, is_operator=False, user=user),
+        disconnect=lambda _: None,
+        check_may_ask=lambda *_: None,
+        handle=handle,
+        journal=SimpleNamespace(settle=lambda _: None),
+    )
+    plain = never_blocking(near)
+    return Connection(plain, "127.0.0.1", wire(4096), service, settings, is_secure=False), far
+
+
+def _serve(connection: Connection, far: socket.socket, sent: bytes) -> None:
+    """Serve somebody who sends that, and reads what is answered."""
+    sender = gevent.spawn(lambda: (far.sendall(sent), far.shutdown(socket.SHUT_WR)))
+    reader = gevent.spawn(lambda: [None for _ in iter(lambda: far.recv(65536), b"")])
+    with gevent.Timeout(WAIT_SECONDS_MAX):
+        connection.serve()
+    gevent.joinall([sender, reader])
+    far.close()
+
+
 # However many lines come in one read, others get their turn between them: where each is answered
 # with what may be long, and where nobody has logged in, between each two.
 @pytest.mark.parametrize(
@@ -93,7 +115,6 @@ def test_a_flood_before_login(server, new_name, flood: bytes) -> None:
     ],
 )
 def test_others_get_a_turn(in_a_row: int, user: str | None, answer: Event | None) -> None:
-    near, far = cooperative.socketpair()
     count, handled, seen = 5 * in_a_row, [], []
 
     def handle(_: object, command: Command) -> None:
@@ -101,30 +122,15 @@ def test_others_get_a_turn(in_a_row: int, user: str | None, answer: Event | None
         if answer is not None:
             connection.show_at_leisure(answer)
 
-    service = SimpleNamespace(
-        connect=lambda _: SimpleNamespace(tag=None, is_operator=False, user=user),
-        disconnect=lambda _: None,
-        check_may_ask=lambda *_: None,
-        handle=handle,
-        journal=SimpleNamespace(settle=lambda _: None),
-    )
-    settings = Settings(message_rate="0")
-    connection = Connection(
-        never_blocking(near), "127.0.0.1", TextWire(4096), service, settings, is_secure=False
-    )
-
     def take_turns() -> None:
         while len(handled) < count:
             seen.append(len(handled))
             gevent.sleep(0)
 
-    far.sendall(b"/ping\n" * count)
-    far.shutdown(socket.SHUT_WR)
+    connection, far = _connection(TextWire, Settings(message_rate="0"), user, handle)
     other = gevent.spawn(take_turns)
-    with gevent.Timeout(WAIT_SECONDS_MAX):
-        connection.serve()
-        other.join()
-    far.close()
+    _serve(connection, far, b"/ping\n" * count)
+    other.join(WAIT_SECONDS_MAX)
     assert set(seen) >= set(range(max(1, in_a_row - 1), count, in_a_row))
 
 
@@ -141,25 +147,9 @@ LOOSE = {
 
 def _slowed_down(monkeypatch, wire: type, flood: bytes) -> int:
     """Return how often somebody is slowed down who sends that, and has not logged in."""
-    near, far = cooperative.socketpair()
-    service = SimpleNamespace(
-        connect=lambda _: SimpleNamespace(tag=None, is_operator=False, user=None),
-        disconnect=lambda _: None,
-        check_may_ask=lambda *_: None,
-        journal=SimpleNamespace(settle=lambda _: None),
-    )
-    connection = Connection(
-        never_blocking(near), "127.0.0.1", wire(4096), service, Settings(), False
-    )
     slowed: list[bool] = []
     monkeypatch.setattr(connection_module.TokenBucket, "take", lambda *_: slowed.append(True) or 0)
-    sender = gevent.spawn(far.sendall, flood)
-    reader = gevent.spawn(lambda: [None for _ in iter(lambda: far.recv(65536), b"")])
-    ended = gevent.spawn(lambda: (sender.join(), far.shutdown(socket.SHUT_WR)))
-    with gevent.Timeout(WAIT_SECONDS_MAX):
-        connection.serve()
-    gevent.joinall([sender, ended, reader])
-    far.close()
+    _serve(*_connection(wire, Settings(), None), flood)
     return len(slowed)
 
 
@@ -192,29 +182,29 @@ def _talk_until_cut(talker: Client, listener: Client, slow: Client) -> int:
 
     The talker and the listener must see every message, in order.
     """
-    gone, number = f"{slow.name} has disconnected.", 0
-    for _ in range(200):
-        talker.type(*(_line(each) for each in range(number, number + 16)))
-        number += 16
-        seen = {client: [client.expect_line() for _ in range(16)] for client in (talker, listener)}
-        is_gone = [gone in lines for lines in seen.values()]
-        for client, lines in seen.items():
-            if gone in lines:
-                lines.remove(gone)
-                lines.append(client.expect_line())
-            wanted = [f"{talker.name}: {_line(each)}" for each in range(number - 16, number)]
-            assert lines == wanted
-        if any(is_gone):
-            for client, was_seen in zip(seen, is_gone, strict=True):
-                assert was_seen or client.expect_line() == gone
-            return number
+    gone = f"{slow.name} has disconnected."
+    for first in range(0, 3200, 16):
+        lines = [_line(number) for number in range(first, first + 16)]
+        talker.type(*lines)
+        are_told = []
+        for client in (talker, listener):
+            seen = [client.expect_line() for _ in lines]
+            are_told.append(gone in seen)
+            if gone in seen:
+                seen.remove(gone)
+                seen.append(client.expect_line())
+            assert seen == [f"{talker.name}: {line}" for line in lines]
+        if any(are_told):
+            for client, is_told in zip((talker, listener), are_told, strict=True):
+                assert is_told or client.expect_line() == gone
+            return first + 16
     raise AssertionError("was never cut")
 
 
 # Who stops reading is cut when the outbox is full. Its last line says why, and those before it are
 # whole and in order; the others miss nothing.
 # Who was cut comes back, and finds what it missed in the history, without a gap.
-def test_a_slow_reader(server: ServerProcess) -> None:
+def test_a_slow_reader(server) -> None:
     talker = server.connect().register("talker").join("stage")
     listener = server.connect().register("listener").join("stage")
     slow = server.connect(receive_buffer_bytes=4096).register("slow").join("stage")
@@ -229,26 +219,23 @@ def test_a_slow_reader(server: ServerProcess) -> None:
     assert len(seen) < count
 
     returned = server.connect().log_in("slow").join("stage")
-    assert _replayed(returned.catch_up()) == [
-        f"talker: {_line(number)}" for number in range(count - 20, count)
-    ]
+    said = [f"talker: {_line(number)}" for number in range(count)]
+    assert _replayed(returned.catch_up()) == said[-20:]
     past: list[str] = []
     while len(past) < count:
         returned.type("/history 1000")
         page = _replayed(returned.catch_up())
         assert page
         past = page + past
-    assert past == [f"talker: {_line(number)}" for number in range(count)]
-    for client in (talker, listener, returned):
-        client.close()
+    assert past == said
+    server.hang_up()
 
 
 # Who asks for much and reads it slowly gets all of it, in order, and in order with what is said
 # meanwhile.
-def test_a_slow_reader_of_history(server: ServerProcess) -> None:
+def test_a_slow_reader_of_history(server) -> None:
     talker = server.connect().register("teller").join("archive")
-    for number in range(400):
-        talker.type(_line(number))
+    talker.type(*map(_line, range(400)))
     talker.catch_up()
     slow = server.connect(receive_buffer_bytes=4096).register("patient").join("archive")
     slow.catch_up()
@@ -262,12 +249,11 @@ def test_a_slow_reader_of_history(server: ServerProcess) -> None:
     lines = slow.catch_up()
     assert [line for line in lines if line.startswith("teller: ")] == live
     past = _replayed(lines)
+    assert len(past) == 1260
     for page in (past[start : start + 90] for start in range(0, 1260, 90)):
         first = said.index(page[0])
         assert page == said[first : first + 90]
-    assert len(past) == 1260
-    for client in (talker, slow):
-        client.close()
+    server.hang_up()
 
 
 # Who does not log in is cut when nothing came for a time: silent, or in the middle of it. Who
@@ -278,9 +264,7 @@ def test_no_login_for_too_long(start_server) -> None:
     waiting = [server.connect() for _ in range(20)]
     waiting[0].send(b"here\n")
     waiting[1].send(b"\xff\xfa/login here")
-    talkative = server.connect()
-    talkative.expect("login: ")
-
+    talkative = server.newcomer()
     with ThreadPoolExecutor(1) as thread:
         ends = thread.submit(lambda: [client.receive_end() for client in waiting])
         while not ends.done():
@@ -291,34 +275,7 @@ def test_no_login_for_too_long(start_server) -> None:
     talkative.expect("Hello, talkative.")
     for end in ends.result():
         assert end.endswith(b"Error: " + TOO_LATE + b"\r\n")
-    here.type("still here")
-    here.expect_lines("here: still here")
-
-
-# One address can't take all the room, and when the server is full it is full for everybody: a
-# newcomer is told so and closed. Those who are in notice nothing, and when one of them leaves there
-# is room again.
-def test_a_full_server(start_server) -> None:
-    server = start_server(CONNECTIONS_MAX=3, CONNECTIONS_PER_IP_MAX=2)
-    alice, bob = (
-        server.connect(source="127.0.0.2").register(name).join("room") for name in ("alice", "bob")
-    )
-    alice.expect_lines("bob has joined the room.")
-    assert server.connect(source="127.0.0.2").expect_end() == TOO_MANY
-    server.connect(source="127.0.0.3").register("elsewhere")
-    for source in ("127.0.0.2", "127.0.0.3", "127.0.0.4") * 3:
-        assert server.connect(source=source).expect_end() == FULL
-    alice.type("hello")
-    for client in (alice, bob):
-        client.expect_lines("alice: hello")
-        client.expect_nothing_more()
-    alice.close()
-    bob.expect_lines("alice has disconnected.")
-
-    def is_let_in() -> bool:
-        return server.connect(source="127.0.0.2").expect_line() + "\r\n" not in (FULL, TOO_MANY)
-
-    wait_until(is_let_in, "there is room")
+    here.exchange("still here", "here: still here")
 
 
 # Whoever speaks what is not spoken here (TLS without a certificate, methods that nobody knows), or
@@ -329,7 +286,7 @@ def test_a_full_server(start_server) -> None:
     [(WEBDAV, False), (HTTP_POST, True), (HTTP2, False), (client_hello(), False)],
     ids=["WebDAV", "late POST", "HTTP/2", "TLS"],
 )
-def test_other_protocols(server: ServerProcess, new_name, greeting: bytes, is_late: bool) -> None:
+def test_other_protocols(server, new_name, greeting: bytes, is_late: bool) -> None:
     witness = server.connect().register(new_name("witness"))
     server.expect_logged(f"user={witness.name}")
     before = server.log
@@ -381,8 +338,7 @@ def test_who_is_gone_without_a_word(start_server) -> None:
         leaver.catch_up()
         leaver.lose_network()
     silent, talking = witnesses
-    talking.type("hello?")
-    talking.expect_lines("here-talking: hello?", "gone-talking has disconnected.")
+    talking.exchange("hello?", "here-talking: hello?", "gone-talking has disconnected.")
     silent.expect_lines("gone-silent has disconnected.")
     for each in witnesses:
         each.expect_nothing_more()

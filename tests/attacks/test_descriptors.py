@@ -3,13 +3,14 @@
 import base64
 import json
 import ssl
-from pathlib import Path
+from functools import partial
 
 import pytest
 
 from app.bounds import CONTROL_CONNECTIONS_MAX, RESERVED_DESCRIPTORS
 from tests.kit.client import Client, wait_until
 from tests.kit.server_process import ServerProcess
+from tests.kit.transfers import send_raw
 
 FULL = "the server is full; try again later"
 TOO_MANY_OPERATORS = "too many of you are here; try again later"
@@ -18,16 +19,9 @@ NEWCOMERS = 200
 CANT_ACCEPT = "can't accept newcomers"  # in the log
 
 
-def _answer(server: ServerProcess, request: bytes, tls: ssl.SSLContext | None = None) -> bytes:
-    client = server.connect(tls=tls)
-    if request:
-        client.send(request)
-    return client.receive_end()
-
-
 # Whoever comes to a full server is told so in what they speak, and closed: people, programs, what
 # speaks HTTP, and each of them inside TLS too. Who is there already notices nothing.
-def test_a_full_server_tells_everybody(start_server, run_here, tmp_path: Path) -> None:
+def test_a_full_server_tells_everybody(start_server, run_here, tmp_path) -> None:
     assert run_here(tmp_path, "selfsigned").exit_code == 0
     folder = tmp_path / "var"
     files = {"TLS_CERT": folder / "tls-cert.pem", "TLS_KEY": folder / "tls-key.pem"}
@@ -35,14 +29,13 @@ def test_a_full_server_tells_everybody(start_server, run_here, tmp_path: Path) -
     here = server.connect().register("here").join("room")
     refusal = {"id": None, "ok": False, "error": "full", "message": FULL}
     for tls in (None, ssl.create_default_context(cafile=files["TLS_CERT"])):
-        assert _answer(server, b"", tls).decode() == f"Error: {FULL}\r\n"
-        assert _answer(server, b"/login bob\n", tls).decode() == f"Error: {FULL}\r\n"
-        assert json.loads(_answer(server, b'{"op":"ping"}\n', tls)) == refusal
-        answer = _answer(server, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", tls)
+        told = partial(send_raw, server, tls=tls)
+        assert told(b"").decode() == told(b"/login bob\n").decode() == f"Error: {FULL}\r\n"
+        assert json.loads(told(b'{"op":"ping"}\n')) == refusal
+        answer = told(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert answer.startswith(b"HTTP/1.1 503 ")
         assert answer.endswith(f"\r\n\r\n{FULL}\n".encode())
-    here.type("hello")
-    here.expect_lines("here: hello")
+    here.exchange("hello", "here: hello")
     here.expect_nothing_more()
 
 
@@ -77,13 +70,12 @@ def test_few_descriptors(start_server, run_here) -> None:
 
 # When the system has no descriptors for the server at all, newcomers wait, the log says so once,
 # and those who are there notice nothing. As soon as there are some, the newcomers are served.
-def test_no_descriptors(server: ServerProcess) -> None:
+def test_no_descriptors(server) -> None:
     here = server.connect().register("here").join("room")
     server.limit_descriptors(0)
     newcomers = [server.connect() for _ in range(5)]
     wait_until(lambda: CANT_ACCEPT in server.log, "the log says that nobody is let in")
-    here.type("still here")
-    here.expect_lines("here: still here")
+    here.exchange("still here", "here: still here")
     server.limit_descriptors(None)
     for client in newcomers:
         client.expect("login: ")
@@ -93,21 +85,20 @@ def test_no_descriptors(server: ServerProcess) -> None:
 
 # The operator, too, can open so many connections and no more, and is told so. The chat goes on, and
 # so do those that are open.
-def test_too_many_operators(server: ServerProcess) -> None:
+def test_too_many_operators(server) -> None:
     here = server.connect().register("present").join("another-room")
     operators = [server.control() for _ in range(CONTROL_CONNECTIONS_MAX)]
     for operator in operators:
         operator.expect_nothing_more()
     refusal = json.loads(server.control().receive_end())
     assert refusal == {"id": None, "ok": False, "error": "full", "message": TOO_MANY_OPERATORS}
-    here.type("hello")
-    here.expect_lines("present: hello")
+    here.exchange("hello", "present: hello")
     for operator in operators:
         operator.expect_nothing_more()
 
 
 # A server that could not take in a single client does not start, and says how it would.
-def test_too_few_descriptors_to_start(tmp_path: Path) -> None:
+def test_too_few_descriptors_to_start(tmp_path) -> None:
     server = ServerProcess(tmp_path, open_files_max=RESERVED_DESCRIPTORS)
     with pytest.raises(AssertionError, match="64 open files are too few"):
         server.start()

@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import partial
 
 import gevent
 import pytest
@@ -43,13 +44,12 @@ def _commits(server: ServerProcess) -> int:
 
 # When somebody was sent out of a busy room, all others may say something stale at once: to refuse
 # it costs no transaction each, for which everybody on the server would wait in turn.
-def test_stale_messages_are_cheap(server: ServerProcess, new_device, new_name) -> None:
+def test_stale_messages_are_cheap(server, new_device, new_name) -> None:
     program = new_device().program.join(new_name("den"))
     program.call("room.encrypt")
     before = _commits(server)
-    asked = [
-        program.ask("say", enc=enc("x"), if_rev=9, txn=f"t-{number}") for number in range(STALE)
-    ]
+    say = partial(program.ask, "say", enc=enc("x"), if_rev=9)
+    asked = [say(txn=f"t-{number}") for number in range(STALE)]
     assert {program.answer(number)["error"] for number in asked} == {"roster_changed"}
     assert _commits(server) - before < STALE
 
@@ -127,7 +127,7 @@ def test_long_messages_in_memory() -> None:
 
 
 # Long messages are read for who comes back a few at a time: nobody's mail takes much memory.
-def test_long_messages_that_wait(server: ServerProcess, new_device, new_name) -> None:
+def test_long_messages_that_wait(server, new_device, new_name) -> None:
     sender, name = new_device(), new_name("reader")
     server.program().register(name).call("quit")
     with server.database() as database:
@@ -147,7 +147,7 @@ def test_long_messages_that_wait(server: ServerProcess, new_device, new_name) ->
 
 
 # A new list of devices that everybody is told of lets others have a turn before all are.
-def test_others_get_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_others_get_a_turn(monkeypatch) -> None:
     monkeypatch.setattr(devices, "DELIVERIES_BETWEEN_YIELDS", 2)
     watchers = [fake_session(f"watcher{number}") for number in range(6)]
     for each in watchers:

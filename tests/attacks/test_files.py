@@ -4,7 +4,6 @@ CVE-2021-41281 (names), CVE-2024-52805 (uploads), CVE-2021-34434 (evading a ban)
 """
 
 import gzip
-import socket
 from concurrent.futures import ThreadPoolExecutor
 
 import gevent
@@ -14,7 +13,7 @@ from app.bounds import FILE_CHUNK_BYTES, TRANSFERS_A_USER_MAX
 from app.errors import BadNameError
 from app.net.transfer import _reader
 from app.values.names import parse_file_name
-from tests.kit.client import WAIT_SECONDS_MAX, Client, at_once, wait_until
+from tests.kit.client import WAIT_SECONDS_MAX, at_once, wait_until
 from tests.kit.server_process import ServerProcess
 from tests.kit.transfers import (
     ask_url,
@@ -31,11 +30,9 @@ QUOTA_BYTES = 15 << 20
 SERVER_SETTINGS = {"FILE_QUOTA_BYTES": QUOTA_BYTES}
 
 HOSTILE_NAMES = {
-    "../../etc/passwd": "passwd",
-    "/etc/passwd": "passwd",
+    **dict.fromkeys(("../../etc/passwd", "/etc/passwd"), "passwd"),
+    **dict.fromkeys((".bashrc", "..bashrc"), "bashrc"),
     "C:\\Windows\\system.ini": "system.ini",
-    ".bashrc": "bashrc",
-    "..bashrc": "bashrc",
     "-rf": "rf",
     "- -o x": "o x",
     "a\0b.txt": "ab.txt",
@@ -64,11 +61,9 @@ def test_no_names(name: str) -> None:
 
 
 # So it is when it comes over the wire: the room, who fetches it and HTTP are told the kept name.
-def test_hostile_names_over_the_wire(
-    server: ServerProcess, pair: tuple[Client, Client], new_name
-) -> None:
-    alice, bob = pair
-    bot = server.program().register(new_name("bot")).join(alice.room)
+def test_hostile_names_over_the_wire(server, pair, new_name) -> None:
+    bob = pair[1]
+    bot = server.program().register(new_name("bot")).join(bob.room)
     url = bot.call("file.offer", name="../\x1b[2J\u202e'; reboot\n.sh")["url"]
     answer = request(server, "PUT", url, b"x")
     number = int(answer.body.split()[2].removesuffix(b":"))
@@ -81,9 +76,7 @@ def test_hostile_names_over_the_wire(
 
 # Who is banned can fetch nothing and bring nothing any more, not with what they had before either.
 @pytest.mark.parametrize("how", ["kick", "ban"])
-def test_rights_end_with_a_ban(
-    server: ServerProcess, pair: tuple[Client, Client], how: str
-) -> None:
+def test_rights_end_with_a_ban(server, pair, how: str) -> None:
     alice, bob = pair
     number = share(server, alice, "a.txt", b"secret")
     bob.expect_line(".* shares .*")
@@ -93,12 +86,11 @@ def test_rights_end_with_a_ban(
     assert request(server, "GET", fetch).status == 404
     assert request(server, "HEAD", fetch).status == 404
     assert request(server, "PUT", bring, b"more").status == 404
-    bob.type(f"/get {number}")
-    bob.expect_lines(f"Error: there is no file {number} here")
+    bob.exchange(f"/get {number}", f"Error: there is no file {number} here")
 
 
 # A ban breaks off what is under way, in both directions; nothing of it is shared after the ban.
-def test_a_ban_breaks_off(server: ServerProcess, pair: tuple[Client, Client]) -> None:
+def test_a_ban_breaks_off(server, pair) -> None:
     alice, bob = pair
     size = 8 << 20
     number = share(server, alice, "large.bin", b"x" * size)
@@ -118,18 +110,8 @@ def test_a_ban_breaks_off(server: ServerProcess, pair: tuple[Client, Client]) ->
     alice.expect_nothing_more()
 
 
-# Who is muted after they asked shares nothing, though all of it had come.
-def test_muted_meanwhile(server: ServerProcess, pair: tuple[Client, Client]) -> None:
-    alice, bob = pair
-    url = ask_url(bob, "/send b.txt")
-    alice.type(f"/mute {bob.name}")
-    alice.expect_line(".* was muted by .*")
-    assert request(server, "PUT", url, b"spam").status == 403
-    alice.expect_nothing_more()
-
-
 # A file that is taken away is gone at once, also for who holds an address of it.
-def test_unshared_meanwhile(server: ServerProcess, pair: tuple[Client, Client]) -> None:
+def test_unshared_meanwhile(server, pair) -> None:
     alice, bob = pair
     number = share(server, alice, "a.txt", b"oops")
     bob.expect_line(".* shares .*")
@@ -141,7 +123,7 @@ def test_unshared_meanwhile(server: ServerProcess, pair: tuple[Client, Client]) 
 
 # An upload that ends before its end is shared with nobody, and nothing of it is kept.
 @pytest.mark.parametrize("sent", [0, 1, FILE_CHUNK_BYTES, FILE_CHUNK_BYTES + 1])
-def test_cut_off(server: ServerProcess, pair: tuple[Client, Client], sent: int) -> None:
+def test_cut_off(server, pair, sent: int) -> None:
     alice, _ = pair
     before = chunks(server)
     url = ask_url(alice, "/send a.bin")
@@ -151,29 +133,15 @@ def test_cut_off(server: ServerProcess, pair: tuple[Client, Client], sent: int) 
     alice.expect_nothing_more()
 
 
-# Chunks that are none, or a length that is none, cost their sender the connection, and nobody else.
-@pytest.mark.parametrize("head", ["Transfer-Encoding: chunked", "Content-Length: ten", "X: y"])
-def test_bad_bodies(server: ServerProcess, pair: tuple[Client, Client], head: str) -> None:
-    alice, _ = pair
-    url = ask_url(alice, "/send a.bin")
-    connection = socket.create_connection(("127.0.0.1", server.port), WAIT_SECONDS_MAX)
-    connection.sendall(
-        f"PUT {url} HTTP/1.1\r\nHost: localhost\r\n{head}\r\n\r\nnot hex\r\n".encode()
-    )
-    assert status_of(connection) in (0, 400, 411)
-    wait_until(lambda: begun_files(server) == 0, "nothing is left")
-    alice.expect_nothing_more()
-
-
 # Who stalls is cut: a chunk that does not come in its time ends the upload.
-def test_stalled(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stalled(monkeypatch) -> None:
     monkeypatch.setattr("app.net.transfer.FILE_CHUNK_SECONDS_MAX", 0.01)
     with gevent.Timeout(WAIT_SECONDS_MAX), pytest.raises(ConnectionAbortedError):
         _reader(lambda _: gevent.sleep(60) or b"")(1)
 
 
 # Of two who come at once with one address, one is served.
-def test_two_at_once(server: ServerProcess, pair: tuple[Client, Client]) -> None:
+def test_two_at_once(server, pair) -> None:
     alice, bob = pair
     data = b"x" * FILE_CHUNK_BYTES * 3
 
@@ -194,11 +162,11 @@ def test_two_at_once(server: ServerProcess, pair: tuple[Client, Client]) -> None
 
 def _stored_bytes(server: ServerProcess, name: str) -> int:
     """Return how much is kept of somebody's files, whole or not."""
+    query = """
+        SELECT coalesce(sum(length(data)), 0) FROM file_chunks JOIN files ON id = file_id
+        WHERE user_id = (SELECT id FROM users WHERE name = ?)
+    """
     with server.database() as database:
-        query = (
-            "SELECT coalesce(sum(length(data)), 0) FROM file_chunks JOIN files ON id = file_id "
-            "WHERE user_id = (SELECT id FROM users WHERE name = ?)"
-        )
         return database.execute(query, (name,)).fetchone()[0]
 
 
@@ -206,53 +174,53 @@ def _stored_bytes(server: ServerProcess, name: str) -> int:
 # one makes room for one. Where sizes are not announced, some may have made way for one another;
 # what they left is there for the next ones.
 @pytest.mark.parametrize("is_chunked", [False, True])
-def test_quota(server: ServerProcess, pair: tuple[Client, Client], is_chunked: bool) -> None:
+def test_quota(server, pair, is_chunked: bool) -> None:
     alice, _ = pair
     data = b"x" * (QUOTA_BYTES // 5)
+    body = [data[:100_000], data[100_000:]] if is_chunked else data
     urls = [ask_url(alice, f"/send {number}.bin") for number in range(10)]
     with ThreadPoolExecutor(len(urls)) as threads:
-        body = [data[:100_000], data[100_000:]] if is_chunked else data
         found = [threads.submit(request, server, "PUT", url, body) for url in urls]
-        statuses = [each.result().status for each in found]
+    statuses = [each.result().status for each in found]
+    shared = statuses.count(201)
     assert set(statuses) <= {201, 413}
-    if is_chunked:
-        assert _stored_bytes(server, alice.name) == statuses.count(201) * len(data) <= QUOTA_BYTES
-        for number in range(statuses.count(201), 5):
-            assert request(server, "PUT", ask_url(alice, "/send a.bin"), [data]).status == 201
-            statuses[number] = 201
-    else:
-        assert statuses.count(201) == 5
+    assert is_chunked or shared == 5
+    assert _stored_bytes(server, alice.name) == shared * len(data) <= QUOTA_BYTES
+
+    def put(body: object) -> int:
+        return request(server, "PUT", ask_url(alice, "/send a.bin"), body).status
+
+    for _ in range(shared, 5):
+        assert put([data]) == 201
     assert _stored_bytes(server, alice.name) == QUOTA_BYTES
-    assert request(server, "PUT", ask_url(alice, "/send a.txt"), b"1").status == 413
+    assert put(b"1") == 413
     with server.database() as database:
-        number = database.execute("SELECT max(id) FROM files WHERE size = ?", (len(data),))
-        alice.type(f"/unshare {number.fetchone()[0]}")
+        found = database.execute("SELECT max(id) FROM files WHERE size = ?", (len(data),))
+        (number,) = found.fetchone()
+    alice.type(f"/unshare {number}")
     alice.expect(" is shared no more.")
-    assert request(server, "PUT", ask_url(alice, "/send a.txt"), data).status == 201
+    assert put(data) == 201
 
 
 # What comes packed is refused: kept as it came it would be another file, and inflated, a few bytes
 # could fill a disk.
-def test_packed(server: ServerProcess, pair: tuple[Client, Client]) -> None:
+def test_packed(server, pair) -> None:
     alice, _ = pair
-    packed = gzip.compress(bytes(QUOTA_BYTES * 4))
-    answer = request(
-        server, "PUT", ask_url(alice, "/send a.gz"), packed, {"Content-Encoding": "gzip"}
-    )
-    assert answer.status == 415
+    packed, how = gzip.compress(bytes(QUOTA_BYTES * 4)), {"Content-Encoding": "gzip"}
+    assert request(server, "PUT", ask_url(alice, "/send a.gz"), packed, how).status == 415
     assert _stored_bytes(server, alice.name) == 0
 
 
 # One user has so many transfers under way and no more; the address stays good for later.
-def test_too_many_at_once(server: ServerProcess, pair: tuple[Client, Client]) -> None:
+def test_too_many_at_once(server, pair) -> None:
     alice, _ = pair
     before = begun_files(server)
     urls = [ask_url(alice, "/send a.bin") for _ in range(TRANSFERS_A_USER_MAX + 1)]
     held = [begin_put(server, url, 10) for url in urls[:-1]]
     wait_until(lambda: begun_files(server) == before + len(held), "all have begun")
     answer = request(server, "PUT", urls[-1], b"late")
-    assert answer.status == 503
-    assert answer.body == b"too many files are under way; try again in a minute\n"
+    told = b"too many files are under way; try again in a minute\n"
+    assert (answer.status, answer.body) == (503, told)
     for connection in held:
         connection.close()
     wait_until(lambda: begun_files(server) == before, "all have ended")

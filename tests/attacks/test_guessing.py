@@ -2,18 +2,12 @@
 
 from functools import partial
 
-from tests.kit.client import Client, at_once
+from tests.kit.client import at_once
 from tests.kit.server_process import ServerProcess
 
 SERVER_SETTINGS = {"LOGIN_ATTEMPTS": 3}  # that fail, a minute, for each account and each address
 WRONG = "Error: wrong name or password"
 MINE = "correct horse"
-
-
-def _newcomer(server: ServerProcess, source: str = "127.0.0.1") -> Client:
-    client = server.connect(source=source)
-    client.expect("login: ")
-    return client
 
 
 def _make_accounts(server: ServerProcess, *names: str) -> None:
@@ -23,47 +17,45 @@ def _make_accounts(server: ServerProcess, *names: str) -> None:
 
 # After so many failures an account is closed to guesses from everywhere, and an address to guesses
 # at every account, also when the guess is right; others log in as ever.
-def test_guesses_are_slowed_down(server: ServerProcess) -> None:
+def test_guesses_are_slowed_down(server) -> None:
     _make_accounts(server, "alice", "bob")
-    guesser = _newcomer(server)
+    guesser = server.newcomer()
     for _ in range(3):
         guesser.type("/login alice guess")
     guesser.expect_end()
     for name, source in (("ALICE", "127.0.0.2"), ("alice", "127.0.0.1"), ("bob", "127.0.0.1")):
-        client = _newcomer(server, source=source)
+        client = server.newcomer(source=source)
         client.type(f"/login {name} {MINE}")
         client.expect_line(r"Error: too many failed logins; wait \d+ seconds and try again")
     server.connect(source="127.0.0.2").log_in("bob", MINE)
 
 
 # Guessing on many connections at the same time gets no more guesses than one after the other.
-def test_guesses_at_once_are_slowed_down(server: ServerProcess) -> None:
+def test_guesses_at_once_are_slowed_down(server) -> None:
     _make_accounts(server, "carol")
     sources = [f"127.0.0.{number}" for number in range(10, 30)]
-    guessers = [_newcomer(server, source=source) for source in sources]
+    guessers = [server.newcomer(source=source) for source in sources]
     at_once(*(partial(client.type, "/login carol guess") for client in guessers))
     answers = [client.expect_line("Error: .*") for client in guessers]
     assert answers.count(WRONG) == 3
 
 
 # Nor is a session that somebody left open a way around it: /passwd asks for the old password.
-def test_guesses_in_an_open_session_are_slowed_down(server: ServerProcess) -> None:
+def test_guesses_in_an_open_session_are_slowed_down(server) -> None:
     session = server.connect(source="127.0.0.40").register("dave", MINE)
-    guessers = [_newcomer(server, source=f"127.0.0.{number}") for number in range(41, 44)]
+    guessers = [server.newcomer(source=f"127.0.0.{number}") for number in range(41, 44)]
     for guesser in guessers:
-        guesser.type("/login dave guess")
-        guesser.expect_lines(WRONG)
+        guesser.exchange("/login dave guess", WRONG)
     session.type(f"/passwd {MINE.split()[0]} guess")
     session.expect_line("Error: too many failed logins; wait .*")
 
 
 # What is refused counts as well, whatever was wrong: a name, a password, a name that is taken.
-def test_refused_registrations_are_slowed_down(server: ServerProcess) -> None:
+def test_refused_registrations_are_slowed_down(server) -> None:
     _make_accounts(server, "erin")
-    for source, line in enumerate(
-        ("/register -x y", "/register Error y", "/register frank \x01", "/register erin y"), 50
-    ):
-        client = _newcomer(server, source=f"127.0.0.{source}")
+    lines = ("/register -x y", "/register Error y", "/register frank \x01", "/register erin y")
+    for source, line in enumerate(lines, 50):
+        client = server.newcomer(source=f"127.0.0.{source}")
         for _ in range(3):
             client.type(line)
             client.expect_line(r"(login: )*Error: (?!too many).*")

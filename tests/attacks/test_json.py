@@ -7,7 +7,6 @@ import pytest
 
 from app.bounds import TOKENS_A_USER_MAX
 from tests.kit.program import Program
-from tests.kit.server_process import ServerProcess
 
 BAD_LINES = {
     "not JSON": b"hello",
@@ -48,7 +47,7 @@ BAD_LINES = {
 
 
 @pytest.fixture(scope="module")
-def canary(server: ServerProcess) -> tuple[Program, Program]:
+def canary(server) -> tuple[Program, Program]:
     """Two in a room who talk while others do their worst."""
     speaker, listener = (server.program().register(name) for name in ("canary", "listener"))
     speaker.join("cage")
@@ -69,7 +68,7 @@ def _the_canary_sings(canary: tuple[Program, Program]) -> Iterator[None]:
 # A line that is no request costs one refusal; the requests around it count, and so does a blank
 # line, or one that ends as Windows ends them: not at all.
 @pytest.mark.parametrize("line", BAD_LINES.values(), ids=BAD_LINES)
-def test_bad_lines(server: ServerProcess, new_name, line: bytes) -> None:
+def test_bad_lines(server, new_name, line: bytes) -> None:
     bot = server.program().register(new_name("bot")).join(new_name("room"))
     before = b'{"id":"before","op":"ping"}\r\n\r\n \t\n'
     bot.send(before + line + b'\n\n{"id":"after","op":"ping"}\n')
@@ -83,7 +82,7 @@ def test_bad_lines(server: ServerProcess, new_name, line: bytes) -> None:
 
 
 # The same of one who has not logged in, byte by byte, and first of all.
-def test_bad_lines_before_login(server: ServerProcess) -> None:
+def test_bad_lines_before_login(server) -> None:
     stranger = server.program()
     stranger.send(b"{\n")
     assert json.loads(stranger.expect("\n"))["error"] == "bad_json"
@@ -97,34 +96,32 @@ def test_bad_lines_before_login(server: ServerProcess) -> None:
 
 
 # Nobody's text reaches a program with a control character in it, whichever way it came.
-def test_nothing_escapes(server: ServerProcess, new_name, canary) -> None:
+def test_nothing_escapes(server, new_name, canary) -> None:
     evil = "\x1b]0;x\x07\x9b2J\u202e\x00\u2028\x7f\b"
     bot = server.program().register(new_name("bot"), remember=evil).join(new_name("room"))
-    bot.call("say", body=evil)
-    bot.call("me", body=evil)
+    for op in ("say", "me"):
+        bot.call(op, body=evil)
     bot.call("msg", user="listener", body=evil)
     bot.call("away", why=evil)
     bot.call("topic", text=evil)
     bot.call("ban", user="listener", reason=evil)
+    bot.call("help", command=evil)
     for op in ("who", "bans", "tokens", "topic", "history", "rooms"):
         bot.call(op)
     assert bot.refused("join", room=evil) == "bad_name"
     assert bot.refused("kick", user=evil) == "no_such_user"
-    bot.call("help", command=evil)
     listener = canary[1]
     listener.catch_up()
     for data in (bot.everything, listener.everything):
         text = bytes(data).decode()
         assert all(character.isprintable() or character == "\n" for character in text)
-        for line in text.splitlines():
-            said = json.loads(line)
-            assert str(said.get("body", "")).isprintable(), line
-            assert str(said.get("topic", "")).isprintable(), line
-            assert str(said.get("message", "")).isprintable(), line  # of a refusal: it repeats
+        for line in map(json.loads, text.splitlines()):
+            for field in ("body", "topic", "message"):  # the last of a refusal: it repeats
+                assert str(line.get(field, "")).isprintable(), line
 
 
 # The number of another's token is no number of mine, and what is no number is refused as such.
-def test_others_tokens(server: ServerProcess, new_name, canary) -> None:
+def test_others_tokens(server, new_name, canary) -> None:
     mine, theirs = (server.program().register(new_name("bot"), remember="x") for _ in range(2))
     (token,) = theirs.call("tokens")["tokens"]
     assert mine.refused("tokens", revoke=token["number"]) == "no_such_token"
@@ -133,63 +130,30 @@ def test_others_tokens(server: ServerProcess, new_name, canary) -> None:
     assert theirs.call("tokens")["tokens"] == [token]
 
 
-# A token logs in as its user until it is revoked, by a program or by a person; it is kept as a
-# hash alone, and shown but once.
+# A token logs in as its user until it is revoked; it is kept as a hash alone, and shown but once.
+# (By a person: conversations/24-tokens.txt.)
 def test_tokens(start_server) -> None:
     server = start_server()
-    bot = server.program()
-    token = bot.call("register", name="bot", password="secret", remember="lab")["token"]
-    other = bot_again = server.program()
-    assert bot_again.call("login", token=token, remember="lab 2")["token"] not in (None, token)
+    bot = server.program().register("bot", remember="lab")
+    other = server.program()
+    assert other.call("login", token=bot.token, remember="lab 2")["token"] not in (None, bot.token)
     first, second = bot.call("tokens")["tokens"]
     assert (first["label"], second["label"]) == ("lab", "lab 2")
-    assert bot.call("tokens", revoke=second["number"])["tokens"] == [first]
-    person = server.connect().log_in("bot")
-    person.type(f"/tokens {first['number']}")
-    person.expect_lines("Nothing logs in as you without your password.")
+    assert bot.call("tokens", revoke=first["number"])["tokens"] == [second]
     assert other.call("ping")["ok"]  # who is in stays in
-    assert server.program().refused("login", token=token) == "login_refused"
+    assert server.program().refused("login", token=bot.token) == "login_refused"
     server.stop()
     for path in (server.folder / "var").iterdir():
-        assert not path.is_file() or token.encode() not in path.read_bytes()
-    assert token not in server.log
-
-
-# A new password, given by its owner or by the operator, ends all tokens; a disabled account's log
-# nobody in.
-def test_tokens_end(start_server, run_here) -> None:
-    server = start_server()
-
-    def new_token(password: str) -> str:
-        login = {"name": "bot", "password": password, "remember": "x"}
-        return server.program().call("login", **login)["token"]
-
-    def code(token: str) -> str:
-        return server.program().refused("login", token=token)
-
-    bot = server.program().register("bot")
-    tokens = [new_token("secret") for _ in range(2)]
-    bot.call("passwd", old="secret", new="other")
-    assert [code(token) for token in tokens] == ["login_refused"] * 2
-    assert bot.call("tokens")["tokens"] == []
-    token = new_token("other")
-    run_here(server.folder, "users", "disable", "bot")
-    assert code(token) == "login_refused"
-    run_here(server.folder, "users", "enable", "bot")
-    assert code(token) == "login_refused"  # enabling brings back no token
-    token = new_token("other")
-    run_here(server.folder, "users", "passwd", "bot", stdin="third\n")
-    assert code(token) == "login_refused"
+        assert not path.is_file() or bot.token.encode() not in path.read_bytes()
+    assert bot.token not in server.log
 
 
 # There is an end to how many tokens one keeps: the one that was used least lately goes.
-def test_too_many_tokens(server: ServerProcess, new_name) -> None:
-    bot = server.program()
-    name = new_name("bot")
-    tokens = [bot.call("register", name=name, password="secret", remember="0")["token"]]
+def test_too_many_tokens(server, new_name) -> None:
+    bot = server.program().register(new_name("bot"), remember="0")
+    token = bot.token
     for number in range(1, TOKENS_A_USER_MAX + 2):
-        login = {"token": tokens[-1], "remember": str(number)}
-        tokens.append(server.program().call("login", **login)["token"])
+        token = server.program().call("login", token=token, remember=str(number))["token"]
     labels = [token["label"] for token in bot.call("tokens")["tokens"]]
     assert labels == [str(number) for number in range(2, TOKENS_A_USER_MAX + 2)]
 
@@ -197,7 +161,7 @@ def test_too_many_tokens(server: ServerProcess, new_name) -> None:
 # Who guesses tokens is made to wait like who guesses passwords; a third wrong one ends it.
 def test_guessing_tokens(start_server) -> None:
     server = start_server(LOGIN_ATTEMPTS=4)
-    token = server.program().call("register", name="bot", password="secret", remember="x")["token"]
+    token = server.program().register("bot", remember="x").token
     guesser = server.program()
     for guess in ("x", token[:-1], token.swapcase()):
         assert guesser.refused("login", token=guess) == "login_refused"

@@ -4,12 +4,11 @@ import fcntl
 import json
 import os
 import signal
-import subprocess
 import sys
 import termios
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,8 @@ import structlog
 from app import log
 from app.bounds import LOG_RECORDS_A_MINUTE_AND_ADDRESS_MAX, LOG_RECORDS_A_MINUTE_MAX
 from tests.kit.client import wait_until
-from tests.kit.server_process import ROOT
+from tests.kit.server_process import run_to_end
+from tests.kit.transfers import send_raw
 
 SECRET = "hunter2"
 SPOKEN = "swordfish"
@@ -27,18 +27,16 @@ SPOKEN = "swordfish"
 def _talk(server) -> None:
     """Say and type everything that is nobody's business, also where it does not belong."""
     alice = server.connect().register("alice", f"{SECRET}-1")
-    alice.type(f"/passwd {SECRET}-1 {SECRET}-2", f"/passwd {SECRET}-1 {SECRET}-2")
-    alice.type("/passwd", f"{SECRET}-2", f"{SECRET}-3")
-    alice.receive_through(b"Your password is changed.\r\n")
-    alice.receive_through(b"Your password is changed.\r\n")
+    alice.type(*[f"/passwd {SECRET}-1 {SECRET}-2"] * 2, "/passwd", f"{SECRET}-2", f"{SECRET}-3")
+    for _ in range(2):
+        alice.receive_through(b"Your password is changed.\r\n")
     bob = server.connect().register("bob", f"{SECRET}-4").join("room")
     alice.join("room")
-    for typed in (f"{SPOKEN}", f"/me {SPOKEN}", f"/msg alice {SPOKEN}", f"/topic {SPOKEN}"):
-        bob.type(typed)
-    for typed in (f"/away {SPOKEN}", f"/mute alice 1m {SPOKEN}", f"/kick alice {SPOKEN}"):
-        bob.type(typed)
-    for typed in (f"/{SPOKEN}", f"/history {SPOKEN}", f"/join {SPOKEN}!", f"/ban alice {SPOKEN}"):
-        bob.type(typed)
+    for typed in (
+        *("{}", "/me {}", "/msg alice {}", "/topic {}", "/away {}", "/mute alice 1m {}"),
+        *("/kick alice {}", "/{}", "/history {}", "/join {}!", "/ban alice {}"),
+    ):
+        bob.type(typed.format(SPOKEN))
     bob.catch_up()
     guesser = server.connect()
     for typed in (f"/login alice {SECRET}", "alice", f"{SECRET}-5", f"{SECRET}-3", f"{SECRET}-6"):
@@ -65,14 +63,23 @@ def test_nothing_private_is_logged(start_server) -> None:
     assert SPOKEN not in server.log
 
 
-# A record is one line of plain text, whatever it is about (CVE-2017-9868).
-@pytest.mark.parametrize("log_format", ["console", "json"])
-def test_a_record_is_one_line(capsys: pytest.CaptureFixture[str], log_format: str) -> None:
+every_format = pytest.mark.parametrize("log_format", ["console", "json"])
+
+
+@contextmanager
+def _logging(log_format: str) -> Iterator[structlog.stdlib.BoundLogger]:
     log.configure(log_format)
     try:
-        structlog.get_logger().info("came", user="bob\n2026 [info] root came", why="\x1b[2J\x9b")
+        yield structlog.get_logger()
     finally:
         structlog.reset_defaults()
+
+
+# A record is one line of plain text, whatever it is about (CVE-2017-9868).
+@every_format
+def test_a_record_is_one_line(capsys, log_format: str) -> None:
+    with _logging(log_format) as logger:
+        logger.info("came", user="bob\n2026 [info] root came", why="\x1b[2J\x9b")
     written = capsys.readouterr().err
     assert written.endswith("\n")
     assert written.removesuffix("\n").isprintable()
@@ -80,20 +87,15 @@ def test_a_record_is_one_line(capsys: pytest.CaptureFixture[str], log_format: st
         assert json.loads(written)["user"].startswith("bob\n")
 
 
-def _fail(sentence: str) -> None:
-    raise ValueError(sentence)
-
-
 # So is what is written of an exception, but for its lines.
-@pytest.mark.parametrize("log_format", ["console", "json"])
-def test_an_exception_is_plain_text(capsys: pytest.CaptureFixture[str], log_format: str) -> None:
-    log.configure(log_format)
-    try:
-        _fail("\x1b[2J\x9b\r")
-    except ValueError:
-        structlog.get_logger().exception("failed")
-    finally:
-        structlog.reset_defaults()
+@every_format
+def test_an_exception_is_plain_text(capsys, log_format: str) -> None:
+    with _logging(log_format) as logger:
+        try:
+            int("\x1b[2J\x9b\r")
+        except ValueError as error:
+            error.args = ("\x1b[2J\x9b\r",)
+            logger.exception("failed")
     written = capsys.readouterr().err
     assert "ValueError" in written
     assert written.replace("\n", "").isprintable()
@@ -122,10 +124,8 @@ def test_one_address_cant_fill_the_log() -> None:
         assert written.write("2001:db8::1")
     for number in range(1000):
         assert written.write(f"2001:db8::{number}") is None
-    assert written.write("2001:db8::1", "registered") == {
-        "event": "registered",
-        "address": "2001:db8::1",
-    }
+    another = {"event": "registered", "address": "2001:db8::1"}
+    assert written.write("2001:db8::1", "registered") == another
     for _ in range(LOG_RECORDS_A_MINUTE_MAX):
         assert written.write(event="not stored")
     assert written.write(event="not stored") is None
@@ -147,9 +147,7 @@ def test_many_addresses_cant_fill_the_log() -> None:
 def test_a_flood_leaves_few_records(start_server) -> None:
     server = start_server()
     for _ in range(LOG_RECORDS_A_MINUTE_AND_ADDRESS_MAX + 20):
-        stranger = server.connect()
-        stranger.send(b"GET / HTTP/9.9\r\n\r\n")
-        assert stranger.receive_end().startswith(b"HTTP/1.1 400 ")
+        assert send_raw(server, b"GET / HTTP/9.9\r\n\r\n").startswith(b"HTTP/1.1 400 ")
     assert server.stop() == 0  # its log is complete
     assert server.log.count("bad http request") == LOG_RECORDS_A_MINUTE_AND_ADDRESS_MAX
 
@@ -164,7 +162,7 @@ def _fill(descriptor: int) -> None:
 
 
 @pytest.fixture
-def full_pipe(tmp_path: Path) -> Iterator[Path]:
+def full_pipe(tmp_path) -> Iterator[Path]:
     """A pipe by name that is full, and that nobody reads."""
     path = tmp_path / "pipe"
     os.mkfifo(path)
@@ -188,17 +186,15 @@ def stopped_terminal() -> Iterator[Path]:
 # Nobody waits for the log: not while its reader reads nothing, nor when it can't be written at all.
 # The server starts, serves, and ends.
 @pytest.mark.parametrize("where", ["full_pipe", "stopped_terminal", "full disk", "closed"])
-def test_a_log_that_cant_be_written(start_server, request: pytest.FixtureRequest, where) -> None:
+def test_a_log_that_cant_be_written(start_server, request, where: str) -> None:
     if where == "closed":
         server = start_server(redirected="2>&-")
-    elif where == "full disk":
-        server = start_server(error_path=Path("/dev/full"))
     else:
-        server = start_server(error_path=request.getfixturevalue(where))
+        path = Path("/dev/full") if where == "full disk" else request.getfixturevalue(where)
+        server = start_server(error_path=path)
     alice = server.connect().register("alice", SECRET).join("room")
     assert server.program().refused("login", name="alice", password="wrong") == "login_refused"
-    alice.type("hello")
-    alice.expect_lines("alice: hello")
+    alice.exchange("hello", "alice: hello")
     assert server.stop() == 0
 
 
@@ -222,7 +218,7 @@ def test_a_log_that_is_read_again(start_server, full_pipe: Path) -> None:
 
 # Beyond a bound it is dropped and counted. When it is read again, what had waited is whole, and one
 # record says how many are missing before what comes then.
-def test_records_that_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_records_that_are_dropped(monkeypatch) -> None:
     monkeypatch.setattr(log, "LOG_BYTES_WAITING_MAX", 100)
     before = log.metrics.LOG_RECORDS_DROPPED._value.get()
     read_end, write_end = os.pipe()
@@ -240,9 +236,8 @@ def test_records_that_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
         relay.write(b"afterwards\n")
         relay.finish(time.monotonic() + 10)
         read += os.read(read_end, 1 << 16)
-    assert read.lstrip(b"x").decode() == (
-        "".join(f"record {number:02}\n" for number in range(10)) + "afterwards\n"
-    )
+    waited = "".join(f"record {number:02}\n" for number in range(10))
+    assert read.lstrip(b"x").decode() == f"{waited}afterwards\n"
     (record,) = records
     assert (record["event"], record["count"]) == ("records of the log were dropped", 5)
 
@@ -270,19 +265,8 @@ def fail():
 # Nobody else who writes there, or to standard output, waits either: not gevent and not Python with
 # their tracebacks and warnings, not even in a crash.
 @pytest.mark.parametrize("words", _LAST_WORDS)
-def test_other_words(words: str) -> None:
-    read_end, write_end = os.pipe()
-    _fill(write_end)
-    program = subprocess.Popen(
-        [sys.executable, "-c", f"{_PROGRAM}{_LAST_WORDS[words]}"],
-        cwd=ROOT,
-        stdout=write_end,
-        stderr=write_end,
-    )
-    try:
-        code = program.wait(60)
-    finally:
-        program.kill()
+def test_other_words(full_pipe: Path, words: str) -> None:
+    with full_pipe.open("r+b", buffering=0) as end:
+        command = [sys.executable, "-c", f"{_PROGRAM}{_LAST_WORDS[words]}"]
+        code = run_to_end(command, stdout=end, stderr=end).returncode
     assert code == {"a crash": -signal.SIGSEGV, "the end": 1}.get(words, 0)
-    os.close(read_end)
-    os.close(write_end)

@@ -2,124 +2,85 @@
 
 import re
 from dataclasses import fields
+from itertools import chain
 from typing import get_type_hints
-from urllib.request import urlopen
 
 import pytest
 
 from app.chat.accounts import passwords
 from app.protocol import COMMANDS
-from app.protocol.command import (
-    Addressee,
-    Command,
-    Count,
-    End,
-    Level,
-    Path,
-    Rest,
-    Shape,
-    Span,
-    Word,
-)
+from app.protocol.command import Command, Level, Shape
 from tests.kit.client import Client
 from tests.kit.fakes import FakeClient
 from tests.kit.server_process import ServerProcess
+from tests.kit.transfers import request
 
 WRONG = "Error: wrong name or password"
 MINE = "correct horse"  # a password that nobody types by chance
 
 GARBAGE_HASHES = (
-    "",
-    "correct horse",
-    "$argon2id$",
-    "$argon2id$v=19$m=8,t=1,p=1$!!!$!!!",
+    *("", "correct horse", "$argon2id$", "$argon2id$v=19$m=8,t=1,p=1$!!!$!!!"),
     "$argon2id$v=19$m=4294967295,t=1,p=1$c29tZXNhbHQ$YWFhYWFhYWFhYWFhYWFhYQ",
     "$argon2id$v=999$m=8,t=1,p=1$c29tZXNhbHQ$YWFhYWFhYWFhYWFhYWFhYQ",
-    "$2b$12$" + "a" * 53,
-    "\x00",
-    b"\xff\xfe",
-    "x" * 1_000_000,
+    *("$2b$12$" + "a" * 53, "\x00", b"\xff\xfe", "x" * 1_000_000),
 )
-
-
-def _newcomer(server: ServerProcess, **options: object) -> Client:
-    client = server.connect(**options)
-    client.expect("login: ")
-    return client
-
-
-def _refused_logins(server: ServerProcess) -> float:
-    with urlopen(f"http://127.0.0.1:{server.port}/metrics") as page:
-        figure = re.search(r'logins_total{result="login_refused"} (\S+)', page.read().decode())
-        return float(figure[1])
+every_lookalike = pytest.mark.parametrize("name", ["alice", "strasse", "bób", "ace", "ismail"])
 
 
 # A password may be long and strange; whoever sets it logs in with it.
 @pytest.mark.parametrize("password", ["x" * 1024, "pass  wörd \N{HOT BEVERAGE}", "/quit"], ids=len)
-def test_strange_passwords(server: ServerProcess, new_name, password: str) -> None:
+def test_strange_passwords(server, new_name, password: str) -> None:
     name = new_name("strange")
-    server.connect().register(name, password).close()
-    server.connect().log_in(name, password).close()
+    server.connect().register(name, password)
+    server.connect().log_in(name, password)
 
 
 # It is not endless, and has no control characters; refused as a new one, it is wrong as an old one.
 @pytest.mark.parametrize(
-    ("password", "answer"),
+    ("answer", "password"),
     [
-        ("x" * 1025, "a password has at most 1024 bytes"),
-        ("x" * 4000, "a password has at most 1024 bytes"),
-        ("\N{HOT BEVERAGE}" * 342, "a password has at most 1024 bytes"),
-        ("bel\abel", "a password is not empty and has no control characters"),
-        ("\x1b[2J", "a password is not empty and has no control characters"),
-        ("x" * (1 << 20), "a line has at most 4096 bytes; yours was not used"),
+        *(("a password has at most 1024 bytes", "x" * size) for size in (1025, 4000)),
+        ("a password has at most 1024 bytes", "\N{HOT BEVERAGE}" * 342),
+        ("a password is not empty and has no control characters", "bel\abel"),
+        ("a password is not empty and has no control characters", "\x1b[2J"),
+        ("a line has at most 4096 bytes; yours was not used", "x" * (1 << 20)),
     ],
     ids=lambda value: ascii(value)[:20],
 )
-def test_impossible_passwords(server: ServerProcess, new_name, password: str, answer: str) -> None:
-    name, client = new_name("odd"), _newcomer(server)
-    client.type(f"/register {name} {password}")
-    client.expect_lines(f"Error: {answer}")
-    client.expect("login: ")
-    client.type(f"/register {name} {MINE}")
-    client.expect(f"Hello, {name}.")
-    client.close()
-    client = _newcomer(server)
-    client.type(f"/login {name} {password}")
-    client.expect_lines(f"Error: {answer}" if len(password) > 4096 else WRONG)
-    client.close()
+def test_impossible_passwords(server, new_name, password: str, answer: str) -> None:
+    name, client = new_name("odd"), server.newcomer()
+    client.exchange(f"/register {name} {password}", f"Error: {answer}")
+    client.register(name, MINE)
+    told = f"Error: {answer}" if len(password) > 4096 else WRONG
+    server.newcomer().exchange(f"/login {name} {password}", told)
 
 
 # An odd password at the prompt is as wrong as any other, and the right one works after it.
 @pytest.mark.parametrize(
     "password", ["x" * 4000, "nul\0nul", "\x1b[2J", "", " "], ids=lambda value: ascii(value)[:20]
 )
-def test_odd_passwords_at_the_prompt(server: ServerProcess, new_name, password: str) -> None:
+def test_odd_passwords_at_the_prompt(server, new_name, password: str) -> None:
     name = new_name("odd")
-    server.connect().register(name, MINE).close()
-    client = _newcomer(server)
+    server.connect().register(name, MINE)
+    client = server.newcomer()
     for typed, answer in ((password, WRONG.encode()), (MINE, b"Hello, ")):
         client.type(name, typed)
         client.receive_through(b"\xff\xfb\x01password: ")
         client.receive_through(b"\xff\xfc\x01\r\n" + answer)
-    client.close()
 
 
 # Whatever stands in the database in place of a hash, nobody gets in with it, and nothing breaks.
-def test_garbage_in_place_of_a_hash(server: ServerProcess, new_name) -> None:
+def test_garbage_in_place_of_a_hash(server, new_name) -> None:
     name, other = new_name("broken"), new_name("whole")
     for each in (name, other):
-        server.connect().register(each, MINE).close()
+        server.connect().register(each, MINE)
     for garbage in GARBAGE_HASHES:
         with server.database() as database:
             change = "UPDATE users SET password_hash = ? WHERE name = ?"
             assert database.execute(change, (garbage, name)).rowcount == 1
-        client = _newcomer(server)
-        client.type(f"/login {name} {MINE}")
-        client.expect_lines(WRONG)
-        client.expect("login: ")
-        client.type(f"/login {other} {MINE}")
-        client.expect(f"Hello, {other}.")
-        client.close()
+        client = server.newcomer()
+        client.exchange(f"/login {name} {MINE}", WRONG)
+        client.log_in(other, MINE).close()
     assert "Traceback" not in server.log
 
 
@@ -133,10 +94,10 @@ def _guess(server: ServerProcess, name: str) -> bytes:
 
 
 # A name that nobody has is refused as one that somebody has, to the letter (CVE-2018-15473).
-def test_guessing_who_exists(server: ServerProcess, run_here, new_name) -> None:
+def test_guessing_who_exists(server, run_here, new_name) -> None:
     known, disabled = new_name("known"), new_name("disabled")
     for name in (known, disabled):
-        server.connect().register(name, MINE).close()
+        server.connect().register(name, MINE)
     assert run_here(server.folder, "users", "disable", disabled).exit_code == 0
     answer = _guess(server, known)
     assert answer.count(WRONG.encode()) == 3
@@ -147,7 +108,7 @@ def test_guessing_who_exists(server: ServerProcess, run_here, new_name) -> None:
 # ... and in the same time: a name that nobody has, a broken hash and an impossible password cost
 # one hash each, like a wrong password.
 @pytest.mark.parametrize("stored", [None, "garbage", "$argon2id$v=19$m=8$!", "right"])
-def test_every_guess_costs_a_hash(monkeypatch: pytest.MonkeyPatch, stored: str | None) -> None:
+def test_every_guess_costs_a_hash(monkeypatch, stored: str | None) -> None:
     hashed, context = [], passwords._context
     stored = context.hash(MINE) if stored == "right" else stored
 
@@ -171,10 +132,15 @@ def test_every_guess_costs_a_hash(monkeypatch: pytest.MonkeyPatch, stored: str |
 
 # Who sends a login and hangs up does not keep others waiting: they are served before it, and that
 # there were many makes no difference. All of them are there before the first is looked at.
-def test_abandoned_logins(server: ServerProcess, new_name) -> None:
+def test_abandoned_logins(server, new_name) -> None:
     name, count = new_name("real"), 60
-    server.connect().register(name, MINE).close()
-    before = _refused_logins(server)
+    server.connect().register(name, MINE)
+
+    def refused() -> float:
+        page = request(server, "GET", "/metrics").body.decode()
+        return float(re.search(r'logins_total{result="login_refused"} (\S+)', page)[1])
+
+    before = refused()
     with server.held():
         for _ in range(count):
             client = server.connect()
@@ -183,16 +149,15 @@ def test_abandoned_logins(server: ServerProcess, new_name) -> None:
         real = server.connect()
         real.type(f"/login {name} {MINE}")
     real.expect(f"Hello, {name}.")
-    assert _refused_logins(server) - before < count / 2
-    real.close()
+    assert refused() - before < count / 2
 
 
 # When too many passwords wait to be checked, whoever comes is told that the server is busy, and may
 # try again; those who wait are served.
 def test_too_many_logins_at_once(start_server) -> None:
     server = start_server(LOGINS_WAITING_MAX=1)
-    server.connect().register("alice", MINE).close()
-    clients = [_newcomer(server, source=f"127.0.0.{number}") for number in range(2, 12)]
+    server.connect().register("alice", MINE)
+    clients = [server.newcomer(source=f"127.0.0.{number}") for number in range(2, 12)]
     with server.held():
         for client in clients:
             client.type(f"/login alice {MINE}")
@@ -202,19 +167,17 @@ def test_too_many_logins_at_once(start_server) -> None:
     assert set(answers) == {busy, hello}
     for client, answer in zip(clients, answers, strict=True):
         if answer == busy:
-            client.expect("login: ")
-            client.type(f"/login alice {MINE}")
-            client.expect_lines(hello)
+            client.log_in("alice", MINE)
 
 
 def _typed(kind: type[Command], name: str) -> str:
     """Return a command as it might be typed, with every argument; names in it are `name`."""
-    samples = {Word: name, Rest: "text", Count: "5", Span: "30m", End: "end 5"}
-    samples |= {Path: "text", Addressee: f"to {name}"}
+    samples = {"Word": name, "Rest": "text", "Count": "5", "Span": "30m", "End": "end 5"}
+    samples |= {"Path": "text", "Addressee": f"to {name}"}
     hints = get_type_hints(kind, include_extras=True)
-    metadata = (getattr(hints[field.name], "__metadata__", ()) for field in fields(kind))
-    shapes = (type(each) for parts in metadata for each in parts if isinstance(each, Shape))
-    return " ".join([f"/{kind.word}", *(samples[shape] for shape in shapes)])
+    parts = chain(*(getattr(hints[field.name], "__metadata__", ()) for field in fields(kind)))
+    found = (type(each).__name__ for each in parts if isinstance(each, Shape))
+    return " ".join([f"/{kind.word}", *(samples[shape] for shape in found)])
 
 
 def _expect_nothing_done(pair: tuple[Client, Client]) -> None:
@@ -233,11 +196,12 @@ CLOSED = [
 
 
 # Before login no command does anything, but those that are for strangers.
-def test_every_command_before_login(server: ServerProcess, pair) -> None:
-    stranger = _newcomer(server)
+def test_every_command_before_login(server, pair) -> None:
+    stranger = server.newcomer()
     for kind in CLOSED:
-        stranger.type(_typed(kind, pair[1].name))
-        stranger.expect_lines("Error: log in first: /login NAME, or /register NAME")
+        stranger.exchange(
+            _typed(kind, pair[1].name), "Error: log in first: /login NAME, or /register NAME"
+        )
         stranger.expect("login: ")
     assert len(CLOSED) > 20
     _expect_nothing_done(pair)
@@ -245,9 +209,9 @@ def test_every_command_before_login(server: ServerProcess, pair) -> None:
 
 
 # Where a password is asked for, each is a password, and a wrong one.
-def test_every_command_for_a_password(server: ServerProcess, pair) -> None:
+def test_every_command_for_a_password(server, pair) -> None:
     for kind in CLOSED:
-        stranger = _newcomer(server)
+        stranger = server.newcomer()
         stranger.type(pair[1].name, _typed(kind, pair[1].name))
         stranger.receive_through(b"\xff\xfb\x01password: \xff\xfc\x01\r\n")
         stranger.expect_lines(WRONG)
@@ -258,9 +222,9 @@ def test_every_command_for_a_password(server: ServerProcess, pair) -> None:
 
 # Who failed to log in is nobody, though everything was typed at once; who did log in stays who
 # they are.
-def test_no_confusion_of_identities(server: ServerProcess, pair, new_name) -> None:
+def test_no_confusion_of_identities(server, pair, new_name) -> None:
     writer, reader = pair
-    intruder = _newcomer(server)
+    intruder = server.newcomer()
     intruder.type(f"/login {writer.name} wrong", f"/msg {reader.name} it is me", "/who")
     intruder.expect_lines(WRONG)
     for _ in range(2):
@@ -269,24 +233,23 @@ def test_no_confusion_of_identities(server: ServerProcess, pair, new_name) -> No
     intruder.close()
     already = f"Error: you are logged in as {reader.name} already"
     for attempt in (f"/login {writer.name} secret", f"/register {new_name('another')} secret"):
-        reader.type(attempt)
-        reader.expect_lines(already)
+        reader.exchange(attempt, already)
     reader.type("it is me")
     writer.expect_lines(f"{reader.name}: it is me")
 
 
 # One account however its name is spelled; what only looks like it can't be had.
-@pytest.mark.parametrize("name", ["alice", "strasse", "bób", "ace", "ismail"])
-def test_lookalikes_of_users(server: ServerProcess, name: str) -> None:
-    server.connect().register(name, MINE).close()
+@every_lookalike
+def test_lookalikes_of_users(server, name: str) -> None:
+    server.connect().register(name, MINE)
     spellings, lookalikes = LOOKALIKES[name]
     for spelling in spellings:
-        client = _newcomer(server)
+        client = server.newcomer()
         client.type(f"/register {spelling} secret", f"/login {spelling} {MINE}")
         client.expect_line("Error: the name .* is taken; choose another")
         client.expect(f"login: Hello, {name}. ")
         client.close()
-    client = _newcomer(server)
+    client = server.newcomer()
     for lookalike in lookalikes:
         client.type(f"/register {lookalike} secret")
         client.expect_line("Error: (the name .* is taken; choose another|a name has .*)")
@@ -295,8 +258,8 @@ def test_lookalikes_of_users(server: ServerProcess, name: str) -> None:
 
 
 # The same holds for rooms.
-@pytest.mark.parametrize("name", ["alice", "strasse", "bób", "ace", "ismail"])
-def test_lookalikes_of_rooms(pair: tuple[Client, Client], name: str) -> None:
+@every_lookalike
+def test_lookalikes_of_rooms(pair, name: str) -> None:
     writer, reader = pair
     writer.join(name)
     reader.expect_lines(f"{writer.name} has left the room.")

@@ -17,17 +17,15 @@ from app.errors import NotPossible
 from app.protocol.talk import History
 from tests.kit.client import Client, at_once
 from tests.kit.fakes import fake_room, fake_session
-from tests.kit.server_process import ServerProcess
 
 ROUNDS_OF_BANS = 200  # of what would let somebody in, or be heard, who is out
 SERVER_SETTINGS = {"DURABILITY": "normal"}  # it commits some times a round
 
-NewName = Callable[[str], str]
 Trio = tuple[Client, Client, Client]
 
 
 @pytest.fixture
-def trio(server: ServerProcess, pair: tuple[Client, Client], new_name: NewName) -> Trio:
+def trio(server, pair, new_name) -> Trio:
     """An owner and a witness in a room, and a guest outside."""
     owner, witness = pair
     return owner, witness, server.connect().register(new_name("guest"))
@@ -85,33 +83,27 @@ def test_ban_and_join(trio: Trio) -> None:
 
 
 # Of two who register one name, in whatever spelling, one gets it; the other is told.
-def test_register_and_register(server: ServerProcess, new_name: NewName, rounds: int) -> None:
+def test_register_and_register(server, new_name, rounds) -> None:
     losers: list[Client] = []
     for _ in range(rounds):
         name = new_name("wanted")
         rivals = [*losers, *(server.connect() for _ in range(2 - len(losers)))]
-        at_once(
-            *(
-                partial(rival.type, f"/register {spelling} {password}")
-                for rival, spelling, password in zip(
-                    rivals, (name, name.upper()), ("one", "two"), strict=True
-                )
-            )
-        )
-        answers = [_first_answer(rival) for rival in rivals]
-        winners = [answer for answer in answers if answer.startswith("Hello, ")]
-        assert len(winners) == 1
-        assert winners[0].lower().startswith(f"hello, {name}.")
-        losers = []
-        for rival, answer in zip(rivals, answers, strict=True):
-            if answer in winners:
-                rival.close()
-            else:
-                assert re.fullmatch(f"(?i)Error: the name {name}, .*, is taken; .*", answer)
-                losers.append(rival)
+        typed = (f"/register {name} one", f"/register {name.upper()} two")
+        at_once(*map(_typing, rivals, typed))
+        answers = {rival: _first_answer(rival) for rival in rivals}
+        (winner,) = (rival for rival in rivals if answers[rival].startswith("Hello, "))
+        assert answers[winner].lower().startswith(f"hello, {name}.")
+        winner.close()
+        losers = [rival for rival in rivals if rival is not winner]
+        told = f"(?i)Error: the name {name}, .*, is taken; .*"
+        assert re.fullmatch(told, answers[losers[0]])
     with server.database() as database:
         count = "SELECT count(*) FROM users WHERE key LIKE 'wanted%'"
         assert database.execute(count).fetchone() == (rounds,)
+
+
+def _typing(client: Client, line: str) -> Callable[[], None]:
+    return partial(client.type, line)
 
 
 def _first_answer(client: Client) -> str:
@@ -123,17 +115,14 @@ def _first_answer(client: Client) -> str:
 
 
 # Promoted and demoted at once: what the room was shown last is what holds, in memory and on disk.
-def test_promote_and_demote(server: ServerProcess, trio: Trio, rounds: int) -> None:
+def test_promote_and_demote(server, trio: Trio, rounds) -> None:
     owner, witness, guest = trio
     again = server.connect().log_in(owner.name).join(owner.room)
     made = f"{guest.name} was made a moderator by {owner.name}."
     unmade = f"{guest.name} was made a moderator no more by {owner.name}."
     is_moderator = False
     for _ in range(rounds):
-        at_once(
-            partial(owner.type, f"/promote {guest.name}"),
-            partial(again.type, f"/demote {guest.name}"),
-        )
+        at_once(_typing(owner, f"/promote {guest.name}"), _typing(again, f"/demote {guest.name}"))
         told = [line for client in (owner, again) for line in client.catch_up()]
         seen = witness.catch_up()
         refused = [line for line in told if line.startswith("Error: ")]
@@ -147,7 +136,7 @@ def test_promote_and_demote(server: ServerProcess, trio: Trio, rounds: int) -> N
 
 
 # Promoted twice at once: once is enough, and the other is told so.
-def test_promote_and_promote(server: ServerProcess, trio: Trio, rounds: int) -> None:
+def test_promote_and_promote(server, trio: Trio, rounds) -> None:
     owner, witness, guest = trio
     again = server.connect().log_in(owner.name).join(owner.room)
     for _ in range(rounds):
@@ -162,9 +151,7 @@ def test_promote_and_promote(server: ServerProcess, trio: Trio, rounds: int) -> 
 
 # Of somebody whose two sessions go at once, in whatever way, the room is told once.
 @pytest.mark.parametrize("ways", [("/leave", "/quit"), ("/leave", "/leave"), ("/leave", "hang up")])
-def test_leave_and_quit(
-    server: ServerProcess, trio: Trio, ways: tuple[str, str], rounds: int
-) -> None:
+def test_leave_and_quit(server, trio: Trio, ways: tuple[str, str], rounds) -> None:
     owner, witness, guest = trio
     room = owner.room
     other = server.connect().log_in(guest.name)
@@ -172,10 +159,8 @@ def test_leave_and_quit(
         guest.join(room)
         other.join(room)
         witness.expect_lines(f"{guest.name} has joined the room.")
-        at_once(
-            partial(guest.type, ways[0]),
-            other.close if ways[1] == "hang up" else partial(other.type, ways[1]),
-        )
+        second = other.close if ways[1] == "hang up" else _typing(other, ways[1])
+        at_once(_typing(guest, ways[0]), second)
         guest.catch_up()
         if ways[1] == "/leave":
             other.catch_up()
@@ -189,16 +174,11 @@ def test_leave_and_quit(
 
 
 # Of all who come to a new room at once, the first is its owner, and the others were told in order.
-def test_join_and_join(server: ServerProcess, new_name: NewName, rounds: int) -> None:
+def test_join_and_join(server, new_name, rounds) -> None:
     crowd = [server.connect().register(new_name("crowd")) for _ in range(4)]
     for _ in range(rounds):
         room = new_name("new")
-        at_once(
-            *(
-                partial(client.type, f"/join {spelling}")
-                for client, spelling in zip(crowd, (room, room.upper()) * 2, strict=True)
-            )
-        )
+        at_once(*map(_typing, crowd, (f"/join {room}", f"/join {room.upper()}") * 2))
         order = []
         for client in crowd:
             client.expect("Welcome to room ")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kit.client import Client
+from tests.kit.client import Client, all_see
 from tests.kit.server_process import ServerProcess
 
 DISK_BYTES = 3 << 20
@@ -20,7 +20,7 @@ LOCKED = NOT_STORED.format("database is locked")
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def small_disk(tmp_path) -> Iterator[Path]:
     """A file system of its own, with little room."""
     folder = tmp_path / "disk"
     folder.mkdir()
@@ -88,25 +88,20 @@ def _check_without_room(
     for refused in ("/topic new", "/kick bob", "/ban bob", "/msg bob psst", "/join other", "/me !"):
         alice.type(refused)
         alice.expect_line(refusal)
-    stranger = server.connect()
-    stranger.expect("login: ")
+    stranger = server.newcomer()
     stranger.type("/register stranger secret")
     stranger.expect_line(refusal)
     bob.expect_nothing_more()
 
     again = server.connect().log_in("bob").join("room")
     assert _past(again)[-len(said) :] == said
-    again.type("/leave")
-    again.expect_lines("You have left room.")
+    again.exchange("/leave", "You have left room.")
     bob.expect_nothing_more()  # one of two sessions went, and nobody else did
 
     make_room()
     alice.type("there is room")
-    for client in (alice, bob):
-        client.expect_lines("alice: there is room")
-    stranger.expect("login: ")
-    stranger.type("/register stranger secret")
-    stranger.expect("Hello, stranger.")
+    all_see((alice, bob), "alice: there is room")
+    stranger.register("stranger")
     assert _past(bob) == [*said, "alice: there is room"]
     assert "not stored" in server.log or "dropped" in server.log  # the log has no room either
     assert "secret" not in server.log
@@ -123,24 +118,18 @@ def test_a_full_disk(small_disk: Path, start_server) -> None:
 # So it is where no file may grow any more, for which nobody has to be root.
 def test_files_that_may_not_grow(start_server) -> None:
     server = start_server()
-
-    sizes = [path.stat().st_size for path in (server.folder / "var").iterdir()]
-    limits = iter([max(sizes) + ROOM_BYTES, 0])
-    _check_without_room(
-        server,
-        CANT_WRITE,
-        lambda: server.limit_files(next(limits)),
-        lambda: server.limit_files(None),
-    )
+    largest = max(path.stat().st_size for path in (server.folder / "var").iterdir())
+    limits = iter([largest + ROOM_BYTES, 0])
+    limit, free = (lambda: server.limit_files(next(limits))), (lambda: server.limit_files(None))
+    _check_without_room(server, CANT_WRITE, limit, free)
 
 
 # While somebody else holds the database talkers wait; when it is too long theirs is refused, and
 # nobody has seen it. Reading goes on meanwhile, and what came later is kept, in order.
-def test_a_locked_database(server, pair: tuple[Client, Client]) -> None:
+def test_a_locked_database(server, pair) -> None:
     writer, reader = pair
     writer.type("before")
-    for client in pair:
-        client.expect_lines(f"{writer.name}: before")
+    all_see(pair, f"{writer.name}: before")
     with server.database() as database:
         database.execute("BEGIN IMMEDIATE")
         writer.type("lost", "lost too")
@@ -153,8 +142,7 @@ def test_a_locked_database(server, pair: tuple[Client, Client]) -> None:
     writer.expect(f"{reader.name}: kept\r\n")
     writer.type("after", "and after that")
     later = [f"{writer.name}: after", f"{writer.name}: and after that"]
-    for client in pair:
-        client.expect_lines(*later)
+    all_see(pair, *later)
     kept = [f"{writer.name}: before", f"{reader.name}: kept", *later]
     assert _past(reader) == _past(writer) == kept
     assert b"lost" not in reader.everything

@@ -9,7 +9,6 @@ from typing import NamedTuple
 import pytest
 
 from tests.kit.client import Client
-from tests.kit.server_process import ServerProcess
 from tests.kit.terminal import assert_shows_plain_lines
 
 ATTACKS = {
@@ -54,6 +53,11 @@ class Stage(NamedTuple):
         for client in self:
             client.catch_up()
 
+    def act(self, *lines: str) -> None:
+        """Let Mallory type lines, and wait until they were carried out."""
+        self.mallory.type(*lines)
+        self.mallory.catch_up()
+
     def assert_screens_are_whole(self) -> None:
         for client in self:
             client.catch_up()
@@ -61,7 +65,7 @@ class Stage(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def stage(server: ServerProcess) -> Stage:
+def stage(server) -> Stage:
     return Stage(*(server.connect().register(name) for name in ("mallory", "victim", "reader")))
 
 
@@ -82,7 +86,7 @@ def test_an_attack_would_do_harm(attack: str) -> None:
 
 
 # What programs say is text to people as well, also what nobody can type.
-def test_what_programs_say_is_text(server: ServerProcess, stage: Stage) -> None:
+def test_what_programs_say_is_text(server, stage: Stage) -> None:
     stage.meet("programs")
     program = server.program().register("automaton")
     program.join("programs")
@@ -94,7 +98,6 @@ def test_what_programs_say_is_text(server: ServerProcess, stage: Stage) -> None:
     assert _count(seen, "automaton: before") == len(said)
     assert _count(seen, "[private] automaton: before") == len(said)
     stage.assert_screens_are_whole()
-    program.close()
 
 
 # What is said, done or told privately is text to those who see it.
@@ -102,8 +105,7 @@ def test_live_messages_are_text(stage: Stage) -> None:
     stage.meet("talk")
     for attack in TYPED.values():
         said = _loaded(attack)
-        stage.mallory.type(said, f"/me {said}", f"/msg reader {said}")
-    stage.mallory.catch_up()
+        stage.act(said, f"/me {said}", f"/msg reader {said}")
     seen = stage.reader.catch_up()
     for beginning in ("mallory: before", "* mallory before", "[private] mallory: before"):
         assert _count(seen, beginning) == len(TYPED)
@@ -111,39 +113,47 @@ def test_live_messages_are_text(stage: Stage) -> None:
 
 
 # What was said is text too when it is replayed, paged through, or was kept for one who was away.
-def test_kept_messages_are_text(server: ServerProcess, stage: Stage) -> None:
+def test_kept_messages_are_text(server, stage: Stage) -> None:
     stage.meet("kept")
-    absent = server.connect().register("absent")
-    absent.type("/quit")
-    absent.expect_end()
+    server.program().register("absent").call("quit")
     for attack in TYPED.values():
-        stage.mallory.type(_loaded(attack), f"/msg absent {_loaded(attack)}")
-    stage.mallory.catch_up()
+        stage.act(_loaded(attack), f"/msg absent {_loaded(attack)}")
     returned = server.connect().log_in("absent").join("kept")
     returned.type(f"/history {len(TYPED)}")
     lines = [line.partition("] ")[2] for line in returned.catch_up()]
     assert _count(lines, "mallory: before") == 2 * len(TYPED)  # replayed, and asked for
     assert returned.everything.count(b"] [private] mallory: before") == len(TYPED)
     assert_shows_plain_lines(bytes(returned.everything))
-    returned.close()
     stage.assert_screens_are_whole()
 
 
-# A topic is text to those who are there when it is set, who ask for it, enter, or list the rooms.
-def test_topics_are_text(stage: Stage) -> None:
-    stage.meet("topics")
+# So is a topic, to those who are there when it is set, who ask for it, enter, or list the rooms;
+# and why somebody is away, to those who ask who is there, or write to them.
+@pytest.mark.parametrize(
+    ("room", "act", "asked", "shown"),
+    [
+        (
+            *("topics", "/topic {}", ["/topic", "/rooms", "/leave", "/join topics"]),
+            ["mallory set the topic: ", "Topic of topics: ", "Topic: ", "  topics (3): "],
+        ),
+        (
+            *("notes", "/away {}", ["/who", "/msg mallory hello?"]),
+            ["  mallory, owner, away (", "mallory is away ("],
+        ),
+    ],
+    ids=["topics", "notes"],
+)
+def test_what_is_told_of_others_is_text(
+    stage: Stage, room: str, act: str, asked: list[str], shown: list[str]
+) -> None:
+    stage.meet(room)
     for attack in TYPED.values():
-        stage.mallory.type(f"/topic {_loaded(attack)}")
-        stage.mallory.catch_up()
-        stage.reader.type("/topic", "/rooms", "/leave", "/join topics")
+        stage.act(act.format(_loaded(attack)))
+        stage.reader.type(*asked)
         seen = stage.reader.catch_up()
-        for beginning in (
-            "mallory set the topic: before",
-            "Topic of topics: before",
-            "Topic: before",
-        ):
-            assert _count(seen, beginning) == 1
-        assert any("topics (3): before" in line for line in seen)
+        for beginning in shown:
+            assert _count(seen, f"{beginning}before") == 1
+    stage.act("/topic -", "/away")
     stage.assert_screens_are_whole()
 
 
@@ -152,16 +162,13 @@ def test_reasons_are_text(stage: Stage) -> None:
     stage.meet("reasons")
     for attack in TYPED.values():
         reason = _loaded(attack)
-        stage.mallory.type(f"/mute victim 1h {reason}")
-        stage.mallory.catch_up()
+        stage.act(f"/mute victim 1h {reason}")
         stage.victim.type("listen to me")
         assert _count(stage.victim.catch_up(), "Error: you are muted in reasons") == 1
-        stage.mallory.type("/unmute victim", f"/kick victim {reason}")
-        stage.mallory.catch_up()
+        stage.act("/unmute victim", f"/kick victim {reason}")
         stage.victim.type("/join reasons")
         assert _count(stage.victim.catch_up(), "You were kicked from reasons") == 1
-        stage.mallory.type(f"/ban victim 1h {reason}")
-        stage.mallory.catch_up()
+        stage.act(f"/ban victim 1h {reason}")
         stage.victim.type("/join reasons")
         seen = stage.victim.catch_up()
         assert _count(seen, "You were banned from reasons") == 1
@@ -171,31 +178,15 @@ def test_reasons_are_text(stage: Stage) -> None:
         for what in ("muted", "kicked", "banned"):
             assert _count(seen, f"victim was {what} by mallory") == 1
         assert _count(seen, "  victim is banned until") == 1
-        stage.mallory.type("/unban victim")
-        stage.mallory.catch_up()
+        stage.act("/unban victim")
         stage.victim.join("reasons")
     stage.assert_screens_are_whole()
 
 
-# Why somebody is away is text to those who ask who is there, or write to them.
-def test_away_notes_are_text(stage: Stage) -> None:
-    stage.meet("notes")
-    for attack in TYPED.values():
-        stage.mallory.type(f"/away {_loaded(attack)}")
-        stage.mallory.catch_up()
-        stage.reader.type("/who", "/msg mallory hello?")
-        seen = stage.reader.catch_up()
-        assert _count(seen, "  mallory, owner, away (before") == 1
-        assert _count(seen, "mallory is away (before") == 1
-    stage.mallory.type("/away")
-    stage.assert_screens_are_whole()
-
-
 # A refusal that repeats what was typed repeats it as text: who pastes a trap is not caught in it.
-def test_refusals_are_text(server: ServerProcess, stage: Stage) -> None:
+def test_refusals_are_text(server, stage: Stage) -> None:
     stage.meet("refusals")
-    newcomer = server.connect()
-    newcomer.expect("login: ")
+    newcomer = server.newcomer()
     for attack in TYPED.values():
         word = _loaded(attack)
         newcomer.type(f"/{word}", f"/help {word}", f"/register {word} secret")
@@ -205,17 +196,15 @@ def test_refusals_are_text(server: ServerProcess, stage: Stage) -> None:
         assert len(errors) == 7
     newcomer.catch_up()
     assert_shows_plain_lines(bytes(newcomer.everything))
-    newcomer.close()
     stage.assert_screens_are_whole()
 
 
 # The log is read in a terminal too: nothing that was typed stands in it as it was typed.
-def test_the_log_is_text(server: ServerProcess, stage: Stage) -> None:
+def test_the_log_is_text(server, stage: Stage) -> None:
     stage.meet("logged")
     for attack in TYPED.values():
         guesser = server.connect()
         guesser.type(f"/login {_loaded(attack)} {_loaded(attack)}")
         guesser.catch_up()
-        guesser.close()
     server.expect_logged("login failed")
     assert_shows_plain_lines(server.log.replace("\n", "\r\n").encode())

@@ -1,14 +1,12 @@
 """Text that pretends to be more than one line, runs backwards, stacks up, or is no text at all."""
 
-import json
 import re
 import unicodedata
 
 import pytest
 
 from app.bounds import MARKS_IN_A_ROW_MAX
-from tests.kit.client import Client
-from tests.kit.server_process import ServerProcess
+from tests.kit.client import all_see
 
 NOT_UTF8 = "Error: that line is not UTF-8, and was not used"
 
@@ -18,48 +16,29 @@ LINE_ENDS = "\v\f\x1c\x1d\x1e\x85\u2028\u2029"  # where anything may begin a lin
 
 # What towers are built of: marks of seven scripts, and marks with something invisible in between.
 TOWER_FLOORS = (
-    "\u0301",
-    "\u0e47",
-    "\u0610",
-    "\u0ec8",
-    "\u0f71",
-    "\u0951",
-    "\u20dd",
-    "\ufe0f",
-    "\U0001e000",
-    "\u0301" * 7 + "\u200d",
-    "\u0301" * 7 + "\u034f",
-    "\u0301" * 7 + "\u2060",
+    *("\u0301", "\u0e47", "\u0610", "\u0ec8", "\u0f71", "\u0951", "\u20dd", "\ufe0f", "\U0001e000"),
+    *("\u0301" * 7 + unseen for unseen in "\u200d\u034f\u2060"),
 )
 WHOLE = (
-    "Tiếng Việt",
-    "می\u200cخواهم",
-    "क्षत्रिय",
-    "กำลังเที่ยว",
-    "שָׁלוֹם",
-    "བསྒྲུབས",
-    "\N{WOMAN}\u200d\N{WOMAN}\u200d\N{GIRL}\u200d\N{BOY}",
+    *("Tiếng Việt", "می\u200cخواهم", "क्षत्रिय", "กำลังเที่ยว", "שָׁלוֹם", "བསྒྲུབས"),
+    *("\N{WOMAN}\u200d\N{WOMAN}\u200d\N{GIRL}\u200d\N{BOY}", "\N{BLACK SUN WITH RAYS}\ufe0f"),
     "\N{WAVING BLACK FLAG}\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f",
-    "\N{BLACK SUN WITH RAYS}\ufe0f",
 )
 
 BAD_UTF8 = [
     *(bytes([byte]) for byte in range(0x80, 0xFF)),
     b"\xff\xff",  # how telnet sends FF
     b"\xc0\xaf",  # a slash, too long
-    b"\xe0\x80\xaf",
-    b"\xf0\x80\x80\xaf",
+    *(b"\xe0\x80\xaf", b"\xf0\x80\x80\xaf", b"\xf8\x88\x80\x80\x80"),
     b"\xed\xa0\x80",  # half of a surrogate pair
     b"\xed\xa0\x80\xed\xb0\x80",  # both
     b"\xf4\x90\x80\x80",  # beyond Unicode
-    b"\xf8\x88\x80\x80\x80",
-    b"\xe2\x82",  # the end is missing
-    b"\xf0\x9f\x98",
+    *(b"\xe2\x82", b"\xf0\x9f\x98"),  # the end is missing
 ]
 
 
 # A character that turns text around is gone from it: what follows reads as it was typed.
-def test_text_is_not_reordered(pair: tuple[Client, Client]) -> None:
+def test_text_is_not_reordered(pair) -> None:
     writer, reader = pair
     for character in REORDERING:
         writer.type(f"pay alice{character} 100", f"/me pays{character} bob")
@@ -70,7 +49,7 @@ def test_text_is_not_reordered(pair: tuple[Client, Client]) -> None:
 
 
 # No name holds a character that turns text around, or that nobody sees.
-def test_names_have_nothing_hidden(pair: tuple[Client, Client]) -> None:
+def test_names_have_nothing_hidden(pair) -> None:
     writer, _ = pair
     for character in REORDERING + INVISIBLE:
         for name in (f"{character}bob", f"bo{character}b", f"bob{character}"):
@@ -80,7 +59,7 @@ def test_names_have_nothing_hidden(pair: tuple[Client, Client]) -> None:
 
 # A tower of combining marks is cut before it reaches the lines above, whatever its script, and
 # whether or not something invisible stands between its marks.
-def test_towers_of_marks_are_cut(pair: tuple[Client, Client]) -> None:
+def test_towers_of_marks_are_cut(pair) -> None:
     writer, reader = pair
     for floor in TOWER_FLOORS:
         writer.type(f"a{floor * 50} and on")
@@ -90,16 +69,15 @@ def test_towers_of_marks_are_cut(pair: tuple[Client, Client]) -> None:
 
 
 # Scripts that need marks and joiners, and emoji made of several, come through as they were typed.
-def test_scripts_stay_whole(pair: tuple[Client, Client]) -> None:
-    writer, reader = pair
+def test_scripts_stay_whole(pair) -> None:
+    writer, _ = pair
     for text in WHOLE:
         writer.type(text)
-        writer.expect_lines(f"{writer.name}: {text}")
-        reader.expect_lines(f"{writer.name}: {text}")
+        all_see(pair, f"{writer.name}: {text}")
 
 
 # A message is one line, for everybody, now and later, however its text was meant to be broken.
-def test_a_message_is_one_line(pair: tuple[Client, Client]) -> None:
+def test_a_message_is_one_line(pair) -> None:
     writer, reader = pair
     for character in LINE_ENDS:
         writer.type(f"hi{character}SERVER: x", f"/msg {reader.name} hi{character}SERVER: x")
@@ -114,14 +92,14 @@ def test_a_message_is_one_line(pair: tuple[Client, Client]) -> None:
 
 # Where a line does end, a new message begins, and says whose it is.
 @pytest.mark.parametrize("line_end", [b"\n", b"\r\n", b"\r\0", b"\r", b"\r\r\n"], ids=repr)
-def test_every_line_says_whose_it_is(pair: tuple[Client, Client], line_end: bytes) -> None:
+def test_every_line_says_whose_it_is(pair, line_end: bytes) -> None:
     writer, reader = pair
     writer.send(b"hi" + line_end + b"SERVER: x" + line_end)
     reader.expect_lines(f"{writer.name}: hi", f"{writer.name}: SERVER: x")
 
 
 # What is not UTF-8 costs its sender an error, and nobody else anything (CVE-2017-7653).
-def test_bad_utf8_is_its_senders_problem(pair: tuple[Client, Client]) -> None:
+def test_bad_utf8_is_its_senders_problem(pair) -> None:
     writer, reader = pair
     for bad in BAD_UTF8:
         writer.send(b"x" + bad + b" y\n")
@@ -132,21 +110,18 @@ def test_bad_utf8_is_its_senders_problem(pair: tuple[Client, Client]) -> None:
 
 
 # Nor does it before anybody is logged in: as a name, and as a password.
-def test_bad_utf8_before_login(pair: tuple[Client, Client]) -> None:
-    writer, _ = pair
-    newcomer = Client(writer.port)
+def test_bad_utf8_before_login(server) -> None:
+    newcomer = server.connect()
     for bad in BAD_UTF8:
         newcomer.send(b"x" + bad + b" y\n")
         newcomer.expect(f"login: {NOT_UTF8}\r\n")
-    newcomer.send(b"newcomer\n")
+    newcomer.send(b"newcomer\n" + BAD_UTF8[0] + b"\n")
     newcomer.receive_through(b"password: ")
-    newcomer.send(BAD_UTF8[0] + b"\n")
     newcomer.receive_through(NOT_UTF8.encode() + b"\r\nlogin: ")
-    newcomer.close()
 
 
 # A character that arrives in pieces is whole again, and one that is cut short spoils its line only.
-def test_a_character_may_come_in_pieces(pair: tuple[Client, Client]) -> None:
+def test_a_character_may_come_in_pieces(pair) -> None:
     writer, reader = pair
     for byte in "naïve € 😀\n".encode():
         writer.send(bytes([byte]))
@@ -156,13 +131,12 @@ def test_a_character_may_come_in_pieces(pair: tuple[Client, Client]) -> None:
 
 
 # A line that is too long is just that, also where the limit falls into a character.
-def test_a_character_across_the_limit(pair: tuple[Client, Client]) -> None:
+def test_a_character_across_the_limit(pair) -> None:
     writer, reader = pair
     for text in ("x" * 4094 + "é", "x" * 4095 + "é", "x" * 4093 + "€", "x" * 4094 + "€"):
         writer.type(text)
         if len(text.encode()) <= 4096:
-            reader.expect_lines(f"{writer.name}: {text}")
-            writer.expect_lines(f"{writer.name}: {text}")
+            all_see(pair, f"{writer.name}: {text}")
         else:
             writer.expect_line("Error: a line has at most 4096 bytes.*")
     reader.expect_nothing_more()
@@ -179,7 +153,7 @@ def test_a_character_across_the_limit(pair: tuple[Client, Client]) -> None:
     ],
     ids=ascii,
 )
-def test_runs_of_blanks(server: ServerProcess, pair: tuple[Client, Client], blank: str) -> None:
+def test_runs_of_blanks(server, pair, blank: str) -> None:
     writer, reader = pair
     writer.type(f"a{blank * 80}Error: b", f"/me c{blank * 80}d", f"/topic e{blank * 40}f")
     shown = " " * 16
@@ -195,31 +169,28 @@ def test_runs_of_blanks(server: ServerProcess, pair: tuple[Client, Client], blan
 
 # A line end in what a program sends is refused, with the name of the field that has it.
 @pytest.mark.parametrize("line_end", ["\n", "\r", "\r\n"], ids=ascii)
-def test_line_ends_of_programs(server: ServerProcess, new_name, line_end: str) -> None:
+@pytest.mark.parametrize(
+    ("op", "field"),
+    [
+        *(("say", "body"), ("me", "body"), ("msg", "body"), ("topic", "text"), ("away", "why")),
+        ("kick", "reason"),
+    ],
+)
+def test_line_ends_of_programs(server, new_name, line_end: str, op: str, field: str) -> None:
     program = server.program().register(new_name("bot")).join(new_name("room"))
-    text = f"a{line_end}b"
-    for op, field, fields in (
-        ("say", "body", {}),
-        ("me", "body", {}),
-        ("msg", "body", {"user": program.name}),
-        ("topic", "text", {}),
-        ("away", "why", {}),
-        ("kick", "reason", {"user": program.name}),
-    ):
-        program.ask(op, **fields, **{field: text})
-        answer = json.loads(program.expect("\n"))
-        assert answer["error"] == "bad_arguments"
-        assert answer["message"] == f"bad {field}: it has an end of a line; send one line at a time"
+    whom = {"user": program.name} if op in ("msg", "kick") else {}
+    answer = program.answer(program.ask(op, **whom, **{field: f"a{line_end}b"}))
+    assert answer["error"] == "bad_arguments"
+    assert answer["message"] == f"bad {field}: it has an end of a line; send one line at a time"
 
 
 # A topic is taken away by people with a dash, and by programs with no text as well.
-def test_a_topic_is_taken_away(server: ServerProcess, pair: tuple[Client, Client]) -> None:
+def test_a_topic_is_taken_away(server, pair) -> None:
     writer, reader = pair
     program = server.program().log_in(writer.name).join(writer.room)
     for take_away in (
         lambda: writer.type("/topic -"),
-        lambda: program.call("topic", text=""),
-        lambda: program.call("topic", text="-"),
+        *(lambda text=text: program.call("topic", text=text) for text in ("", "-")),
     ):
         writer.type("/topic Tea at five")
         reader.expect_lines(f"{writer.name} set the topic: Tea at five")

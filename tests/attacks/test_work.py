@@ -47,6 +47,7 @@ UNITS = (
 )
 TYPED = [kind for kind in COMMANDS.values() if kind.is_typed and kind.least is not Level.OPERATOR]
 OPS = [kind for kind in COMMANDS.values() if kind.op]
+Wire = type[TextWire | NdjsonWire]
 
 
 def _texts(size: int) -> Iterator[str]:
@@ -93,8 +94,9 @@ class _House:
         if session.user and not session.rooms:
             self.service.handle(session, rooms.Join("lobby"))
 
-    def check(self, session: Session, wire: TextWire | NdjsonWire, line: bytes) -> None:
+    def check(self, session: Session, kind: Wire, text: str) -> None:
         """Check that a line costs no more than its length allows."""
+        wire, line = kind(LONG_LINE_BYTES_MAX), text.encode()
         most = STEPS_BESIDES + STEPS_A_BYTE * len(line)
         for _ in range(3):  # what is done once, or happened to be done meanwhile, is not the line's
             self.prepare(session)
@@ -116,7 +118,7 @@ class _House:
 
 
 @pytest.fixture(scope="module")
-def house(new_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[_House]:
+def house(new_database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[_House]:
     path = tmp_path_factory.mktemp("house") / "greenroom.db"
     path.write_bytes(new_database.read_bytes())
     with pytest.MonkeyPatch.context() as patches:
@@ -126,61 +128,51 @@ def house(new_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         made.service.close()
 
 
-def _typed_lines(kind: type[Command], size: int) -> Iterator[bytes]:
+def _typed_lines(kind: type[Command], size: int) -> Iterator[str]:
     places = range(len(usage(kind).split()))
     for text in _texts(size):
         for place in places:
             words = ["x"] * place + [text, "x"]
-            yield f"/{kind.word} {' '.join(words)}".encode()
+            yield f"/{kind.word} {' '.join(words)}"
 
 
-def _requests(kind: type[Command], size: int) -> Iterator[bytes]:
-    needed = {
-        field.name: ANY_FIELDS[field.name] for field in fields(kind) if field.name in ANY_FIELDS
-    }
+def _requests(kind: type[Command], size: int) -> Iterator[str]:
+    names = {field.name for field in fields(kind)} & ANY_FIELDS.keys()
+    needed = {name: ANY_FIELDS[name] for name in names}
     for text in _texts(size):
         for field in fields(kind):
             is_list = isinstance(needed.get(field.name), list)
             value = [text[:60]] * (size // 60 + 1) if is_list else text
-            request = {"op": kind.op, **needed, field.name: value}
-            yield json.dumps(request, ensure_ascii=False).encode()
+            yield json.dumps({"op": kind.op, **needed, field.name: value}, ensure_ascii=False)
 
 
-# Whatever somebody types, in whatever argument of whatever command, before login and after it, the
-# server does no more for it than its length allows.
-@pytest.mark.parametrize("kind", TYPED, ids=lambda kind: kind.word)
-def test_what_people_type(house: _House, kind: type[Command]) -> None:
+# Whatever somebody types, in whatever argument of whatever command, or a program sends, in whatever
+# field, before login and after it, the server does no more for it than its length allows.
+@pytest.mark.parametrize(
+    ("wire", "lines", "kind"),
+    [
+        *((TextWire, _typed_lines, kind) for kind in TYPED),
+        *((NdjsonWire, _requests, kind) for kind in OPS),
+    ],
+    ids=lambda value: getattr(value, "word", value.__name__),
+)
+def test_what_is_asked(house: _House, wire: Wire, lines: Callable, kind: type[Command]) -> None:
     for size in SIZES:
-        for line in _typed_lines(kind, size):
-            house.check(house.admin, TextWire(LONG_LINE_BYTES_MAX), line)
+        for line in lines(kind, size):
+            house.check(house.admin, wire, line)
             if kind.least is Level.ANYBODY:
-                house.check(house.stranger(), TextWire(LONG_LINE_BYTES_MAX), line)
-
-
-# Nor for what a program sends, in whatever field.
-@pytest.mark.parametrize("kind", OPS, ids=lambda kind: kind.word)
-def test_what_programs_send(house: _House, kind: type[Command]) -> None:
-    for size in SIZES:
-        for line in _requests(kind, size):
-            house.check(house.admin, NdjsonWire(LONG_LINE_BYTES_MAX), line)
-            if kind.least is Level.ANYBODY:
-                house.check(house.stranger(), NdjsonWire(LONG_LINE_BYTES_MAX), line)
+                house.check(house.stranger(), wire, line)
 
 
 # Who may not ask costs next to nothing, however much they send.
 @pytest.mark.parametrize("size", SIZES)
 def test_who_may_not_ask(house: _House, size: int) -> None:
-    stranger = house.stranger()
+    stranger, text = house.stranger(), "\u0660" * (size // 2)
     for kind in COMMANDS.values():
-        if kind.least is not Level.ANYBODY:
-            text = "\u0660" * (size // 2)
-            if kind in TYPED:
-                house.check(
-                    stranger, TextWire(LONG_LINE_BYTES_MAX), f"/{kind.word} {text}".encode()
-                )
-            if kind.op:
-                line = json.dumps({"op": kind.op, "user": text}).encode()
-                house.check(stranger, NdjsonWire(LONG_LINE_BYTES_MAX), line)
+        if kind in TYPED and kind.least is not Level.ANYBODY:
+            house.check(stranger, TextWire, f"/{kind.word} {text}")
+        if kind.op and kind.least is not Level.ANYBODY:
+            house.check(stranger, NdjsonWire, json.dumps({"op": kind.op, "user": text}))
 
 
 # Lines that are no command of anything cost no more: names, and what only looks like JSON.
@@ -188,23 +180,13 @@ def test_who_may_not_ask(house: _House, size: int) -> None:
 def test_lines_that_are_none(house: _House, size: int) -> None:
     stranger = house.stranger()
     for text in _texts(size):
-        house.check(stranger, TextWire(LONG_LINE_BYTES_MAX), text.encode())
-        house.check(house.admin, TextWire(LONG_LINE_BYTES_MAX), f"/{text}".encode())
-    for unit in (
-        "[",
-        '{"a":',
-        '{"op":[',
-        "1",
-        '"\\ud83d',
-        '{"op":"say","body":"\\u0001',
-        "[1,",
-        "-",
-    ):
-        house.check(
-            stranger, NdjsonWire(LONG_LINE_BYTES_MAX), (unit * (size // len(unit))).encode()
-        )
+        house.check(stranger, TextWire, text)
+        house.check(house.admin, TextWire, f"/{text}")
+    begun = ("[", "[1,", "1", "-", '{"a":', '{"op":[', '"\\ud83d', '{"op":"say","body":"\\u0001')
+    for unit in begun:
+        house.check(stranger, NdjsonWire, unit * (size // len(unit)))
     fields = ",".join(f'"{number}":1' for number in range(size // 8))
-    house.check(stranger, NdjsonWire(LONG_LINE_BYTES_MAX), f'{{"op":"login",{fields}}}'.encode())
+    house.check(stranger, NdjsonWire, f'{{"op":"login",{fields}}}')
 
 
 # A name and a password are looked at in time that grows with them alone, also in another thread.
