@@ -7,21 +7,21 @@ import pytest
 from app.net.hosts import KnownHosts
 from app.settings import Settings
 from tests.kit.server_process import ServerProcess
+from tests.kit.transfers import send_raw
 
 SERVER_SETTINGS = {"PUBLIC_URL": "https://chat.example.org:8888", "WEB_HOSTS": "other.example"}
 PATHS = ("/healthz", "/metrics", "/f/x", "/f/x/name", "/", "/nothing")
 
 
 def _status(server: ServerProcess, request: str) -> int:
-    client = server.connect()
-    client.send(request.replace("\n", "\r\n").encode() + b"\r\n\r\n")
-    return int(client.receive_end().split(b" ", 2)[1])
+    answer = send_raw(server, request.replace("\n", "\r\n").encode() + b"\r\n\r\n")
+    return int(answer.split(b" ", 2)[1])
 
 
 # A request for a host that is not known is refused on each path, for each method, before anything
 # else is looked at; so is one for none, but of HTTP/1.0 for /healthz.
 @pytest.mark.parametrize("path", PATHS)
-def test_unknown_hosts(server: ServerProcess, path: str) -> None:
+def test_unknown_hosts(server, path: str) -> None:
     for method in ("GET", "HEAD", "PUT", "POST"):
         for host in ("evil.example", "evil.example:80", "localhost.evil.example", "x_y"):
             head = f"{method} {path} HTTP/1.1\nHost: {host}\nConnection: close"
@@ -43,7 +43,7 @@ def test_unknown_hosts(server: ServerProcess, path: str) -> None:
         *[(host, 400) for host in ("[::1", "::1", "[::1]x", "[x]", "u@localhost", ":80")],
     ],
 )
-def test_what_is_no_host(server: ServerProcess, host: str, status: int) -> None:
+def test_what_is_no_host(server, host: str, status: int) -> None:
     end = "HTTP/1.1\nConnection: close\nHost:"
     assert _status(server, f"GET /healthz {end} {host}") == status
     for scheme, path in [("http", "/healthz"), ("HTTPS", "/healthz?x=/y")]:
@@ -56,7 +56,7 @@ def test_what_is_no_host(server: ServerProcess, host: str, status: int) -> None:
 
 
 @pytest.mark.parametrize("host", ["a b", "a, localhost", "localhost/", "http://localhost"])
-def test_what_is_no_host_in_a_header(server: ServerProcess, host: str) -> None:
+def test_what_is_no_host_in_a_header(server, host: str) -> None:
     assert _status(server, f"GET /healthz HTTP/1.1\nConnection: close\nHost: {host}") == 400
 
 
@@ -68,7 +68,7 @@ def test_what_is_no_host_in_a_header(server: ServerProcess, host: str) -> None:
         *(socket.gethostname(), "Chat.Example.org:8888", "chat.example.org", "other.example"),
     ],
 )
-def test_known_hosts(server: ServerProcess, host: str) -> None:
+def test_known_hosts(server, host: str) -> None:
     assert _status(server, f"GET /healthz HTTP/1.1\nHost: {host}\nConnection: close") == 200
 
 

@@ -2,7 +2,6 @@
 
 import http.client
 import socket
-from collections.abc import Callable
 from contextlib import closing
 from types import SimpleNamespace
 
@@ -18,80 +17,46 @@ from app.settings import Settings
 from app.wires.ndjson.ndjson import NdjsonWire
 from app.wires.text.text import TextWire
 from tests.kit.client import WAIT_SECONDS_MAX, SilentClient
-from tests.kit.server_process import ServerProcess
-
-BANNER = b"Greenroom: a chat server that remembers.\r\n"
-
-
-def _ask(server: ServerProcess, request: bytes) -> bytes:
-    """Send a request, and return all that is answered until the server closes."""
-    with socket.create_connection(("127.0.0.1", server.port), 10) as connection:
-        connection.sendall(request)
-        return b"".join(iter(lambda: connection.recv(65536), b""))
-
-
-def _status(server: ServerProcess) -> tuple[int, bytes]:
-    """Return what the server says of its health."""
-    with closing(
-        http.client.HTTPConnection("127.0.0.1", server.port, timeout=WAIT_SECONDS_MAX)
-    ) as connection:
-        connection.request("GET", "/healthz")
-        answer = connection.getresponse()
-        return answer.status, answer.read()
+from tests.kit.transfers import send_raw
 
 
 # What begins so could be nothing else; of a method of HTTP, only the blank behind it decides.
 @pytest.mark.parametrize(
-    ("first_bytes", "protocol"),
+    ("protocol", "first_bytes"),
     [
-        (b'{"op": "ping"}', NdjsonWire),
-        (b"{", NdjsonWire),
-        (b" {", TextWire),
-        (b"\x16\x03\x01", Protocol.TLS),
-        (b"\x16", Protocol.TLS),
-        *((f"{word} /f".encode(), Protocol.HTTP) for word in ("GET", "PUT", "HEAD", "POST")),
-        *((f"{word} *".encode(), Protocol.HTTP) for word in ("DELETE", "OPTIONS", "PRI")),
-        (b"O", None),
-        (b"OPTIONS", None),
-        (b"GETTER ", TextWire),
-        (b"get /", TextWire),
-        (b"GET\r\n", TextWire),
-        (b"/login bob", TextWire),
-        (b"\r\n", TextWire),
-        (b"\xff\xfd\x03", TextWire),  # telnet
-        *((bytes([byte, 1]), Protocol.NONE) for byte in range(9)),  # STUN, DNS, SOCKS
-        (b"\t", TextWire),
-        (b"\xef\xbb\xbf{", TextWire),
+        *((NdjsonWire, begun) for begun in (b'{"op": "ping"}', b"{")),
+        *((Protocol.TLS, begun) for begun in (b"\x16\x03\x01", b"\x16")),
+        *((Protocol.HTTP, f"{word} /f".encode()) for word in ("GET", "PUT", "HEAD", "POST")),
+        *((Protocol.HTTP, f"{word} *".encode()) for word in ("DELETE", "OPTIONS", "PRI")),
+        *((None, begun) for begun in (b"O", b"OPTIONS")),
+        *((TextWire, begun) for begun in (b" {", b"GETTER ", b"get /", b"GET\r\n", b"/login bob")),
+        *((TextWire, begun) for begun in (b"\r\n", b"\xff\xfd\x03", b"\t", b"\xef\xbb\xbf{")),
+        *((Protocol.NONE, bytes([byte, 1])) for byte in range(9)),  # STUN, DNS, SOCKS
     ],
 )
-def test_first_bytes(first_bytes: bytes, protocol: Spoken | None) -> None:
+def test_first_bytes(protocol: Spoken | None, first_bytes: bytes) -> None:
     assert recognise(first_bytes) is protocol
 
 
-# A person who waits to be greeted is greeted.
-def test_silence(server: ServerProcess) -> None:
-    person = SilentClient(server.port)
-    assert person.receive_exactly(len(BANNER)) == BANNER
-    person.close()
-
-
-# A person who has typed a letter or two that a method begins with is greeted as well, and may have
-# a name that begins so.
-def test_a_slow_typist(server: ServerProcess, new_name) -> None:
+# A person who waits to be greeted is greeted; so is one who has typed a letter or two that a method
+# begins with, and may have a name that begins so.
+@pytest.mark.parametrize("typed", ["", "GE"])
+def test_a_slow_typist(server, new_name, typed: str) -> None:
     name = new_name("GET")
-    server.connect().register(name).close()
+    server.connect().register(name)
     person = SilentClient(server.port)
-    person.send(b"GE")
+    person.send(typed.encode())
+    assert person.receive_through(b"\r\n") == b"Greenroom: a chat server that remembers."
     person.expect("login: ")
-    person.send(name.removeprefix("GE").encode() + b"\nsecret\n")
+    person.type(name.removeprefix(typed), "secret")
     person.receive_through(f"Hello, {name}.".encode())
     person.close()
 
 
 # What is binary, and nothing that is spoken here, is closed without a word.
-def test_binary_is_closed(server: ServerProcess) -> None:
+def test_binary_is_closed(server) -> None:
     for byte in range(9):
-        assert _ask(server, bytes([byte]) + b"\x01\0\0") == b""
+        assert send_raw(server, bytes([byte]) + b"\x01\0\0") == b""
 
 
 # A newcomer waits longer where there may come a ClientHello that was lost once.
@@ -104,7 +69,7 @@ def test_patience_with_tls() -> None:
 
 
 # Lines that come at once, with the end behind them, are all answered: `printf ... | nc -N`.
-def test_lines_at_once(server: ServerProcess, new_name) -> None:
+def test_lines_at_once(server, new_name) -> None:
     name = new_name("printf")
     client = server.connect()
     client.type(f"/register {name} secret", "/join pipe", "hello", "/leave")
@@ -113,10 +78,9 @@ def test_lines_at_once(server: ServerProcess, new_name) -> None:
 
 
 # HTTP is served where chat is; one connection carries several requests.
-def test_http(server: ServerProcess) -> None:
-    with closing(
-        http.client.HTTPConnection("127.0.0.1", server.port, timeout=WAIT_SECONDS_MAX)
-    ) as connection:
+def test_http(server) -> None:
+    opened = http.client.HTTPConnection("127.0.0.1", server.port, timeout=WAIT_SECONDS_MAX)
+    with closing(opened) as connection:
         for method, path, status, body in [
             ("GET", "/healthz", 200, b"ok\n"),
             ("HEAD", "/healthz", 200, b""),
@@ -131,16 +95,12 @@ def test_http(server: ServerProcess) -> None:
 
 
 # A request that comes in pieces is one, also when the first ends within the method.
-def test_http_in_pieces(server: ServerProcess) -> None:
+def test_http_in_pieces(server) -> None:
     with socket.create_connection(("127.0.0.1", server.port), 10) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for piece in (
-            b"G",
-            b"E",
-            b"T /healthz HTTP/1.1\r\nHost: localhost\r\nConn",
-            b"ection: close\r\n\r\n",
-        ):
+        for piece in (b"G", b"E", b"T /healthz HTTP/1.1\r\nHost: localhost\r\nConn", b"ection: "):
             connection.sendall(piece)
+        connection.sendall(b"close\r\n\r\n")
         assert connection.makefile("rb").read().endswith(b"\r\n\r\nok\n")
 
 
@@ -155,33 +115,13 @@ def test_http_in_pieces(server: ServerProcess) -> None:
     ],
     ids=["version", "no path", "length", "HTTP/2"],
 )
-def test_bad_requests(server: ServerProcess, request_bytes: bytes) -> None:
+def test_bad_requests(server, request_bytes: bytes) -> None:
     before = server.log
-    assert _ask(server, request_bytes).startswith(b"HTTP/1.1 400 ")
+    assert send_raw(server, request_bytes).startswith(b"HTTP/1.1 400 ")
     server.expect_logged("bad http request", before.count("bad http request") + 1)
     record = server.log.removeprefix(before)
     assert (record.count("\n"), record.count("bad http request")) == (1, 1)
     assert "s3cret" not in record
-
-
-# The server says that it is ill while messages can't be stored, and that it is well again after.
-def test_health(server: ServerProcess, new_name) -> None:
-    talker = server.connect().register(new_name("talker")).join(new_name("room"))
-    server.limit_files(0)
-    talker.type("lost")
-    talker.expect("Error: not stored: ")
-    assert _status(server) == (503, b"messages can't be stored now\n")
-    server.limit_files(None)
-    talker.type("kept")
-    talker.expect("kept\r\n")
-    assert _status(server) == (200, b"ok\n")
-
-
-# When the server is full, HTTP is told so in HTTP.
-def test_http_when_full(start_server: Callable[..., ServerProcess]) -> None:
-    server = start_server(CONNECTIONS_MAX=1)
-    server.connect().register("alice")
-    assert _status(server) == (503, b"the server is full; try again later\n")
 
 
 def _http() -> Http:
@@ -190,13 +130,14 @@ def _http() -> Http:
 
 # Who begins a request and does not end it is cut in time, wherever it stopped.
 @pytest.mark.parametrize("begun", [b"GET ", b"GET / HTTP/1.1\r\nHost: localhost\r\n"])
-def test_half_a_request(monkeypatch: pytest.MonkeyPatch, begun: bytes) -> None:
+def test_half_a_request(monkeypatch, begun: bytes) -> None:
     monkeypatch.setattr("app.net.http.HTTP_REQUEST_SECONDS_MAX", 0.05)
     near, far = cooperative.socketpair()
     far.sendall(begun)
+    bad = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
     with gevent.Timeout(WAIT_SECONDS_MAX):
         _http().serve(near, "127.0.0.1")
-        assert far.makefile("rb").read() in (b"", _bad_request())
+        assert far.makefile("rb").read() in (b"", bad)
     far.close()
 
 
@@ -209,9 +150,7 @@ def test_half_a_request(monkeypatch: pytest.MonkeyPatch, begun: bytes) -> None:
     ],
     ids=["requests", "body"],
 )
-def test_http_without_end(
-    monkeypatch: pytest.MonkeyPatch, request_bytes: bytes, least: int
-) -> None:
+def test_http_without_end(monkeypatch, request_bytes: bytes, least: int) -> None:
     monkeypatch.setattr(Http, "_answer", lambda *_: [])
     near, far = cooperative.socketpair()
     for each in (near, far):
@@ -232,7 +171,3 @@ def test_http_without_end(
     other.kill()
     far.close()
     assert turns >= least
-
-
-def _bad_request() -> bytes:
-    return b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"

@@ -2,8 +2,8 @@
 
 import os
 import socket
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import suppress
 from unittest.mock import Mock
 
 import pytest
@@ -11,39 +11,32 @@ import pytest
 from app.bounds import PULSE_SECONDS
 from app.measures.last_minute import LastMinute
 from app.net.pulse import Notifier, Pulse
-from tests.kit.server_process import ServerProcess
 
 LISTENED_SECONDS_MAX = 10
 
 
-class _Systemd:
+class _Systemd(socket.socket):
     """Hears what a service says of itself."""
 
     def __init__(self, address: str) -> None:
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.settimeout(LISTENED_SECONDS_MAX)
-        self._socket.bind(address)
+        super().__init__(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.settimeout(LISTENED_SECONDS_MAX)
+        self.bind(address)
 
     def hear(self) -> str:
-        return self._socket.recv(1024).decode()
+        return self.recv(1024).decode()
 
     def has_heard_all(self) -> bool:
-        self._socket.settimeout(0)
-        try:
-            self._socket.recv(1024)
-        except BlockingIOError:
-            return True
-        return False
-
-    def close(self) -> None:
-        self._socket.close()
+        self.settimeout(0)
+        with suppress(BlockingIOError):
+            return not self.recv(1024)
+        return True
 
 
 @pytest.fixture
-def systemd(tmp_path: Path) -> Iterator[_Systemd]:
-    listener = _Systemd(str(tmp_path / "notify"))
-    yield listener
-    listener.close()
+def systemd(tmp_path) -> Iterator[_Systemd]:
+    with _Systemd(str(tmp_path / "notify")) as listener:
+        yield listener
 
 
 def _pulse(**environment: str) -> tuple[Pulse, LastMinute]:
@@ -61,9 +54,7 @@ def test_delays() -> None:
 
 
 # systemd hears that the server is ready when it listens, and that it stops before it does.
-def test_ready_and_stopping(
-    systemd: _Systemd, tmp_path: Path, start_server: Callable[..., ServerProcess], monkeypatch
-) -> None:
+def test_ready_and_stopping(systemd: _Systemd, tmp_path, start_server, monkeypatch) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
     server = start_server()
     assert systemd.hear() == "READY=1"
@@ -75,7 +66,7 @@ def test_ready_and_stopping(
 # A sign of life goes out with the first beat, then at half of the time after which systemd gives
 # up, however young the machine is.
 @pytest.mark.parametrize("age_seconds", [0, 365 * 86_400])
-def test_signs_of_life(systemd: _Systemd, tmp_path: Path, age_seconds: int) -> None:
+def test_signs_of_life(systemd: _Systemd, tmp_path, age_seconds: int) -> None:
     pulse, _ = _pulse(NOTIFY_SOCKET=str(tmp_path / "notify"), WATCHDOG_USEC="2000000")
     for tenth in range(21):
         now = age_seconds + tenth / 10
@@ -88,14 +79,13 @@ def test_signs_of_life(systemd: _Systemd, tmp_path: Path, age_seconds: int) -> N
 @pytest.mark.skipif(os.uname().sysname != "Linux", reason="only Linux has abstract addresses")
 def test_an_abstract_address() -> None:
     name = f"greenroom-test-{os.getpid()}"
-    listener = _Systemd(f"\0{name}")
-    Notifier({"NOTIFY_SOCKET": f"@{name}"}).tell("READY=1")
-    assert listener.hear() == "READY=1"
-    listener.close()
+    with _Systemd(f"\0{name}") as listener:
+        Notifier({"NOTIFY_SOCKET": f"@{name}"}).tell("READY=1")
+        assert listener.hear() == "READY=1"
 
 
 # Signs of life that another process is asked for are none of ours, and nobody may listen at all.
-def test_nobody_listens(tmp_path: Path) -> None:
+def test_nobody_listens(tmp_path) -> None:
     assert Notifier({"WATCHDOG_USEC": "2000000", "WATCHDOG_PID": "1"}).seconds == 0
     assert Notifier({"WATCHDOG_USEC": "2000000", "WATCHDOG_PID": str(os.getpid())}).seconds == 1
     Notifier({}).tell("READY=1")

@@ -5,7 +5,7 @@ import os
 import re
 import socket
 import subprocess
-from pathlib import Path
+from itertools import permutations
 
 import gevent
 import pytest
@@ -13,20 +13,32 @@ import pytest
 from app.bounds import FILE_CHUNK_BYTES, LINES_IN_A_ROW_MAX
 from app.net.http import _Body
 from app.net.requests import parse_range
-from tests.kit.client import WAIT_SECONDS_MAX, Client
+from tests.kit.client import WAIT_SECONDS_MAX
 from tests.kit.server_process import ServerProcess
-from tests.kit.transfers import ask_url, begin_get, request, share
+from tests.kit.transfers import ask_url, begin_get, request, send_raw, share
 
 _CHUNKED = "Transfer-Encoding: chunked"
 _NEXT = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"  # what a request in disguise would be
+_FIVE = "Content-Length: 5"
+_ONE_CHUNK = "5\r\nabcde\r\n0\r\n\r\n"
+_BESIDES_A_LENGTH = [
+    *((400, f"Content-{header}") for header in ("Range: bytes 3-7/8", "range: bytes */8")),
+    *((415, f"Content-Encoding:{coding}") for coding in (" gzip", "", " identity", " Identity")),
+    *((400, f"Content-Length: {length}") for length in "05"),
+    *((417, f"Expect: {what}") for what in ("a-miracle", "100-continue, x")),
+    *((400, f"X: y{more}") for more in ("\r\n folded", "\nZ: z", "\rZ: z", "\0")),
+    *((400, header) for header in ("X y", ": y", "Größe: 5", "Host: y")),
+    (431, "X: " + "y" * 20_000),
+]
+_LENGTHS = ("+5", "-5", "0_5", "0x5", "5, 5", "5 5", "5.0", "", "٥", "9" * 30)
+_ENCODINGS = (" gzip, chunked", " chunked, identity", " xchunked", "")
+_SIZES = ("+5", "-5", "0x5", "5_0", " 5", "5 ", "5;a=b", "5\n", "", "g", "0" * 16 + "5")
 
 
-def _ask(server: ServerProcess, raw: bytes) -> bytes:
-    """Return all that is answered to some bytes, until the server closes."""
-    with socket.create_connection(("127.0.0.1", server.port), WAIT_SECONDS_MAX) as client:
-        client.sendall(raw)
-        client.shutdown(socket.SHUT_WR)
-        return client.makefile("rb").read()
+def _put(server: ServerProcess, url: str, *headers: str, body: str = "") -> bytes:
+    """Send an upload and nothing more, and return all that is answered."""
+    head = "\r\n".join([f"PUT {url} HTTP/1.1", "Host: localhost", *headers])
+    return send_raw(server, f"{head}\r\n\r\n{body}".encode(), is_all=True)
 
 
 # What is no upload, or could be read in two ways, is refused, nothing of it is read as a request,
@@ -34,73 +46,23 @@ def _ask(server: ServerProcess, raw: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("status", "headers", "body"),
     [
-        (400, ["Content-Range: bytes 3-7/8", "Content-Length: 5"], "abcde"),
-        (400, ["content-range: bytes */8", "Content-Length: 5"], "abcde"),
-        (415, ["Content-Encoding: gzip", "Content-Length: 5"], "abcde"),
-        *[
-            (415, [f"Content-Encoding:{coding}", "Content-Length: 5"], "abcde")
-            for coding in ("", " identity", " Identity")
-        ],
-        (415, ["Content-Encoding: identity, br", _CHUNKED], "5\r\nabcde\r\n0\r\n\r\n"),
-        (501, ["Transfer-Encoding: gzip, chunked"], "5\r\nabcde\r\n0\r\n\r\n"),
-        (501, ["Transfer-Encoding: chunked, identity"], "5\r\nabcde\r\n0\r\n\r\n"),
-        (501, ["Transfer-Encoding: xchunked"], "5\r\nabcde\r\n0\r\n\r\n"),
-        (501, ["Transfer-Encoding:"], "5\r\nabcde\r\n0\r\n\r\n"),
-        (400, [_CHUNKED, _CHUNKED], "5\r\nabcde\r\n0\r\n\r\n"),
-        (400, [_CHUNKED, "Content-Length: 5"], "5\r\nabcde\r\n0\r\n\r\n"),
-        (400, ["Content-Length: 5", _CHUNKED], "5\r\nabcde\r\n0\r\n\r\n"),
-        (400, ["Content-Length: 5", "Content-Length: 5"], "abcde"),
-        (400, ["Content-Length: 0", "Content-Length: 5"], "abcde"),
-        *[
-            (400, [f"Content-Length: {length}"], "abcde")
-            for length in ("+5", "-5", "0_5", "0x5", "5, 5", "5 5", "5.0", "", "٥", "9" * 30)
-        ],
+        *((status, [header, _FIVE], "abcde") for status, header in _BESIDES_A_LENGTH),
+        *((400, [f"Content-Length: {length}"], "abcde") for length in _LENGTHS),
+        *((400, [header], "abcde") for header in ("Content-Length : 5", " Content-Length: 5")),
         (411, [], ""),
-        (417, ["Expect: a-miracle", "Content-Length: 5"], "abcde"),
-        (417, ["Expect: 100-continue, x", "Content-Length: 5"], "abcde"),
-        (400, ["Content-Length : 5"], "abcde"),
-        (400, [" Content-Length: 5"], "abcde"),
-        (400, ["X: y\r\n folded", "Content-Length: 5"], "abcde"),
-        (400, ["X: y\nZ: z", "Content-Length: 5"], "abcde"),
-        (400, ["X: y\rZ: z", "Content-Length: 5"], "abcde"),
-        (400, ["X: \0", "Content-Length: 5"], "abcde"),
-        (400, ["X y", "Content-Length: 5"], "abcde"),
-        (400, [": y", "Content-Length: 5"], "abcde"),
-        (400, ["Größe: 5", "Content-Length: 5"], "abcde"),
-        (400, ["Host: y", "Content-Length: 5"], "abcde"),
-        (431, ["X: " + "y" * 20_000, "Content-Length: 5"], "abcde"),
         (431, ["X: y"] * 65, "abcde"),
-        *[
-            (400, [_CHUNKED], f"{size}\r\nabcde\r\n0\r\n\r\n")
-            for size in (
-                "+5",
-                "-5",
-                "0x5",
-                "5_0",
-                " 5",
-                "5 ",
-                "5;a=b",
-                "5\n",
-                "",
-                "g",
-                "0" * 16 + "5",
-            )
-        ],
-        (400, [_CHUNKED], "5\nabcde\r\n0\r\n\r\n"),
-        (400, [_CHUNKED], "0\r\nX : y\r\n\r\n"),
+        (415, ["Content-Encoding: identity, br", _CHUNKED], _ONE_CHUNK),
+        *((501, [f"Transfer-Encoding:{each}"], _ONE_CHUNK) for each in _ENCODINGS),
+        *((400, headers, _ONE_CHUNK) for headers in permutations([_CHUNKED, _FIVE])),
+        (400, [_CHUNKED, _CHUNKED], _ONE_CHUNK),
+        *((400, [_CHUNKED], f"{size}\r\nabcde\r\n0\r\n\r\n") for size in _SIZES),
+        *((400, [_CHUNKED], body) for body in ("5\nabcde\r\n0\r\n\r\n", "0\r\nX : y\r\n\r\n")),
     ],
 )
-def test_what_is_no_upload(
-    server: ServerProcess,
-    pair: tuple[Client, Client],
-    status: int,
-    headers: list[str],
-    body: str,
-) -> None:
+def test_what_is_no_upload(server, pair, status: int, headers: list[str], body: str) -> None:
     alice, _ = pair
     url = ask_url(alice, "/send a.txt")
-    head = "\r\n".join([f"PUT {url} HTTP/1.1", "Host: localhost", *headers])
-    answer = _ask(server, f"{head}\r\n\r\n{body}{_NEXT}".encode())
+    answer = _put(server, url, *headers, body=body + _NEXT)
     assert re.match(rb"HTTP/1\.1 %d " % status, answer)
     assert re.findall(rb"HTTP/1\.1 (\d+)", answer) == [b"%d" % status]
     alice.expect_nothing_more()
@@ -109,10 +71,10 @@ def test_what_is_no_upload(
 
 # A chunk that is wrong in the middle ends the upload, and nothing of it is shared.
 @pytest.mark.parametrize("rest", ["5;x=y\r\nabcde\r\n", "+5\r\nabcde\r\n", "4\r\nabcde\r\n"])
-def test_a_bad_chunk(server: ServerProcess, pair: tuple[Client, Client], rest: str) -> None:
+def test_a_bad_chunk(server, pair, rest: str) -> None:
     alice, _ = pair
-    head = f"PUT {ask_url(alice, '/send a.txt')} HTTP/1.1\r\nHost: localhost\r\n{_CHUNKED}\r\n\r\n"
-    answer = _ask(server, f"{head}5\r\nabcde\r\n{rest}0\r\n\r\n{_NEXT}".encode())
+    body = f"5\r\nabcde\r\n{rest}0\r\n\r\n{_NEXT}"
+    answer = _put(server, ask_url(alice, "/send a.txt"), _CHUNKED, body=body)
     assert re.findall(rb"HTTP/1\.1 (\d+)", answer) == [b"400"]
     alice.expect_nothing_more()
 
@@ -135,17 +97,13 @@ def test_others_get_a_turn() -> None:
         (["CONTENT-LENGTH: \t5 "], "abcde"),
         (["Transfer-Encoding: Chunked"], "2\r\nab\r\n003\r\ncde\r\n0\r\n\r\n"),
         ([_CHUNKED], "5\r\nabcde\r\n0\r\nX-Sum: y\r\n\r\n"),
-        (["Expect: 100-Continue", "Content-Length: 5"], "abcde"),
+        (["Expect: 100-Continue", _FIVE], "abcde"),
     ],
 )
-def test_what_is_an_upload(
-    server: ServerProcess, pair: tuple[Client, Client], headers: list[str], body: str
-) -> None:
+def test_what_is_an_upload(server, pair, headers: list[str], body: str) -> None:
     alice, _ = pair
-    head = "\r\n".join(
-        [f"PUT {ask_url(alice, '/send a.txt')} HTTP/1.1", "Host: localhost", *headers]
-    )
-    answer = _ask(server, f"{head}\r\nConnection: close\r\n\r\n{body}".encode())
+    url = ask_url(alice, "/send a.txt")
+    answer = _put(server, url, *headers, "Connection: close", body=body)
     assert b"HTTP/1.1 201 Created\r\n" in answer
     assert b"5 bytes" in answer
 
@@ -154,19 +112,13 @@ def test_what_is_an_upload(
 @pytest.mark.parametrize(
     ("framing", "body"),
     [
-        ("Content-Length: 5", ""),
-        ("Content-Length: 5", "abcd"),
-        *[(_CHUNKED, body) for body in ("", "5\r\n", "5\r\nabcd", "5\r\nabcde\r\n")],
+        *((_FIVE, body) for body in ("", "abcd")),
+        *((_CHUNKED, body) for body in ("", "5\r\n", "5\r\nabcd", "5\r\nabcde\r\n")),
     ],
 )
-def test_half_a_file(
-    server: ServerProcess, pair: tuple[Client, Client], framing: str, body: str
-) -> None:
+def test_half_a_file(server, pair, framing: str, body: str) -> None:
     alice, _ = pair
-    url = ask_url(alice, "/send a.txt")
-    answer = _ask(
-        server, f"PUT {url} HTTP/1.1\r\nHost: localhost\r\n{framing}\r\n\r\n{body}".encode()
-    )
+    answer = _put(server, ask_url(alice, "/send a.txt"), framing, body=body)
     assert answer.startswith(b"HTTP/1.1 400 ")
     alice.expect_nothing_more()
 
@@ -175,27 +127,19 @@ def test_half_a_file(
 @pytest.mark.parametrize(
     "line",
     [
-        "GET /healthz\r\n",
-        "GET /healthz HTTP/0.9\r\n",
-        "GET /healthz HTTP/1.2\r\n",
-        "GET /healthz HTTP/01.1\r\n",
-        "GET /healthz http/1.1\r\n",
-        "GET  /healthz HTTP/1.1\r\n",
-        "GET /healthz  HTTP/1.1\r\n",
-        "GET /healthz HTTP/1.1 \r\n",
-        "GET /healthz\tHTTP/1.1\r\n",
+        *("GET /healthz\r\n", "HEAD /healthz\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n"),
+        *(f"GET /healthz {version}\r\n" for version in ("HTTP/0.9", "HTTP/1.2", "HTTP/01.1")),
+        *(f"GET /healthz {version}\r\n" for version in ("http/1.1", " HTTP/1.1", "HTTP/1.1 ")),
+        *("GET  /healthz HTTP/1.1\r\n", "GET /healthz\tHTTP/1.1\r\n", "GET /healthz HTTP/1.1\n"),
         "GET /health\0z HTTP/1.1\r\n",
-        "GET /healthz HTTP/1.1\n",
-        "HEAD /healthz\r\n",
-        "PRI * HTTP/2.0\r\n\r\nSM\r\n",
         "GET /healthz HTTP/1.1\r\nTransfer-Encoding: gzip\r\n",
         "GET /healthz HTTP/1.0\r\nTransfer-Encoding: chunked\r\n",
         "HEAD /healthz HTTP/1.1\r\nContent-Length: +0\r\n",
         "GET /healthz HTTP/1.1\r\nContent-Length: 0\r\nContent-Length: 32\r\n",
     ],
 )
-def test_what_is_no_request(server: ServerProcess, line: str) -> None:
-    answer = _ask(server, f"{line}\r\n{_NEXT}".encode())
+def test_what_is_no_request(server, line: str) -> None:
+    answer = send_raw(server, f"{line}\r\n{_NEXT}".encode(), is_all=True)
     assert re.match(rb"HTTP/1\.1 (400|501) ", answer)
     assert answer.count(b"HTTP/1.1 ") == 1
 
@@ -204,16 +148,11 @@ def test_what_is_no_request(server: ServerProcess, line: str) -> None:
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        ("bytes=0-", (0, 10)),
-        ("bytes=3-", (3, 10)),
-        ("Bytes=3-4", (3, 5)),
-        ("bytes=3-99", (3, 10)),
-        ("bytes=-4", (6, 10)),
-        ("bytes=-40", (0, 10)),
-        ("bytes=10-", (10, 10)),
-        ("bytes=-0", (10, 10)),
-        *[(each, None) for each in ("", "bytes=-", "bytes=4-3", "bytes=0-1,3-4", "lines=1-")],
-        *[(each, None) for each in ("bytes=+1-", "bytes=1_0-", "bytes = 1-", "bytes=0x1-")],
+        *(("bytes=0-", (0, 10)), ("bytes=3-", (3, 10)), ("Bytes=3-4", (3, 5))),
+        *(("bytes=3-99", (3, 10)), ("bytes=-4", (6, 10)), ("bytes=-40", (0, 10))),
+        *(("bytes=10-", (10, 10)), ("bytes=-0", (10, 10))),
+        *((each, None) for each in ("", "bytes=-", "bytes=4-3", "bytes=0-1,3-4", "lines=1-")),
+        *((each, None) for each in ("bytes=+1-", "bytes=1_0-", "bytes = 1-", "bytes=0x1-")),
     ],
 )
 def test_parts(text: str, part: tuple[int, int] | None) -> None:
@@ -228,9 +167,7 @@ def large() -> bytes:
 # A download that broke off goes on where it was, with curl and at the same address, until it was
 # taken whole; then the address is used up.
 @pytest.mark.parametrize("have", [1, FILE_CHUNK_BYTES - 1, FILE_CHUNK_BYTES, 700_000])
-def test_a_download_goes_on(
-    server: ServerProcess, pair: tuple[Client, Client], tmp_path: Path, large: bytes, have: int
-) -> None:
+def test_a_download_goes_on(server, pair, tmp_path, large: bytes, have: int) -> None:
     alice, bob = pair
     url = ask_url(bob, f"/get {share(server, alice, 'a.bin', large)}")
     with begin_get(server, url) as fetching:
@@ -245,7 +182,7 @@ def test_a_download_goes_on(
 
 
 # Whoever breaks off when all of it was sent, and not read, can go on as well.
-def test_a_small_download_goes_on(server: ServerProcess, pair: tuple[Client, Client]) -> None:
+def test_a_small_download_goes_on(server, pair) -> None:
     alice, bob = pair
     url = ask_url(bob, f"/get {share(server, alice, 'a.bin', bytes(10_000))}")
     with socket.create_connection(("127.0.0.1", server.port), WAIT_SECONDS_MAX) as client:
@@ -257,7 +194,7 @@ def test_a_small_download_goes_on(server: ServerProcess, pair: tuple[Client, Cli
 
 
 # A part is sent if the file is the one that the client knows; what is behind its end is no part.
-def test_a_part(server: ServerProcess, pair: tuple[Client, Client]) -> None:
+def test_a_part(server, pair) -> None:
     alice, bob = pair
     url = ask_url(bob, f"/get {share(server, alice, 'a.txt', b'0123456789')}")
     tag = request(server, "HEAD", url).headers["ETag"]
@@ -274,7 +211,7 @@ def test_a_part(server: ServerProcess, pair: tuple[Client, Client]) -> None:
 
 
 # Who was sent out can't go on either.
-def test_no_part_after_a_kick(server: ServerProcess, pair: tuple[Client, Client]) -> None:
+def test_no_part_after_a_kick(server, pair) -> None:
     alice, bob = pair
     url = ask_url(bob, f"/get {share(server, alice, 'a.txt', b'0123456789')}")
     assert request(server, "GET", url, None, {"Range": "bytes=0-4"}).status == 206

@@ -5,35 +5,24 @@ import re
 import shutil
 import signal
 import socket
-import sqlite3
 import stat
-import subprocess
 import sys
 import time
 import warnings
 from collections.abc import Callable
-from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from click.testing import Result
 
 from app.bounds import FILE_CHUNK_BYTES
 from app.database import opening
 from tests.kit.client import WAIT_SECONDS_MAX, wait_until
+from tests.kit.commands import refused
+from tests.kit.databases import change
 from tests.kit.prepared import name_of
-from tests.kit.server_process import ROOT, ServerProcess, manage
+from tests.kit.server_process import ROOT, ServerProcess, manage, run_to_end
 from tests.kit.transfers import ask_url, begin_get, begin_put, begun_files, share, status_of
-
-
-def _refusal(run: Result | subprocess.CompletedProcess[str]) -> str:
-    """Return the one line that a command says which can't do its work."""
-    assert (run.exit_code if isinstance(run, Result) else run.returncode) == 1
-    assert run.stdout == ""
-    (line,) = run.stderr.splitlines()
-    assert line.startswith("Error: ")
-    return line.removeprefix("Error: ")
 
 
 def _contents(folder: Path) -> dict[str, bytes]:
@@ -46,21 +35,16 @@ def used_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     server = ServerProcess(tmp_path_factory.mktemp("used"))
     server.start()
     alice = server.connect().register("alice").join("lobby")
-    for number in range(300):
-        alice.type(f"{number}: {'a long story ' * 20}")
+    alice.type(*(f"{number}: {'a long story ' * 20}" for number in range(300)))
     alice.expect("299: ")
     assert server.stop() == 0
     return server.folder / "var"
 
 
 @pytest.fixture
-def database(used_folder: Path, tmp_path: Path) -> Path:
+def database(used_folder: Path, tmp_path) -> Path:
     """A copy of that data, to be spoilt."""
     return Path(shutil.copytree(used_folder, tmp_path / "var")) / "greenroom.db"
-
-
-def _truncate(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
 def _flip(first: int) -> Callable[[Path], None]:
@@ -75,80 +59,50 @@ def _flip(first: int) -> Callable[[Path], None]:
     return flip
 
 
-def _execute(statement: str) -> Callable[[Path], None]:
-    """Return what changes a database, as another program would."""
-
-    def execute(path: Path) -> None:
-        connection = sqlite3.connect(path)
-        connection.execute(statement)
-        connection.commit()
-        connection.close()
-
-    return execute
-
-
-def _lose(path: Path) -> None:
-    path.rename(path.with_name(path.name + "-wal"))  # what is left is no database by itself
-
-
-def _replace_by_another(path: Path) -> None:
-    path.unlink()
-    _execute("CREATE TABLE recipes (id INTEGER)")(path)
-
-
 # Whoever can't use the database says why in one line, and leaves every byte as it was.
 @pytest.mark.parametrize(
     ("spoil", "why"),
     [
-        (_truncate, "is damaged"),
-        (_flip(0), "is damaged"),
-        (_flip(4096), "is damaged"),
-        (_flip(20 * 4096), "is damaged"),
+        (lambda path: os.truncate(path, path.stat().st_size // 2), "is damaged"),
+        *((_flip(4096 * page), "is damaged") for page in (0, 1, 20)),
         (lambda path: path.write_text("Dear diary,\n" * 500), "is damaged"),
         (lambda path: path.write_bytes(b""), "is empty or gone, though it held data"),
-        (_lose, "is empty or gone, though it held data"),
-        (_replace_by_another, "is a database, but not one of Greenroom"),
+        # What is left of that one is no database by itself.
+        (lambda path: path.rename(f"{path}-wal"), "is empty or gone, though it held data"),
         (
-            _execute("UPDATE alembic_version SET version_num = '9999'"),
+            lambda path: (path.unlink(), change(path, "CREATE TABLE recipes (id INTEGER)")),
+            "is a database, but not one of Greenroom",
+        ),
+        (
+            lambda path: change(path, "UPDATE alembic_version SET version_num = '9999'"),
             "is of a newer Greenroom (revision 9999)",
         ),
     ],
     ids=["half", "header", "page 2", "page 21", "text", "empty", "gone", "another's", "newer"],
 )
-def test_a_database_that_can_not_be_used(
-    database: Path, tmp_path: Path, run_here, spoil: Callable[[Path], None], why: str
-) -> None:
+def test_a_database_that_can_not_be_used(database: Path, tmp_path, run_here, spoil, why) -> None:
     spoil(database)
     before = _contents(database.parent)
-    refusal = _refusal(run_here(tmp_path, "createuser", "alice", "--password", "secret"))
-    assert refusal.startswith(f"{database} {why}")
-    assert _contents(database.parent) == before
-
-
-# The server does no more than a command does.
-def test_a_server_upon_a_damaged_database(database: Path, tmp_path: Path) -> None:
-    _flip(0)(database)
-    before = _contents(database.parent)
-    refusal = _refusal(manage(tmp_path, "runserver", "0"))
-    assert refusal.startswith(f"{database} is damaged (file is not a database)")
+    told = refused(run_here(tmp_path, "createuser", "alice", "--password", "secret"))
+    assert told.startswith(f"{database} {why}")
     assert _contents(database.parent) == before
 
 
 # A database that is open in a server is not opened in another, and the first one goes on.
-def test_a_database_in_use(server: ServerProcess) -> None:
+def test_a_database_in_use(server) -> None:
     path = server.folder / "var" / "greenroom.db"
-    refusal = _refusal(manage(server.folder, "runserver", "0"))
-    assert refusal == f"{path} is open in another Greenroom; stop that one first"
+    told = refused(manage(server.folder, "runserver", "0"))
+    assert told == f"{path} is open in another Greenroom; stop that one first"
     server.connect().register("alice")
 
 
 # A port that is taken, or is another machine's, costs the database nothing: there is no folder yet.
 @pytest.mark.parametrize("host", ["127.0.0.1", "203.0.113.1"])
-def test_an_address_that_can_not_be_had(tmp_path: Path, host: str) -> None:
+def test_an_address_that_can_not_be_had(tmp_path, host: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"{host}:{taken.getsockname()[1]}"
-        refusal = _refusal(manage(tmp_path, "runserver", address))
-    assert refusal.startswith(f"can't listen on {address}: ")
+        told = refused(manage(tmp_path, "runserver", address))
+    assert told.startswith(f"can't listen on {address}: ")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -169,11 +123,11 @@ def test_an_address_that_can_not_be_had(tmp_path: Path, host: str) -> None:
 )
 def test_a_database_that_can_not_be(tmp_path, run_here, setting: str, value: str, why: str) -> None:
     arguments = ("createuser", "alice", "--password", "secret")
-    assert _refusal(run_here(tmp_path, *arguments, **{setting: value})).startswith(why)
+    assert refused(run_here(tmp_path, *arguments, **{setting: value})).startswith(why)
 
 
 # The operator is told how to connect; from then on, a signal is heard.
-def test_how_to_connect(start_server: Callable[..., ServerProcess]) -> None:
+def test_how_to_connect(start_server) -> None:
     process = start_server(prepared_by=name_of(_at_a_terminal)).process
     process.send_signal(signal.SIGHUP)  # without a certificate to load anew: its terminal is gone
     assert re.fullmatch(r"\(or: nc 127.0.0.1 \d+\). Ctrl-C stops it.\n", process.stdout.readline())
@@ -184,7 +138,7 @@ def test_how_to_connect(start_server: Callable[..., ServerProcess]) -> None:
 @pytest.mark.parametrize(
     ("program", "why"), [("import time; time.sleep(600)", "not within"), ("exit(1)", "it ended")]
 )
-def test_a_server_that_does_not_start(tmp_path: Path, program: str, why: str) -> None:
+def test_a_server_that_does_not_start(tmp_path, program: str, why: str) -> None:
     server = ServerProcess(tmp_path)
     server.command = [sys.executable, "-c", program]
     server.start_seconds_max = 0.0 if why == "not within" else ServerProcess.start_seconds_max
@@ -199,7 +153,7 @@ def warn() -> None:
 
 # What a later Python would do otherwise is an error in the servers of tests, also in forked ones.
 @pytest.mark.parametrize("redirected", ["", "2>&2"])
-def test_a_server_that_is_warned(tmp_path: Path, redirected: str) -> None:
+def test_a_server_that_is_warned(tmp_path, redirected: str) -> None:
     server = ServerProcess(tmp_path, redirected=redirected, prepared_by=name_of(warn))
     with pytest.raises(AssertionError, match="DeprecationWarning: later it is gone"):
         server.start()
@@ -207,33 +161,30 @@ def test_a_server_that_is_warned(tmp_path: Path, redirected: str) -> None:
 
 # At SIGTERM everybody is told, in the midst of a conversation. What was accepted is stored and was
 # shown to all, what was refused was shown to nobody, and the exit code is 0.
-def test_sigterm_in_the_midst(start_server: Callable[..., ServerProcess]) -> None:
+def test_sigterm_in_the_midst(start_server) -> None:
     server = start_server(HISTORY_REPLAY=1000)
     alice, bob = (server.connect().register(name).join("lobby") for name in ("alice", "bob"))
     alice.expect_lines("bob has joined the room.")
     alice.type(*map(str, range(20_000)))  # more than is stored until the signal comes
     bob.expect_lines("alice: 0")
     assert server.stop_before_its_clients() == 0
-    *seen, goodbye = bob.expect_end().splitlines()
-    assert goodbye == "The server is shutting down. Goodbye."
-    seen = ["alice: 0", *seen]
+    *seen, goodbye = ["alice: 0", *bob.expect_end().splitlines()]
+    *answers, goodbye_too = alice.expect_end().splitlines()
+    assert goodbye == goodbye_too == "The server is shutting down. Goodbye."
     assert seen == [f"alice: {number}" for number in range(len(seen))]
-    *answers, goodbye = alice.expect_end().splitlines()
-    assert goodbye == "The server is shutting down. Goodbye."
     assert [line for line in answers if not line.startswith("Error: ")] == seen
     assert set(answers) - set(seen) <= {"Error: not stored: the server is shutting down"}
 
     server.start()
     carol = server.connect().register("carol").join("lobby")
-    carol.type("/leave")
-    replayed = carol.expect("You have left lobby.\r\n").splitlines()
+    replayed = carol.catch_up()
     assert [line.partition("] ")[2] for line in replayed] == seen[-1000:]
 
 
 # A signal that comes while a server starts ends it in good order, and in words. That a terminal is
 # gone is none to a server that can't have one, or has been told not to mind.
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_during_the_start(tmp_path: Path, number: signal.Signals) -> None:
+def test_a_signal_during_the_start(tmp_path, number: signal.Signals) -> None:
     at_a_terminal = f"{name_of(_at_a_terminal)} {name_of(_start_slowly)}"
     server = ServerProcess(tmp_path, prepared_by=at_a_terminal)
     server.launch()
@@ -243,10 +194,9 @@ def test_a_signal_during_the_start(tmp_path: Path, number: signal.Signals) -> No
     assert "Traceback" not in server.log
 
 
-@pytest.mark.parametrize("where", ["systemd", "nohup"])
-def test_a_hangup_during_the_start(tmp_path: Path, where: str) -> None:
-    under = name_of(_under_systemd if where == "systemd" else _under_nohup)
-    server = ServerProcess(tmp_path, prepared_by=f"{under} {name_of(_start_slowly)}")
+@pytest.mark.parametrize("where", ["_under_systemd", "_under_nohup"])
+def test_a_hangup_during_the_start(tmp_path, where: str) -> None:
+    server = ServerProcess(tmp_path, prepared_by=f"{__name__}:{where} {name_of(_start_slowly)}")
     server.launch()
     server.expect_logged("in the middle of the start")
     server.process.send_signal(signal.SIGHUP)
@@ -284,7 +234,7 @@ def _under_nohup() -> None:
 
 
 # Files that stop on their way, in or out, keep nobody waiting for longer than the goodbye is shown.
-def test_a_transfer_that_stalls_at_the_end(start_server: Callable[..., ServerProcess]) -> None:
+def test_a_transfer_that_stalls_at_the_end(start_server) -> None:
     server = start_server(prepared_by=name_of(_be_brief))
     alice = server.connect().register("alice").join("lobby")
     number = share(server, alice, "large.bin", b"x" * (8 << 20))
@@ -301,7 +251,7 @@ def test_a_transfer_that_stalls_at_the_end(start_server: Callable[..., ServerPro
 
 
 # A client that is read slowly, for it is faster than it may, keeps nobody waiting at all.
-def test_a_slow_rate_at_the_end(start_server: Callable[..., ServerProcess]) -> None:
+def test_a_slow_rate_at_the_end(start_server) -> None:
     server = start_server(prepared_by=name_of(_let_rates_be_slow), MESSAGE_RATE="0.000001/3")
     alice = server.connect().register("alice")
     alice.type(*["/away lunch"] * 3)
@@ -326,7 +276,7 @@ def _be_brief() -> None:
 
 
 # A second signal ends a server at once that still waits for somebody to read its goodbye.
-def test_a_second_signal(start_server: Callable[..., ServerProcess]) -> None:
+def test_a_second_signal(start_server) -> None:
     server = start_server(OUTBOX_BYTES_MAX=1 << 30)
     stuck = server.connect(receive_buffer_bytes=4096).register("stuck")
     bob = server.connect().register("bob")
@@ -343,19 +293,17 @@ def test_a_second_signal(start_server: Callable[..., ServerProcess]) -> None:
 # Without the dependencies, manage.py says in one line what to do.
 def test_without_dependencies() -> None:
     command = [sys.executable, "-I", "-S", ROOT / "manage.py", "--help"]
-    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    run = run_to_end(command)
     assert (run.returncode, run.stdout) == (1, "")
-    assert run.stderr == (
-        "Greenroom is not installed here; run: make install && .venv/bin/python manage.py\n"
-    )
+    what_to_do = "run: make install && .venv/bin/python manage.py"
+    assert run.stderr == f"Greenroom is not installed here; {what_to_do}\n"
 
 
 # A start that was killed when it had copied an older database, and comes again within the second,
 # finds the copy's name taken, and goes on.
-def test_a_copy_of_the_same_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_copy_of_the_same_second(tmp_path, monkeypatch) -> None:
     path, moment = tmp_path / "greenroom.db", time.gmtime(0)
-    with closing(sqlite3.connect(path)) as database, database:
-        database.execute("CREATE TABLE kept (word)")
+    change(path, "CREATE TABLE kept (word)")
     monkeypatch.setattr(time, "gmtime", lambda: moment)
     first, second = (opening._back_up(path, "0001") for _ in range(2))
     assert first == second == tmp_path / "greenroom.db.0001.19700101T000000Z"

@@ -3,7 +3,6 @@
 import datetime
 import hashlib
 import http.client
-import json
 import os
 import signal
 import socket
@@ -12,6 +11,7 @@ import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 
 import gevent
@@ -25,8 +25,10 @@ from app.cli import main
 from app.errors import StartRefused
 from app.net.tls import Tls
 from tests.attacks.test_connections import client_hello
-from tests.kit.client import WAIT_SECONDS_MAX, SilentClient, wait_until
+from tests.kit.client import WAIT_SECONDS_MAX, SilentClient, all_see, wait_until
+from tests.kit.commands import refused
 from tests.kit.server_process import ServerProcess, manage
+from tests.kit.transfers import send_raw
 
 OUTBOX_BYTES_MAX = 300_000
 OTHER_HOST = "chat.example.org"
@@ -45,7 +47,7 @@ def _paths(folder: Path) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(request, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the certificate of the module's server is."""
     folder = tmp_path_factory.mktemp("tls")
     _make_certificate(folder)
@@ -79,29 +81,23 @@ def _fingerprint(server: ServerProcess) -> str:
         return hashlib.sha256(wrapped.getpeercert(binary_form=True)).digest().hex(":").upper()
 
 
-# Inside TLS it is the same chat, in the same rooms.
-def test_chat(server: ServerProcess, new_name, tls: ssl.SSLContext) -> None:
+# Inside TLS it is the same chat, in the same rooms, for people and for programs.
+def test_chat(server, new_name, tls: ssl.SSLContext) -> None:
     room = new_name("room")
     plain = server.connect().register(new_name("plain")).join(room)
     secret = server.connect(tls=tls).register(new_name("secret")).join(room)
     plain.expect_lines(f"{secret.name} has joined the room.")
     for talker in (plain, secret):
         talker.type("hello")
-        for client in (plain, secret):
-            client.expect_lines(f"{talker.name}: hello")
+        all_see((plain, secret), f"{talker.name}: hello")
     secret.close()
     plain.expect_lines(f"{secret.name} has disconnected.")
-
-
-# Programs are served inside TLS as outside.
-def test_programs(server: ServerProcess, tls: ssl.SSLContext) -> None:
-    program = server.connect(tls=tls)
-    program.type('{"id": 7, "op": "ping"}')
-    assert json.loads(program.expect("\n")).items() >= {"id": 7, "ok": True}.items()
+    server.program(tls=tls).log_in(plain.name).join(room).say("hello")
+    plain.expect_lines(f"{plain.name}: hello")
 
 
 # What a client sends at once, in one record as large as there are, is all carried out.
-def test_a_whole_record_at_once(server: ServerProcess, new_name, tls: ssl.SSLContext) -> None:
+def test_a_whole_record_at_once(server, new_name, tls: ssl.SSLContext) -> None:
     name = new_name("quick")
     client = server.connect(tls=tls)
     lines = [f"/register {name} secret", f"/join {new_name('room')}", *map(str, range(3300))]
@@ -114,44 +110,38 @@ def test_a_whole_record_at_once(server: ServerProcess, new_name, tls: ssl.SSLCon
 
 
 # The end of a session is told as TLS has it, so that its client knows that nothing was cut off.
-def test_a_clean_end(server: ServerProcess, tls: ssl.SSLContext) -> None:
+def test_a_clean_end(server, tls: ssl.SSLContext) -> None:
     client = server.connect(tls=tls)
     client.type("/quit")
     assert client.expect_end().endswith("Goodbye.\r\n")  # an end that is not clean would raise
 
 
-def _body(number: int) -> str:
-    """Return something to say; no two are of one length, so that records end anywhere."""
-    return f"{number} " + "x" * (number * 97 % 4000)
-
-
 # Who stops reading is cut as without TLS: what it gets is whole, in order, and says why at the end.
-def test_a_slow_reader(server: ServerProcess, new_name, tls: ssl.SSLContext) -> None:
+def test_a_slow_reader(server, new_name, tls: ssl.SSLContext) -> None:
+    bodies = [f"{number} " + "x" * (number * 97 % 4000) for number in range(10_000)]
     room = new_name("room")
     talker = server.connect().register(new_name("talker")).join(room)
     slow = server.connect(tls=tls, receive_buffer_bytes=4096).register(new_name("slow")).join(room)
     talker.expect_lines(f"{slow.name} has joined the room.")
     count, gone = 0, f"{slow.name} has disconnected."
     while gone not in talker.catch_up():
-        assert count < 10_000
-        talker.type(*map(_body, range(count, count + 50)))
+        assert count < len(bodies)
+        talker.type(*bodies[count : count + 50])
         count += 50
-    rest = slow.expect_end()
-    *lines, last, end = rest.split("\r\n")
+    *lines, last, end = slow.expect_end().split("\r\n")
     why = f"Error: you left over {OUTBOX_BYTES_MAX} bytes unread; come back and read on"
     assert (last, end) == (why, "")
-    assert lines == [f"{talker.name}: {_body(number)}" for number in range(len(lines))]
+    assert lines == [f"{talker.name}: {body}" for body in bodies[: len(lines)]]
     assert 0 < len(lines) < count
 
 
 # HTTP comes in TLS as well, whether it was announced in the handshake or not.
 @pytest.mark.parametrize("alpn", [["http/1.1"], ["h2", "http/1.1"], ["h2"], []])
-def test_http(server: ServerProcess, tls: ssl.SSLContext, alpn: list[str]) -> None:
+def test_http(server, tls: ssl.SSLContext, alpn: list[str]) -> None:
     if alpn:
         tls.set_alpn_protocols(alpn)
-    with closing(
-        http.client.HTTPSConnection("localhost", server.port, timeout=WAIT_SECONDS_MAX, context=tls)
-    ) as connection:
+    opened = http.client.HTTPSConnection("localhost", server.port, timeout=60, context=tls)
+    with closing(opened) as connection:
         for _ in range(2):
             connection.request("GET", "/healthz")
             answer = connection.getresponse()
@@ -159,7 +149,7 @@ def test_http(server: ServerProcess, tls: ssl.SSLContext, alpn: list[str]) -> No
 
 
 # Who says in the handshake that HTTP follows may take its time, as browsers do.
-def test_a_connection_made_in_advance(server: ServerProcess, tls: ssl.SSLContext) -> None:
+def test_a_connection_made_in_advance(server, tls: ssl.SSLContext) -> None:
     tls.set_alpn_protocols(["http/1.1"])
     browser = server.connect(tls=tls)
     person = SilentClient(server.port, tls=ssl._create_unverified_context())
@@ -170,30 +160,27 @@ def test_a_connection_made_in_advance(server: ServerProcess, tls: ssl.SSLContext
 
 
 # Who is banned by address is sent away in TLS as without it, and told so there when they come back.
-def test_a_banned_address(server: ServerProcess, tls: ssl.SSLContext) -> None:
+def test_a_banned_address(server, tls: ssl.SSLContext) -> None:
     there, sentence = "127.0.0.9", "your address is banned from this server"
-    person = server.connect(tls=tls, source=there)
-    person.expect("login: ")
+    healthz = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    person = server.newcomer(tls=tls, source=there)
     visitor = server.connect(tls=tls, source=there)
-    visitor.type("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r")
+    visitor.send(healthz)
     visitor.expect("ok\n")
-    operator = server.control()
-    operator.call("server.ban", target=there)
+    server.operate("server.ban", target=there)
     assert person.expect_end() == f"Error: {sentence}\r\n"
     with suppress(ssl.SSLError):  # it is broken off
         assert visitor.receive_end() == b""
-    late = server.connect(tls=tls, source=there)
-    late.type("hello")
-    assert late.expect_end() == f"Error: {sentence}\r\n"
-    late = server.connect(tls=tls, source=there)
-    late.type("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r")
-    late.expect("HTTP/1.1 403 Forbidden\r\n")
-    assert late.expect_end().endswith(f"{sentence}\n")
-    operator.call("server.unban", target=there)
+    told = partial(send_raw, server, tls=tls, source=there)
+    assert told(b"hello\n").decode() == f"Error: {sentence}\r\n"
+    answer = told(healthz).decode()
+    assert answer.startswith("HTTP/1.1 403 Forbidden\r\n")
+    assert answer.endswith(f"{sentence}\n")
+    server.operate("server.unban", target=there)
 
 
 # Nothing older than TLS 1.2 is spoken.
-def test_old_versions(server: ServerProcess) -> None:
+def test_old_versions(server) -> None:
     context = ssl._create_unverified_context()
     context.set_ciphers("ALL:@SECLEVEL=0")
     with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
@@ -211,7 +198,7 @@ def test_old_versions(server: ServerProcess) -> None:
     ],
     ids=["text after half a hello", "no hello"],
 )
-def test_broken_handshakes(server: ServerProcess, data: bytes, source: str) -> None:
+def test_broken_handshakes(server, data: bytes, source: str) -> None:
     stranger = server.connect(source=source)
     stranger.send(data)
     stranger.receive_end()
@@ -235,7 +222,7 @@ def test_half_a_handshake(folder: Path, monkeypatch, length: int) -> None:
 
 # On SIGHUP newcomers are shown the new certificate, and those who are here go on; files that are no
 # good leave everything as it is, and are told of in the log.
-def test_reload(server: ServerProcess, folder: Path, tls: ssl.SSLContext, new_name) -> None:
+def test_reload(server, folder: Path, tls: ssl.SSLContext, new_name) -> None:
     alice = server.connect(tls=tls).register(new_name("alice")).join(new_name("room"))
     old = _fingerprint(server)
     new = _make_certificate(folder, "--force")
@@ -246,8 +233,7 @@ def test_reload(server: ServerProcess, folder: Path, tls: ssl.SSLContext, new_na
     server.process.send_signal(signal.SIGHUP)
     wait_until(lambda: "kept the old certificate" in server.log, "the bad one is told of")
     assert _fingerprint(server) == new != old
-    alice.type("still here")
-    alice.expect_lines(f"{alice.name}: still here")
+    alice.exchange("still here", f"{alice.name}: still here")
     _make_certificate(folder, "--force")
     server.process.send_signal(signal.SIGHUP)
     wait_until(lambda: server.log.count("loaded the certificate") == 2, "it is loaded")
@@ -258,43 +244,36 @@ def test_reload(server: ServerProcess, folder: Path, tls: ssl.SSLContext, new_na
 def test_required(start_server, folder: Path, tls: ssl.SSLContext, own_address: str) -> None:
     server = start_server(**_paths(folder), REQUIRE_TLS="true")
     server.connect().register("alice")
-    refusal = (
-        "Error: log in over TLS: openssl s_client -quiet -connect HOST:PORT, to this same port"
-    )
+    what_to_do = "openssl s_client -quiet -connect HOST:PORT, to this same port"
     outsider = server.connect(source=own_address)
     outsider.expect("Logging in needs TLS: openssl s_client")
     for line in ("/login alice secret", "/login alice wrong", "/register bob secret", "alice"):
         outsider.expect("login: ")
-        outsider.type(line)
-        outsider.expect_lines(refusal)
+        outsider.exchange(line, f"Error: log in over TLS: {what_to_do}")
     server.connect(source=own_address, tls=tls).log_in("alice")
 
 
 # Whatever is wrong with the files is said in one line when the server starts.
-def test_bad_files(folder: Path, tmp_path: Path) -> None:
+def test_bad_files(folder: Path, tmp_path) -> None:
     _make_certificate(tmp_path / "other")
     certificate, key = map(str, _paths(folder).values())
-    other_key = _paths(tmp_path / "other")["TLS_KEY"]
+    other_key, encrypted = _paths(tmp_path / "other")["TLS_KEY"], tmp_path / "encrypted"
     loaded = serialization.load_pem_private_key(other_key.read_bytes(), None)
+    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8)
     passphrase = serialization.BestAvailableEncryption(b"secret")
-    (tmp_path / "encrypted").write_bytes(
-        loaded.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, passphrase
-        )
-    )
+    encrypted.write_bytes(loaded.private_bytes(*form, passphrase))
     for given, why in [
         ((certificate, str(other_key)), r"no certificate and its key, in PEM \(KEY_VALUES_MISM"),
         ((certificate, ""), "no certificate and its key"),
         ((key, certificate), "no certificate and its key"),
         ((certificate, str(tmp_path / "none")), f"can't read {tmp_path}/none: No such file"),
         ((str(tmp_path), key), "can't read .*: Is a directory"),
-        ((certificate, str(tmp_path / "encrypted")), "has a passphrase"),
+        ((certificate, str(encrypted)), "has a passphrase"),
     ]:
         with pytest.raises(StartRefused, match=why):
             Tls(*given)
-    run = manage(tmp_path, "runserver", "0", TLS_CERT=tmp_path / "none")
-    assert (run.returncode, run.stdout) == (1, "")
-    assert run.stderr == f"Error: can't read {tmp_path}/none: No such file or directory\n"
+    told = refused(manage(tmp_path, "runserver", "0", TLS_CERT=tmp_path / "none"))
+    assert told == f"can't read {tmp_path}/none: No such file or directory"
 
 
 @pytest.fixture
@@ -304,7 +283,7 @@ def records() -> Iterator[list[dict[str, object]]]:
 
 
 # A key that others can read is used, but its owner is told.
-def test_a_readable_key(tmp_path: Path, records: list[dict[str, object]]) -> None:
+def test_a_readable_key(tmp_path, records: list[dict[str, object]]) -> None:
     _make_certificate(tmp_path)
     certificate, key = map(str, _paths(tmp_path).values())
     Tls(certificate, key)
@@ -317,15 +296,13 @@ def test_a_readable_key(tmp_path: Path, records: list[dict[str, object]]) -> Non
 
 # A certificate is made for this machine and for the hosts that are named; its key is its owner's
 # alone; and none is ever replaced by accident.
-def test_selfsigned(tmp_path: Path) -> None:
+def test_selfsigned(tmp_path) -> None:
     hosts = f"https://{OTHER_HOST}/,b.example:8888"
     _make_certificate(tmp_path / "new", "--host", hosts, "--host", "192.0.2.7", "--host", "[::2]")
     certificate, key = _paths(tmp_path / "new").values()
     names = ssl._ssl._test_decode_cert(str(certificate))["subjectAltName"]
-    assert {name for _, name in names} >= {
-        *("localhost", "127.0.0.1", OTHER_HOST, "b.example", "192.0.2.7"),
-        "0:0:0:0:0:0:0:2",
-    }
+    named = ("localhost", "127.0.0.1", OTHER_HOST, "b.example", "192.0.2.7", "0:0:0:0:0:0:0:2")
+    assert {name for _, name in names} >= set(named)
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
     before = key.read_bytes(), certificate.read_bytes()
     for options, why in [
@@ -335,45 +312,36 @@ def test_selfsigned(tmp_path: Path) -> None:
         (["--host", "x,a b"], "a b is neither a name of a host nor an address"),
         (["--host", "0.0.0.0"], "0.0.0.0 is no address that a client uses"),
     ]:
-        result = CliRunner().invoke(main, ["selfsigned", *options])
-        assert (result.exit_code, result.stdout) == (1, "")
-        assert result.stderr.startswith(f"Error: {why}")
+        assert refused(CliRunner().invoke(main, ["selfsigned", *options])).startswith(why)
     assert (key.read_bytes(), certificate.read_bytes()) == before
     _make_certificate(tmp_path / "new", "--force")
     assert key.read_bytes() != before[0]
 
 
-# A certificate that has run out, or soon will, is told of when it is loaded. How long it is good is
-# known, and so are the hosts that it is for.
+# A certificate that has run out, or soon will, or is not good yet, is told of when it is loaded.
+# How long it is good is known, and so are the hosts that it is for.
 @pytest.mark.parametrize(
-    ("days", "event"),
+    ("days", "skew_days", "event"),
     [
-        (-1, "the certificate has run out"),
-        (13, "the certificate runs out soon"),
-        (15, None),
+        (-1, 2, "the certificate has run out"),
+        (13, 2, "the certificate runs out soon"),
+        (15, 2, ""),
+        (365, -1, "the certificate is not good yet"),
     ],
 )
 def test_a_certificate_that_runs_out(
-    tmp_path: Path, records: list[dict[str, object]], monkeypatch, days: int, event: str | None
+    tmp_path, records, monkeypatch, days: int, skew_days: int, event: str
 ) -> None:
     monkeypatch.setattr("app.net.selfsigned.SELFSIGNED_DAYS", days)
-    monkeypatch.setattr("app.net.selfsigned._CLOCK_SKEW", datetime.timedelta(days=2))
+    monkeypatch.setattr("app.net.selfsigned._CLOCK_SKEW", datetime.timedelta(days=skew_days))
     _make_certificate(tmp_path, "--host", OTHER_HOST)
     tls = Tls(*map(str, _paths(tmp_path).values()))
-    assert [record["event"] for record in records] == [event] * (event is not None)
+    assert [record["event"] for record in records] == ([event] if event else [])
     assert abs(tls.seconds_left() - days * 86_400) < 3_600
     assert tls.names() == {"localhost", "127.0.0.1", "::1", OTHER_HOST}
 
 
-# So is one that is not good yet.
-def test_a_certificate_of_tomorrow(tmp_path: Path, records, monkeypatch) -> None:
-    monkeypatch.setattr("app.net.selfsigned._CLOCK_SKEW", datetime.timedelta(days=-1))
-    _make_certificate(tmp_path)
-    Tls(*map(str, _paths(tmp_path).values()))
-    assert [record["event"] for record in records] == ["the certificate is not good yet"]
-
-
 # The line that says how to connect says how to do so with TLS.
-def test_how_to_connect(server: ServerProcess) -> None:
+def test_how_to_connect(server) -> None:
     hint = f"(or: nc 127.0.0.1 {server.port}; with TLS: openssl s_client -quiet -connect "
     assert server.process.stdout.readline().startswith(hint)
