@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.kit.client import WAIT_SECONDS_MAX
-from tests.kit.server_process import ROOT, environment
+from tests.kit.commands import refused
+from tests.kit.server_process import ROOT, environment, run_to_end
 
 NOT_UTF8 = "b\udcffb"  # as Python has what a shell passes on
 
@@ -21,15 +21,10 @@ NOT_UTF8 = "b\udcffb"  # as Python has what a shell passes on
         ("--help >/dev/full", "No space left on device"),
     ],
 )
-def test_output_that_cant_be_written(
-    run_here, tmp_path: Path, new_database: Path, redirected: str, why: str
-) -> None:
-    (tmp_path / "var").mkdir()
-    (tmp_path / "var" / "greenroom.db").write_bytes(new_database.read_bytes())
-    run_here(tmp_path, "createuser", "alice", "--password", "secret")
-    run = _run_in_a_shell(tmp_path, redirected)
-    assert run.stderr == f"Error: can't write to standard output: {why}\n"
-    assert run.returncode == 1
+def test_output_that_cant_be_written(run_here, data: Path, redirected: str, why: str) -> None:
+    run_here(data.parent, "createuser", "alice", "--password", "secret")
+    told = refused(_run_in_a_shell(data.parent, redirected))
+    assert told == f"can't write to standard output: {why}"
 
 
 # Any of the three may be closed, and standard error may be full: the exit code stays right, and
@@ -45,7 +40,7 @@ def test_output_that_cant_be_written(
         ("nonsense", "2>&-", 2),
     ],
 )
-def test_streams_that_are_closed(tmp_path: Path, command: str, redirected: str, code: int) -> None:
+def test_streams_that_are_closed(tmp_path, command: str, redirected: str, code: int) -> None:
     run = _run_in_a_shell(tmp_path, f"{command} {redirected}")
     assert (run.returncode, run.stderr) == (code, "")
     assert bool(run.stdout) == (code == 0)
@@ -53,51 +48,29 @@ def test_streams_that_are_closed(tmp_path: Path, command: str, redirected: str, 
 
 def _run_in_a_shell(folder: Path, words: str) -> subprocess.CompletedProcess[str]:
     """Run manage.py with words that a shell reads, such as those that redirect its output."""
-    return subprocess.run(
-        ["sh", "-c", f'"$0" "$1" {words}', sys.executable, ROOT / "manage.py"],
-        env=environment(folder),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=WAIT_SECONDS_MAX,
-    )
+    command = ["sh", "-c", f'"$0" "$1" {words}', sys.executable, ROOT / "manage.py"]
+    return run_to_end(command, env=environment(folder))
 
 
 # What is no UTF-8 is refused in a line, whoever is asked for.
 @pytest.mark.parametrize(
-    "arguments",
+    "words",
     [
-        ("createuser", NOT_UTF8),
-        ("users", "passwd", NOT_UTF8),
-        ("rooms", "create", "den", "--owner", NOT_UTF8),
-        ("kick", NOT_UTF8),
-        ("announce", "hello", NOT_UTF8),
-        ("export", NOT_UTF8),
-        ("selfsigned", "--host", NOT_UTF8),
-        ("audit", f"--user={NOT_UTF8}"),
+        *("createuser", "users passwd", "rooms create den --owner", "kick", "announce hello"),
+        *("export", "selfsigned --host", "audit --user"),
     ],
-    ids=" ".join,
 )
-def test_arguments_that_are_not_utf8(run_here, tmp_path: Path, arguments: tuple[str, ...]) -> None:
-    result = run_here(tmp_path, *arguments)
+def test_arguments_that_are_not_utf8(run_here, tmp_path, words: str) -> None:
+    result = run_here(tmp_path, *words.split(), NOT_UTF8)
     assert (result.exit_code, result.stdout) == (2, "")
     assert "is not UTF-8: " in result.stderr.splitlines()[-1]
 
 
 # A password that is piped and no UTF-8 is refused likewise, and none that is cut off is taken.
 @pytest.mark.parametrize("errors", ["strict", "surrogateescape"])  # the latter without a locale
-def test_a_password_that_is_not_utf8(tmp_path: Path, errors: str) -> None:
-    run = subprocess.run(
-        [sys.executable, ROOT / "manage.py", "createuser", "alice"],
-        env=environment(tmp_path) | {"PYTHONIOENCODING": f"utf-8:{errors}"},
-        cwd=ROOT,
-        input=b"s\xff\n",
-        capture_output=True,
-        check=False,
-        timeout=WAIT_SECONDS_MAX,
-    )
-    assert (run.returncode, run.stderr) == (
-        1,
-        b"Error: what was typed is not UTF-8, and was not used\n",
-    )
+def test_a_password_that_is_not_utf8(tmp_path, errors: str) -> None:
+    command = [sys.executable, ROOT / "manage.py", "createuser", "alice"]
+    given = environment(tmp_path) | {"PYTHONIOENCODING": f"utf-8:{errors}"}
+    run = run_to_end(command, env=given, input=b"s\xff\n", text=False)
+    told = b"Error: what was typed is not UTF-8, and was not used\n"
+    assert (run.returncode, run.stderr) == (1, told)
