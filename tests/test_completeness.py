@@ -326,7 +326,7 @@ def _lines(event: Event) -> list[str]:
 
 
 # Each command is one that the service can carry out, in one way.
-def test_every_command_has_a_handler(tmp_path: Path, new_database: Path) -> None:
+def test_every_command_has_a_handler(tmp_path, new_database) -> None:
     url = f"sqlite:///{shutil.copy(new_database, tmp_path)}"
     service = Service(Database(url, "normal"), Settings(data_dir=tmp_path), times.now)
     with closing(service):

@@ -4,14 +4,14 @@ import json
 import re
 import shutil
 import signal
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from app.bounds import DRAIN_SECONDS_MAX, RESERVED_DESCRIPTORS
 from app.settings import Settings
-from tests.kit.client import WAIT_SECONDS_MAX, wait_until
+from tests.kit.client import wait_until
+from tests.kit.server_process import run_to_end
 
 ROOT = Path(__file__).parents[1]
 UNIT = ROOT / "packaging" / "greenroom.service"
@@ -32,29 +32,24 @@ def test_the_unit_fits_the_settings() -> None:
 
 
 # systemd understands it.
-def test_the_unit_is_one(tmp_path: Path) -> None:
+def test_the_unit_is_one(tmp_path) -> None:
     if not shutil.which("systemd-analyze"):
         pytest.skip("systemd is not here")
-    text = UNIT.read_text().replace("/opt/greenroom/.venv/bin/python", "/bin/true")
     copy = tmp_path / UNIT.name
-    copy.write_text(text)
-    command = ["systemd-analyze", "verify", "--man=no", copy]
-    result = subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=WAIT_SECONDS_MAX
-    )
+    copy.write_text(UNIT.read_text().replace("/opt/greenroom/.venv/bin/python", "/bin/true"))
+    result = run_to_end(["systemd-analyze", "verify", "--man=no", copy])
     assert UNIT.name not in result.stderr
     assert result.returncode == 0
 
 
 # `systemctl reload` ends nothing, also where there is no certificate to be loaded anew.
-def test_reload_under_systemd(start_server, tmp_path: Path, monkeypatch) -> None:
+def test_reload_under_systemd(start_server, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "nobody-listens"))
     server = start_server()
     here = server.connect().register("here").join("room")
     server.process.send_signal(signal.SIGHUP)
     wait_until(lambda: "nothing to load anew" in server.log, "the server has heard it")
-    here.type("hello")
-    here.expect_lines("here: hello")
+    here.exchange("hello", "here: hello")
     assert server.stop() == 0
 
 

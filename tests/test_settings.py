@@ -13,43 +13,15 @@ from app.net.sockets import format_address
 from app.settings import Settings, unknown_settings
 from app.values.addresses import parse_address, parse_host, parse_server
 from app.values.networks import plain_address
+from tests.kit.commands import refused
 
-DEFAULTS = {
-    "data_dir": Path("var"),
-    "database_url": "",
-    "listen": "127.0.0.1:8888",
-    "public_url": "",
-    "web_hosts": (),
-    "registration": "open",
-    "history_replay": 20,
-    "durability": "full",
-    "line_bytes_max": 4096,
-    "message_rate": (10, 20),
-    "connections_max": 10_000,
-    "connections_per_ip_max": 1_000,
-    "outbox_bytes_max": 1_048_576,
-    "login_seconds_max": 60,
-    "keepalive_seconds": 60,
-    "login_attempts": 20,
-    "logins_waiting_max": 1_000,
-    "registrations_per_ip_per_hour": 1_000,
-    "rooms_owned_max": 500,
-    "tls_cert": "",
-    "tls_key": "",
-    "require_tls": False,
-    "file_bytes_max": 8 << 20,
-    "file_quota_bytes": 64 << 20,
-    "file_days_max": 30,
-    "retention_days": 0,
-    "metrics_token": "",
-    "log_format": "console",
-}
+DEFAULTS = asdict(Settings())  # as the README promises them: see test_completeness.py
 
 Run = Callable[..., tuple[Settings, Result]]
 
 
 @pytest.fixture(autouse=True)
-def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _elsewhere(tmp_path, monkeypatch) -> Iterator[None]:
     """Settings are read in a folder of our own, and of an environment without any."""
     for name in list(os.environ):
         if name.upper().startswith("GREENROOM_"):
@@ -61,7 +33,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
 
 
 @pytest.fixture
-def runserver(monkeypatch: pytest.MonkeyPatch) -> Run:
+def runserver(monkeypatch) -> Run:
     """Return what runs `manage.py runserver`, up to where the server would start."""
     started: list[Settings] = []
     monkeypatch.setattr("app.net.main.run", started.append)
@@ -73,7 +45,7 @@ def runserver(monkeypatch: pytest.MonkeyPatch) -> Run:
     return run
 
 
-# Every setting has the default that is promised, and there is no setting that is not.
+# Where nobody says anything, each setting is its default, and nothing is told.
 def test_defaults(runserver: Run) -> None:
     settings, result = runserver()
     assert asdict(settings) == DEFAULTS
@@ -81,113 +53,85 @@ def test_defaults(runserver: Run) -> None:
     assert result.output == ""
 
 
+TEXTS = {
+    "database_url": "sqlite:////srv/x.db",
+    "listen": "[::]:23",
+    "public_url": "https://chat.example.org:8888",
+    "registration": "closed",
+    "durability": "normal",
+    "tls_cert": "/etc/cert.pem",
+    "metrics_token": "s3cret",
+    "log_format": "json",
+}
+NUMBERS = {
+    **dict.fromkeys(("history_replay", "connections_max", "connections_per_ip_max"), 0),
+    **dict.fromkeys(("login_attempts", "registrations_per_ip_per_hour", "rooms_owned_max"), 0),
+    **dict.fromkeys(("keepalive_seconds", "logins_waiting_max", "retention_days"), 10),
+    **dict.fromkeys(("line_bytes_max", "file_quota_bytes"), 512),
+    "outbox_bytes_max": 65_536,
+    "login_seconds_max": 1.5,
+    "file_bytes_max": 0,
+    "file_days_max": 1,
+}
+RATES = {"0": (0, 1), "5": (5, 10), "0.5/3": (0.5, 3)}
+
+
 # Every setting can be set in the environment.
 @pytest.mark.parametrize(
     ("name", "text", "value"),
     [
+        *((name, text, text) for name, text in TEXTS.items()),
+        *((name, str(value), value) for name, value in NUMBERS.items()),
         ("data_dir", "/srv/chat", Path("/srv/chat")),
-        ("database_url", "sqlite:////srv/x.db", "sqlite:////srv/x.db"),
-        ("listen", "[::]:23", "[::]:23"),
-        ("public_url", "https://chat.example.org:8888", "https://chat.example.org:8888"),
-        ("web_hosts", "chat.example.org, Büro:8888", ("chat.example.org", "xn--bro-hoa")),
-        ("registration", "closed", "closed"),
-        ("history_replay", "0", 0),
-        ("durability", "normal", "normal"),
-        ("line_bytes_max", "512", 512),
-        ("message_rate", "0", (0, 1)),
-        ("message_rate", "5", (5, 10)),
-        ("message_rate", "0.5/3", (0.5, 3)),
-        ("connections_max", "0", 0),
-        ("connections_per_ip_max", "0", 0),
-        ("outbox_bytes_max", "65536", 65_536),
-        ("login_seconds_max", "1.5", 1.5),
-        ("keepalive_seconds", "10", 10),
-        ("login_attempts", "0", 0),
-        ("logins_waiting_max", "10", 10),
-        ("registrations_per_ip_per_hour", "0", 0),
-        ("rooms_owned_max", "0", 0),
-        ("tls_cert", "/etc/cert.pem", "/etc/cert.pem"),
-        ("tls_cert", "~/cert.pem", str(Path.home() / "cert.pem")),
         ("data_dir", "~/chat", Path.home() / "chat"),
-        ("file_bytes_max", "0", 0),
-        ("file_quota_bytes", "1000", 1000),
-        ("file_days_max", "1", 1),
-        ("retention_days", "30", 30),
-        ("metrics_token", "s3cret", "s3cret"),
-        ("log_format", "json", "json"),
+        ("tls_cert", "~/cert.pem", str(Path.home() / "cert.pem")),
+        ("web_hosts", "chat.example.org, Büro:8888", ("chat.example.org", "xn--bro-hoa")),
+        *(("message_rate", text, rate) for text, rate in RATES.items()),
     ],
 )
-def test_environment(
-    runserver: Run, monkeypatch: pytest.MonkeyPatch, name: str, text: str, value: object
-) -> None:
+def test_environment(runserver: Run, monkeypatch, name: str, text: str, value: object) -> None:
     monkeypatch.setenv(f"GREENROOM_{name.upper()}", text)
     settings, _ = runserver()
     assert asdict(settings) == DEFAULTS | {name: value}
 
 
+BAD_VALUES = {
+    "LISTEN": ("localhost", "127.0.0.1:65536", "127.0.0.1:http", "127.0.0.1:٣"),
+    "PUBLIC_URL": ("chat.example.org", "https://chat.example.org/chat", "https://chat..org"),
+    "HISTORY_REPLAY": ("-1", "1001", "some", "1_0", "+7", "٣", " 7", "7 ", "7.0", "0x7", "1e1"),
+    "MESSAGE_RATE": (
+        *("fast", "-1/20", "10/20/30", "٣", "1_0/20", "+1", "10/+20", "10 / 20", "10/"),
+        *("0.001/1", "10/0", "0/5", "0.05", "1/9000000"),
+    ),
+    "LOGIN_SECONDS_MAX": ("0", "1_0", "+7", "٣", "7.", "inf", "nan", "86401"),
+    "LINE_BYTES_MAX": ("63", "1048577"),
+    "OUTBOX_BYTES_MAX": ("100", "4095"),  # and a line may have 4096
+    **dict.fromkeys(("KEEPALIVE_SECONDS", "LOGINS_WAITING_MAX"), ("0",)),
+    **dict.fromkeys(("CONNECTIONS_MAX", "CONNECTIONS_PER_IP_MAX", "LOGIN_ATTEMPTS"), ("-1",)),
+    **dict.fromkeys(("REGISTRATIONS_PER_IP_PER_HOUR", "ROOMS_OWNED_MAX"), ("-1",)),
+    "FILE_DAYS_MAX": ["999999999999"],
+    "WEB_HOSTS": ["chat example"],
+    "REGISTRATION": ["shut"],
+    "DURABILITY": ["none"],
+    "LOG_FORMAT": ["xml"],
+    "TLS_KEY": ["key.pem"],  # and no certificate
+    "REQUIRE_TLS": ["yes"],  # likewise
+}
+
+
 # A value that can't be is refused in one line that names the setting, and nothing starts.
 @pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        ("LISTEN", "localhost"),
-        ("LISTEN", "127.0.0.1:65536"),
-        ("LISTEN", "127.0.0.1:http"),
-        ("PUBLIC_URL", "chat.example.org"),
-        ("PUBLIC_URL", "https://chat.example.org/chat"),
-        ("PUBLIC_URL", "https://chat..org"),
-        ("WEB_HOSTS", "chat example"),
-        ("REGISTRATION", "shut"),
-        ("HISTORY_REPLAY", "-1"),
-        ("HISTORY_REPLAY", "1001"),
-        ("HISTORY_REPLAY", "some"),
-        *[("HISTORY_REPLAY", text) for text in ("1_0", "+7", "٣", " 7", "7 ", "7.0", "0x7", "1e1")],
-        *[("LOGIN_SECONDS_MAX", text) for text in ("1_0", "+7", "٣", "7.", "inf", "nan", "86401")],
-        *[("MESSAGE_RATE", text) for text in ("٣", "1_0/20", "+1", "10/+20", "10 / 20", "10/")],
-        *[("MESSAGE_RATE", text) for text in ("0.001/1", "10/0", "0/5", "0.05", "1/9000000")],
-        ("LISTEN", "127.0.0.1:٣"),
-        ("FILE_DAYS_MAX", "999999999999"),
-        ("DURABILITY", "none"),
-        ("LINE_BYTES_MAX", "63"),
-        ("LINE_BYTES_MAX", "1048577"),
-        ("MESSAGE_RATE", "fast"),
-        ("MESSAGE_RATE", "-1/20"),
-        ("MESSAGE_RATE", "10/20/30"),
-        ("CONNECTIONS_MAX", "-1"),
-        ("CONNECTIONS_PER_IP_MAX", "-1"),
-        ("OUTBOX_BYTES_MAX", "100"),
-        ("OUTBOX_BYTES_MAX", "4095"),  # and a line may have 4096
-        ("LOGIN_SECONDS_MAX", "0"),
-        ("KEEPALIVE_SECONDS", "0"),
-        ("LOGIN_ATTEMPTS", "-1"),
-        ("LOGINS_WAITING_MAX", "0"),
-        ("REGISTRATIONS_PER_IP_PER_HOUR", "-1"),
-        ("ROOMS_OWNED_MAX", "-1"),
-        ("TLS_KEY", "key.pem"),  # and no certificate
-        ("REQUIRE_TLS", "yes"),  # likewise
-        ("LOG_FORMAT", "xml"),
-    ],
+    ("name", "text"), [(name, text) for name, texts in BAD_VALUES.items() for text in texts]
 )
-def test_bad_values(runserver: Run, monkeypatch: pytest.MonkeyPatch, name: str, text: str) -> None:
+def test_bad_values(runserver: Run, monkeypatch, name: str, text: str) -> None:
     monkeypatch.setenv(f"GREENROOM_{name}", text)
     settings, result = runserver()
     assert settings is None
-    assert result.exit_code == 1
-    (line,) = result.stderr.splitlines()
-    assert line.startswith(f"Error: GREENROOM_{name}: ")
-
-
-# A flag is refused as its setting is.
-def test_bad_flag(runserver: Run) -> None:
-    settings, result = runserver("--message-rate", "fast")
-    assert settings is None
-    assert result.stderr == (
-        "Error: GREENROOM_MESSAGE_RATE: "
-        "expected RATE/BURST in messages a second, like 10/20, or 0 for no limit\n"
-    )
+    assert refused(result).startswith(f"GREENROOM_{name}: ")
 
 
 # A flag wins over the environment, the environment over `.env`, and `.env` over the default.
-def test_who_wins(runserver: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_wins(runserver: Run, monkeypatch) -> None:
     lines = ("HISTORY_REPLAY=1", "LOGIN_ATTEMPTS=1", "LISTEN=:1001", "LINE_BYTES_MAX=101")
     Path(".env").write_text("".join(f"GREENROOM_{line}\n" for line in (*lines, "MEANT_FOR=others")))
     monkeypatch.setenv("GREENROOM_LOGIN_ATTEMPTS", "2")
@@ -204,7 +148,7 @@ def test_who_wins(runserver: Run, monkeypatch: pytest.MonkeyPatch) -> None:
 # An empty value is the default, of every setting, in the environment or as a flag; it wins over
 # `.env` like any other value.
 @pytest.mark.parametrize("name", DEFAULTS)
-def test_empty_values(runserver: Run, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_empty_values(runserver: Run, monkeypatch, name: str) -> None:
     Path(".env").write_text(f"GREENROOM_{name.upper()}=?\n")
     monkeypatch.setenv(f"GREENROOM_{name.upper()}", "")
     assert asdict(runserver()[0]) == DEFAULTS
@@ -230,37 +174,33 @@ def test_every_setting_is_a_flag(runserver: Run) -> None:
         assert (f"--{each.name.replace('_', '-')} " in result.output) == is_flag
 
 
-# What can't be is told in words of ours, with what can.
+_A_RATE = "a rate is from 0.1 to 1000000, a burst from 1 to 1000000, like 10/20"
+_LIKE = "like 10/20, or 0 for no limit"
+_A_HOST = "expected a name or an address, like chat.example.org"
+
+
+# What can't be is told in words of ours, with what can, in the environment as for a flag.
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
         ("HISTORY_REPLAY", "some", "'some' can't be; it must be a whole number from 0 to 1000"),
         ("CONNECTIONS_MAX", "-1", "'-1' can't be; it must be a whole number, 0 or more"),
-        (
-            "LOGIN_SECONDS_MAX",
-            "0",
-            "'0' can't be; it must be a number over 0, and up to 86400",
-        ),
-        (
-            "MESSAGE_RATE",
-            "0.001/1",
-            "a rate is from 0.1 to 1000000, a burst from 1 to 1000000, like 10/20; or it is 0, "
-            "alone, for no limit",
-        ),
+        ("LOGIN_SECONDS_MAX", "0", "'0' can't be; it must be a number over 0, and up to 86400"),
+        ("MESSAGE_RATE", "fast", f"expected RATE/BURST in messages a second, {_LIKE}"),
+        ("MESSAGE_RATE", "0.001/1", f"{_A_RATE}; or it is 0, alone, for no limit"),
         ("REGISTRATION", "shut", "'shut' can't be; it must be open or closed"),
         ("REQUIRE_TLS", "perhaps", "'perhaps' can't be; it must be true or false"),
         ("PUBLIC_URL", "x", "'x' can't be; it must be like https://chat.example.org:8888"),
-        (
-            "WEB_HOSTS",
-            "a b",
-            "not a host: 'a b'; expected a name or an address, like chat.example.org",
-        ),
+        ("WEB_HOSTS", "a b", f"not a host: 'a b'; {_A_HOST}"),
     ],
 )
 def test_words(runserver: Run, monkeypatch, name: str, text: str, words: str) -> None:
     monkeypatch.setenv(f"GREENROOM_{name}", text)
-    _, result = runserver()
-    assert result.stderr == f"Error: GREENROOM_{name}: {words}\n"
+    told = f"Error: GREENROOM_{name}: {words}\n"
+    assert runserver()[1].stderr == told
+    if name != "REQUIRE_TLS":
+        monkeypatch.delenv(f"GREENROOM_{name}")
+        assert runserver(f"--{name.lower().replace('_', '-')}", text)[1].stderr == told
 
 
 # A secret is not taken from the command line, where ps shows it; an address without one is.
@@ -277,16 +217,14 @@ def test_secrets_are_no_flags(runserver: Run, flag: str, value: str, is_taken: b
     settings, result = runserver(flag, value)
     assert (settings is not None) == is_taken
     if not is_taken:
+        name = flag[2:].upper().replace("-", "_")
         assert result.exit_code == 2
-        assert (
-            f"into the environment or .env instead: GREENROOM_{flag[2:].upper().replace('-', '_')}"
-            in result.stderr
-        )
+        assert f"into the environment or .env instead: GREENROOM_{name}" in result.stderr
         assert "s3cret" not in result.stderr
 
 
 # What looks like a setting and is none is found, in the environment and `.env`, with what is meant.
-def test_unknown_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_settings(monkeypatch) -> None:
     Path(".env").write_text("GREENROOM_LISTEM=:1\nGREENROOM_LISTEN=:1\nOTHER=1\n")
     environment = {"GREENROOM_REGISTRATON": "closed", "GREENROOM_X": "", "GREENROOM_PORT": "tcp:"}
     for name, value in (environment | {"greenroom_log_format": "json"}).items():
@@ -337,13 +275,12 @@ def test_an_env_that_cant_be_read(runserver: Run, content: bytes | None, words: 
     else:
         Path(".env").write_bytes(content)
     settings, result = runserver()
-    assert (settings, result.exit_code) == (None, 1)
-    assert result.stderr.startswith(f"Error: can't read .env: {words}")
-    assert result.stderr.count("\n") == 1
+    assert settings is None
+    assert refused(result).startswith(f"can't read .env: {words}")
 
 
 # Lines that are meant for others, and notes, may be as they like; a BOM is no part of a name.
-def test_an_env_with_more_in_it(runserver: Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_env_with_more_in_it(runserver: Run, capsys) -> None:
     lines = "\ufeffGREENROOM_REGISTRATION=closed\n# GREENROOM_LISTEN\nOTHERS: x\nOTHER\n\nA='\n"
     Path(".env").write_text(lines, encoding="utf-8")
     settings, result = runserver()
@@ -363,9 +300,7 @@ def _give_away(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 # What another user could have written is not read: `.env`, or a data directory.
 @pytest.mark.parametrize("mode", [0o602, 0o620, None])
 @pytest.mark.parametrize("name", [".env", "var"])
-def test_what_others_may_write(
-    runserver: Run, monkeypatch: pytest.MonkeyPatch, name: str, mode: int | None
-) -> None:
+def test_what_others_may_write(runserver: Run, monkeypatch, name: str, mode: int | None) -> None:
     path = Path(name)
     path.touch() if name == ".env" else path.mkdir()
     assert runserver()[0] is not None
@@ -376,7 +311,7 @@ def test_what_others_may_write(
         path.chmod(mode)
         words = f"other users may write to {name}; run: chmod go-w {name}"
     settings, result = runserver()
-    assert (settings, result.exit_code, result.stderr) == (None, 1, f"Error: {words}\n")
+    assert (settings, refused(result)) == (None, words)
 
 
 # Root trusts the owner of a data directory that it names from the root on, and of no other.
@@ -402,26 +337,9 @@ def test_root_works_for_others(runserver: Run) -> None:
         ("192.0.2.7:80", "192.0.2.7"),
         ("büro.example", "xn--bro-hoa.example"),
         ("*.example.org", "*.example.org"),
-        *dict.fromkeys(
-            (
-                "",
-                "a..b",
-                "a b",
-                "a,b",
-                "x:port",
-                "user@x",
-                "x/path",
-                "https://",
-                "[x]",
-                "300.1.1.1",
-                "fe80::1%eth0",
-                "*",
-                "*.org",
-                "a*.example.org",
-                "x" * 64,
-                ".".join(["x" * 60] * 5),
-            ),
-        ).items(),
+        *((text, None) for text in ("", "a..b", "a b", "a,b", "x:port", "user@x", "x/path", "*")),
+        *((text, None) for text in ("https://", "[x]", "300.1.1.1", "fe80::1%eth0", "*.org")),
+        *((text, None) for text in ("a*.example.org", "x" * 64, ".".join(["x" * 60] * 5))),
     ],
 )
 def test_hosts(text: str, host: str | None) -> None:
@@ -446,8 +364,7 @@ def test_plain_addresses(address: str, shown: str) -> None:
 @pytest.mark.parametrize(
     ("text", "address"),
     [
-        ("8888", ("127.0.0.1", 8888)),
-        (":8888", ("127.0.0.1", 8888)),
+        *((text, ("127.0.0.1", 8888)) for text in ("8888", ":8888")),
         ("0.0.0.0:0", ("0.0.0.0", 0)),
         ("localhost:65535", ("localhost", 65535)),
         ("[::1]:8888", ("::1", 8888)),
@@ -461,17 +378,12 @@ def test_addresses(text: str, address: tuple[str, int]) -> None:
 @pytest.mark.parametrize(
     ("text", "address"),
     [
-        ("8889", ("127.0.0.1", 8889)),
-        (":8889", ("127.0.0.1", 8889)),
-        ("chat.example.org", ("chat.example.org", 8888)),
-        ("chat.example.org:", ("chat.example.org", 8888)),
+        *((text, ("127.0.0.1", 8889)) for text in ("8889", ":8889")),
+        *((text, ("chat.example.org", 8888)) for text in ("chat.example.org", "chat.example.org:")),
         ("chat.example.org:8889", ("chat.example.org", 8889)),
-        ("192.0.2.7", ("192.0.2.7", 8888)),
-        ("[::1]", ("::1", 8888)),
-        ("[::1]:", ("::1", 8888)),
+        *((text, (text, 8888)) for text in ("192.0.2.7", "fe80::1%eth0")),
+        *((text, ("::1", 8888)) for text in ("::1", "[::1]", "[::1]:")),
         ("[::1]:8889", ("::1", 8889)),
-        ("::1", ("::1", 8888)),
-        ("fe80::1%eth0", ("fe80::1%eth0", 8888)),
         ("8" * 5_000, ("8" * 5_000, 8888)),  # a name, though nobody's
     ],
 )

@@ -1,6 +1,5 @@
 """What a backup may hold: rows that no server has written are named, and nothing is restored."""
 
-import sqlite3
 from contextlib import closing
 from pathlib import Path
 from shutil import copy
@@ -13,6 +12,7 @@ from app.bounds import ID_MAX, MESSAGE_IDS_SKIPPED
 from app.database.database import reading_engine
 from app.errors import StartRefused
 from app.queries.messages import mail, newest
+from tests.kit.databases import change, rows
 
 _HASH = "$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$YWFhYWFhYWFhYWFhYWFhYQ"
 _ROWS = f"""
@@ -39,17 +39,12 @@ INSERT INTO server_sanctions (kind, network, reason, made_at) VALUES ('ban', '10
 
 
 @pytest.fixture
-def file(tmp_path: Path, new_database: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def file(tmp_path, new_database, monkeypatch) -> Path:
     """A database of the newest revision, with rows such as a server writes."""
     monkeypatch.setattr(backup, "_migrate", lambda path, _: copy(new_database, path))
     path = Path(copy(new_database, tmp_path / "a.db"))
-    _change(path, _ROWS)
+    change(path, _ROWS)
     return path
-
-
-def _change(path: Path, statements: str) -> None:
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.executescript(statements)
 
 
 def _restore(path: Path) -> Path:
@@ -58,45 +53,39 @@ def _restore(path: Path) -> Path:
     return database
 
 
-_TIMES = [
-    ("messages", "said_at"),
-    ("users", "created_at"),
-    ("rooms", "created_at"),
-    ("files", "made_at"),
-    ("sanctions", "until_at"),
-    ("server_sanctions", "made_at"),
-]
-_TEXTS = [
-    ("messages", "body"),
-    ("messages", "txn"),
-    ("rooms", "topic"),
-    ("rooms", "name"),
-    ("users", "name"),
-    ("users", "key"),
-    ("files", "name"),
-    ("sanctions", "reason"),
-    ("server_sanctions", "reason"),
-]
-_BAD_TEXTS = {
-    "escape": "char(27) || '[2Jhello'",
-    "line": "'a' || char(10) || 'b'",
-    "nul": "'a' || char(0) || char(27)",
-    "c1": "char(155)",
-    "turned": "'a' || char(8238)",
-    "blob": "x'61'",
-    "no utf-8": "CAST(x'ff61' AS TEXT)",
-    "long": "printf('%.*c', 1048577, 'x')",
+_TIMES = {
+    **dict.fromkeys(("users", "rooms"), "created_at"),
+    **dict.fromkeys(("files", "server_sanctions"), "made_at"),
+    "messages": "said_at",
+    "sanctions": "until_at",
 }
+_TEXTS = {
+    "messages": ("body", "txn"),
+    "rooms": ("topic", "name"),
+    "users": ("name", "key"),
+    "files": ("name",),
+    **dict.fromkeys(("sanctions", "server_sanctions"), ("reason",)),
+}
+_BAD_TEXTS = (
+    *(
+        "char(27) || '[2Jhello'",
+        "'a' || char(10) || 'b'",
+        "'a' || char(0) || char(27)",
+        "char(155)",
+    ),
+    *("'a' || char(8238)", "x'61'", "CAST(x'ff61' AS TEXT)", "printf('%.*c', 1048577, 'x')"),
+)
 HARMS = [
     *(
         (table, column, f"UPDATE {table} SET {column} = {value}")
-        for table, column in _TIMES
+        for table, column in _TIMES.items()
         for value in ("99999999999999999", "-1", "1.5", "'soon'")
     ),
     *(
         (table, column, f"UPDATE {table} SET {column} = {value} WHERE rowid = 1")
-        for table, column in _TEXTS
-        for value in _BAD_TEXTS.values()
+        for table, columns in _TEXTS.items()
+        for column in columns
+        for value in _BAD_TEXTS
     ),
     ("messages", "id", f"UPDATE messages SET id = {ID_MAX} WHERE id = 1"),
     ("messages", "id", "UPDATE messages SET id = -1 WHERE id = 1"),
@@ -123,7 +112,7 @@ HARMS = [
 # A row that no server has written is named, without what stands in it, and nothing is restored.
 @pytest.mark.parametrize(("table", "what", "harm"), HARMS, ids=[harm for *_, harm in HARMS])
 def test_values_that_no_server_writes(file: Path, table: str, what: str, harm: str) -> None:
-    _change(file, harm)
+    change(file, harm)
     with pytest.raises(StartRefused) as refused:
         _restore(file)
     sentence = str(refused.value)
@@ -135,19 +124,16 @@ def test_values_that_no_server_writes(file: Path, table: str, what: str, harm: s
 
 # What a server has written is restored; a number of the last id that is too small is set right.
 def test_values_that_servers_write(file: Path) -> None:
-    _change(file, "UPDATE sqlite_sequence SET seq = 0")
+    change(file, "UPDATE sqlite_sequence SET seq = 0")
     database = _restore(file)
-    with closing(sqlite3.connect(database)) as connection:
-        (last_id,) = connection.execute(
-            "SELECT seq FROM sqlite_sequence WHERE name = 'messages'"
-        ).fetchone()
-        rows = connection.execute("SELECT after_id FROM restorations").fetchall()
-    assert (last_id, rows) == (3 + MESSAGE_IDS_SKIPPED, [(3,)])
+    last_id = rows(database, "SELECT seq FROM sqlite_sequence WHERE name = 'messages'")
+    assert last_id == [(3 + MESSAGE_IDS_SKIPPED,)]
+    assert rows(database, "SELECT after_id FROM restorations") == [(3,)]
 
 
 # Whatever a database holds, what is read from it can be shown, and moves nobody's cursor.
 def test_what_is_read_can_be_shown(file: Path) -> None:
-    _change(
+    change(
         file,
         "UPDATE messages SET said_at = 99999999999999999, body = char(27) || 'a' || char(10)"
         " WHERE sender_device IS NULL",

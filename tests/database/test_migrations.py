@@ -2,9 +2,7 @@
 
 import os
 import shutil
-import sqlite3
 import stat
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,13 +13,12 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, NullPool, create_engine, insert, inspect
 
 from app.cli.asking import settings_with
-from app.database.migration import migrate
 from app.database.tables import SCHEMA_REVISION, Base
 from app.errors import StartRefused
 from tests.kit import server_process
-from tests.kit.server_process import ROOT, ServerProcess, environment, manage
-
-Alembic = Callable[..., None]
+from tests.kit.commands import refused
+from tests.kit.databases import rows, run_alembic
+from tests.kit.server_process import ROOT, environment, manage, run_to_end
 
 NEWER_MIGRATION = '''"""A later version knows what users look like."""
 
@@ -51,40 +48,28 @@ _SPECIAL: dict[str, dict[str, object]] = {
 }
 
 
+def _alembic(path: Path, *arguments: str) -> None:
+    run_alembic(f"sqlite:///{path}", *arguments)
+
+
 def _engine(path: Path) -> Engine:
     return create_engine(f"sqlite:///{path}", poolclass=NullPool)  # it leaves nothing open
 
 
 @pytest.fixture
-def database(tmp_path: Path, new_database: Path) -> Path:
+def database(tmp_path, new_database) -> Path:
     """A migrated database, of our own."""
     return Path(shutil.copy(new_database, tmp_path / "copy.db"))
-
-
-@pytest.fixture
-def run_alembic(monkeypatch: pytest.MonkeyPatch) -> Alembic:
-    """Return what runs `alembic` upon a database."""
-    monkeypatch.chdir(ROOT)
-
-    def run(path: Path, *arguments: str) -> None:
-        alembic.config.main(["-x", f"url=sqlite:///{path}", *arguments])
-
-    return run
 
 
 def _schema(engine: Engine) -> dict[str, object]:
     """Return all that a database says of its tables, in an order of no meaning."""
     inspector = inspect(engine)
-    look = (
-        inspector.get_columns,
-        inspector.get_foreign_keys,
-        inspector.get_unique_constraints,
-        inspector.get_check_constraints,
-    )
-    names = set(inspector.get_table_names()) - {"alembic_version"}
+    kinds = ("columns", "foreign_keys", "unique_constraints", "check_constraints")
     schema: dict[str, object] = {}
-    for name in names:
-        schema |= {f"{name} {each.__name__}": sorted(map(str, each(name))) for each in look}
+    for name in set(inspector.get_table_names()) - {"alembic_version"}:
+        for kind in kinds:
+            schema[f"{name} {kind}"] = sorted(map(str, getattr(inspector, f"get_{kind}")(name)))
         schema[f"{name} key"] = inspector.get_pk_constraint(name)
     with engine.connect() as connection:
         indexes = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
@@ -93,16 +78,12 @@ def _schema(engine: Engine) -> dict[str, object]:
 
 def _fill(engine: Engine) -> None:
     """Put a row into every table."""
+    samples = {str: "x", bytes: b"x"}
     with engine.begin() as connection:
         for table in Base.metadata.sorted_tables:
-            values = {column.name: 1 for column in table.columns if not column.nullable}
-            types = {name: table.columns[name].type.python_type for name in values}
-            texts = {name: {str: "x", bytes: b"x"}.get(kind, 1) for name, kind in types.items()}
-            texts |= {
-                name: b"x" for name in values if table.columns[name].type.python_type is bytes
-            }
-            special = _SPECIAL.get(table.name, {})
-            connection.execute(insert(table).values(values | texts | special))
+            needed = [column for column in table.columns if not column.nullable]
+            values = {each.name: samples.get(each.type.python_type, 1) for each in needed}
+            connection.execute(insert(table).values(values | _SPECIAL.get(table.name, {})))
 
 
 def _count(engine: Engine) -> dict[str, int]:
@@ -113,7 +94,7 @@ def _count(engine: Engine) -> dict[str, int]:
 
 
 # The migrations make the very tables, indexes and constraints that the models describe.
-def test_models_and_migrations_agree(tmp_path: Path, database: Path) -> None:
+def test_models_and_migrations_agree(tmp_path, database: Path) -> None:
     modelled = _engine(tmp_path / "models.db")
     Base.metadata.create_all(modelled)
     assert _schema(_engine(database)) == _schema(modelled)
@@ -126,35 +107,37 @@ def test_the_schema_revision_is_the_newest() -> None:
     assert scripts.get_bases() == ["0001"]
 
 
-# Each migration can be undone and done again, with rows in every table.
-def test_down_and_up_again(database: Path, run_alembic: Alembic) -> None:
+# Each migration can be undone and done again, with rows in every table. Alembic says so when a
+# database is not of this version.
+def test_down_and_up_again(database: Path, monkeypatch) -> None:
+    monkeypatch.chdir(ROOT)
     engine = _engine(database)
     before = _schema(engine)
     _fill(engine)
     assert set(_count(engine).values()) == {1}
-    run_alembic(database, "downgrade", "base")
+    _alembic(database, "check")
+    _alembic(database, "downgrade", "base")
     assert inspect(engine).get_table_names() == ["alembic_version"]
-    run_alembic(database, "upgrade", "head")
+    with pytest.raises(SystemExit) as ended:
+        _alembic(database, "check")
+    assert ended.value.code
+    _alembic(database, "upgrade", "head")
     assert _schema(engine) == before
     _fill(engine)
 
 
-# Alembic says so when a database is not of this version.
-def test_check(database: Path, run_alembic: Alembic) -> None:
-    run_alembic(database, "check")
-    run_alembic(database, "downgrade", "base")
-    with pytest.raises(SystemExit) as ended:
-        run_alembic(database, "check")
-    assert ended.value.code
-
-
-# `alembic` can be first in an empty folder, and the server goes on where it left off.
-def test_alembic_before_the_server(tmp_path: Path, start_server, monkeypatch) -> None:
+@pytest.fixture
+def settings_of_a_folder(tmp_path, monkeypatch) -> None:
+    """Let `alembic` be run with settings, as an operator does."""
     for name, value in environment(tmp_path).items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(ROOT)
+
+
+# `alembic` can be first in an empty folder, and the server goes on where it left off.
+def test_alembic_before_the_server(tmp_path, start_server, settings_of_a_folder) -> None:
     command = [sys.executable, "-m", "alembic", "upgrade", "head"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = run_to_end(command)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     for arguments in (["downgrade", "base"], ["upgrade", "head"], ["check"]):
         alembic.config.main(arguments)
@@ -166,12 +149,7 @@ def test_alembic_before_the_server(tmp_path: Path, start_server, monkeypatch) ->
 
 
 # `alembic` reads the settings as other commands do: in one line it says what can't be, or is none.
-def test_alembic_and_the_settings(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for name, value in environment(tmp_path).items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.chdir(ROOT)
+def test_alembic_and_the_settings(settings_of_a_folder, monkeypatch, capsys) -> None:
     monkeypatch.setenv("GREENROOM_REGISTRATON", "closed")
     alembic.config.main(["upgrade", "head"])
     told = "GREENROOM_REGISTRATON is no setting, and does nothing; is it GREENROOM_REGISTRATION?"
@@ -185,9 +163,7 @@ def test_alembic_and_the_settings(
 
 # A `.env` that is no file, as a container makes a folder for one that is missing, is refused.
 @pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("nowhere")])
-def test_an_env_that_is_no_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], object]
-) -> None:
+def test_an_env_that_is_no_file(tmp_path, monkeypatch, make: Callable[[Path], object]) -> None:
     monkeypatch.chdir(tmp_path)
     make(Path(".env"))
     with pytest.raises(StartRefused, match=r"^can't read \.env: it is no file, or leads to none$"):
@@ -195,18 +171,18 @@ def test_an_env_that_is_no_file(
 
 
 # `alembic` does not touch a database that a server has open, and says which.
-def test_alembic_beside_a_server(server: ServerProcess, run_alembic: Alembic) -> None:
+def test_alembic_beside_a_server(server) -> None:
     path = server.folder / "var" / "greenroom.db"
-    run_alembic(path, "upgrade", "head")  # there is nothing to do
+    _alembic(path, "upgrade", "head")  # there is nothing to do
     with pytest.raises(SystemExit) as ended:
-        run_alembic(path, "downgrade", "base")
+        _alembic(path, "downgrade", "base")
     refusal = f"alembic: {path} is open in another Greenroom; stop that one first"
     assert ended.value.code == refusal
     server.connect().register("alice")
 
 
 @pytest.fixture
-def later_version(tmp_path: Path) -> Callable[[str], Path]:
+def later_version(tmp_path) -> Callable[[str], Path]:
     """Return what makes a later version of Greenroom, with a migration that ends in a statement."""
 
     def make(statement: str) -> Path:
@@ -233,50 +209,41 @@ def test_an_older_database(start_server, later_version, monkeypatch) -> None:
     server.connect().register("alice").join("lobby").type("hello")
     assert server.stop() == 0
     folder = server.folder / "var"
+
+    def check_hello() -> None:
+        alice = server.connect().log_in("alice").join("lobby")
+        alice.expect_line(r"\[\d\d:\d\d\] alice: hello")
+
     monkeypatch.setattr(server_process, "ROOT", later_version("UPDATE users SET portrait = 'x'"))
     server.start()
     (copy,) = folder.glob(f"greenroom.db.{SCHEMA_REVISION}.*Z")
     server.expect_logged(f"copied the database to {copy}")
     server.expect_logged("to revision later")
-    alice = server.connect().log_in("alice").join("lobby")
-    alice.expect_line(r"\[\d\d:\d\d\] alice: hello")
+    check_hello()
     assert server.stop() == 0
     monkeypatch.undo()
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
 
     path = folder / "greenroom.db"
     before = path.read_bytes()
-    refused = manage(server.folder, "runserver", "0")
-    assert refused.returncode == 1
-    assert refused.stderr == (
-        f"Error: {path} is of a newer Greenroom (revision later); run that version, "
-        "or restore a backup of this one\n"
-    )
+    told = refused(manage(server.folder, "runserver", "0"))
+    what_to_do = "run that version, or restore a backup of this one"
+    assert told == f"{path} is of a newer Greenroom (revision later); {what_to_do}"
     assert path.read_bytes() == before
 
     shutil.copy(copy, path)
     server.start()
-    alice = server.connect().log_in("alice").join("lobby")
-    alice.expect_line(r"\[\d\d:\d\d\] alice: hello")
+    check_hello()
 
 
 # A migration that fails half way has done nothing, and is told in one line.
-def test_a_migration_that_fails(tmp_path: Path, later_version, monkeypatch) -> None:
-    (tmp_path / "var").mkdir()
-    path = tmp_path / "var" / "greenroom.db"
-    migrate(f"sqlite:///{path}")
-    monkeypatch.setattr(
-        server_process, "ROOT", later_version("UPDATE elsewhere SET portrait = 'x'")
-    )
-    refused = manage(tmp_path, "runserver", "0")
-    assert refused.returncode == 1
-    assert refused.stderr.splitlines()[-1] == (
-        "Error: the database can't be migrated: no such table: elsewhere"
-    )
-    with sqlite3.connect(path) as connection:
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == (
-            SCHEMA_REVISION,
-        )
-        columns = {row[1] for row in connection.execute("PRAGMA table_info(users)")}
-    assert "portrait" not in columns
-    connection.close()
+def test_a_migration_that_fails(data: Path, later_version, monkeypatch) -> None:
+    later = later_version("UPDATE elsewhere SET portrait = 'x'")
+    monkeypatch.setattr(server_process, "ROOT", later)
+    run = manage(data.parent, "runserver", "0")
+    assert run.returncode == 1
+    told = "Error: the database can't be migrated: no such table: elsewhere"
+    assert run.stderr.splitlines()[-1] == told
+    path = data / "greenroom.db"
+    assert rows(path, "SELECT version_num FROM alembic_version") == [(SCHEMA_REVISION,)]
+    assert "portrait" not in {row[1] for row in rows(path, "PRAGMA table_info(users)")}

@@ -4,8 +4,8 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import chain
 
-import alembic.config
 import pytest
 from sqlalchemy import inspect
 
@@ -17,10 +17,11 @@ from app.errors import DatabaseInUse
 from app.queries import messages as queries
 from app.queries.messages import NewMessage
 from tests.conversations.test_conversations import FOLDER, play
-from tests.kit.client import Client, at_once, wait_until
+from tests.kit.client import all_see, at_once, wait_until
+from tests.kit.commands import refused
+from tests.kit.databases import run_alembic
 from tests.kit.postgresql import Postgresql, engine_of
 from tests.kit.program import Program
-from tests.kit.server_process import ROOT, ServerProcess
 from tests.kit.signing import Device, manifest, new_aik
 from tests.kit.transfers import ask_url, digest, request, share
 
@@ -33,34 +34,21 @@ SAYS = 40
 def postgres() -> Iterator[Postgresql]:
     """A PostgreSQL of our own; `migrated` is a database without a row."""
     postgres = Postgresql()
-    _alembic(postgres.make("migrated"), "upgrade", "head")
+    run_alembic(postgres.make("migrated"), "upgrade", "head")
     yield postgres
     postgres.end()
 
 
-def _alembic(url: str, *arguments: str) -> None:
-    alembic.config.main(["-c", str(ROOT / "alembic.ini"), "-x", f"url={url}", *arguments])
-
-
-@pytest.fixture(scope="module")
-def url(postgres: Postgresql) -> str:
+@pytest.fixture(scope="module", autouse=True)
+def url(request, postgres: Postgresql) -> str:
     """The database of the module's server."""
-    return postgres.make("used", "TEMPLATE migrated")
-
-
-@pytest.fixture(scope="module")
-def server(url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """One server for all tests here, which use names of their own."""
-    process = ServerProcess(tmp_path_factory.mktemp("server"), DATABASE_URL=url)
-    process.start()
-    yield process
-    process.hang_up()
-    assert process.stop() == 0, process.log
-    assert "Traceback" not in process.log, process.log
+    url = postgres.make("used", "TEMPLATE migrated")
+    request.module.SERVER_SETTINGS = {"DATABASE_URL": url}
+    return url
 
 
 @pytest.fixture
-def programs(server: ServerProcess, new_name: Callable[[str], str]) -> list[Program]:
+def programs(server, new_name: Callable[[str], str]) -> list[Program]:
     """Four programs in a room of their own."""
     room = new_name("room")
     programs = [server.program().register(new_name("bot")).join(room) for _ in range(4)]
@@ -76,7 +64,7 @@ def test_before_the_server(postgres: Postgresql, run_here, tmp_path) -> None:
     refusal = f"Error: the database is empty, and this Greenroom needs revision {SCHEMA_REVISION}"
     assert run(DATABASE_URL=url).stderr == f"{refusal}; run: alembic upgrade head\n"
     for arguments in (["upgrade", "head"], ["check"], ["downgrade", "base"], ["upgrade", "head"]):
-        _alembic(url, *arguments)
+        run_alembic(url, *arguments)
     with engine_of(url).begin() as connection:
         assert "file_chunks" in inspect(connection).get_table_names()
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = 'later'")
@@ -85,7 +73,7 @@ def test_before_the_server(postgres: Postgresql, run_here, tmp_path) -> None:
     ascii_url = postgres.make("ascii", "ENCODING 'SQL_ASCII' TEMPLATE template0")
     assert "for its encoding is SQL_ASCII; make one with: " in run(DATABASE_URL=ascii_url).stderr
     with pytest.raises(SystemExit, match=r'alembic: .* database "nowhere" does not exist'):
-        _alembic(postgres.url("nowhere"), "upgrade", "head")
+        run_alembic(postgres.url("nowhere"), "upgrade", "head")
 
 
 # People see the same as on SQLite, to the letter.
@@ -98,7 +86,7 @@ def test_transcripts(postgres: Postgresql, start_server, run_here, name: str) ->
 
 
 # What is removed is gone here as well, at once and by its age; the rest PostgreSQL does itself.
-def test_removing(server: ServerProcess, programs: list[Program], url: str, new_name) -> None:
+def test_removing(server, programs: list[Program], url: str, new_name) -> None:
     control, (bob, carol, *_) = server.control(), programs
     (spam,) = bob.say("spam", txn="t-1")
     (kept,) = carol.say("kept")
@@ -115,25 +103,18 @@ def test_removing(server: ServerProcess, programs: list[Program], url: str, new_
 
 # Whoever says things at the same time, all see them in one order; so are their ids, and history.
 def test_one_order(programs: list[Program]) -> None:
-    bodies = [f"{program.name} {number}" for program in programs for number in range(SAYS)]
-    at_once(
-        *(
-            partial(program.say, *bodies[place * SAYS : (place + 1) * SAYS])
-            for place, program in enumerate(programs)
-        )
-    )
+    bodies = {each: [f"{each.name} {number}" for number in range(SAYS)] for each in programs}
+    at_once(*(partial(program.say, *said) for program, said in bodies.items()))
     seen = [[(event["id"], event["body"]) for event in program.catch_up()] for program in programs]
-    assert sorted(body for _, body in seen[0]) == sorted(bodies)
-    assert seen[0] == sorted(seen[0])
+    ids, said = zip(*seen[0], strict=True)
+    assert sorted(said) == sorted(chain(*bodies.values()))
+    assert list(ids) == sorted(ids)
     assert all(each == seen[0] for each in seen)
-    reader, first_id = programs[0], seen[0][0][0]
-    half = len(bodies) // 2
-    later = reader.call("history", after=first_id - 1, count=half)
-    earlier = reader.call("history", before=seen[0][half + 1][0], count=half)
-    assert [each["body"] for each in later["messages"]] == [body for _, body in seen[0][:half]]
-    assert [each["body"] for each in earlier["messages"]] == [
-        body for _, body in seen[0][1 : half + 1]
-    ]
+    half = len(said) // 2
+    later = programs[0].call("history", after=ids[0] - 1, count=half)
+    earlier = programs[0].call("history", before=ids[half + 1], count=half)
+    assert [each["body"] for each in later["messages"]] == [*said[:half]]
+    assert [each["body"] for each in earlier["messages"]] == [*said[1 : half + 1]]
 
 
 # A batch has ids in its own order without a gap; what has a txn is stored once, in it and after it.
@@ -147,9 +128,7 @@ def test_a_batch(url: str, programs: list[Program]) -> None:
         assert ids == [before + 1 + at - (at > 7) for at in range(len(messages))]
         assert queries.store(connection, messages[7:9]) == [ids[7], ids[7]]
         page = queries.page(connection, queries.Page(row[0], before, ids[-1] + 1, len(ids), True))
-        assert [each.body for each in page] == [
-            each.body for at, each in enumerate(messages) if at != 8
-        ]
+        assert [each.body for each in page] == [each.body for each in messages[:8] + messages[9:]]
         connection.rollback()
     one, two, *_ = programs
     in_one_go = [one.ask("say", body="once", txn="1") for _ in range(3)]
@@ -159,7 +138,7 @@ def test_a_batch(url: str, programs: list[Program]) -> None:
 
 
 # What PostgreSQL can't hold costs nobody their message: it is made harmless, or refused before.
-def test_odd_texts(server: ServerProcess, programs: list[Program]) -> None:
+def test_odd_texts(server, programs: list[Program]) -> None:
     one, two, *_ = programs
     for odd in ("\0", "a\0b", "\uffff", "\x85\u2028", "\U0010ffff", '"\\'):
         at_once(partial(one.say, odd), partial(two.say, "before", "after"))
@@ -176,27 +155,15 @@ def test_odd_texts(server: ServerProcess, programs: list[Program]) -> None:
     assert "not stored" not in server.log
 
 
-# A name that is taken is refused, and all goes on; a room's as well.
-def test_a_name_that_is_taken(server: ServerProcess, programs: list[Program]) -> None:
-    one, two, *_ = programs
-    stranger = server.program()
-    assert stranger.refused("register", name=one.name.upper(), password="secret") == "name_taken"
-    stranger.register(f"{one.name}-again")
-    assert stranger.refused("join", room=one.room.replace("o", "ο")) == "bad_name"
-    two.say("hello")
-    one.event(body="hello")
-
-
 # A file comes back as it went, counts for its user until it is unshared, and then is gone.
-def test_files(server: ServerProcess, pair: tuple[Client, Client], url: str) -> None:
+def test_files(server, pair, url: str) -> None:
     alice, bob = pair
     data = os.urandom(700_000)
     number = share(server, alice, "a.bin", data)
     bob.expect_line(f".* shares a.bin .*: /get {number}")
     fetched = request(server, "GET", ask_url(bob, f"/get {number}")).body
     assert digest(fetched) == digest(data)
-    alice.type(f"/unshare {number}")
-    alice.expect_lines("a.bin is shared no more.")
+    alice.exchange(f"/unshare {number}", "a.bin is shared no more.")
 
     def left() -> int:
         with engine_of(url).begin() as connection:
@@ -206,7 +173,7 @@ def test_files(server: ServerProcess, pair: tuple[Client, Client], url: str) -> 
 
 
 # Devices, their keys and their mailboxes are the same here, and what can't be held is refused.
-def test_devices(server: ServerProcess, programs: list[Program]) -> None:
+def test_devices(server, programs: list[Program]) -> None:
     alice, bob = (Device(program).put() for program in programs[:2])
     aik = new_aik()
     for seq, devices in enumerate(([alice], [alice]), 1):
@@ -230,20 +197,17 @@ def test_devices(server: ServerProcess, programs: list[Program]) -> None:
 
 
 # While a server has the database, no other one and no migration does; manage.py works beside it.
-def test_beside_a_server(server: ServerProcess, url: str, run_here, new_name) -> None:
+def test_beside_a_server(server, url: str, run_here, new_name) -> None:
     run = partial(run_here, server.folder, DATABASE_URL=url)
     in_use = "the database is open in another Greenroom; stop that one first"
     with pytest.raises(DatabaseInUse, match=in_use):
         open_database(url, print)
     with pytest.raises(SystemExit, match=f"alembic: {in_use}"):
-        _alembic(url, "downgrade", "base")
+        run_alembic(url, "downgrade", "base")
     name = new_name("carol")
     for _ in range(2):
         made = run("createuser", name, "--password", "secret")
-    assert (
-        made.stderr
-        == f"Error: the name {name}, or one that looks the same, is taken; choose another\n"
-    )
+    assert refused(made) == f"the name {name}, or one that looks the same, is taken; choose another"
     carol = server.connect().log_in(name).join(name)
     carol.type("/topic here")
     carol.expect_line(".*here.*")
@@ -257,13 +221,10 @@ def test_beside_a_server(server: ServerProcess, url: str, run_here, new_name) ->
 
 # While PostgreSQL is away talkers are told so, though not where it is, and nobody sees theirs; then
 # all is well again. Who took the database over meanwhile is not interfered with.
-def test_postgresql_goes_and_comes(
-    postgres: Postgresql, server: ServerProcess, pair: tuple[Client, Client], url: str
-) -> None:
+def test_postgresql_goes_and_comes(postgres: Postgresql, server, pair, url: str) -> None:
     alice, bob = pair
     alice.type("before")
-    for client in pair:
-        client.expect_lines(f"{alice.name}: before")
+    all_see(pair, f"{alice.name}: before")
     postgres.crash()
     for lost in ("lost", "/topic lost", f"/msg {bob.name} lost", "/join lost"):
         alice.type(lost)
@@ -291,7 +252,7 @@ def test_postgresql_goes_and_comes(
 
 
 # What anybody was shown is there after the server was killed, and after PostgreSQL was.
-def test_killed(postgres: Postgresql, server: ServerProcess, pair: tuple[Client, Client]) -> None:
+def test_killed(postgres: Postgresql, server, pair) -> None:
     alice, bob = pair
     alice.type(*map(str, range(200)))
     bob.expect_lines(f"{alice.name}: 0")

@@ -11,28 +11,23 @@ import pytest
 from sqlalchemy import Connection
 
 from app.bounds import LOG_BYTES_KEPT
-from app.chat.service import Service
 from app.database.database import Database
 from app.engine.journal import WrittenEntry
-from app.engine.presence import Session
 from app.errors import NotStored
 from app.measures import metrics
 from app.protocol import accounts, moderation, rooms, server, talk
-from app.protocol.command import Command
-from app.settings import Settings
-from app.values.times import now
 from tests.kit.client import WAIT_SECONDS_MAX
-from tests.kit.fakes import FakeClient
+from tests.kit.house import House
 
 MANY = 50
 Way = Callable[[Database], object]
 
 
 @pytest.fixture
-def database(tmp_path: Path, new_database: Path) -> Iterator[Database]:
-    path = tmp_path / "greenroom.db"
-    path.write_bytes(new_database.read_bytes())
-    database = Database(f"sqlite:///{path}", "normal")
+def database(data: Path, monkeypatch) -> Iterator[Database]:
+    """A database with a table of notes; what is asked for at once fits into one transaction."""
+    monkeypatch.setattr("app.database.database.WRITES_SECONDS_MAX", 3600)
+    database = Database(f"sqlite:///{data / 'greenroom.db'}", "normal")
     database.write(lambda each: each.exec_driver_sql("CREATE TABLE notes (note UNIQUE)"))
     with gevent.Timeout(WAIT_SECONDS_MAX):
         yield database
@@ -81,8 +76,7 @@ def _ask(database: Database, *works: Callable[[Connection], object]) -> list[gev
 
 
 # What many ask for at once is committed together, in their order, and each has its own answer.
-def test_writes_share_a_transaction(database: Database, monkeypatch) -> None:
-    monkeypatch.setattr("app.database.database.WRITES_SECONDS_MAX", 3600)
+def test_writes_share_a_transaction(database: Database) -> None:
     before = _transactions()
     with held(database):
         asked = _ask(database, *map(_noting, range(MANY)))
@@ -93,7 +87,6 @@ def test_writes_share_a_transaction(database: Database, monkeypatch) -> None:
 # Such a transaction takes no more than so many, and no more than fit into its time.
 @pytest.mark.parametrize(("bound", "most"), [("TOGETHER_MAX", 10), ("SECONDS_MAX", 0)])
 def test_a_shared_transaction_is_bounded(database, monkeypatch, bound: str, most: int) -> None:
-    monkeypatch.setattr("app.database.database.WRITES_SECONDS_MAX", 3600)
     monkeypatch.setattr(f"app.database.database.WRITES_{bound}", most)
     before = _transactions()
     with held(database):
@@ -111,8 +104,11 @@ def _by_statement(database: Database) -> object:
     return database.write_statement("INSERT INTO notes VALUES (?)", "a message")
 
 
+each_way = pytest.mark.parametrize("way", [_by_work, _by_statement])
+
+
 # Messages do not wait for all that was asked for before.
-@pytest.mark.parametrize("way", [_by_work, _by_statement])
+@each_way
 def test_messages_go_first(database: Database, way: Way) -> None:
     with held(database):
         asked = _ask(database, *map(_noting, range(MANY)))
@@ -123,11 +119,8 @@ def test_messages_go_first(database: Database, way: Way) -> None:
 
 
 # Nor for the rest of a transaction that has begun.
-@pytest.mark.parametrize("way", [_by_work, _by_statement])
-def test_messages_do_not_wait_for_a_shared_transaction(
-    database: Database, monkeypatch, way: Way
-) -> None:
-    monkeypatch.setattr("app.database.database.WRITES_SECONDS_MAX", 3600)
+@each_way
+def test_messages_do_not_wait_for_a_shared_transaction(database: Database, way: Way) -> None:
     is_begun, may_go_on = threading.Event(), threading.Event()
 
     def note_slowly(connection: Connection) -> None:
@@ -170,7 +163,7 @@ def test_a_statement_is_a_transaction_by_itself(database: Database) -> None:
 
 
 # What could not be committed is undone, and keeps nothing from being stored after it.
-@pytest.mark.parametrize("way", [_by_work, _by_statement])
+@each_way
 def test_a_commit_that_fails(database: Database, way: Way) -> None:
     def refer_to_nothing(connection: Connection) -> None:
         connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")  # until COMMIT, which fails
@@ -183,8 +176,7 @@ def test_a_commit_that_fails(database: Database, way: Way) -> None:
 
 
 # What fails has changed nothing, and the others of its transaction have not failed.
-def test_each_fails_alone(database: Database, monkeypatch) -> None:
-    monkeypatch.setattr("app.database.database.WRITES_SECONDS_MAX", 3600)
+def test_each_fails_alone(database: Database) -> None:
 
     def note_and_fail(connection: Connection) -> None:
         _noting("never")(connection)
@@ -202,8 +194,7 @@ def test_each_fails_alone(database: Database, monkeypatch) -> None:
 
 
 # Where the database undoes the whole transaction, as on a full disk, all are told, and it goes on.
-def test_a_full_disk_fails_all(database: Database, monkeypatch) -> None:
-    monkeypatch.setattr("app.database.database.WRITES_SECONDS_MAX", 3600)
+def test_a_full_disk_fails_all(database: Database) -> None:
     pages = database.write(lambda each: each.exec_driver_sql("PRAGMA page_count").scalar_one())
     full, large = f"PRAGMA max_page_count = {pages}", "x" * 100_000
     with held(database):
@@ -217,33 +208,26 @@ def test_a_full_disk_fails_all(database: Database, monkeypatch) -> None:
 
 
 # Nor is a batch shown when SQLite undid it because of what is written with it, like a purge's end.
-def test_what_is_written_with_a_batch_undoes_it(tmp_path: Path, new_database: Path) -> None:
+def test_what_is_written_with_a_batch_undoes_it(house: House) -> None:
     class TooLarge(WrittenEntry):
         def write(self, connection: Connection) -> None:
             pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
             connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}").close()
             connection.exec_driver_sql("INSERT INTO alembic_version VALUES (?)", ("x" * 100_000,))
 
-    path = tmp_path / "greenroom.db"
-    path.write_bytes(new_database.read_bytes())
-    service = Service(Database(path, "normal"), Settings(data_dir=tmp_path), now)
-    alice = service.connect(FakeClient())
-    for command in (accounts.Register("alice", "secret"), rooms.Join("lobby")):
-        service.handle(alice, command)
+    alice = house.register("alice")
     written = TooLarge(alice)
-    with gevent.Timeout(WAIT_SECONDS_MAX):
-        service.handle(alice, talk.Say("never"))
-        service.journal.append(written)
-        service.journal.settle(alice)
+    house.do(alice, rooms.Join("lobby"), talk.Say("never"))
+    house.service.journal.append(written)
+    house.service.journal.settle(alice)
     assert not any(b"never" in each for each in alice.client.sent)
     assert alice.client.shown[-1] == server.Refused("not_stored", str(written.refusal))
-    service.close()
 
 
 # The log gives back to the disk what it took while somebody had the database open for long.
-def test_a_log_that_has_grown(database: Database, tmp_path: Path) -> None:
-    log, much = tmp_path / "greenroom.db-wal", "INSERT INTO notes VALUES (randomblob(4000000))"
-    with closing(sqlite3.connect(tmp_path / "greenroom.db")) as reader:
+def test_a_log_that_has_grown(database: Database, data: Path) -> None:
+    log, much = data / "greenroom.db-wal", "INSERT INTO notes VALUES (randomblob(4000000))"
+    with closing(sqlite3.connect(data / "greenroom.db")) as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT * FROM notes").fetchall()
         while log.stat().st_size <= LOG_BYTES_KEPT:
@@ -254,7 +238,7 @@ def test_a_log_that_has_grown(database: Database, tmp_path: Path) -> None:
 
 
 # Nothing that was asked for is lost when the server ends.
-def test_closing_waits_for_what_was_asked(tmp_path: Path, database: Database) -> None:
+def test_closing_waits_for_what_was_asked(database: Database) -> None:
     with held(database):
         asked = _ask(database, *map(_noting, range(MANY)))
     database.close()
@@ -273,33 +257,17 @@ def test_closing_waits_for_what_was_asked(tmp_path: Path, database: Database) ->
     ],
     ids=["ignore", "unignore", "topic", "tokens", "a new room"],
 )
-def test_repeated_commands_share_transactions(
-    tmp_path: Path, new_database: Path, monkeypatch, kind: Callable[[int], Command]
-) -> None:
+def test_repeated_commands_share_transactions(house: House, monkeypatch, kind: Callable) -> None:
     monkeypatch.setattr("app.database.database.WRITES_SECONDS_MAX", 3600)
-    path = tmp_path / "greenroom.db"
-    path.write_bytes(new_database.read_bytes())
-    database = Database(f"sqlite:///{path}", "normal")
-    service = Service(database, Settings(data_dir=tmp_path), now)
-
-    def come(name: str) -> Session:
-        session = service.connect(FakeClient())
-        service.handle(session, accounts.Register(name, "secret"))
-        return session
-
-    come("victim"), come("villain")
-    people = [come(f"user{number}") for number in range(5)]
+    for name in ("victim", "villain"):
+        house.register(name)
+    people = [house.register(f"user{number}") for number in range(5)]
     for number, session in enumerate(people):
-        service.handle(session, rooms.Join(f"room{number}"))
-        service.handle(session, talk.Ignore("villain"))
+        house.do(session, rooms.Join(f"room{number}"), talk.Ignore("villain"))
     before = _transactions()
-    with gevent.Timeout(WAIT_SECONDS_MAX), held(database):
-        asked = [
-            gevent.spawn(service.handle, session, kind(number))
-            for number, session in enumerate(people)
-        ]
-        while len(database._asked) <= len(people):  # the one that holds them, too
+    with held(house.database):
+        asked = [gevent.spawn(house.do, each, kind(number)) for number, each in enumerate(people)]
+        while len(house.database._asked) <= len(people):  # the one that holds them, too
             gevent.sleep(0.001)
     gevent.joinall(asked)
     assert _transactions() - before == 2
-    service.close()
