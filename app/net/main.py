@@ -97,6 +97,8 @@ def _catch_signals(is_due: Signal, tls: Tls | None) -> None:
         received.set()
         is_due.set()
 
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_IGN:
+        is_due.set()  # one came before, and its exception was lost in a finalizer
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, stop)
     if tls is not None:

@@ -159,6 +159,30 @@ def test_a_server_that_is_warned(tmp_path, redirected: str) -> None:
         server.start()
 
 
+def stop_in_a_finalizer() -> None:
+    """Let SIGTERM come while the database is opened, where Python ignores what is raised."""
+    from app.net import main
+
+    class Garbage:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGTERM)
+
+    def open_database(*arguments: object) -> object:
+        Garbage()
+        return opened(*arguments)
+
+    opened, main.open_database = main.open_database, open_database
+
+
+# A signal stops a server even where what it raises is lost: nobody sends a second one.
+def test_a_signal_whose_exception_is_lost(tmp_path: Path) -> None:
+    server = ServerProcess(tmp_path, prepared_by=name_of(stop_in_a_finalizer))
+    server.start()
+    code = server.process.wait(WAIT_SECONDS_MAX)
+    server.kill()  # what it left open here
+    assert (code, "stopping" in server.log) == (0, True)
+
+
 # At SIGTERM everybody is told, in the midst of a conversation. What was accepted is stored and was
 # shown to all, what was refused was shown to nobody, and the exit code is 0.
 def test_sigterm_in_the_midst(start_server) -> None:

@@ -116,7 +116,10 @@ class Model(Moderation, Files, Devices, Encrypted, Acts):
         self.tell(seat, accounts.TokensListed(list(me.tokens)))
 
     def _ping(self, seat: Seat, _command: server.Ping) -> None:
-        self.done(seat)
+        if seat.level is Level.ANYBODY:
+            self.tell(seat, server.Greeted(is_registration_open=True, needs_tls=False))
+        else:
+            self.done(seat)
 
     def _help(self, seat: Seat, command: server.Help) -> None:
         self.tell(seat, server.HelpShown(command.command, max(seat.level, Level.USER)))
