@@ -27,10 +27,10 @@ USERS = ("alice", "bob", "carol")
 ADDRESSES = ("10.0.0.1", "10.0.0.2", "2001:db8::1")
 _PASSWORDS = ("secret", "other")
 
-_user = st.sampled_from([*USERS * 4, "ALICE", "ｂｏｂ", "nobody"])
+_user = st.sampled_from([*USERS * 4, "ALICE", "ｂｏｂ", "nemo"])
 _room = st.sampled_from([*("lobby", "den") * 4, "LOBBY", "ｄｅｎ", "attic", "1obby", "x" * 33])
 _in_room = st.sampled_from(["", "", "", "lobby", "den", "LOBBY", "attic"])
-_password = st.sampled_from([*_PASSWORDS * 3, "\x7f"])
+_password = st.sampled_from([*_PASSWORDS * 3, "\x01"])  # no DEL: typed, it edits the line
 _LIKE_A_SPAN = "1h"
 _text = st.sampled_from(
     [
@@ -81,7 +81,7 @@ _version = st.sampled_from([*[0] * 6, 1])
 _kid = st.sampled_from(["o:1", "o:2", "o:3"])
 _fallback_kid = st.sampled_from(["f:1", "f:2"])
 _flaw = st.sampled_from([*[""] * 6, "signature", "payload", "kind"])
-_device_user = st.sampled_from([*USERS * 3, "ALICE", "nobody", "\x7f"])
+_device_user = st.sampled_from([*USERS * 3, "ALICE", "nemo", "\x7f"])
 
 
 def device_put(kit: Kit, version: int = 0, flaw: str = "") -> protocol.DevicePut:
