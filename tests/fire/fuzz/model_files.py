@@ -42,7 +42,7 @@ class Files(Base):
     def _send(self, seat: Seat, command: files.Send) -> None:
         if command.size is not None and command.size > FILE_BYTES_MAX:
             raise Refused("too_large")
-        if bool(command.name) == command.e2ee:
+        if (command.room and command.user) or bool(command.name) == command.e2ee:
             raise Refused("bad_arguments")
         ticket = self._right(seat, command)
         ticket.size = command.size
