@@ -96,7 +96,7 @@ def test_environment(runserver: Run, monkeypatch, name: str, text: str, value: o
 
 
 BAD_VALUES = {
-    "LISTEN": ("localhost", "127.0.0.1:65536", "127.0.0.1:http", "127.0.0.1:٣"),
+    "LISTEN": ("localhost", "127.0.0.1:65536", "127.0.0.1:http", "127.0.0.1:٣", "[::1:5", "::1]:5"),
     "PUBLIC_URL": ("chat.example.org", "https://chat.example.org/chat", "https://chat..org"),
     "HISTORY_REPLAY": ("-1", "1001", "some", "1_0", "+7", "٣", " 7", "7 ", "7.0", "0x7", "1e1"),
     "MESSAGE_RATE": (

@@ -6,7 +6,9 @@ the kernel until then.
 
 from __future__ import annotations
 
+import math
 import socket as native
+import time
 from typing import Any
 
 import gevent
@@ -26,6 +28,8 @@ from app.errors import StartRefused
 from app.values.addresses import parse_address
 
 log = structlog.get_logger()
+
+_QUIET_SECONDS = 10.0  # without a failing accept, before one is logged again
 
 
 def listen(address: str, keepalive_seconds: int) -> socket:
@@ -84,13 +88,15 @@ class Listener(StreamServer):
     """
 
     max_accept = ACCEPTED_IN_A_ROW_MAX
+    _failed_at = -math.inf  # time.monotonic
 
     @override
     def do_read(self) -> tuple[socket, Any]:
         try:
             return super().do_read()
         except OSError as error:  # no descriptors are left, or no memory
-            if self.delay == self.min_delay:  # the first of several
+            before, self._failed_at = self._failed_at, time.monotonic()
+            if self._failed_at - before > _QUIET_SECONDS:  # the first of several
                 log.error("can't accept newcomers; they wait", reason=error.strerror)  # noqa: TRY400
             raise GreenletExit from error  # the one that gevent does not print before it waits
 

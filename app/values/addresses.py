@@ -24,7 +24,7 @@ def parse_address(text: str) -> tuple[str, int]:
     """
     host, _, port = text.rpartition(":")
     number = parse_whole(port)
-    if number is None or number > PORT_MAX:
+    if number is None or number > PORT_MAX or host.startswith("[") != host.endswith("]"):
         raise ValueError(f"not an address: {text!r}; expected [HOST:]PORT, like 127.0.0.1:8888")
     return host.removeprefix("[").removesuffix("]") or LOOPBACK, number
 

@@ -1,13 +1,20 @@
 """Too many connections for the server, or for the system: who is told what, and who notices."""
 
 import base64
+import errno
 import json
 import ssl
+from contextlib import closing
 from functools import partial
+from typing import NoReturn
 
 import pytest
+from gevent import GreenletExit
+from gevent.server import StreamServer
+from structlog.testing import capture_logs
 
 from app.bounds import CONTROL_CONNECTIONS_MAX, RESERVED_DESCRIPTORS
+from app.net.listener import Listener, listen
 from tests.kit.client import Client, wait_until
 from tests.kit.server_process import ServerProcess
 from tests.kit.transfers import send_raw
@@ -81,6 +88,21 @@ def test_no_descriptors(server) -> None:
         client.expect("login: ")
     assert server.log.count(CANT_ACCEPT) == 1
     assert "Traceback" not in server.log
+
+
+# It says so once, however often there are some for a moment and none again.
+def test_descriptors_that_come_and_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_self: StreamServer) -> NoReturn:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(StreamServer, "do_read", fail)
+    with closing(listen("127.0.0.1:0", 60)) as socket, capture_logs() as logged:
+        listener = Listener(socket, print)
+        for _ in range(3):
+            listener.delay = listener.min_delay  # as behind each client that was accepted
+            with pytest.raises(GreenletExit):
+                listener.do_read()
+    assert [each["event"] for each in logged] == [f"{CANT_ACCEPT}; they wait"]
 
 
 # The operator, too, can open so many connections and no more, and is told so. The chat goes on, and
