@@ -80,7 +80,7 @@ def hold(names: Iterable[str], try_one: Callable[[str], Sequence[str]]) -> bool:
             wrong = try_one(name)
         except Exception as error:  # noqa: BLE001 (whatever it is, it did not hold)
             wrong = [describe(error)]
-        verdict = f"{len(wrong)} DID NOT HOLD" if wrong else "held"
+        verdict = "DID NOT HOLD" if wrong else "held"
         print(f"{name:<28}{time.monotonic() - began:>8.1f} s  {verdict}", flush=True)
         for each in wrong[:FINDINGS_SHOWN]:
             print(f"        {each}", flush=True)
