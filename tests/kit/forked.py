@@ -19,6 +19,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import IO
 
 from tests.kit import ROOT
@@ -87,7 +88,8 @@ class Forked:
     def send_signal(self, number: int) -> None:
         """Send a signal, if it has not ended."""
         if self.poll() is None:
-            os.kill(self.pid, number)
+            with suppress(ProcessLookupError):  # it has, and its keeper is about to tell
+                os.kill(self.pid, number)
 
     def kill(self) -> None:
         """End it as a power cut would."""

@@ -88,8 +88,11 @@ class BlockRecorder:
     def _look(self, hub: object) -> None:
         """Notice the last switch of greenlets, and write down each 100 ms without one."""
         tracer = self._monitor._greenlet_tracer
-        switches, now = tracer.greenlet_switch_counter, self._now()
-        if switches != self._switches or tracer.active_greenlet in (None, hub):
+        switches = tracer.greenlet_switch_counter
+        if switches == self._switches and tracer.active_greenlet in (None, hub):
+            return  # it waits for I/O
+        now = self._now()
+        if switches != self._switches:
             self._switches, self._switched, self._told_at = switches, now, now.at
         elif now.at - self._told_at >= BLOCKING_SECONDS_MAX:
             self._told_at = now.at

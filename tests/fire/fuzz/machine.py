@@ -27,7 +27,6 @@ from tests.fire.fuzz.table import Table
 
 _cuts = st.lists(st.integers(1, 60), max_size=3)
 _wire = st.sampled_from(["text", "ndjson"])
-_behind = st.sampled_from([*[0] * 6, 1, -1])  # how many revisions of a roster
 _SEATS_MAX = 7  # what is more is only said to more
 _STEPS_BETWEEN_STARTS = 25  # at least: it takes as long as all of them
 _number = st.integers(0, 30)  # which of those there are

@@ -45,8 +45,6 @@ _TURNS = 4  # that a greenlet takes which was spawned, and sleeps for no time at
 
 _CHEAP = passwords._context.copy(**QUICK_HASHES)
 
-Told = Event | tuple[str, bool]
-
 
 class Frames:
     """Events that rooms were shown, by the numbers in the frames around their bytes."""
