@@ -126,7 +126,11 @@ def house(new_house: Callable[..., House]) -> House:
 
 @pytest.fixture
 def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Return what makes something happen at the end of the next call of a method, or before it."""
+    """Return what makes something happen at the end of the test's next call of a method.
+
+    Or at its beginning, with `first`. The service calls it for its upkeep, too: that is none.
+    """
+    test = gevent.getcurrent()
 
     def arrange(
         owner: object, name: str, act: Callable[[], object], *, first: bool = False
@@ -134,6 +138,8 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         method = getattr(owner, name)
 
         def interrupted(*arguments: object) -> object:
+            if gevent.getcurrent() is not test:
+                return method(*arguments)
             monkeypatch.setattr(owner, name, method)
             if first:
                 act()
