@@ -75,7 +75,7 @@ class Service:
         self._hasher = Hasher(settings.logins_waiting_max)
         self.journal = Journal(self._commit, database.read(messages_queries.newest_id))
         present = Present(self.sessions, self.visitors)
-        acts = Acts(database, clock)
+        acts = Acts(database, self.journal, clock)
         kit = Kit(database, self.journal, clock, acts, settings, present, self.end)
         in_force = InForce(database.read(lambda each: sanctions_queries.in_force(each, clock())))
         tokens, tickets, rosters = Tokens(kit), Tickets(clock), Rosters(kit)
@@ -102,7 +102,7 @@ class Service:
             self.files,
             tokens,
             OwnAccount(kit, accounts, administration, endings),
-            Deletion(kit, accounts, rooms, rosters, in_force, devices, endings),
+            Deletion(kit, accounts, rooms, in_force, devices, endings),
             administration,
             self.sanctions,
             RoomAdministration(kit, accounts, rooms, tickets),
@@ -173,7 +173,7 @@ class Service:
     def disconnect(self, session: Session) -> None:
         """Remove a session that has ended. A second call does nothing."""
         self.sessions.discard(session)
-        if not session.is_operator:
+        if session.user is not None and not session.is_operator and not session.has_ended:
             self.rooms.disconnect(session)
             self.accounts.detach(session)
 

@@ -1,22 +1,26 @@
-"""Changes to a live room by committed decisions: one function for each kind.
+"""Facts: what decisions did to a room, and the changes of its memory, one for each kind.
 
-A live room equals the room that would be loaded from the database. Only these functions change its
-rules, its roster, its name and its newest messages. None of them switches greenlets or raises
-Refusal. The caller has committed the decision, and shows it to the room.
+A live room equals the room that would be loaded from the database. Its rules, its roster, its name
+and its newest messages are changed here alone, and by what is committed. A fact takes effect where
+the journal releases it, at one place among the messages. No method here switches greenlets.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from app.protocol import moderation, rooms
+from app.queries.members import Roster
+from app.values.names import parse_name
+
 if TYPE_CHECKING:
+    from app.engine.delivery import Delivery
     from app.engine.presence import Room
-    from app.protocol.moderation import Sanction
+    from app.protocol.event import RoomEvent
     from app.protocol.talk import Message
-    from app.queries.members import Roster
     from app.queries.rooms import SanctionKind
-    from app.values.names import Name
 
 
 def say(room: Room, said: Message) -> None:
@@ -25,8 +29,9 @@ def say(room: Room, said: Message) -> None:
 
 
 def replace_messages(room: Room, newest: Iterable[Message]) -> None:
-    """Replace the newest messages with those in the database: after a purge, or to load them."""
+    """Replace the newest messages with those in the database, whatever the room was called then."""
     room.recent.replace(newest)
+    room.recent.rename(room.name)
 
 
 def expire(room: Room, said_before: int) -> None:
@@ -34,89 +39,318 @@ def expire(room: Room, said_before: int) -> None:
     room.recent.forget_before(said_before)
 
 
-def set_topic(room: Room, topic: str) -> None:
-    """Set the topic; an empty one is none."""
-    room.topic = topic
+@dataclass(slots=True)
+class Fact:
+    """What a decision did to a room: plain data."""
+
+    def apply(self, room: Room) -> None:
+        """Change the room's memory."""
+        raise NotImplementedError
+
+    def event(self, room: Room) -> RoomEvent | None:
+        """Return what the room is shown, after the change; None for nothing."""
+        raise NotImplementedError
+
+    def release(self, room: Room, delivery: Delivery) -> None:
+        """Take effect: change the room, and show it."""
+        self.apply(room)
+        event = self.event(room)
+        if event is not None:
+            delivery.show(room, event)
 
 
-def promote(room: Room, user_id: int) -> None:
-    """Add a moderator."""
-    room.moderator_ids.add(user_id)
+@dataclass(slots=True)
+class _About(Fact):
+    """A fact about a user, decided by another."""
+
+    user_id: int
+    user: str
+    by: str
 
 
-def demote(room: Room, user_id: int) -> None:
-    """Remove a moderator, if the user is one."""
-    room.moderator_ids.discard(user_id)
+@dataclass(slots=True)
+class TopicSet(Fact):
+    """The topic was set; an empty one is none."""
+
+    topic: str
+    by: str
+
+    def apply(self, room: Room) -> None:
+        """See Fact."""
+        room.topic = self.topic
+
+    def event(self, room: Room) -> RoomEvent:
+        """See Fact."""
+        return moderation.TopicSet(room.name, self.by, self.topic)
 
 
-def sanction(room: Room, kind: SanctionKind, user_id: int, terms: Sanction) -> None:
-    """Ban or mute a user; a banned moderator loses the role."""
-    room.sanctions[kind][user_id] = terms
-    if kind == "ban":
-        demote(room, user_id)
+@dataclass(slots=True)
+class Promoted(_About):
+    """A user became a moderator."""
+
+    def apply(self, room: Room) -> None:
+        """See Fact."""
+        room.moderator_ids.add(self.user_id)
+
+    def event(self, room: Room) -> RoomEvent:
+        """See Fact."""
+        return moderation.Promoted(room.name, self.user, self.by)
 
 
-def lift(room: Room, kind: SanctionKind, user_id: int) -> None:
-    """End a ban or a mute, if there is one."""
-    room.sanctions[kind].pop(user_id, None)
+@dataclass(slots=True)
+class Demoted(_About):
+    """A user is no moderator any longer."""
+
+    def apply(self, room: Room) -> None:
+        """See Fact."""
+        room.moderator_ids.discard(self.user_id)
+
+    def event(self, room: Room) -> RoomEvent:
+        """See Fact."""
+        return moderation.Demoted(room.name, self.user, self.by)
 
 
-def drop_expired(room: Room, now: int) -> None:
-    """Remove bans and mutes that ended by `now`, milliseconds UTC."""
-    for kind, sanctions in room.sanctions.items():
-        for user_id in [each for each, terms in sanctions.items() if terms.is_over(now)]:
-            lift(room, kind, user_id)
+@dataclass(slots=True)
+class OwnerSet(_About):
+    """A user became the owner: then no moderator, and neither banned nor muted."""
+
+    def apply(self, room: Room) -> None:
+        """See Fact."""
+        room.owner_id = self.user_id
+        room.forget_user(self.user_id)
+
+    def event(self, room: Room) -> RoomEvent:
+        """See Fact."""
+        return rooms.OwnerSet(room.name, self.user, self.by)
 
 
-def set_owner(room: Room, user_id: int) -> None:
-    """Change the owner. They are then no moderator, and neither banned nor muted."""
-    room.owner_id = user_id
-    remove_account(room, user_id)
+@dataclass(slots=True)
+class _Sanctioned(_About):
+    """A user was banned or muted, at a time, in milliseconds UTC, and for seconds or for good."""
+
+    seconds: int | None
+    reason: str
+    made_at: int
+
+    def put(self, room: Room, kind: SanctionKind) -> None:
+        """Put it in force; forget those that are over."""
+        in_force = room.sanctions[kind]
+        for user_id in [each for each, terms in in_force.items() if terms.is_over(self.made_at)]:
+            del in_force[user_id]
+        until = None if self.seconds is None else self.made_at + self.seconds * 1000
+        in_force[self.user_id] = moderation.Sanction(self.user, self.by, self.reason, until)
 
 
-def remove_account(room: Room, user_id: int) -> None:
-    """Remove the role and the sanctions of a user."""
-    demote(room, user_id)
-    for kind in room.sanctions:
-        lift(room, kind, user_id)
+class _SentOut(Fact):
+    """A user was sent out of the room: all their sessions, which are told why."""
+
+    __slots__ = ()
+
+    user_id: int
+
+    def event(self, room: Room) -> moderation.Kicked | moderation.Banned:
+        """See Fact."""
+        raise NotImplementedError
+
+    def release(self, room: Room, delivery: Delivery) -> None:
+        """See Fact. Sessions on their way into the room are looked at when they arrive."""
+        event = self.event(room)
+        for session in room.sessions_of(self.user_id):
+            delivery.leave(room, session)
+            delivery.tell(session, moderation.SentOut(event))
+        super().release(room, delivery)
 
 
-def encrypt(room: Room, roster: Roster) -> None:
-    """Make the room encrypted, with its first roster."""
-    room.roster = roster
+@dataclass(slots=True)
+class Kicked(_SentOut, _About):
+    """A user was sent out, and may come back."""
+
+    reason: str
+
+    def apply(self, room: Room) -> None:
+        """See Fact. The room keeps nothing of it."""
+
+    def event(self, room: Room) -> moderation.Kicked:
+        """See Fact."""
+        return moderation.Kicked(room.name, self.user, self.by, self.reason)
 
 
-def add_member(room: Room, user_id: int, key: str) -> int:
-    """Add a user to the roster, by their name's key; return its new revision."""
-    roster = _roster(room)
-    roster.members[user_id] = key
-    roster.rev += 1
-    return roster.rev
+@dataclass(slots=True)
+class Banned(_SentOut, _Sanctioned):
+    """A user was sent out, and kept out. A banned moderator loses the role."""
+
+    def apply(self, room: Room) -> None:
+        """See Fact."""
+        self.put(room, "ban")
+        room.moderator_ids.discard(self.user_id)
+
+    def event(self, room: Room) -> moderation.Banned:
+        """See Fact."""
+        return moderation.Banned(room.name, self.user, self.by, self.seconds, self.reason)
 
 
-def remove_member(room: Room, user_id: int) -> int:
-    """Remove a member from the roster; return its new revision."""
-    roster = _roster(room)
-    del roster.members[user_id]
-    roster.rev += 1
-    return roster.rev
+@dataclass(slots=True)
+class Muted(_Sanctioned):
+    """A user is kept silent."""
+
+    def apply(self, room: Room) -> None:
+        """See Fact."""
+        self.put(room, "mute")
+
+    def event(self, room: Room) -> RoomEvent:
+        """See Fact."""
+        return moderation.Muted(room.name, self.user, self.by, self.seconds, self.reason)
 
 
-def _roster(room: Room) -> Roster:
-    assert room.roster is not None  # noqa: S101 (no room is ever decrypted)
-    return room.roster
+@dataclass(slots=True)
+class Unbanned(_About):
+    """A ban ended before its time."""
+
+    def apply(self, room: Room) -> None:
+        """See Fact."""
+        room.sanctions["ban"].pop(self.user_id, None)
+
+    def event(self, room: Room) -> RoomEvent:
+        """See Fact."""
+        return moderation.Unbanned(room.name, self.user, self.by)
 
 
-def rename(room: Room, name: Name) -> None:
-    """Change the name; `rename_messages` follows when that is shown."""
-    room.key, room.name = name.key, name.shown
+@dataclass(slots=True)
+class Unmuted(_About):
+    """A mute ended before its time."""
+
+    def apply(self, room: Room) -> None:
+        """See Fact."""
+        room.sanctions["mute"].pop(self.user_id, None)
+
+    def event(self, room: Room) -> RoomEvent:
+        """See Fact."""
+        return moderation.Unmuted(room.name, self.user, self.by)
 
 
-def rename_messages(room: Room, name: str) -> None:
-    """Change the room that the newest messages name. Those already shown stay as they are."""
-    room.recent.rename(name)
+@dataclass(slots=True)
+class Encrypted(Fact):
+    """The room became encrypted: after a message's id, with its first members' keys by id."""
+
+    by: str
+    e2ee_from: int
+    members: Mapping[int, str]
+
+    def apply(self, room: Room) -> None:
+        """See Fact."""
+        members = {int(user_id): key for user_id, key in self.members.items()}  # JSON has texts
+        room.roster = Roster(self.e2ee_from, 1, members)
+
+    def event(self, room: Room) -> RoomEvent:
+        """See Fact."""
+        return rooms.Encrypted(room.name, self.by)
+
+    def release(self, room: Room, delivery: Delivery) -> None:
+        """See Fact."""
+        Fact.release(self, room, delivery)  # super() finds no class with slots
+        delivery.show(room, rooms.RosterChanged(room.name, self.by, 1))
 
 
-def delete(room: Room) -> None:
-    """Mark the room as deleted."""
-    room.is_gone = True
+@dataclass(slots=True)
+class _MembersChanged(Fact):
+    """The members of an encrypted room changed, and there is a new revision."""
+
+    user_id: int
+    user: str
+
+    def event(self, room: Room) -> RoomEvent:
+        """See Fact."""
+        assert room.roster is not None  # noqa: S101 (no room is ever decrypted)
+        return rooms.RosterChanged(room.name, self.user, room.roster.rev)
+
+
+@dataclass(slots=True)
+class MemberAdded(_MembersChanged):
+    """A user became a member."""
+
+    def apply(self, room: Room) -> None:
+        """See Fact."""
+        assert room.roster is not None  # noqa: S101 (no room is ever decrypted)
+        room.roster.members[self.user_id] = parse_name(self.user).key
+        room.roster.rev += 1
+
+
+@dataclass(slots=True)
+class MemberRemoved(_MembersChanged):
+    """A user is no member any longer."""
+
+    def apply(self, room: Room) -> None:
+        """See Fact."""
+        assert room.roster is not None  # noqa: S101 (no room is ever decrypted)
+        del room.roster.members[self.user_id]
+        room.roster.rev += 1
+
+
+@dataclass(slots=True)
+class AccountRemoved(Fact):
+    """A user's account was deleted: the role goes, and so do the sanctions."""
+
+    user_id: int
+    user: str
+
+    def apply(self, room: Room) -> None:
+        """See Fact."""
+        room.forget_user(self.user_id)
+
+    def event(self, room: Room) -> RoomEvent | None:
+        """See Fact."""
+        return rooms.Disconnected(room.name, self.user) if room.is_in(self.user_id) else None
+
+    def release(self, room: Room, delivery: Delivery) -> None:
+        """See Fact. All sessions of the user are out."""
+        event = self.event(room)
+        for session in room.sessions_of(self.user_id):
+            delivery.leave(room, session)
+        if event is not None:
+            delivery.show(room, event)
+        self.apply(room)
+
+
+@dataclass(slots=True)
+class Renamed(Fact):
+    """The room has another name."""
+
+    name: str
+    by: str
+
+    def apply(self, room: Room) -> None:
+        """See Fact."""
+        room.rename(parse_name(self.name))
+
+    def event(self, room: Room) -> RoomEvent:
+        """See Fact. It names the room as its readers know it: before the change."""
+        return rooms.Renamed(room.name, self.by, self.name)
+
+    def release(self, room: Room, delivery: Delivery) -> None:
+        """See Fact."""
+        delivery.show(room, self.event(room))
+        self.apply(room)
+
+
+@dataclass(slots=True)
+class Deleted(Fact):
+    """The room is gone, and its name free."""
+
+    by: str
+    reason: str
+
+    def apply(self, room: Room) -> None:
+        """See Fact."""
+        room.is_gone = True
+        if room.live is not None:
+            room.live.remove(room)
+
+    def event(self, room: Room) -> RoomEvent:
+        """See Fact."""
+        return rooms.Deleted(room.name, self.by, self.reason)
+
+    def release(self, room: Room, delivery: Delivery) -> None:
+        """See Fact. All are shown it, and are out."""
+        Fact.release(self, room, delivery)  # super() finds no class with slots
+        for session in room.sessions_of():
+            delivery.leave(room, session)

@@ -1,14 +1,16 @@
 """Decisions of moderators and admins: each is committed together with its record in the audit.
 
 All acts that the audit records are written here, and none is half done: when the write fails,
-neither the act nor its record is there.
+neither the act nor its record is there. A decision about a room is an entry of the journal. It
+takes effect where it is released, and no earlier.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from app.engine.entries import Decision
 from app.engine.presence import only_for_admins, sent_out
 from app.errors import Forbidden, NotPossible
 from app.queries import accounts, audit, sanctions
@@ -17,8 +19,11 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from app.database.database import Database
+    from app.engine.apply import Fact
     from app.engine.client import Clock
-    from app.engine.presence import Session
+    from app.engine.entries import Then
+    from app.engine.journal import Journal
+    from app.engine.presence import Room, Session
     from app.queries.accounts import Account
 
 Change = Callable[["Connection"], None]
@@ -40,8 +45,9 @@ def check_is_there(connection: Connection, account: Account) -> None:
 class Acts:
     """Writes acts, each with its record in the audit."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, journal: Journal, clock: Clock) -> None:
         self._database = database
+        self._journal = journal
         self._clock = clock
 
     def write(
@@ -66,6 +72,45 @@ class Acts:
         if check is None:
             session.check_is_admin()  # again: the session had to read, or to wait for its turn
         act = audit.Act(self._clock(), session.speaker.name, action, target, room, reason)
+        return self._database.write(self._work(session, act, change, check, speaks=speaks))
+
+    def decide(
+        self,
+        session: Session,
+        room: Room,
+        facts: Sequence[Fact],
+        action: str,
+        target: str = "",
+        change: Change | None = None,
+        *,
+        reason: str = "",
+        check: Check | None = None,
+        speaks: bool = False,
+        then: Then | None = None,
+    ) -> None:
+        """Commit an act about a room, and wait until it took effect and was shown. Switches.
+
+        See `write`. An act with a reason speaks, too. `then` is called right before the facts take
+        effect, and never switches.
+        """
+        if check is None:
+            session.check_is_admin()
+        act = audit.Act(self._clock(), session.speaker.name, action, target, room.name, reason)
+        work = self._work(session, act, change, check, speaks=speaks or bool(reason))
+        decision = Decision(session, [(room, fact) for fact in facts], work, then)
+        self._journal.append(decision)
+        decision.wait()
+
+    def _work(
+        self,
+        session: Session,
+        act: audit.Act,
+        change: Change | None,
+        check: Check | None,
+        *,
+        speaks: bool,
+    ) -> Callable[[Connection], int]:
+        """Return what writes an act with its record, and returns the record's id."""
         is_admin = session.speaker.is_admin
 
         def work(connection: Connection) -> int:
@@ -77,7 +122,7 @@ class Acts:
                 audit.forget_oldest(connection, act.actor)
             return record_id
 
-        return self._database.write(work)
+        return work
 
     def check(
         self,

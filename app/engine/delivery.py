@@ -111,32 +111,31 @@ class Delivery:
             failure("an event can't be shown", error, kind=type(told[0]).__name__)
 
     def enter(self, room: Room, session: Session) -> None:
-        """Make a session a reader of the room."""
-        session.hears.add(room)
-        room.readers.setdefault(session.client.render, {})[session] = session.client.send
+        """Make a session a reader of the room, from the next event on."""
         page = self._pages.get(room)
         if page is not None:
             page.starts[session] = len(page.events)
+        room.take(session)
 
-    def leave(self, room: Room, session: Session) -> None:
-        """Make a session a reader no longer, after sending the rest."""
-        if room not in session.hears:
-            return
+    def leave(self, room: Room, session: Session) -> bool:
+        """Make a session a reader no longer, after sending the rest.
+
+        Return whether it was the last one of its user. Does nothing when it is no reader.
+        """
+        if session.rooms.get(room.key) is not room:
+            return False
         self.catch_up(session)
-        session.hears.discard(room)
-        readers = room.readers[session.client.render]
-        del readers[session]
-        if not readers:
-            del room.readers[session.client.render]
+        return room.drop(session)
 
     def catch_up(self, session: Session) -> None:
         """Send a session its rooms' events, before one of its own."""
         if session.client.is_closing:
             return  # it goes nowhere, and a crowd that leaves would have much to catch up with
-        for room in session.hears & self._pages.keys():
-            page = self._pages[room]
-            session.client.send(page.rest_for(session))
-            page.starts[session] = len(page.events)
+        for room in session.rooms.values():
+            page = self._pages.get(room)
+            if page is not None:
+                session.client.send(page.rest_for(session))
+                page.starts[session] = len(page.events)
 
     def send(self) -> None:
         """Send each reader the events not read yet. Switches now and then.

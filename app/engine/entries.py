@@ -1,7 +1,8 @@
-"""Events of rooms on their way through the journal: arrivals, departures, and facts.
+"""Events of rooms on their way through the journal: arrivals, departures, and decisions.
 
-Until an entry is released, no client is told of it. Then it takes effect in one atomic stretch, and
-all readers of the room are shown it at the same place among the messages.
+Until an entry is released, no client is told of it, and nothing has changed. Then it takes effect
+in one atomic stretch, and all readers of the room are shown it at the same place among the
+messages.
 """
 
 from __future__ import annotations
@@ -9,17 +10,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from app.engine import apply
-from app.engine.journal import Entry
-from app.engine.presence import Room
+from app.engine.journal import Awaited, Entry, WrittenEntry
+from app.engine.presence import Room, sent_out
 from app.protocol import rooms, talk
-from app.protocol.event import Event, RoomEvent
 
 if TYPE_CHECKING:
-    from app.engine.delivery import Delivery
-    from app.engine.presence import Session
-    from app.errors import Refusal
+    from sqlalchemy import Connection
 
+    from app.engine.apply import Fact
+    from app.engine.client import Clock
+    from app.engine.delivery import Delivery
+    from app.engine.journal import Journal, Write
+    from app.engine.presence import Session
+    from app.protocol.event import Event, RoomEvent
+
+Then = Callable[["Delivery"], object]  # it never switches
 Replay = Callable[[Room], tuple[Sequence[talk.Message], bool]]  # messages; whether they are all
 
 
@@ -38,123 +43,117 @@ class Shown(Entry):
         delivery.show(self.room, self.event)
 
 
-class Arrival(Entry):
-    """A session enters a room. Its readers are told if it is the user's first session there.
+class Turn(Entry):
+    """Lets a session wait until all earlier entries were released."""
 
-    `forget` gets the room when the entry fails: the room may be deserted.
-    """
+    __slots__ = ()
 
-    __slots__ = ("entered", "forget", "is_first", "replay", "room", "session")
+    def release(self, delivery: Delivery) -> None:
+        """See Entry."""
 
-    def __init__(
-        self,
-        forget: Callable[[Room], None],
-        session: Session,
-        room: Room,
-        entered: rooms.Entered,
-        replay: Replay,
-        *,
-        is_first: bool,
-    ) -> None:
+
+def wait_for_earlier(journal: Journal, session: Session) -> None:
+    """Wait until all that is in the journal was released or refused. Switches."""
+    journal.append(Turn(session))
+    journal.settle(session)
+
+
+class Arrival(Awaited):
+    """A session enters a room. Its readers are told if it is the user's first session there."""
+
+    __slots__ = ("clock", "replay", "room", "session")
+
+    def __init__(self, session: Session, room: Room, replay: Replay, clock: Clock) -> None:
         super().__init__(session)
-        self.forget = forget
         self.session = session
         self.room = room
-        self.entered = entered
         self.replay = replay
-        self.is_first = is_first
+        self.clock = clock
 
     def release(self, delivery: Delivery) -> None:
         """See Entry. Steps that may fail come first: then no client was told."""
-        session, room, entered = self.session, self.room, self.entered
-        messages, entered.is_complete = self.replay(room)
-        entered.last_id = room.recent.last_id
-        entered.messages = [said for said in messages if said.user not in session.ignored]
+        session, room, user = self.session, self.room, self.session.speaker
+        if session.has_ended:
+            return
+        now = self.clock()
+        room.check_may_enter(user, now)  # again: decisions may have come before it
+        if room.roster is not None and not room.has_member(user.id):
+            raise sent_out()
+        messages, is_complete = self.replay(room)
+        users = sorted({user.name, *(each.name for each in room.present)}, key=str.casefold)
+        heard = [said for said in messages if said.user not in session.ignored]
+        entered = rooms.Entered(
+            room.name,
+            room.topic,
+            users,
+            heard,
+            now,
+            is_complete=is_complete,
+            e2ee=room.is_encrypted,
+            last_id=room.recent.last_id,
+        )
         delivery.catch_up(session)
         session.client.show(entered)
-        if self.is_first:
-            delivery.show(room, rooms.Joined(entered.room, session.speaker.name))
+        if user not in room.present:
+            delivery.show(room, rooms.Joined(room.name, user.name))
         delivery.enter(room, session)
-
-    def fail(self, refusal: Refusal) -> None:
-        """See Entry. The session is taken out of the room, unless it has left already."""
-        session, room = self.session, self.room
-        if session.rooms.get(room.key) is room:
-            room.drop(session)
-            room.visits -= 1
-            self.forget(room)
-        super().fail(refusal)
 
 
 class Departure(Entry):
-    """Sessions leave a room. They may be told why, and the others may be shown it.
+    """A session leaves a room. Its readers are told if it was the user's last session there."""
 
-    `forget` gets the room after the release: it may be deserted.
-    """
-
-    __slots__ = ("event", "forget", "room", "sessions", "told")
+    __slots__ = ("how", "room", "session", "told")
 
     def __init__(
         self,
-        forget: Callable[[Room], None],
+        session: Session,
         room: Room,
-        sessions: Sequence[Session],
-        *,
-        sender: Session,
-        told: Event | None,
-        event: RoomEvent | None,
+        how: type[rooms.Left | rooms.Disconnected],
+        told: Event | None = None,
     ) -> None:
-        super().__init__(sender)
-        self.forget = forget
+        super().__init__(session)
+        self.session = session
         self.room = room
-        self.sessions = sessions
+        self.how = how
         self.told = told
-        self.event = event
 
     def release(self, delivery: Delivery) -> None:
         """See Entry."""
-        for session in self.sessions:
-            delivery.leave(self.room, session)
-            if self.told is not None:
-                delivery.tell(session, self.told)
-        if self.event is not None:
-            delivery.show(self.room, self.event)
-        self.room.visits -= len(self.sessions)
-        self.forget(self.room)
+        is_last = delivery.leave(self.room, self.session)
+        if self.told is not None:
+            delivery.tell(self.session, self.told)
+        if is_last:
+            delivery.show(self.room, self.how(self.room.name, self.session.speaker.name))
+        self.room.forget_if_deserted()
 
 
-class Renaming(Entry):
-    """A room gets another name, and its newest messages too."""
+class Decision(WrittenEntry):
+    """Facts about rooms, decided by a session: written whole, or not at all.
 
-    __slots__ = ("event", "room")
+    `work` writes it, and may add facts. `then` is called right before they take effect.
+    """
 
-    def __init__(self, sender: Session, room: Room, event: rooms.Renamed) -> None:
-        super().__init__(sender)
-        self.room = room
-        self.event = event
-
-    def release(self, delivery: Delivery) -> None:
-        """See Entry. Copies the messages: the delivery may still show them under the old name."""
-        apply.rename_messages(self.room, self.event.name)
-        delivery.show(self.room, self.event)
-
-
-class Closure(Entry):
-    """All sessions leave a room, after they were shown why."""
-
-    __slots__ = ("event", "room", "sessions")
+    __slots__ = ("facts", "then", "work")
 
     def __init__(
-        self, sender: Session, room: Room, sessions: Sequence[Session], event: rooms.Deleted
+        self,
+        sender: Session | None,
+        facts: Sequence[tuple[Room, Fact]],
+        work: Write,
+        then: Then | None = None,
     ) -> None:
         super().__init__(sender)
-        self.room = room
-        self.sessions = sessions
-        self.event = event
+        self.facts = facts
+        self.work = work
+        self.then = then
+
+    def write(self, connection: Connection) -> None:
+        """See WrittenEntry."""
+        self.work(connection)
 
     def release(self, delivery: Delivery) -> None:
         """See Entry."""
-        delivery.show(self.room, self.event)
-        for session in self.sessions:
-            delivery.leave(self.room, session)
-        self.room.visits -= len(self.sessions)
+        if self.then is not None:
+            self.then(delivery)
+        for room, fact in self.facts:
+            fact.release(room, delivery)

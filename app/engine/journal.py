@@ -6,8 +6,9 @@ It promises:
   3. While a batch is being committed, new entries form the next one.
   4. When a batch can't be committed, its senders are told, and no client is shown its messages.
      Entries without a message (joined, left) are released all the same, and the journal goes on.
-  5. An entry that is written together with the messages before it, like the end of a purge, is the
-     last of its batch: it is about all earlier events, and about no later one.
+  5. A decision, like a ban or the end of a purge, is written together with the messages before it,
+     and is the last of its batch: it is about all earlier events, and about no later one.
+     Messages behind it that were allowed before it took effect are looked at again.
   6. It holds a bounded number of messages; senders wait beyond it, and so does their TCP.
   7. After a commit that failed it finds out by itself when messages can be stored again: a load
      balancer may keep clients away until then.
@@ -15,7 +16,7 @@ It promises:
 An idle journal commits at once, and so does one with a single sender who waits for each answer. A
 busy one starts a batch when three times the duration of the last one has passed, or some
 milliseconds. The more there is to do, the bigger the batches and the cheaper each delivery. Where
-there is little to do, no client waits long.
+there is little to do, no client waits long, and no decision waits anywhere.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-Write = Callable[["Connection"], None]
+Write = Callable[["Connection"], object]
 Commit = Callable[["Sequence[NewMessage]", Mapping[int, int], "Write | None"], Sequence[int]]
 
 
@@ -65,14 +66,18 @@ class Entry:
     `sender` is the session that caused it, or None; `message` is the row to store, or None.
     """
 
-    __slots__ = ("arrived_at", "message", "sender", "tag")
+    __slots__ = ("arrived_at", "message", "rules_rev", "sender", "tag")
 
     arrived_at: float  # in seconds of time.monotonic; set by the journal
+    rules_rev: int  # the journal's when it was allowed; set by the journal
 
     def __init__(self, sender: Session | None, message: NewMessage | None = None) -> None:
         self.sender = sender
         self.message = message
         self.tag = sender.tag if sender is not None else ""
+
+    def check_again(self) -> None:
+        """Raise Refusal when decisions since it was allowed forbid it. Never switches."""
 
     def note_id(self, message_id: int, *, is_new: bool) -> None:
         """Learn the id of the stored message; `is_new` unless it was stored before."""
@@ -116,19 +121,31 @@ class SaidEntry(Entry):
         self._answer(refusal, self.tag)
 
 
-class WrittenEntry(Entry):
-    """An entry written in the transaction of the messages before it.
+class Awaited(Entry):
+    """An entry for whose release somebody waits. If it is refused, `refusal` says why."""
 
-    Its `sender` waits for it. If it was not written, `refusal` says why.
-    """
+    __slots__ = ("is_settled", "refusal")
 
-    __slots__ = ("refusal",)
-
-    sender: Session
-
-    def __init__(self, sender: Session) -> None:
+    def __init__(self, sender: Session | None) -> None:
         super().__init__(sender)
         self.refusal: Refusal | None = None
+        self.is_settled = Signal()
+
+    def fail(self, refusal: Refusal) -> None:
+        """See Entry. Its sender waits, and is given it."""
+        self.refusal = refusal
+
+    def wait(self) -> None:
+        """Wait until it was released and shown. Switches. Raises its refusal."""
+        self.is_settled.wait()
+        if self.refusal is not None:
+            raise self.refusal
+
+
+class WrittenEntry(Awaited):
+    """An entry written in the transaction of the messages before it."""
+
+    __slots__ = ()
 
     def attempt(self, connection: Connection) -> None:
         """Write it, or note the refusal. The messages before it are stored anyway.
@@ -147,10 +164,6 @@ class WrittenEntry(Entry):
         """Write it, in the writer's thread. If it raises, its own writes are undone."""
         raise NotImplementedError
 
-    def fail(self, refusal: Refusal) -> None:
-        """See Entry. The sender, which waits, looks at `refusal`."""
-        self.refusal = refusal
-
 
 class Journal:
     """See the promises at the top of this file."""
@@ -162,11 +175,13 @@ class Journal:
         """
         self.newest_id = newest_id  # of the released messages
         self.removals = 0  # how often messages were removed that a client may have read
+        self.rules_rev = 0  # rises with each decision that took effect
         self.is_failing = False  # whether the last commit failed
         self._is_finishing = False
         self._commit = commit
         self._queue: deque[Entry] = deque()
         self._queued_bytes = 0
+        self._decisions = 0  # in the queue
         self._seen: dict[int, int] = {}
         self._has_work = Signal()
         self._has_room = Signal()
@@ -189,6 +204,8 @@ class Journal:
         if entry.sender is not None:
             entry.sender.unreleased += 1
         entry.arrived_at = time.monotonic()
+        entry.rules_rev = self.rules_rev
+        self._decisions += isinstance(entry, WrittenEntry)
         self._queue.append(entry)
         if entry.message is not None:
             self._queued_bytes += len(entry.message.body)
@@ -281,7 +298,7 @@ class Journal:
         """
         interval = min(BATCH_INTERVAL_SECONDS_MAX, BATCH_INTERVAL_FACTOR * self._batch_seconds)
         seconds = self._started_at + interval - time.monotonic()
-        if seconds > 0 and not (self._has_full_batch or self._is_in_dialogue):
+        if seconds > 0 and not (self._has_full_batch or self._is_in_dialogue or self._decisions):
             time.sleep(max(0.0, seconds - READ_SECONDS))
             gevent.sleep(min(seconds, READ_SECONDS))
         self._started_at = time.monotonic()
@@ -291,12 +308,16 @@ class Journal:
         queue, batch_bytes = self._queue, 0
         while queue and len(batch) < BATCH_ENTRIES_MAX and batch_bytes < BATCH_BYTES_MAX:
             entry = queue.popleft()
+            if entry.message is not None:
+                self._queued_bytes -= len(entry.message.body)
+            if entry.rules_rev != self.rules_rev and not _is_still_allowed(entry):
+                continue
             batch.append(entry)
             if entry.message is not None:
                 batch_bytes += len(entry.message.body)
             elif isinstance(entry, WrittenEntry):
+                self._decisions -= 1
                 break
-        self._queued_bytes -= batch_bytes
         self._partner = batch[0].sender if len(batch) == 1 else None
         if not self._is_full:
             self._has_room.set()
@@ -308,8 +329,12 @@ class Journal:
         for entry in released:
             try:
                 entry.release(delivery)
+            except Refusal as refusal:
+                _refuse(entry, refusal)
             except Exception as error:  # noqa: BLE001 (it costs this entry alone)
-                _note_failure(entry, error)
+                failure("an entry was not released", error, kind=type(entry).__name__)
+                _refuse(entry, internal())
+            self.rules_rev += isinstance(entry, WrittenEntry)
         delivery.send()
         self._batch_seconds = time.monotonic() - self._started_at
         if released:
@@ -377,13 +402,23 @@ class Journal:
         return batch[:-1] if written is not None and written.refusal else batch
 
 
-def _note_failure(entry: Entry, error: Exception) -> None:
-    """Log an entry's failed release, and tell its sender."""
-    failure("an entry was not released", error, kind=type(entry).__name__)
+def _is_still_allowed(entry: Entry) -> bool:
+    """Whether decisions since it came to the queue allow an entry; else its sender is told."""
     try:
-        entry.fail(internal())
-    except Exception as again:  # noqa: BLE001 (the others are released all the same)
-        failure("nobody was told that an entry was not released", again)
+        entry.check_again()
+    except Refusal as refusal:
+        _refuse(entry, refusal)
+        _settle_senders((entry,))
+        return False
+    return True
+
+
+def _refuse(entry: Entry, refusal: Refusal) -> None:
+    """Tell an entry's sender that it is refused."""
+    try:
+        entry.fail(refusal)
+    except Exception as error:  # noqa: BLE001 (the others are released all the same)
+        failure("nobody was told that an entry was refused", error)
 
 
 def _tell_senders(entries: Sequence[Entry], refusal: Refusal) -> None:
@@ -409,3 +444,5 @@ def _settle_senders(batch: Sequence[Entry]) -> None:
             sender.unreleased -= 1
             if not sender.unreleased and sender.settled:
                 sender.settled.set()
+        if isinstance(entry, Awaited):
+            entry.is_settled.set()

@@ -1,8 +1,8 @@
 """Connected users, and the live rooms that they are in. Knows no socket and no format.
 
 A `Session` is one login at work. A `User` is the account behind one or several of them. A `Room` is
-live while a session is in it. `present` has the users in it as of the latest requests; `readers`
-follows as the journal releases them.
+live while a session is in it, or a request holds it. Who is in it changes as the journal releases
+arrivals and departures.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from app.values.names import parse_name
 
 if TYPE_CHECKING:
     from app.engine.client import Client, Render, Send
-    from app.engine.ranks import Ranks
+    from app.engine.live import LiveRooms
     from app.engine.recent import Recent
     from app.protocol.moderation import ServerSanction
     from app.queries.devices import KnownDevice
+    from app.values.names import Name
 
 
 class User:
@@ -71,7 +72,6 @@ class Session:
     __slots__ = (
         "client",
         "device",
-        "hears",
         "ignored",
         "login_failures",
         "mute",
@@ -91,14 +91,18 @@ class Session:
         self.device: KnownDevice | None = None  # for which it speaks, after keys.device.put
         # Keys of the users whose devices it has asked for; None stands for all users.
         self.watched: Set[str] | None = NOBODY
-        self.rooms: dict[str, Room] = {}  # where it is present, by key
-        self.hears: set[Room] = set()  # where it is a reader: follows when the journal releases
+        self.rooms: dict[str, Room] = {}  # where it is a reader, by key
         self.tag = ""  # given back by the wire with the answer to the current request
         self.ignored: Set[str] = NOBODY  # its user's own set, after login
         self.mute: ServerSanction | None = None  # on the whole server; it may be over by now
         self.login_failures = 0
         self.unreleased = 0  # entries in the journal that this session made
         self.settled: Signal | None = None  # set when there are none left
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it has logged in and ended since: it enters no room any more."""
+        return self not in self.speaker.sessions
 
     @property
     def is_operator(self) -> bool:
@@ -145,12 +149,16 @@ class Session:
             raise only_for_admins()
 
     def check_may_speak(self, now: int, room: Room | None = None) -> None:
-        """Raise Refusal when its user is muted: on the server, or in the room.
+        """Raise Refusal when it was ended, or its user is muted.
 
         It goes before all acts that show others a text of its user: messages, and also reasons,
         topics and names.
         """
         self.check_is_here()
+        self.check_is_not_muted(now, room)
+
+    def check_is_not_muted(self, now: int, room: Room | None = None) -> None:
+        """Raise Forbidden when its user is muted: on the server, or in the room."""
         if self.mute is not None and not self.mute.is_over(now):
             raise Forbidden(f"you are muted on this server{self.mute.terms}", code="muted")
         if room is not None:
@@ -184,10 +192,9 @@ class Room:
         self.sanctions = stored.sanctions
         self.recent = recent
         self.present: dict[User, int] = {}  # the number of each user's sessions
-        self.ranks: Ranks | None = None  # among which it stands, while it is live
+        self.live: LiveRooms | None = None  # among which it stands
         self.readers: dict[Render, dict[Session, Send]] = {}
         self.is_lagging = False  # most readers had not read all of it before the last batch
-        self.visits = 0  # of sessions whose departure is not released yet
         self.holds = 0  # by requests to enter it or decide about it: see Rooms.holding
         self.deciding = RLock()
         self.is_gone = False  # it was deleted, and another may have its name
@@ -197,8 +204,8 @@ class Room:
 
     @property
     def is_deserted(self) -> bool:
-        """Whether all sessions left, as released, and no request holds it."""
-        return not (self.visits or self.holds)
+        """Whether all sessions left, and no request holds it."""
+        return not (self.present or self.holds)
 
     def role_of(self, user_id: int, *, is_admin: bool = False) -> str:
         """Return the user's highest role here: "admin", "owner", "moderator" or ""."""
@@ -212,6 +219,12 @@ class Room:
         """Return the ban or mute in force on a user."""
         sanction = self.sanctions[kind].get(user_id)
         return None if sanction is None or sanction.is_over(now) else sanction
+
+    def forget_user(self, user_id: int) -> None:
+        """Remove a user's role and sanctions."""
+        self.moderator_ids.discard(user_id)
+        for in_force in self.sanctions.values():
+            in_force.pop(user_id, None)
 
     def check_is_there(self) -> None:
         """Raise NotPossible when the room was deleted."""
@@ -257,26 +270,34 @@ class Room:
         """Whether a user is a member: only encrypted rooms have any."""
         return self.roster is not None and user_id in self.roster.members
 
-    def sessions_of(self, user: User) -> list[Session]:
-        """Return the user's sessions that are in the room."""
-        return [session for session in user.sessions if session.rooms.get(self.key) is self]
+    def sessions_of(self, user_id: int | None = None) -> list[Session]:
+        """Return the sessions of a user in the room, or of all."""
+        return [
+            session
+            for sessions in self.readers.values()
+            for session in sessions
+            if user_id is None or session.speaker.id == user_id
+        ]
 
-    def everybody(self) -> list[Session]:
-        """Return all sessions that are in the room."""
-        return [session for user in self.present for session in self.sessions_of(user)]
+    def is_in(self, user_id: int) -> bool:
+        """Whether a user has a session in the room."""
+        return any(user.id == user_id for user in self.present)
 
     def take(self, session: Session) -> bool:
-        """Add a session to those present; return whether it is its user's first one."""
-        user = session.speaker
+        """Make a session a reader; return whether it is its user's first one."""
+        user, client = session.speaker, session.client
         session.rooms[self.key] = self
+        self.readers.setdefault(client.render, {})[session] = client.send
         self.present[user] = self.present.get(user, 0) + 1
         self.note_rank()
         return self.present[user] == 1
 
     def drop(self, session: Session) -> bool:
-        """Remove a session from those present; return whether it was its user's last one."""
-        del session.rooms[self.key]
-        user = session.speaker
+        """Make a session a reader no longer; return whether it was its user's last one."""
+        user, render = session.speaker, session.client.render
+        del session.rooms[self.key], self.readers[render][session]
+        if not self.readers[render]:
+            del self.readers[render]
         self.present[user] -= 1
         if self.present[user]:
             return False
@@ -286,8 +307,26 @@ class Room:
 
     def note_rank(self) -> None:
         """Update its rank among rooms, after a change of users or name."""
-        if self.ranks is not None:
-            self.ranks.note(self, self.key, len(self.present))
+        if self.live is not None:
+            self.live.note_rank(self)
+
+    def rename(self, name: Name) -> None:
+        """Change the name. The newest messages get it, too: those already shown stay."""
+        sessions = self.sessions_of()
+        for session in sessions:
+            del session.rooms[self.key]
+        if self.live is not None:
+            self.live.rename(self, name)
+        else:
+            self.key, self.name = name.key, name.shown
+        for session in sessions:
+            session.rooms[self.key] = self
+        self.recent.rename(self.name)
+
+    def forget_if_deserted(self) -> None:
+        """Be live no longer, unless somebody is here or holds it."""
+        if self.is_deserted and self.live is not None:
+            self.live.remove(self)
 
 
 def sent_out() -> NotPossible:

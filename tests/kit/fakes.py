@@ -60,6 +60,7 @@ def fake_session(name: str, user_id: int = 1, ignored: frozenset[str] = frozense
     """Return a session that is logged in as a user."""
     session = Session(FakeClient())
     session.user = User(user_id, name, set(ignored))
+    session.user.sessions.add(session)
     session.ignored = ignored
     return session
 

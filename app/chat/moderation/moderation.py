@@ -1,14 +1,14 @@
 """Moderation of rooms: sending users out, keeping them out, and keeping them silent.
 
-A decision is written first, with its record in the audit. It takes effect when it is committed, in
-one atomic stretch: the rule changes, banned users leave, and the room is shown why. If the write
-fails, nothing has changed. Decisions about one room are made one at a time, each checked against
-the result of the one before it.
+A decision is an entry of the journal, written with its record in the audit. It takes effect when it
+is released, in one atomic stretch: the rule changes, banned users leave, and the room is shown why.
+If the write fails, nothing has changed. Decisions about one room are made one at a time, each
+checked against the result of the one before it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,12 +16,10 @@ from app.bounds import MODERATORS_A_ROOM_MAX, SANCTIONS_A_ROOM_MAX
 from app.chat.rooms.rooms import Rooms
 from app.engine import apply
 from app.engine.decisions import check_is_there
-from app.engine.entries import Shown
 from app.engine.presence import Room
 from app.engine.tickets import Tickets
 from app.errors import Code, Forbidden, NotPossible, Remedy, Unavailable
 from app.protocol import moderation
-from app.protocol.event import RoomEvent
 from app.queries import rooms as queries
 from app.queries.rooms import SanctionKind
 from app.values.names import harmless, parse_name
@@ -32,7 +30,10 @@ if TYPE_CHECKING:
 
     from app.chat.accounts.accounts import Accounts
     from app.chat.rooms.members import Rosters
+    from app.engine.apply import Fact
     from app.engine.decisions import Change
+    from app.engine.delivery import Delivery
+    from app.engine.entries import Then
     from app.engine.kit import Handlers, Kit
     from app.engine.presence import Session, User
     from app.queries.accounts import Account
@@ -63,6 +64,11 @@ class _Case(NamedTuple):
     least: str
 
     @property
+    def about(self) -> tuple[int, str, str]:
+        """What all facts say: target, by id and name, and the name of the user who decides."""
+        return self.target.id, self.target.name, self.by.name
+
+    @property
     def role(self) -> str:
         """The role of the user who decides."""
         if self.session.is_operator:
@@ -90,6 +96,14 @@ class _Case(NamedTuple):
             raise Forbidden(f"{self.target.name} is {_CALLED[target]} here", code="not_allowed")
 
 
+class _Terms(NamedTuple):
+    """The terms of a ban or a mute: for seconds or for good, why, and when it was made."""
+
+    seconds: int | None
+    reason: str
+    made_at: int
+
+
 class Moderation:
     """The decisions of moderators, owners and admins. All of them switch, and raise Refusal."""
 
@@ -101,8 +115,7 @@ class Moderation:
         rosters: Rosters,
         tickets: Tickets,
     ) -> None:
-        self._database, self._journal = kit.database, kit.journal
-        self._clock, self._acts = kit.clock, kit.acts
+        self._database, self._clock, self._acts = kit.database, kit.clock, kit.acts
         self._accounts = accounts
         self._rooms = rooms
         self._rosters = rosters
@@ -125,44 +138,33 @@ class Moderation:
     def kick(self, session: Session, command: moderation.Kick) -> None:
         """Send a user out of the room."""
         with self._case(session, command, "moderator") as case:
-            room, target, reason = case.room, case.target, harmless(command.reason)
-            user = self._accounts.user_here(target.id)
-            is_there = user is not None and user in room.present
-            if not is_there and not room.has_member(target.id):
+            room, target = case.room, case.target
+            if not room.is_in(target.id) and not room.has_member(target.id):
                 raise NotPossible(f"{target.name} is not in {room.name}", code="not_here")
-            self._write(case, "kick", reason, self._rosters.removing(room, target.id, None))
-            fact = moderation.Kicked(room.name, target.name, case.by.name, reason)
-            self._send_out(case, fact)
+            reason = harmless(command.reason)
+            self._send_out(case, apply.Kicked(*case.about, reason), "kick", reason)
 
     def ban(self, session: Session, command: moderation.Ban) -> None:
         """Ban a user from the room, for a time or for good."""
         with self._case(session, command, "moderator") as case:
-            check_reason(command.seconds, command.reason)
-            room, target, reason = case.room, case.target, harmless(command.reason)
-            self._sanction(case, "ban", command.seconds, reason)
-            fact = moderation.Banned(room.name, target.name, case.by.name, command.seconds, reason)
-            self._send_out(case, fact)
+            change, terms = self._sanction(case, "ban", command)
+            self._send_out(case, apply.Banned(*case.about, *terms), "ban", terms.reason, change)
 
     def mute(self, session: Session, command: moderation.Mute) -> None:
         """Mute a user in the room, for a time or for good."""
         with self._case(session, command, "moderator") as case:
-            check_reason(command.seconds, command.reason)
-            room, target, reason = case.room, case.target, harmless(command.reason)
-            self._sanction(case, "mute", command.seconds, reason)
-            fact = moderation.Muted(room.name, target.name, case.by.name, command.seconds, reason)
-            self._show(case, fact)
+            change, terms = self._sanction(case, "mute", command)
+            self._decide(case, [apply.Muted(*case.about, *terms)], "mute", terms.reason, change)
 
     def unban(self, session: Session, command: moderation.Unban) -> None:
         """End a user's ban."""
         with self._case(session, command, "moderator") as case:
-            self._lift(case, "ban")
-            self._show(case, moderation.Unbanned(case.room.name, case.target.name, case.by.name))
+            self._lift(case, "ban", apply.Unbanned(*case.about))
 
     def unmute(self, session: Session, command: moderation.Unmute) -> None:
         """End a user's mute."""
         with self._case(session, command, "moderator") as case:
-            self._lift(case, "mute")
-            self._show(case, moderation.Unmuted(case.room.name, case.target.name, case.by.name))
+            self._lift(case, "mute", apply.Unmuted(*case.about))
 
     def promote(self, session: Session, command: moderation.Promote) -> None:
         """Make a user a moderator."""
@@ -177,9 +179,8 @@ class Moderation:
                     remedy=Remedy("demote"),
                 )
             add = queries.add_moderator
-            self._write(case, "promote", "", lambda each: add(each, room.id, target.id))
-            apply.promote(room, target.id)
-            self._show(case, moderation.Promoted(room.name, target.name, case.by.name))
+            change: Change = lambda each: add(each, room.id, target.id)  # noqa: E731
+            self._decide(case, [apply.Promoted(*case.about)], "promote", "", change)
 
     def demote(self, session: Session, command: moderation.Demote) -> None:
         """Take the role of moderator from a user."""
@@ -188,9 +189,8 @@ class Moderation:
             if target.id not in room.moderator_ids:
                 raise NotPossible(f"{target.name} is no moderator", code="is_no_moderator")
             remove = queries.remove_moderator
-            self._write(case, "demote", "", lambda each: remove(each, room.id, target.id))
-            apply.demote(room, target.id)
-            self._show(case, moderation.Demoted(room.name, target.name, case.by.name))
+            change: Change = lambda each: remove(each, room.id, target.id)  # noqa: E731
+            self._decide(case, [apply.Demoted(*case.about)], "demote", "", change)
 
     def topic(self, session: Session, command: moderation.Topic) -> None:
         """Show the room's topic, set it, or remove it: with a dash, or no text."""
@@ -210,18 +210,15 @@ class Moderation:
 
             check(room.role_of(user.id, is_admin=user.is_admin))
             topic = "" if command.text == _NO_TOPIC else harmless(command.text).strip()
-            self._acts.write(
+            self._acts.decide(
                 session,
+                room,
+                [apply.TopicSet(topic, user.name)],
                 "topic",
                 change=lambda connection: queries.set_topic(connection, room.id, topic),
-                room=room.name,
                 reason=topic,
                 check=lambda each: check(queries.role_of(each, room.id, user.id)),
                 speaks=True,
-            )
-            apply.set_topic(room, topic)
-            self._journal.append(
-                Shown(session, room, moderation.TopicSet(room.name, user.name, topic))
             )
 
     def bans(self, session: Session, command: moderation.Bans) -> None:
@@ -258,65 +255,77 @@ class Moderation:
             case.check_rank()
             yield case
 
-    def _sanction(self, case: _Case, kind: SanctionKind, seconds: int | None, reason: str) -> None:
-        """Write a ban or a mute; put it in force. Switches. Raises Refusal."""
+    def _sanction(
+        self, case: _Case, kind: SanctionKind, command: moderation.Ban | moderation.Mute
+    ) -> tuple[Change, _Terms]:
+        """Return what writes a ban or a mute, and its terms. Raises Refusal."""
+        check_reason(command.seconds, command.reason)
         room, target, now = case.room, case.target, case.now
-        until = None if seconds is None else now + seconds * 1000
-        apply.drop_expired(room, now)
-        if len(room.sanctions[kind]) >= SANCTIONS_A_ROOM_MAX and (
-            target.id not in room.sanctions[kind]
-        ):
+        terms = _Terms(command.seconds, harmless(command.reason), now)
+        in_force = room.sanctions[kind]
+        count = sum(not each.is_over(now) for each in in_force.values())
+        if count >= SANCTIONS_A_ROOM_MAX and target.id not in in_force:
             raise Unavailable(
                 f"{room.name} has {SANCTIONS_A_ROOM_MAX} of these; end some, and try again",
                 code="full",
             )
 
         def change(connection: Connection) -> None:
+            until = None if terms.seconds is None else now + terms.seconds * 1000
             sanction = queries.NewSanction(
-                kind, room.id, target.id, case.by.account_id, reason, now, until
+                kind, room.id, target.id, case.by.account_id, terms.reason, now, until
             )
             queries.put_sanction(connection, sanction)
             if kind == "ban":
                 queries.remove_moderator(connection, room.id, target.id)
 
-        both = self._rosters.removing(room, target.id, change) if kind == "ban" else change
-        self._write(case, kind, reason, both)
-        terms = moderation.Sanction(target.name, case.by.name, reason, until)
-        apply.sanction(room, kind, target.id, terms)
+        return change, terms
 
-    def _lift(self, case: _Case, kind: SanctionKind) -> None:
+    def _lift(self, case: _Case, kind: SanctionKind, fact: Fact) -> None:
         """End a ban or a mute that is in force. Switches. Raises Refusal."""
         room, target = case.room, case.target
         if room.sanction(kind, target.id, case.now) is None:
             code: Code = "no_ban" if kind == "ban" else "no_mute"
             raise NotPossible(f"there is no {kind} on {target.name}", code=code)
         remove = queries.remove_sanction
-        self._write(case, f"un{kind}", "", lambda each: remove(each, kind, room.id, target.id))
-        apply.lift(room, kind, target.id)
+        change: Change = lambda each: remove(each, kind, room.id, target.id)  # noqa: E731
+        self._decide(case, [fact], f"un{kind}", "", change)
 
-    def _write(self, case: _Case, action: str, reason: str, change: Change | None = None) -> None:
-        """Commit a decision and its record together. Switches. Raises Refusal.
+    def _send_out(
+        self, case: _Case, fact: Fact, action: str, reason: str, change: Change | None = None
+    ) -> None:
+        """Send a user out, and remove them from the members. Switches. Raises Refusal."""
+        room, target = case.room, case.target
+        removed, both = self._rosters.removing(room, target.id, target.name, change)
+
+        def revoke(_delivery: Delivery) -> None:
+            self._tickets.revoke(room.id, target.id)
+
+        self._decide(case, [fact, *removed], action, reason, both, revoke)
+
+    def _decide(
+        self,
+        case: _Case,
+        facts: Sequence[Fact],
+        action: str,
+        reason: str,
+        change: Change | None,
+        then: Then | None = None,
+    ) -> None:
+        """Commit a decision, and let it take effect. Switches. Raises Refusal.
 
         A muted user may decide as ever, but give no reason.
         """
         if reason:
             case.session.check_may_speak(case.now, case.room)
-        self._acts.write(
+        self._acts.decide(
             case.session,
+            case.room,
+            facts,
             action,
             case.target.name,
             change,
-            room=case.room.name,
             reason=reason,
             check=case.check_rank_as_written,
-            speaks=bool(reason),
+            then=then,
         )
-
-    def _show(self, case: _Case, fact: RoomEvent) -> None:
-        self._journal.append(Shown(case.session, case.room, fact))
-
-    def _send_out(self, case: _Case, fact: moderation.Kicked | moderation.Banned) -> None:
-        user = self._accounts.user_here(case.target.id)  # looked up now: the write has switched
-        self._tickets.revoke(case.room.id, case.target.id)
-        self._rooms.send_out(case.room, user, sender=case.session, fact=fact)
-        self._rosters.note_removal(case.session, case.room, case.target.id, case.target.name)

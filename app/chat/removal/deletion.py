@@ -7,16 +7,17 @@ owner, and admins see to it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from app.engine import apply
-from app.engine.entries import Shown
+from app.engine.entries import Decision
 from app.errors import LoginRefused
 from app.protocol.accounts import AccountDeleted, EndedByDeletion, Unregister, UserDelete
-from app.protocol.rooms import OwnerSet
 from app.queries import accounts as accounts_queries
+from app.queries import audit
 from app.queries import deletion as queries
+from app.queries.audit import Act
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
     from app.chat.accounts.endings import Endings
     from app.chat.accounts.server_bans import InForce
     from app.chat.devices.devices import Devices
-    from app.chat.rooms.members import Rosters
     from app.chat.rooms.rooms import Rooms
+    from app.engine.apply import Fact
+    from app.engine.delivery import Delivery
     from app.engine.kit import Handlers, Kit
     from app.engine.presence import Room, Session
     from app.queries.accounts import Account
@@ -41,7 +43,6 @@ class Deletion:
         kit: Kit,
         accounts: Accounts,
         rooms: Rooms,
-        rosters: Rosters,
         in_force: InForce,
         devices: Devices,
         endings: Endings,
@@ -50,7 +51,6 @@ class Deletion:
         self._clock, self._end = kit.clock, kit.end
         self._accounts = accounts
         self._rooms = rooms
-        self._rosters = rosters
         self._in_force = in_force
         self._devices = devices
         self._endings = endings
@@ -77,35 +77,40 @@ class Deletion:
         self._devices.note_deletion(account)
 
     def _delete(self, session: Session, account: Account) -> None:
-        """Delete an account, and end its rights in one atomic stretch.
+        """Delete an account; its rights end and its rooms change in one atomic stretch.
 
         Switches. Raises Refusal.
         """
-        heirs: dict[int, Heir] = {}
+        facts: list[tuple[Room, Fact]] = []
+        act = Act(self._clock(), session.speaker.name, "delete user", account.name, "", "")
 
         def check(connection: Connection) -> None:
             if not accounts_queries.has_hash(connection, account.id, account.password_hash):
                 raise LoginRefused("the account was changed meanwhile; log in again")
 
-        def change(connection: Connection) -> None:
-            heirs.update(queries.delete_account(connection, account.id, self._clock()))
+        def work(connection: Connection) -> None:
+            self._acts.check(connection, session, check)
+            heirs = queries.delete_account(connection, account.id, act.done_at)
+            audit.record(connection, act)
+            for room in sorted(rooms, key=lambda room: room.key):
+                facts.extend((room, fact) for fact in _facts(room, account, heirs, act.actor))
+
+        def end(_delivery: Delivery) -> None:
+            self._in_force.forget(account.id)
+            self._endings.end(account.id, EndedByDeletion(), spared=session)
 
         with self._rooms.loading_none() as rooms:
             session.check_is_here()  # again: the session had to wait
-            self._acts.write(session, "delete user", account.name, change, check=check)
-            self._in_force.forget(account.id)
-            self._endings.end(account.id, EndedByDeletion(), spared=session)
-            for room in sorted(rooms, key=lambda room: room.key):
-                self._leave_behind(session, room, account, heirs)
+            decision = Decision(session, facts, work, end)
+            self._journal.append(decision)
+            decision.wait()
 
-    def _leave_behind(
-        self, session: Session, room: Room, account: Account, heirs: Mapping[int, Heir]
-    ) -> None:
-        """Remove an account from a live room; show its heir as the new owner."""
-        apply.remove_account(room, account.id)
-        self._rosters.note_removal(session, room, account.id, account.name)
-        heir = heirs.get(room.id)
-        if heir is not None:
-            apply.set_owner(room, heir.id)
-            fact = OwnerSet(room.name, heir.name, session.speaker.name)
-            self._journal.append(Shown(session, room, fact))
+
+def _facts(room: Room, account: Account, heirs: Mapping[int, Heir], by: str) -> Iterator[Fact]:
+    """Yield what the deletion of an account does to a live room."""
+    yield apply.AccountRemoved(account.id, account.name)
+    if room.has_member(account.id):
+        yield apply.MemberRemoved(account.id, account.name)
+    heir = heirs.get(room.id)
+    if heir is not None:
+        yield apply.OwnerSet(heir.id, heir.name, by)

@@ -89,6 +89,8 @@ class _LastPiece(WrittenEntry):
 
     __slots__ = ("acts", "after_id", "fresh", "journal", "now", "purge", "rooms", "tally")
 
+    sender: Session
+
     def __init__(
         self,
         acts: Acts,
@@ -255,9 +257,7 @@ class Purging:
                 self._acts, self._journal, rooms, purge, tally, after_id, self._clock()
             )
             self._journal.append(last)
-            self._journal.settle(purge.session)
-        if last.refusal is not None:
-            raise last.refusal
+            last.wait()
 
 
 def _sum(one: Removed, other: Removed) -> Removed:

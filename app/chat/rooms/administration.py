@@ -19,7 +19,6 @@ from app.chat.accounts.accounts import name_taken
 from app.chat.rooms.rooms import Rooms
 from app.engine import apply
 from app.engine.decisions import check_is_there
-from app.engine.entries import Shown
 from app.errors import NotPossible
 from app.protocol import rooms as protocol
 from app.queries import members as rosters_queries
@@ -31,18 +30,17 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from app.chat.accounts.accounts import Accounts
+    from app.engine.delivery import Delivery
     from app.engine.kit import Handlers, Kit
     from app.engine.presence import Room, Session
     from app.engine.tickets import Tickets
-    from app.protocol.event import Done
 
 
 class RoomAdministration:
     """The acts of admins and the operator on rooms. All methods switch, and raise Refusal."""
 
     def __init__(self, kit: Kit, accounts: Accounts, rooms: Rooms, tickets: Tickets) -> None:
-        self._database, self._journal = kit.database, kit.journal
-        self._clock, self._acts = kit.clock, kit.acts
+        self._database, self._clock, self._acts = kit.database, kit.clock, kit.acts
         self._accounts = accounts
         self._rooms = rooms
         self._tickets = tickets
@@ -98,11 +96,9 @@ class RoomAdministration:
                 check_is_there(connection, owner)
                 queries.set_owner(connection, room.id, owner.id)
 
-            self._acts.write(session, "set owner", owner.name, change, room=room.name)
-            apply.set_owner(room, owner.id)
-            fact = protocol.OwnerSet(room.name, owner.name, session.speaker.name)
-            self._journal.append(Shown(session, room, fact))
-        self._done(session, protocol.RoomGiven(room.name, owner.name))
+            fact = apply.OwnerSet(owner.id, owner.name, session.speaker.name)
+            self._acts.decide(session, room, [fact], "set owner", owner.name, change)
+        session.client.show(protocol.RoomGiven(room.name, owner.name))
 
     def rename(self, session: Session, command: protocol.RoomRename) -> None:
         """Give a room another name."""
@@ -117,14 +113,14 @@ class RoomAdministration:
                 )
 
             def change(connection: Connection) -> None:
-                queries.rename(connection, room.id, name)
+                try:
+                    queries.rename(connection, room.id, name)
+                except NameTakenError as error:
+                    raise name_taken(name) from error
 
-            try:
-                self._acts.write(session, "rename", name.shown, change, room=old, speaks=True)
-            except NameTakenError as error:
-                raise name_taken(name) from error
-            self._rooms.rename(session, room, name)
-        self._done(session, protocol.RoomRenamed(old, name.shown))
+            fact = apply.Renamed(name.shown, session.speaker.name)
+            self._acts.decide(session, room, [fact], "rename", name.shown, change, speaks=True)
+        session.client.show(protocol.RoomRenamed(old, name.shown))
 
     def delete(self, session: Session, command: protocol.RoomDelete) -> None:
         """Delete a room. It is gone at once, and its rows are removed later."""
@@ -136,13 +132,15 @@ class RoomAdministration:
             def change(connection: Connection) -> None:
                 queries.give_up(connection, room.id, self._clock())
 
-            speaks, where = bool(reason), room.name
-            self._acts.write(
-                session, "delete room", "", change, room=where, reason=reason, speaks=speaks
+            fact = apply.Deleted(session.speaker.name, reason)
+
+            def revoke(_delivery: Delivery) -> None:
+                self._tickets.revoke_of_all(room.id)
+
+            self._acts.decide(
+                session, room, [fact], "delete room", "", change, reason=reason, then=revoke
             )
-            self._tickets.revoke_of_all(room.id)
-            self._rooms.close(session, room, reason)
-        self._done(session, protocol.RoomDeleted(room.name))
+        session.client.show(protocol.RoomDeleted(room.name))
 
     @contextmanager
     def _deciding(self, room_name: str) -> Iterator[Room]:
@@ -150,8 +148,3 @@ class RoomAdministration:
         room = self._rooms.open(parse_name(room_name), None)
         with self._rooms.deciding(room):
             yield room
-
-    def _done(self, session: Session, done: Done) -> None:
-        """Tell the session, once the room was shown the decision. Switches."""
-        self._journal.settle(session)
-        session.client.show(done)

@@ -1,7 +1,6 @@
 """Making a room encrypted, for good, and showing its members.
 
-It happens in the journal, between two messages, and is written in the transaction of those before
-it, with its record in the audit. All messages before it are in the clear, with ids up to
+It happens between two messages. All messages before it are in the clear, with ids up to
 `e2ee_from`. From the moment when it is on its way, no message in the clear can follow it.
 """
 
@@ -13,49 +12,19 @@ from typing import TYPE_CHECKING
 from app.bounds import MEMBERS_A_ROOM_MAX
 from app.chat.rooms.members import too_many_members
 from app.engine import apply
-from app.engine.journal import WrittenEntry
+from app.engine.entries import wait_for_earlier
 from app.errors import Forbidden, NotPossible
 from app.protocol import rooms as protocol
-from app.queries import audit
 from app.queries import members as queries
 from app.queries import rooms as rooms_queries
-from app.queries.members import Roster
 from app.values.names import parse_name
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from app.chat.rooms.rooms import Rooms
-    from app.engine.decisions import Check
-    from app.engine.delivery import Delivery
     from app.engine.kit import Handlers, Kit
     from app.engine.presence import Room, Session
-
-
-class _Encryption(WrittenEntry):
-    """A room becomes encrypted; the users in it become its members."""
-
-    __slots__ = ("act", "check", "room", "roster")
-
-    def __init__(self, session: Session, room: Room, now: int, check: Check) -> None:
-        super().__init__(session)
-        self.check = check
-        self.room = room
-        self.roster = Roster(0, 1, _those_present(room))
-        self.act = audit.Act(now, session.speaker.name, "encrypt", "", room.name, "")
-
-    def write(self, connection: Connection) -> None:
-        """See WrittenEntry."""
-        self.check(connection)
-        self.roster.e2ee_from = queries.encrypt(connection, self.room.id, self.roster.members)
-        audit.record(connection, self.act)
-
-    def release(self, delivery: Delivery) -> None:
-        """See Entry."""
-        room, user = self.room, self.act.actor
-        apply.encrypt(room, self.roster)
-        delivery.show(room, protocol.Encrypted(room.name, user))
-        delivery.show(room, protocol.RosterChanged(room.name, user, self.roster.rev))
 
 
 class EncryptedRooms:
@@ -85,24 +54,23 @@ class EncryptedRooms:
             self._encrypt(session, room)
 
     def _encrypt(self, session: Session, room: Room) -> None:
-        if len(room.present) > MEMBERS_A_ROOM_MAX:
-            raise too_many_members(room)
-
-        def check_role(connection: Connection) -> None:
-            _check_role(room, rooms_queries.role_of(connection, room.id, session.speaker.id))
+        user = session.speaker
 
         def check(connection: Connection) -> None:
-            self._acts.check(connection, session, check_role)
+            _check_role(room, rooms_queries.role_of(connection, room.id, user.id))
 
-        encryption = _Encryption(session, room, self._clock(), check)
+        def change(connection: Connection) -> None:
+            fact.e2ee_from = queries.encrypt(connection, room.id, fact.members)
+
         room.is_being_encrypted = True  # no user enters, and no message in the clear is taken
         try:
-            self._journal.append(encryption)
-            self._journal.settle(session)
+            wait_for_earlier(self._journal, session)  # users on their way into the room are there
+            if len(room.present) > MEMBERS_A_ROOM_MAX:
+                raise too_many_members(room)
+            fact = apply.Encrypted(user.name, 0, _those_present(room))
+            self._acts.decide(session, room, [fact], "encrypt", change=change, check=check)
         finally:
             room.is_being_encrypted = False
-        if encryption.refusal is not None:
-            raise encryption.refusal
 
     def show_roster(self, session: Session, command: protocol.Roster) -> None:
         """Show a room's members, to one of them. Switches. Raises Refusal."""

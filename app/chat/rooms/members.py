@@ -2,32 +2,32 @@
 
 A user who was in a room when it was encrypted, or entered it since, is a member, until they leave
 by their own wish or are sent out. Neither a lost connection nor a restart changes that. A change is
-written first. Then, in one atomic stretch, it is in effect, makes a revision, and is on its way to
-all readers of the room. Later messages have to name that revision, and come after it. Changes are
-made one at a time in a room, by the holder of `room.deciding`.
+an entry of the journal. It makes a revision where it is released, and is shown to all readers of
+the room. Later messages have to name that revision, and come after it. Changes are made one at a
+time in a room, by the holder of `room.deciding`.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from app.bounds import ENTRIES_AN_HOUR_MAX, MEMBERS_A_ROOM_MAX
 from app.engine import apply
 from app.engine.decisions import check_is_active
-from app.engine.entries import Shown
+from app.engine.entries import Decision, wait_for_earlier
 from app.engine.limits import Throttle, rate_limited
 from app.errors import Unavailable
-from app.protocol import rooms
 from app.queries import members as queries
-from app.values.names import parse_name
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from app.engine.apply import Fact
     from app.engine.decisions import Change
+    from app.engine.entries import Departure, Then
     from app.engine.kit import Kit
     from app.engine.presence import Room, Session, User
 
@@ -36,7 +36,7 @@ class Rosters:
     """Adds and removes members."""
 
     def __init__(self, kit: Kit) -> None:
-        self._database, self._journal, self._clock = kit.database, kit.journal, kit.clock
+        self._journal, self._clock = kit.journal, kit.clock
         self._entries = Throttle(ENTRIES_AN_HOUR_MAX, seconds=3_600)
 
     def admit(self, session: Session, room: Room) -> None:
@@ -53,9 +53,8 @@ class Rosters:
                     if room.roster and len(room.roster.members) >= MEMBERS_A_ROOM_MAX:
                         raise too_many_members(room)
                     self._check_rate(room, user)
-                    self._database.write(lambda each: _write_member(each, room.id, user.id))
-                    rev = apply.add_member(room, user.id, parse_name(user.name).key)
-                    self._show(session, room, user.name, rev)
+                    added = apply.MemberAdded(user.id, user.name)
+                    self._change(session, room, added, _adding(room, user.id))
             self._check_may_enter(session, room)  # again: the write may have switched
 
     def _check_may_enter(self, session: Session, room: Room) -> None:
@@ -67,55 +66,67 @@ class Rosters:
         if not self._entries.take(f"{room.id} {user.id}", time.monotonic()):
             raise rate_limited()
 
-    @contextmanager
-    def resigning(self, session: Session, room: Room) -> Iterator[None]:
-        """Remove a member whose last session leaves in the block.
+    def resign(self, session: Session, room: Room, departure: Departure) -> bool:
+        """Let a session leave; remove its user from the members if it is their last one there.
 
-        Switches, if the room is encrypted: the session may have gone then. Raises NotStored.
+        Return whether it was still in the room. Switches, if the room is encrypted. Raises
+        NotStored; then it has not left.
         """
-        if not room.is_encrypted:
-            yield
-            return
         user = session.speaker
-        with room.deciding:
-            is_there = session.rooms.get(room.key) is room  # again: the session had to wait
-            if not is_there or room.present[user] > 1 or not room.has_member(user.id):
-                yield
-                return
+        with room.deciding if room.is_encrypted else nullcontext():
             room.leaving.add(user.id)  # a session that enters now waits, and is admitted again
             try:
-                self._database.write(lambda each: queries.remove(each, room.id, user.id))
-                yield
-                self.note_removal(session, room, user.id, user.name)
+                if room.is_encrypted:
+                    wait_for_earlier(self._journal, session)  # some were on their way in or out
+                if session.rooms.get(room.key) is not room:
+                    return False
+                if room.has_member(user.id) and room.present[user] == 1:
+                    removed, work = (
+                        apply.MemberRemoved(user.id, user.name),
+                        _removing(room, user.id),
+                    )
+                    self._change(session, room, removed, work, departure.release)
+                else:
+                    self._journal.append(departure)
+                return True
             finally:
                 room.leaving.discard(user.id)
 
     @staticmethod
-    def removing(room: Room, user_id: int, change: Change | None) -> Change | None:
-        """Return a change that also removes a user from the members."""
+    def removing(
+        room: Room, user_id: int, name: str, change: Change | None
+    ) -> tuple[Sequence[Fact], Change | None]:
+        """Return the facts, and a change, that also remove a user from the members."""
         if not room.has_member(user_id):
-            return change
+            return (), change
+        remove = _removing(room, user_id)
 
         def both(connection: Connection) -> None:
             if change is not None:
                 change(connection)
-            queries.remove(connection, room.id, user_id)
+            remove(connection)
 
-        return both
+        return [apply.MemberRemoved(user_id, name)], both
 
-    def note_removal(self, session: Session, room: Room, user_id: int, name: str) -> None:
-        """Remove a member from the live roster, after the commit. Never switches."""
-        if room.has_member(user_id):
-            self._show(session, room, name, apply.remove_member(room, user_id))
+    def _change(
+        self, session: Session, room: Room, fact: Fact, change: Change, then: Then | None = None
+    ) -> None:
+        """Write a change of the members; return when it took effect. Switches. Raises Refusal."""
+        decision = Decision(session, [(room, fact)], change, then)
+        self._journal.append(decision)
+        decision.wait()
 
-    def _show(self, session: Session, room: Room, name: str, rev: int) -> None:
-        """Show a revision of the roster to the room's readers."""
-        self._journal.append(Shown(session, room, rooms.RosterChanged(room.name, name, rev)))
+
+def _adding(room: Room, user_id: int) -> Change:
+    def change(connection: Connection) -> None:
+        check_is_active(connection, user_id)
+        queries.add(connection, room.id, user_id)
+
+    return change
 
 
-def _write_member(connection: Connection, room_id: int, user_id: int) -> None:
-    check_is_active(connection, user_id)
-    queries.add(connection, room_id, user_id)
+def _removing(room: Room, user_id: int) -> Change:
+    return lambda connection: queries.remove(connection, room.id, user_id)
 
 
 def too_many_members(room: Room) -> Unavailable:

@@ -16,14 +16,13 @@ from gevent.lock import RLock
 from app.bounds import RECENT_MESSAGES_MAX, REPLAY_BYTES_MAX, SINCE_MESSAGES_MAX
 from app.engine import apply
 from app.engine.decisions import check_is_active
-from app.engine.entries import Arrival, Closure, Departure, Renaming, Replay
+from app.engine.entries import Arrival, Departure, Replay
+from app.engine.live import LiveRooms
 from app.engine.presence import Room
-from app.engine.ranks import Ranks
-from app.engine.recent import Recent, Shelf, newest_that_fit
+from app.engine.recent import Recent, newest_that_fit
 from app.errors import Forbidden, NotPossible
 from app.measures import metrics
-from app.protocol import moderation, rooms, talk
-from app.protocol.event import Event
+from app.protocol import rooms, talk
 from app.queries import messages, retention
 from app.queries import rooms as queries
 from app.queries.accounts import NameTakenError
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     from app.chat.rooms.members import Rosters
     from app.database.database import Work
     from app.engine.kit import Handlers, Kit
-    from app.engine.presence import Session, User
+    from app.engine.presence import Session
 
 
 class Rooms:
@@ -47,10 +46,8 @@ class Rooms:
         self._history_replay = kit.settings.history_replay
         self._owned_max = kit.settings.rooms_owned_max
         self._recent_max = max(kit.settings.history_replay, RECENT_MESSAGES_MAX)
-        self._live: dict[str, Room] = {}
-        self._ranks = Ranks()
-        self._shelf = Shelf()
-        metrics.show_kept("recent_bytes", lambda: self._shelf.memory_bytes)
+        self._live = LiveRooms()
+        metrics.show_kept("recent_bytes", lambda: self._live.shelf.memory_bytes)
         self._opening: WeakValueDictionary[str, RLock] = WeakValueDictionary()
         self._loading = RLock()
         self._lost = self._database.read(messages.lost)
@@ -88,19 +85,9 @@ class Rooms:
             if moves and session.rooms:
                 self._leave(session, session.room_or_refuse())
                 self._rosters.admit(session, room)  # again: leaving may have switched
-            self._enter(session, room, replay)
-
-    def _enter(self, session: Session, room: Room, replay: Replay) -> None:
-        is_first = room.take(session)
-        room.visits += 1
-        users = sorted((person.name for person in room.present), key=str.casefold)
-        entered = rooms.Entered(
-            room.name, room.topic, users, (), self._clock(), e2ee=room.is_encrypted
-        )
-        arrival = Arrival(
-            self.forget_if_deserted, session, room, entered, replay, is_first=is_first
-        )
-        self._journal.append(arrival)
+            arrival = Arrival(session, room, replay, self._clock)
+            self._journal.append(arrival)
+            arrival.wait()
 
     def _replay_since(self, room: Room, since: int | None) -> Replay:
         """Return a function that picks the messages to replay on entering.
@@ -146,73 +133,15 @@ class Rooms:
 
     def _leave(self, session: Session, room: Room) -> bool:
         """Leave a room; return whether the session was still in it. Switches, if encrypted."""
-        with self.holding(room), self._rosters.resigning(session, room):
-            is_there = session.rooms.get(room.key) is room
-            if is_there:
-                self._depart(session, room, rooms.Left, told=rooms.Departed(room.name))
-        return is_there
+        with self.holding(room):
+            told = rooms.Departed(room.name)
+            departure = Departure(session, room, rooms.Left, told)
+            return self._rosters.resign(session, room, departure)
 
     def disconnect(self, session: Session) -> None:
         """Remove a session that ended from its rooms."""
-        for room in list(session.rooms.values()):
-            self._depart(session, room, rooms.Disconnected, told=None)
-
-    def _depart(
-        self,
-        session: Session,
-        room: Room,
-        how: type[rooms.Left | rooms.Disconnected],
-        *,
-        told: Event | None,
-    ) -> None:
-        is_last = room.drop(session)
-        event = how(room.name, session.speaker.name) if is_last else None
-        self._journal.append(
-            Departure(
-                self.forget_if_deserted, room, [session], sender=session, told=told, event=event
-            )
-        )
-
-    def send_out(
-        self,
-        room: Room,
-        user: User | None,
-        *,
-        sender: Session,
-        fact: moderation.Kicked | moderation.Banned,
-    ) -> None:
-        """End a user's sessions in a room at once; show why."""
-        sessions = room.sessions_of(user) if user else []
-        for session in sessions:
-            room.drop(session)
-        told = moderation.SentOut(fact)
-        self._journal.append(
-            Departure(self.forget_if_deserted, room, sessions, sender=sender, told=told, event=fact)
-        )
-
-    def rename(self, session: Session, room: Room, name: Name) -> None:
-        """Rename a live room after the commit; show it."""
-        fact = rooms.Renamed(room.name, session.speaker.name, name.shown)
-        sessions = room.everybody()
-        for each in sessions:
-            del each.rooms[room.key]
-        del self._live[room.key]
-        apply.rename(room, name)
-        self._live[room.key] = room
-        room.note_rank()
-        for each in sessions:
-            each.rooms[room.key] = room
-        self._journal.append(Renaming(session, room, fact))
-
-    def close(self, session: Session, room: Room, reason: str) -> None:
-        """Close a deleted room after the commit; show why."""
-        fact = rooms.Deleted(room.name, session.speaker.name, reason)
-        sessions = room.everybody()
-        for each in sessions:
-            room.drop(each)
-        apply.delete(room)
-        self._drop(room)
-        self._journal.append(Closure(session, room, sessions, fact))
+        for room in session.rooms.values():
+            self._journal.append(Departure(session, room, rooms.Disconnected))
 
     def find(self, name: str) -> retention.RoomRetention:
         """Return a room's id, name and retention, live or not. Switches. Raises Refusal."""
@@ -224,7 +153,7 @@ class Rooms:
 
     def people_in(self, key: str) -> int:
         """Return the number of users in a room, by its key."""
-        room = self._live.get(key)
+        room = self._live.find(key)
         return len(room.present) if room else 0
 
     def who(self, session: Session, command: rooms.Who) -> None:
@@ -252,8 +181,7 @@ class Rooms:
         after_users = self.people_in(after_key)
         shown = []
         if after_users or not after_key:
-            keys = self._ranks.keys_behind(after_users, after_key, count + 1)
-            shown = [self._live[key] for key in keys]
+            shown = self._live.page(after_users, after_key, count + 1)
         summaries = [rooms.RoomSummary(room.name, len(room.present), room.topic) for room in shown]
         if len(shown) <= count:
             rest_key = "" if after_users else after_key
@@ -296,12 +224,7 @@ class Rooms:
             yield room
         finally:
             room.holds -= 1
-            self.forget_if_deserted(room)
-
-    def forget_if_deserted(self, room: Room) -> None:
-        """Forget a live room that is deserted."""
-        if room.is_deserted and self._live.get(room.key) is room:
-            self._drop(room)
+            room.forget_if_deserted()
 
     def room_of(self, session: Session, name: str) -> Room:
         """Return the room that a session means: the operator may mean any. Raises Refusal.
@@ -332,29 +255,20 @@ class Rooms:
 
         Raises NotPossible when there is none and no maker, and Refusal when the maker may not.
         """
-        room = self._live.get(name.key)
+        room = self._live.find(name.key)
         if room is not None:
             return room
         with self.opening(name):
-            if name.key not in self._live:
+            room = self._live.find(name.key)
+            if room is None:
                 with self._loading:
                     room = self._load(name)
                     if room is not None:
-                        self._take(room)
-                if room is None:  # no loading waits for this write
-                    self._take(self._create(name, maker))
-            return self._live[name.key]
-
-    def _take(self, room: Room) -> None:
-        """Make a room live from now on."""
-        self._live[room.key] = room
-        room.ranks = self._ranks
-        room.recent.put_on(self._shelf)
-
-    def _drop(self, room: Room) -> None:
-        """Make a room live no longer: the database has all of it."""
-        del self._live[room.key]
-        room.recent.put_on(None)
+                        self._live.add(room)
+            if room is None:  # no loading waits for this write
+                room = self._create(name, maker)
+                self._live.add(room)
+            return room
 
     @contextmanager
     def loading_none(self) -> Iterator[Collection[Room]]:
@@ -363,7 +277,7 @@ class Rooms:
         Switches.
         """
         with self._loading:
-            yield list(self._live.values())
+            yield list(self._live)
 
     def _load(self, name: Name) -> Room | None:
         def work(connection: Connection) -> Room | None:
@@ -389,7 +303,6 @@ class Rooms:
             if room.recent.is_given_up and room.recent.has_all_since(up_to_id):
                 later = [said for said in room.recent if said.id > up_to_id]
                 apply.replace_messages(room, [*found, *later])
-                apply.rename_messages(room, room.name)  # it may have changed since
 
     def _create(self, name: Name, maker: Session | None) -> Room:
         if maker is None:

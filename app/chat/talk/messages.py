@@ -9,7 +9,8 @@ import gevent
 
 from app.bounds import LAG_SECONDS, REPLAY_BYTES_MAX
 from app.engine import apply
-from app.engine.journal import Entry, SaidEntry
+from app.engine.entries import wait_for_earlier
+from app.engine.journal import SaidEntry
 from app.engine.presence import not_encrypted
 from app.engine.recent import first_that_fit, newest_that_fit
 from app.errors import BadLine, NotPossible
@@ -25,17 +26,34 @@ if TYPE_CHECKING:
 
 
 class _SaidInRoom(SaidEntry):
-    """A message to a room."""
+    """A message to a room; an encrypted one is for the members of a revision, `if_rev`."""
 
-    __slots__ = ("room",)
+    __slots__ = ("if_rev", "room")
 
     said: talk.Message
 
     def __init__(
-        self, session: Session, room: Room, said: talk.Message, message: NewMessage
+        self,
+        session: Session,
+        room: Room,
+        said: talk.Message,
+        message: NewMessage,
+        if_rev: int | None = None,
     ) -> None:
         super().__init__(session, message, said)
         self.room = room
+        self.if_rev = if_rev
+
+    def check_again(self) -> None:
+        """See Entry."""
+        session, room, said = self.sender, self.room, self.said
+        session.check_is_in(room)
+        session.check_is_not_muted(said.at, room)
+        if self.if_rev is None:
+            room.check_takes_plaintext()
+        elif room.roster is None or room.roster.rev != self.if_rev:
+            raise _roster_changed(room)
+        said.room = room.name
 
     def release(self, delivery: Delivery) -> None:
         """See Entry."""
@@ -46,13 +64,10 @@ class _SaidInRoom(SaidEntry):
             delivery.answer(self.sender, talk.Stored(self.said.id, self.tag))
 
 
-class _Turn(Entry):
-    """Lets a session wait until earlier messages are stored or refused."""
-
-    __slots__ = ()
-
-    def release(self, delivery: Delivery) -> None:
-        """See Entry."""
+def _roster_changed(room: Room) -> NotPossible:
+    return NotPossible(
+        f"who belongs to {room.name} has changed; encrypt it anew", code="roster_changed"
+    )
 
 
 def check_content(command: talk.Say | talk.Tell) -> None:
@@ -128,7 +143,7 @@ class Messages:
         body, txn, device_id = enc.dump(), command.txn or None, device.device_id
         said = talk.SaidEncrypted(room.name, user.name, device_id, enc, now)
         message = NewMessage(room.id, None, user.id, False, body, now, txn, device_id)
-        self._journal.append(_SaidInRoom(session, room, said, message))
+        self._journal.append(_SaidInRoom(session, room, said, message, command.if_rev))
 
     def _answer_retry(self, session: Session, room: Room, txn: str) -> None:
         """Answer a message for an older roster: it may be a retry.
@@ -137,14 +152,11 @@ class Messages:
         look-up is in no transaction of the journal's: after a removal in a busy room, all its
         clients ask at once. Switches. Raises NotPossible when it is not stored.
         """
-        self._journal.append(_Turn(session))
-        self._journal.settle(session)
+        wait_for_earlier(self._journal, session)
         user_id = session.speaker.id
         message_id = self._database.read(lambda each: queries.find_by_txn(each, user_id, txn))
         if message_id is None:
-            raise NotPossible(
-                f"who belongs to {room.name} has changed; encrypt it anew", code="roster_changed"
-            )
+            raise _roster_changed(room)
         session.client.show(talk.Stored(message_id, session.tag))
 
     def history(self, session: Session, command: talk.History) -> None:

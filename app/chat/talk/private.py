@@ -60,6 +60,10 @@ class _SaidPrivately(SaidEntry):
         super().__init__(session, message, said)
         self.private = private
 
+    def check_again(self) -> None:
+        """See Entry."""
+        self.sender.check_is_not_muted(self.said.at)
+
     def release(self, delivery: Delivery) -> None:
         """See Entry."""
         self.private.release(self, delivery)

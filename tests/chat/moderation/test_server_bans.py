@@ -305,7 +305,7 @@ def test_a_deserted_room(house: House) -> None:
         rooms.Who(room="den"),
     ):
         house.act(asked)
-        assert house.service.rooms._live == {}, asked
+        assert not house.service.rooms.live_rooms, asked
     house.do(alice, rooms.Join("den"))
     den = alice.rooms["den"]
     assert (den.topic, den.moderator_ids) == ("Tea", {2})
@@ -314,7 +314,7 @@ def test_a_deserted_room(house: House) -> None:
     house.do(alice, rooms.Leave())
     for undone in (moderation.Unban, moderation.Unmute, moderation.Demote):
         house.act(undone("bob", room="den"))
-        assert house.service.rooms._live == {}, undone
+        assert not house.service.rooms.live_rooms, undone
     house.do(alice, rooms.Join("den"))
     den = alice.rooms["den"]
     assert (den.sanctions, den.moderator_ids) == ({"ban": {}, "mute": {}}, set())

@@ -220,7 +220,7 @@ class World:
     def check_live_rooms(self) -> None:
         """Check that each live room equals the room that would be loaded from the database."""
         rooms = self.service.rooms
-        for room in list(rooms._live.values()):
+        for room in list(rooms._live):
             loaded = rooms._load(parse_name(room.name))
             assert loaded is not None, room.name
             assert _facts(room, self.now) == _facts(loaded, self.now)
