@@ -125,6 +125,7 @@ DEVICE_MAIL_DAYS_MAX: Kept = 30  # in which a device takes its mail, or never
 # Removal for good, and retention. A piece is a transaction: a message waits for at most one.
 REMOVED_AT_ONCE = 500  # messages that a piece of it looks at: some 2 ms of the writer's time
 REAP_SECONDS = 3_600  # between looks for messages whose time is over, and for deleted rooms
+FACTS_KEPT_SECONDS = 3_600  # in the logs of rooms and of the server
 ROOM_REAP_SECONDS = 60  # from a room's deletion until it is reaped: its last messages are stored
 RETENTION_DAYS_MAX = 3_650  # that a room can be set to; longer is for ever
 SPENT_TXN_DAYS: Kept = 7  # in which a retry can't store a purged message again

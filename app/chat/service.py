@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import gevent
@@ -35,8 +34,9 @@ from app.chat.talk.messages import Messages
 from app.chat.talk.private import Private
 from app.engine.client import Client, Visitor
 from app.engine.decisions import Acts
-from app.engine.journal import Journal, Write
+from app.engine.journal import Journal
 from app.engine.kit import Handler, Handlers, Kit, Present
+from app.engine.ledger import LocalLedger
 from app.engine.presence import OPERATOR, Session, only_for_admins
 from app.engine.tickets import Tickets
 from app.errors import Forbidden, Refusal
@@ -45,12 +45,9 @@ from app.protocol import server, talk
 from app.protocol.accounts import Login, Register
 from app.protocol.command import Command, Level
 from app.protocol.event import Event
-from app.queries import messages as messages_queries
 from app.queries import sanctions as sanctions_queries
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
     from app.database.database import Database
     from app.engine.client import Clock
     from app.settings import Settings
@@ -73,7 +70,7 @@ class Service:
         self.visitors: set[Visitor] = set()  # clients that speak HTTP
         self._numbers = itertools.count(1)  # of sessions
         self._hasher = Hasher(settings.logins_waiting_max)
-        self.journal = Journal(self._commit, database.read(messages_queries.newest_id))
+        self.journal = Journal(LocalLedger(database))
         present = Present(self.sessions, self.visitors)
         acts = Acts(database, self.journal, clock)
         kit = Kit(database, self.journal, clock, acts, settings, present, self.end)
@@ -179,37 +176,14 @@ class Service:
 
     def close(self) -> None:
         """Commit and release the entries under way, and stop. Switches."""
-        self.journal.finish()
-        self._journal_greenlet.kill()  # it waits for work, and there is none
         self.shutdown.stop()
         self._transfers.stop()
         self._retention.stop()
         gevent.joinall(self._reaper_greenlets)
+        self.journal.finish()
+        self._journal_greenlet.kill()  # it waits for work, and there is none
         self._hasher.close()
         self._database.close()
-
-    def _commit(
-        self,
-        messages: Sequence[messages_queries.NewMessage],
-        seen: Mapping[int, int],
-        write: Write | None,
-    ) -> Sequence[int]:
-        if not (messages or seen or write):
-            self._database.try_writing()
-            return ()
-        is_alone = self._database.is_sqlite and not seen and write is None
-        if is_alone and (statement := messages_queries.one_statement(messages)):
-            last_id = self._database.write_statement(*statement)
-            return messages_queries.ids_up_to(last_id, len(messages))
-
-        def work(connection: Connection) -> Sequence[int]:
-            messages_queries.note_seen(connection, seen)
-            ids = messages_queries.store(connection, messages) if messages else ()
-            if write is not None:
-                write(connection)
-            return ids
-
-        return self._database.write_first(work)
 
     def _register(self, session: Session, command: Register) -> None:
         self.accounts.register(session, command)

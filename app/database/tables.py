@@ -17,7 +17,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA_REVISION = "0009"  # the newest migration; a test compares it with migrations/
+SCHEMA_REVISION = "0010"  # the newest migration; a test compares it with migrations/
 
 # SQLite counts row ids only in a column declared INTEGER; they are 64 bits wide all the same.
 _Identifier = BigInteger().with_variant(Integer, "sqlite")
@@ -209,6 +209,23 @@ class Message(Base):
     said_at: Mapped[Milliseconds]
     txn: Mapped[str | None] = mapped_column(Text)
     sender_device: Mapped[str | None] = mapped_column(Text)
+
+
+class LoggedFact(Base):
+    """What a decision did to a room, or, without a room, to the server. `data` is JSON.
+
+    Its id is drawn with those of messages: by it, it has its place among them. It is kept for an
+    hour: the tables have what came of it.
+    """
+
+    __tablename__ = "facts"
+    __table_args__ = (Index(None, "room_id", "id"),)
+
+    id: Mapped[int] = mapped_column(_Identifier, primary_key=True, autoincrement=False)
+    room_id: Mapped[int | None] = mapped_column(_Identifier, ForeignKey("rooms.id"))
+    kind: Mapped[str]
+    data: Mapped[str]
+    made_at: Mapped[Milliseconds] = mapped_column(index=True)
 
 
 class SpentTxn(Base):

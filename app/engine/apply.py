@@ -7,15 +7,19 @@ the journal releases it, at one place among the messages. No method here switche
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from app.protocol import moderation, rooms
+from app.protocol import moderation, removal, rooms
+from app.queries import facts as logs
 from app.queries.members import Roster
 from app.values.names import parse_name
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from app.engine.delivery import Delivery
     from app.engine.presence import Room
     from app.protocol.event import RoomEvent
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
 def say(room: Room, said: Message) -> None:
     """Add a stored message."""
     room.recent.append(said)
+    room.head_id = said.id
 
 
 def replace_messages(room: Room, newest: Iterable[Message]) -> None:
@@ -34,14 +39,14 @@ def replace_messages(room: Room, newest: Iterable[Message]) -> None:
     room.recent.rename(room.name)
 
 
-def expire(room: Room, said_before: int) -> None:
-    """Remove messages said before a time, in milliseconds UTC."""
-    room.recent.forget_before(said_before)
-
-
 @dataclass(slots=True)
 class Fact:
-    """What a decision did to a room: plain data."""
+    """What a decision did to a room: plain data, as the room's log has it."""
+
+    def record(self, connection: Connection, room_id: int, now: int) -> int:
+        """Append it to the room's log, in the decision's transaction; return its id."""
+        data = json.dumps(asdict(self))
+        return logs.append(connection, room_id, type(self).__name__, data, now)
 
     def apply(self, room: Room) -> None:
         """Change the room's memory."""
@@ -57,6 +62,22 @@ class Fact:
         event = self.event(room)
         if event is not None:
             delivery.show(room, event)
+
+
+@dataclass(slots=True)
+class Made(Fact):
+    """The room was made. It is not live yet."""
+
+    name: str
+    owner_id: int
+
+    def apply(self, room: Room) -> None:
+        """See Fact."""
+        name = parse_name(self.name)
+        room.key, room.name, room.owner_id = name.key, name.shown, self.owner_id
+
+    def event(self, room: Room) -> None:
+        """See Fact. No client is there."""
 
 
 @dataclass(slots=True)
@@ -354,3 +375,54 @@ class Deleted(Fact):
         Fact.release(self, room, delivery)  # super() finds no class with slots
         for session in room.sessions_of():
             delivery.leave(room, session)
+
+
+@dataclass(slots=True)
+class Purged(Fact):
+    """Messages between two ids were removed for good: an author's, or all."""
+
+    by: str
+    author: str | None
+    first_id: int
+    last_id: int
+    messages: int
+
+    def apply(self, room: Room) -> None:
+        """See Fact."""
+        room.recent.forget(self._is_meant)
+
+    def _is_meant(self, said: Message) -> bool:
+        return self.first_id <= said.id <= self.last_id and self.author in (None, said.user)
+
+    def event(self, room: Room) -> RoomEvent:
+        """See Fact."""
+        ids = self.first_id, self.last_id
+        return removal.Purged(room.name, self.by, self.author, *ids, self.messages)
+
+
+@dataclass(slots=True)
+class Expired(Fact):
+    """Messages said before a time, in milliseconds UTC, were removed for good."""
+
+    said_before: int
+
+    def apply(self, room: Room) -> None:
+        """See Fact."""
+        room.recent.forget(lambda said: said.at < self.said_before)
+
+    def event(self, room: Room) -> None:
+        """See Fact. It was said how long messages are kept."""
+
+
+def _kinds(kind: type[Fact]) -> Iterator[tuple[str, type[Fact]]]:
+    for each in kind.__subclasses__():
+        yield each.__name__, each
+        yield from _kinds(each)
+
+
+_KINDS = dict(_kinds(Fact))
+
+
+def read(logged: logs.Logged) -> Fact:
+    """Return a fact from its log."""
+    return _KINDS[logged.kind](**json.loads(logged.data))

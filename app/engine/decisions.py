@@ -97,7 +97,7 @@ class Acts:
             session.check_is_admin()
         act = audit.Act(self._clock(), session.speaker.name, action, target, room.name, reason)
         work = self._work(session, act, change, check, speaks=speaks or bool(reason))
-        decision = Decision(session, [(room, fact) for fact in facts], work, then)
+        decision = Decision(session, [(room, fact) for fact in facts], work, act.done_at, then)
         self._journal.append(decision)
         decision.wait()
 

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from app.engine.apply import Fact
     from app.engine.client import Clock
     from app.engine.delivery import Delivery
-    from app.engine.journal import Journal, Write
+    from app.engine.journal import Journal
+    from app.engine.ledger import Write
     from app.engine.presence import Session
     from app.protocol.event import Event, RoomEvent
 
@@ -128,21 +129,25 @@ class Departure(Entry):
 
 
 class Decision(WrittenEntry):
-    """Facts about rooms, decided by a session: written whole, or not at all.
+    """Facts about live rooms, decided at a time: written whole, or not at all.
 
-    `work` writes it, and may add facts. `then` is called right before they take effect.
+    `work` writes what they did to the tables, and may add facts; then they come to the rooms' logs.
+    `then` is called right before they take effect.
     """
 
-    __slots__ = ("facts", "then", "work")
+    __slots__ = ("facts", "ids", "now", "then", "work")
 
     def __init__(
         self,
         sender: Session | None,
         facts: Sequence[tuple[Room, Fact]],
         work: Write,
+        now: int,
         then: Then | None = None,
     ) -> None:
         super().__init__(sender)
+        self.now = now
+        self.ids: list[int] = []
         self.facts = facts
         self.work = work
         self.then = then
@@ -150,10 +155,12 @@ class Decision(WrittenEntry):
     def write(self, connection: Connection) -> None:
         """See WrittenEntry."""
         self.work(connection)
+        self.ids = [fact.record(connection, room.id, self.now) for room, fact in self.facts]
 
     def release(self, delivery: Delivery) -> None:
         """See Entry."""
         if self.then is not None:
             self.then(delivery)
-        for room, fact in self.facts:
+        for (room, fact), fact_id in zip(self.facts, self.ids, strict=True):
             fact.release(room, delivery)
+            room.head_id = fact_id

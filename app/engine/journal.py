@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -51,13 +51,11 @@ from app.protocol import server, talk
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from app.engine.ledger import Ledger
     from app.engine.presence import Session
     from app.queries.messages import NewMessage
 
 log = structlog.get_logger()
-
-Write = Callable[["Connection"], object]
-Commit = Callable[["Sequence[NewMessage]", Mapping[int, int], "Write | None"], Sequence[int]]
 
 
 class Entry:
@@ -168,17 +166,12 @@ class WrittenEntry(Awaited):
 class Journal:
     """See the promises at the top of this file."""
 
-    def __init__(self, commit: Commit, newest_id: int) -> None:
-        """Commit with `commit(messages, seen, write)`, which switches and raises NotStored.
-
-        With nothing to commit, it only tries whether a commit would work.
-        """
-        self.newest_id = newest_id  # of the released messages
+    def __init__(self, ledger: Ledger) -> None:
         self.removals = 0  # how often messages were removed that a client may have read
         self.rules_rev = 0  # rises with each decision that took effect
         self.is_failing = False  # whether the last commit failed
         self._is_finishing = False
-        self._commit = commit
+        self._ledger = ledger
         self._queue: deque[Entry] = deque()
         self._queued_bytes = 0
         self._decisions = 0  # in the queue
@@ -345,7 +338,7 @@ class Journal:
         """Try whether messages can be stored again, without one. Switches."""
         self._retry_at = time.monotonic() + RETRY_SECONDS
         try:
-            self._commit((), {}, None)
+            self._ledger.try_storing()
         except NotStored:
             return  # still not: the log has it from the first failure
         except Exception:
@@ -381,7 +374,7 @@ class Journal:
             return batch
         messages = [entry.message for entry in stored if entry.message]
         try:
-            ids = self._commit(messages, seen, written.attempt if written else None)
+            ids, old = self._ledger.append(messages, seen, written.attempt if written else None)
         except Exception as error:  # noqa: BLE001 (entries without a message are released anyway)
             refusal = self._note_not_stored(len(stored), error)
             _tell_senders(stored, refusal)
@@ -389,13 +382,9 @@ class Journal:
                 written.refusal = refusal
             return [entry for entry in batch if entry.message is None and entry is not written]
         self._note_stored()
-        new = 0
-        for entry, message_id in zip(stored, ids, strict=True):
-            is_new = message_id > self.newest_id  # ids rise: any other was stored before
-            entry.note_id(message_id, is_new=is_new)
-            new += is_new
-            self.newest_id = max(self.newest_id, message_id)
-        metrics.MESSAGES.inc(new)
+        for place, (entry, message_id) in enumerate(zip(stored, ids, strict=True)):
+            entry.note_id(message_id, is_new=place not in old)
+        metrics.MESSAGES.inc(len(stored) - len(old))
         for user_id, message_id in seen.items():
             if self._seen[user_id] == message_id:
                 del self._seen[user_id]

@@ -182,8 +182,9 @@ class Session:
 class Room:
     """A live room. Roles, bans and mutes are by user id, as they are in the database."""
 
-    def __init__(self, key: str, stored: StoredRoom, recent: Recent) -> None:
+    def __init__(self, key: str, stored: StoredRoom, recent: Recent, head_id: int = 0) -> None:
         self.key = key
+        self.head_id = head_id  # up to which its messages and facts were released
         self.id = stored.id
         self.name = stored.name
         self.topic = stored.topic

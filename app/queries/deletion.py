@@ -20,12 +20,20 @@ class Heir(NamedTuple):
     name: str
 
 
-def delete_account(connection: Connection, user_id: int, now: int) -> Mapping[int, Heir]:
-    """Delete an account; return the new owners of its rooms, by room id.
+class Left(NamedTuple):
+    """What an account leaves to a room: whether it was a member, and the new owner, if any."""
+
+    was_member: bool
+    heir: Heir | None
+
+
+def delete_account(connection: Connection, user_id: int, now: int) -> Mapping[int, Left]:
+    """Delete an account; return what it leaves to each room in which it had a role or a sanction.
 
     The new owner is the moderator with the oldest account. A room without moderators has no owner.
     """
     heirs = _heirs(connection, user_id)
+    left = _left(connection, user_id, heirs, now)
     for room_id, heir in heirs.items():
         rooms.set_owner(connection, room_id, heir.id)
     members = select(Member.room_id).where(Member.user_id == user_id)
@@ -37,7 +45,25 @@ def delete_account(connection: Connection, user_id: int, now: int) -> Mapping[in
     devices.revoke_all(connection, user_id, now)
     values = {"password_hash": "", "is_admin": False, "is_disabled": True, "deleted_at": now}
     connection.execute(update(User).where(User.id == user_id).values(values))
-    return heirs
+    return left
+
+
+def _left(
+    connection: Connection, user_id: int, heirs: Mapping[int, Heir], now: int
+) -> dict[int, Left]:
+    in_force = Sanction.until_at.is_(None) | (Sanction.until_at > now)
+    member_of, moderator_of, sanctioned_in = (
+        set(connection.scalars(rooms_of.filter_by(user_id=user_id)))
+        for rooms_of in (
+            select(Member.room_id),
+            select(Moderator.room_id),
+            select(Sanction.room_id).where(in_force),
+        )
+    )
+    touched = member_of.union(heirs, moderator_of, sanctioned_in)
+    there = select(Room.id).where(Room.id.in_(touched), Room.deleted_at.is_(None))
+    room_ids = connection.scalars(there.order_by(Room.id))
+    return {each: Left(each in member_of, heirs.get(each)) for each in room_ids}
 
 
 def _heirs(connection: Connection, user_id: int) -> dict[int, Heir]:

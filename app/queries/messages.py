@@ -7,7 +7,7 @@ cost the interpreter 4 ms instead of 140.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import (
@@ -54,6 +54,13 @@ class NewMessage(NamedTuple):
     said_at: int
     txn: str | None = None
     sender_device: str | None = None
+
+
+class Stored(NamedTuple):
+    """The ids of a batch's messages, and the places of those that were stored before."""
+
+    ids: Sequence[int]
+    old: Collection[int] = ()
 
 
 class Page(NamedTuple):
@@ -123,26 +130,31 @@ _BATCH_SQL, _PLAIN_BATCH_SQL = (
 _FIND_KEYS = {dialect: _find_keys(dialect) for dialect in _INSERT_BATCH}
 
 
-def store(connection: Connection, messages: Sequence[NewMessage]) -> Sequence[int]:
-    """Store a batch of at least one message; return their ids, which rise.
+def store(connection: Connection, messages: Sequence[NewMessage]) -> Stored:
+    """Store a batch of messages; those that are new have ids that rise.
 
     A message that its user stored before under the same `txn` is not stored again. It has the id
     that it had then, also if it was purged since.
     """
+    if not messages:
+        return Stored(())
     if not any(message.txn for message in messages):
-        return _insert(connection, messages)
+        return Stored(_insert(connection, messages))
     keys = [
         (message.user_id, message.txn) if message.txn else (place,)
         for place, message in enumerate(messages)
     ]
     ids = _stored_before(connection, [key for key in keys if len(key) > 1])
     new: dict[tuple[object, ...], NewMessage] = {}
-    for key, message in zip(keys, messages, strict=True):
-        if key not in ids:
-            new.setdefault(key, message)
+    old: set[int] = set()
+    for place, (key, message) in enumerate(zip(keys, messages, strict=True)):
+        if key in ids or key in new:
+            old.add(place)
+        else:
+            new[key] = message
     if new:
         ids.update(zip(new, _insert(connection, list(new.values())), strict=True))
-    return [ids[key] for key in keys]
+    return Stored([ids[key] for key in keys], old)
 
 
 def one_statement(messages: Sequence[NewMessage]) -> tuple[str, str] | None:

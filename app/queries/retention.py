@@ -21,7 +21,17 @@ from sqlalchemy import (
 from sqlalchemy.orm import InstrumentedAttribute
 
 from app.bounds import ID_MAX, REMOVED_AT_ONCE, SPENT_TXN_DAYS
-from app.database.tables import File, Member, Message, Moderator, Room, Sanction, SpentTxn, User
+from app.database.tables import (
+    File,
+    LoggedFact,
+    Member,
+    Message,
+    Moderator,
+    Room,
+    Sanction,
+    SpentTxn,
+    User,
+)
 from app.values.times import DAY_MILLISECONDS
 
 FOR_EVER = 0  # days
@@ -149,6 +159,6 @@ def files_of(connection: Connection, room_id: int) -> Sequence[int]:
 
 def remove_room(connection: Connection, room_id: int) -> None:
     """Remove a deleted room, with its members, moderators and sanctions: all else is gone."""
-    for kind in (Moderator, Sanction, Member):
+    for kind in (Moderator, Sanction, Member, LoggedFact):
         connection.execute(delete(kind).where(kind.room_id == room_id))
     connection.execute(delete(Room).where(Room.id == room_id, Room.deleted_at.is_not(None)))

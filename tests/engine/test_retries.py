@@ -54,9 +54,11 @@ def test_one_id_a_txn(connection: Connection, batches: list[list[tuple[int, str 
         given: dict[tuple[int, str], int] = {}
         newest_id = queries.newest_id(connection)
         for batch in batches:
-            ids = queries.store(connection, [_message(*each) for each in batch])
-            for (user_id, txn), message_id in zip(batch, ids, strict=True):
-                if not txn or (user_id, txn) not in given:
+            ids, old = queries.store(connection, [_message(*each) for each in batch])
+            for place, ((user_id, txn), message_id) in enumerate(zip(batch, ids, strict=True)):
+                is_new = not txn or (user_id, txn) not in given
+                assert is_new == (place not in old)
+                if is_new:
                     assert message_id == newest_id + 1  # new ones rise, without a gap
                     newest_id = message_id
                 if txn:
@@ -87,7 +89,7 @@ def test_one_statement_is_the_same_rows(connection: Connection, batch: list[NewM
     assert statement is not None
     rows = []
     for execute in (
-        lambda: queries.store(connection, batch),
+        lambda: queries.store(connection, batch).ids,
         lambda: queries.ids_up_to(
             driver.execute(statement[0], statement[1:]).lastrowid, len(batch)
         ),

@@ -7,7 +7,7 @@ from gevent.event import Event as Signal
 from app.engine.presence import Room, Session, User
 from app.engine.recent import Recent
 from app.protocol.event import Event, RoomEvent
-from app.queries.messages import NewMessage
+from app.queries.messages import NewMessage, Stored
 from app.queries.rooms import StoredRoom
 
 
@@ -84,9 +84,7 @@ class FakeStore:
         self.now, self.seconds = 1.0, 0.0  # a clock, and how much it goes on with each commit
         self._newest_id = 0
 
-    def commit(
-        self, messages: Sequence[NewMessage], seen: dict[int, int], write: object
-    ) -> Sequence[int]:
+    def append(self, messages: Sequence[NewMessage], seen: dict[int, int], write: object) -> Stored:
         written = ["(written)"] if write is not None else []
         self.batches.append([*(message.body for message in messages), *written])
         self.begun.set()
@@ -97,7 +95,10 @@ class FakeStore:
         self.seen |= seen
         first_id = self._newest_id + 1
         self._newest_id += len(messages)
-        return range(first_id, self._newest_id + 1)
+        return Stored(range(first_id, self._newest_id + 1))
+
+    def try_storing(self) -> None:
+        self.append((), {}, None)
 
     def hold(self) -> None:
         """Let the next commits wait."""

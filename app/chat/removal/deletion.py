@@ -7,7 +7,7 @@ owner, and admins see to it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from app.engine import apply
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from app.engine.kit import Handlers, Kit
     from app.engine.presence import Room, Session
     from app.queries.accounts import Account
-    from app.queries.deletion import Heir
+    from app.queries.deletion import Left
 
 
 class Deletion:
@@ -90,10 +90,16 @@ class Deletion:
 
         def work(connection: Connection) -> None:
             self._acts.check(connection, session, check)
-            heirs = queries.delete_account(connection, account.id, act.done_at)
+            rooms_left = queries.delete_account(connection, account.id, act.done_at)
             audit.record(connection, act)
-            for room in sorted(rooms, key=lambda room: room.key):
-                facts.extend((room, fact) for fact in _facts(room, account, heirs, act.actor))
+            for room_id, left in rooms_left.items():
+                of_room = _facts(account, left, act.actor)
+                if room_id in live:
+                    facts.extend((live[room_id], fact) for fact in of_room)
+                else:
+                    for fact in of_room:
+                        fact.record(connection, room_id, act.done_at)
+            facts.sort(key=lambda each: each[0].key)  # it keeps those of a room in their order
 
         def end(_delivery: Delivery) -> None:
             self._in_force.forget(account.id)
@@ -101,16 +107,16 @@ class Deletion:
 
         with self._rooms.loading_none() as rooms:
             session.check_is_here()  # again: the session had to wait
-            decision = Decision(session, facts, work, end)
+            live = {room.id: room for room in rooms}
+            decision = Decision(session, facts, work, act.done_at, end)
             self._journal.append(decision)
             decision.wait()
 
 
-def _facts(room: Room, account: Account, heirs: Mapping[int, Heir], by: str) -> Iterator[Fact]:
-    """Yield what the deletion of an account does to a live room."""
+def _facts(account: Account, left: Left, by: str) -> Iterator[Fact]:
+    """Yield what the deletion of an account does to a room."""
     yield apply.AccountRemoved(account.id, account.name)
-    if room.has_member(account.id):
+    if left.was_member:
         yield apply.MemberRemoved(account.id, account.name)
-    heir = heirs.get(room.id)
-    if heir is not None:
-        yield apply.OwnerSet(heir.id, heir.name, by)
+    if left.heir is not None:
+        yield apply.OwnerSet(left.heir.id, left.heir.name, by)

@@ -23,7 +23,7 @@ from app.engine import apply
 from app.engine.journal import WrittenEntry
 from app.errors import BadLine, NotPossible, Unavailable
 from app.protocol import removal, server, talk
-from app.queries import audit, messages
+from app.queries import audit, messages, rooms
 from app.queries import purging as queries
 from app.queries.purging import Removed, Target
 from app.values.sizes import format_count
@@ -87,7 +87,18 @@ class _Tally:
 class _LastPiece(WrittenEntry):
     """The end of a purge: removes the rest, and updates and tells the rooms."""
 
-    __slots__ = ("acts", "after_id", "fresh", "journal", "now", "purge", "rooms", "tally")
+    __slots__ = (
+        "acts",
+        "after_id",
+        "facts",
+        "fresh",
+        "ids",
+        "journal",
+        "now",
+        "purge",
+        "rooms",
+        "tally",
+    )
 
     sender: Session
 
@@ -109,7 +120,9 @@ class _LastPiece(WrittenEntry):
         self.tally = tally
         self.after_id = after_id
         self.now = now
-        self.fresh: dict[int, list[talk.Message]] = {}  # by room, the newest messages left
+        self.facts: dict[int, apply.Purged] = {}  # by room, as all here
+        self.ids: dict[int, int] = {}
+        self.fresh: dict[int, list[talk.Message]] = {}  # the newest messages left
 
     def write(self, connection: Connection) -> None:
         """See WrittenEntry."""
@@ -121,20 +134,31 @@ class _LastPiece(WrittenEntry):
             )
             self.tally.add(removed)
         audit.amend(connection, self.tally.record_id, self.tally.text())
+        removed_from = self.tally.removed.items()
+        self.facts = {
+            room_id: self._fact(removed)
+            for room_id, removed in removed_from
+            if room_id and rooms.name_of(connection, room_id)
+        }
+        for room_id, fact in self.facts.items():
+            self.ids[room_id] = fact.record(connection, room_id, self.now)
         for room in self.rooms:
-            if room.id in self.tally.removed:
+            if room.id in self.facts:
                 self.fresh[room.id] = messages.newest(connection, room.id, room.recent.count_max)
+
+    def _fact(self, removed: Removed) -> apply.Purged:
+        _, count, first_id, last_id = removed
+        by, author = self.sender.speaker.name, self.purge.user or None
+        return apply.Purged(by, author, first_id, last_id, count)
 
     def release(self, delivery: Delivery) -> None:
         """See Entry."""
         self.journal.removals += 1
-        by, author = self.sender.speaker.name, self.purge.user or None
         for room in self.rooms:
-            if room.id in self.fresh:
-                _, count, first_id, last_id = self.tally.removed[room.id]
-                apply.replace_messages(room, self.fresh[room.id])
-                fact = removal.Purged(room.name, by, author, first_id, last_id, count)
-                delivery.show(room, fact)
+            if room.id in self.facts:
+                self.facts[room.id].release(room, delivery)
+                apply.replace_messages(room, self.fresh[room.id])  # with older ones in their place
+                room.head_id = self.ids[room.id]
 
 
 class Purging:
@@ -227,8 +251,7 @@ class Purging:
         if message_id is not None:
             return message_id - 1  # the last piece removes it
         after_id = 0
-        while self._journal.newest_id - after_id > REMOVED_AT_ONCE:
-            newest_id = self._journal.newest_id
+        while (newest_id := self._database.read(messages.newest_id)) - after_id > REMOVED_AT_ONCE:
             self._remove_between(purge, tally, after_id, newest_id)
             after_id = newest_id
         return after_id

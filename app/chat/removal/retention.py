@@ -16,9 +16,10 @@ from gevent.event import Event as Signal
 
 from app.bounds import LISTED_MAX, REAP_SECONDS, RETENTION_DAYS_MAX, ROOM_REAP_SECONDS
 from app.engine import apply
+from app.engine.entries import Decision
 from app.errors import BadLine, Unavailable
 from app.protocol import removal
-from app.queries import device_keys, device_mail
+from app.queries import device_keys, device_mail, facts
 from app.queries import retention as queries
 from app.queries.retention import Old
 from app.values.names import parse_name
@@ -114,6 +115,8 @@ class Retention:
             yield from self._remove_room(room)
         if self._database.read(lambda each: queries.has_old_txns(each, now)):
             self._database.write(lambda each: queries.forget_txns(each, now))
+        if self._database.read(lambda each: facts.has_old(each, now)):
+            self._database.write(lambda each: facts.forget_old(each, now))
         for forget_some in (device_keys.forget_some, device_mail.forget_some):
             yield from self._forget(partial(forget_some, now=now))
 
@@ -129,9 +132,12 @@ class Retention:
             yield
         with self._rooms.loading_none() as rooms:
             self._journal.removals += 1
-            for room in rooms:
-                if old.where == "room" and room.id == old.id:
-                    apply.expire(room, old.said_before)
+            live = [room for room in rooms if old.where == "room" and room.id == old.id]
+            if live:
+                expired = [(room, apply.Expired(old.said_before)) for room in live]
+                decision = Decision(None, expired, lambda _: None, self._clock())
+                self._journal.append(decision)
+                decision.wait()
 
     def _discard(self, file_ids: Iterable[int]) -> Iterator[None]:
         for file_id in file_ids:

@@ -16,7 +16,7 @@ from gevent.lock import RLock
 
 from app.bounds import PAGE_ITEMS_MAX
 from app.chat.accounts.accounts import name_taken
-from app.chat.rooms.rooms import Rooms
+from app.chat.rooms.rooms import Rooms, make
 from app.engine import apply
 from app.engine.decisions import check_is_there
 from app.errors import NotPossible
@@ -74,9 +74,13 @@ class RoomAdministration:
 
         def change(connection: Connection) -> None:
             check_is_there(connection, owner)
-            room = queries.create(connection, name, owner.id, self._clock())
+            now = self._clock()
+            room, _ = make(connection, name, owner.id, now)
             if command.e2ee:
-                rosters_queries.encrypt(connection, room.id, [owner.id])
+                newest_id = rosters_queries.encrypt(connection, room.id, [owner.id])
+                members = {owner.id: parse_name(owner.name).key}
+                fact = apply.Encrypted(session.speaker.name, newest_id, members)
+                fact.record(connection, room.id, now)
 
         with self._naming, self._rooms.opening(name):
             try:

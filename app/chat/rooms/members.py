@@ -81,11 +81,9 @@ class Rosters:
                 if session.rooms.get(room.key) is not room:
                     return False
                 if room.has_member(user.id) and room.present[user] == 1:
-                    removed, work = (
-                        apply.MemberRemoved(user.id, user.name),
-                        _removing(room, user.id),
-                    )
-                    self._change(session, room, removed, work, departure.release)
+                    removed = apply.MemberRemoved(user.id, user.name)
+                    remove = _removing(room, user.id)
+                    self._change(session, room, removed, remove, departure.release)
                 else:
                     self._journal.append(departure)
                 return True
@@ -112,7 +110,7 @@ class Rosters:
         self, session: Session, room: Room, fact: Fact, change: Change, then: Then | None = None
     ) -> None:
         """Write a change of the members; return when it took effect. Switches. Raises Refusal."""
-        decision = Decision(session, [(room, fact)], change, then)
+        decision = Decision(session, [(room, fact)], change, self._clock(), then)
         self._journal.append(decision)
         decision.wait()
 

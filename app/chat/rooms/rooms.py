@@ -104,7 +104,7 @@ class Rooms:
                 return newest, True
             last_id = missed[-1].id if missed else since
             all_since = [*missed, *(said for said in room.recent if said.id > last_id)]
-            is_whole = room.recent.has_all_since(last_id) and since <= self._journal.newest_id
+            is_whole = room.recent.has_all_since(last_id) and since <= room.head_id
             is_whole = is_whole and len(newest_that_fit(all_since)) == len(all_since)
             # Messages read here may have been removed since; those after a backup are lost.
             is_whole = is_whole and (not missed or removals == self._journal.removals)
@@ -120,7 +120,7 @@ class Rooms:
         """
         if since is None or room.recent.keeps_all_since(since):
             return ()
-        end_id, length = self._journal.newest_id + 1, SINCE_MESSAGES_MAX + 1
+        end_id, length = room.head_id + 1, SINCE_MESSAGES_MAX + 1
         page = messages.Page(room.id, since, end_id, length, True, REPLAY_BYTES_MAX)
         found = self._database.read(lambda connection: messages.page(connection, page))
         return found if len(found) <= SINCE_MESSAGES_MAX else ()
@@ -285,7 +285,8 @@ class Rooms:
             if stored is None:
                 return None
             newest = messages.newest(connection, stored.id, self._recent_max)
-            return Room(name.key, stored, Recent(self._recent_max, newest))
+            head_id = messages.newest_id(connection)  # all of the room is in this transaction
+            return Room(name.key, stored, Recent(self._recent_max, newest), head_id)
 
         return self._database.read(work)
 
@@ -296,7 +297,7 @@ class Rooms:
         with self._loading:
             if not room.recent.is_given_up:
                 return  # another session was first
-            up_to_id = self._journal.newest_id
+            up_to_id = room.head_id
             found = self._database.read(
                 lambda each: messages.newest(each, room.id, self._recent_max, up_to_id + 1)
             )
@@ -312,23 +313,31 @@ class Rooms:
         user = maker.speaker
         owned_max = 0 if user.is_admin else self._owned_max
 
-        def work(connection: Connection) -> queries.StoredRoom:
+        def work(connection: Connection) -> tuple[queries.StoredRoom, int]:
             check_is_active(connection, user.id)
             if owned_max and queries.owns_as_many(connection, user.id, owned_max):
                 raise Forbidden(
                     f"you own {owned_max} rooms, as many as anybody may; join one that there is",
                     code="too_many_owned",
                 )
-            return queries.create(connection, name, user.id, self._clock())
+            return make(connection, name, user.id, self._clock())
 
         try:
-            stored = self._database.write(work)
+            stored, head_id = self._database.write(work)
         except NameTakenError as error:
             raise NotPossible(
                 f"the name {name.shown} looks too much like another room's; choose another",
                 code="name_taken",
             ) from error
-        return Room(name.key, stored, Recent(self._recent_max))
+        return Room(name.key, stored, Recent(self._recent_max), head_id)
+
+
+def make(
+    connection: Connection, name: Name, owner_id: int, now: int
+) -> tuple[queries.StoredRoom, int]:
+    """Make a room; return it, and the id that its log begins with. Raises NameTakenError."""
+    stored = queries.create(connection, name, owner_id, now)
+    return stored, apply.Made(name.shown, owner_id).record(connection, stored.id, now)
 
 
 def _lister(after_key: str, count: int) -> Work[Sequence[tuple[str, str, str]]]:

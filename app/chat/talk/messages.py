@@ -181,7 +181,7 @@ class Messages:
         Only this page is in memory while its reader takes it.
         """
         room = session.room_or_refuse(command.room)
-        end_id = self._journal.newest_id + 1
+        end_id = room.head_id + 1
         before_id = end_id if command.before is None else min(command.before, end_id)
         after_id, length = command.after or 0, command.count + 1
         goes_on = command.after is not None and command.before is None

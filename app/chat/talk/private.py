@@ -76,6 +76,7 @@ class Private:
         self._database, self._journal, self._clock = kit.database, kit.journal, kit.clock
         self._accounts = accounts
         self._unread: OrderedDict[int, Counter[int]] = OrderedDict()  # by recipient, then sender
+        self._head_id = kit.database.read(queries.newest_id)  # up to which they were released
         self._removals = 0  # the journal's number when these were counted
 
     def handlers(self) -> Handlers:
@@ -134,6 +135,7 @@ class Private:
     def release(self, entry: _SaidPrivately, delivery: Delivery) -> None:
         """Show a stored message to its recipient and its sender."""
         said, sender, recipient_id = entry.said, entry.sender, entry.message.recipient_id
+        self._head_id = max(self._head_id, said.id)
         recipient = self._accounts.user_here(recipient_id) if recipient_id else None
         if recipient is not None and entry.is_new:
             self._show(recipient, said, delivery)
@@ -169,7 +171,7 @@ class Private:
             return
         user.has_mail = True
         # Messages released from here on are shown to this session as they come.
-        shown_id, up_to_id = self._journal.seen_id(user.id), self._journal.newest_id
+        shown_id, up_to_id = self._journal.seen_id(user.id), self._head_id
         first_id, older = self._database.read(_newest_reader(user.id, shown_id, up_to_id))
         shown_id = max(shown_id, first_id - 1)
         while messages := self._database.read(_mail_reader(user.id, shown_id, up_to_id)):

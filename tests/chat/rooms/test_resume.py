@@ -164,7 +164,7 @@ def _begin(house: House) -> tuple[str, Session, Session]:
 def test_what_is_said_at_that_moment(house: House, missed: int) -> None:
     room, talker, back = _begin(house)
     house.say(talker, room, *"12345")
-    since = house.service.journal.newest_id
+    since = talker.rooms[room].head_id
     house.say(talker, room, *["x"] * missed)
     house.do(talker, protocol.Say("at that moment", room=room))
     entered = house.do(back, Join(room, since))
@@ -189,7 +189,7 @@ def test_no_gap_and_nothing_twice(house, before: int, missed: int, during: int, 
 
     talk(before)
     house.service.journal.settle(talker)
-    since = house.service.journal.newest_id
+    since = talker.rooms[room].head_id
     talk(missed)
     other = gevent.spawn(talk, during)
     gevent.sleep(0.001 * pause)

@@ -137,6 +137,8 @@ class Model(Moderation, Files, Devices, Encrypted, Acts):
         if name.key not in self.rooms:
             self.check_may_speak(seat)
         room = self.rooms.get(name.key) or self.make_room(name, seat.me)
+        if not room.seats:
+            room.head_id = self.message_ids  # it is read again
         self.check_may_enter(room, seat.me)
         self.admit(room, seat.me)
         if seat.wire == "text" and seat.rooms:
@@ -146,7 +148,7 @@ class Model(Moderation, Files, Devices, Encrypted, Acts):
             self.show(room, rooms.Joined(room.shown, seat.name))
         room.seats.append(seat)
         seat.rooms.append(room)
-        messages, is_complete = room.replay(command.since, self.message_ids)
+        messages, is_complete = room.replay(command.since)
         heard = [said for said in messages if said.user not in seat.me.ignored]
         last_id = room.messages[-1].id if room.messages else 0
         users = [each.shown for each in room.people]
@@ -206,6 +208,7 @@ class Model(Moderation, Files, Devices, Encrypted, Acts):
         assert room is not None
         if self.store(message, command.txn):
             room.messages.append(message)
+            room.head_id = message.id
             self.show(room, room.said(message), by=seat.me)
         if seat.wire == "ndjson":
             self.tell(seat, talk.Stored(message.id, ""))

@@ -186,6 +186,7 @@ class Room:
     messages: list[Message] = field(default_factory=list)
     seats: list[Seat] = field(default_factory=list)
     is_deleted: bool = False
+    head_id: int = 0  # up to which its log is known where it is live
     roster: Roster | None = None  # of an encrypted one
 
     @property
@@ -224,9 +225,9 @@ class Room:
         """Whether it is encrypted, and an account belongs to it."""
         return self.roster is not None and account in self.roster.members
 
-    def replay(self, since: int | None, newest_id: int) -> tuple[list[talk.Message], bool]:
+    def replay(self, since: int | None) -> tuple[list[talk.Message], bool]:
         """Return what one who enters is shown, and whether that is all there is since then."""
-        is_whole = since is None or since <= newest_id
+        is_whole = since is None or since <= self.head_id
         if since is None or not is_whole:
             return [self.said(each) for each in self.messages[-REPLAYED:]], is_whole
         return [self.said(each) for each in self.messages if each.id > since], True

@@ -24,8 +24,8 @@ WRITES = {
     "DeviceMail.send": "mail kept",
     "DeviceMail.let_go": "mail let go",
     "Devices.put_manifest": "devices listed",
-    "Rosters.admit": "member added",
-    "Rosters.resigning": "member removed",
+    "_adding": "member added",
+    "_removing": "member removed",
 }
 
 STEPS_A_LOOK = 100  # of SQLite's machine, in a statement that is stopped amid it
@@ -266,13 +266,20 @@ def _install_for_letters(points: _Failpoints) -> None:
 def _install_for_encryption(points: _Failpoints) -> None:
     from app.database import database
     from app.database.database import Database
+    from app.engine.entries import Decision
     from app.engine.journal import SaidEntry
 
+    release = Decision.release
     write, attempt, note_id = Database.write, Database._attempt_to_write, SaidEntry.note_id
     attempt_alone = database._attempt_alone
 
     def write_for(work: Any) -> str:
+        work = getattr(getattr(work, "__self__", None), "work", work)  # of a decision
         return WRITES.get(getattr(work, "__qualname__", "").partition(".<locals>")[0], "")
+
+    def release_and_reach(self: Any, delivery: Any) -> None:
+        points.reach(write_for(self.work) or "other")
+        release(self, delivery)
 
     def attempt_to_write(self: Database, connect: Any, work: Any) -> Any:
         points.writing = {write_for(work)} - {""}
@@ -296,6 +303,7 @@ def _install_for_encryption(points: _Failpoints) -> None:
             points.reach("encrypted message")
 
     Database._attempt_to_write = attempt_to_write  # type: ignore[method-assign]
+    Decision.release = release_and_reach  # type: ignore[method-assign]
     Database.write = write_and_reach  # type: ignore[method-assign]
     database._attempt_alone = attempt_alone_and_remember
     SaidEntry.note_id = note_id_and_reach  # type: ignore[method-assign]
