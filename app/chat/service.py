@@ -12,7 +12,6 @@ from app.chat.accounts.administration import Administration
 from app.chat.accounts.endings import Endings
 from app.chat.accounts.own_account import OwnAccount
 from app.chat.accounts.passwords import Hasher
-from app.chat.accounts.server_bans import InForce
 from app.chat.accounts.tokens import Tokens
 from app.chat.devices.devices import Devices
 from app.chat.devices.keys import DeviceKeys
@@ -38,6 +37,7 @@ from app.engine.journal import Journal
 from app.engine.kit import Handler, Handlers, Kit, Present
 from app.engine.ledger import LocalLedger
 from app.engine.presence import OPERATOR, Session, only_for_admins
+from app.engine.server_bans import InForce
 from app.engine.tickets import Tickets
 from app.errors import Forbidden, Refusal
 from app.measures import metrics
@@ -72,9 +72,9 @@ class Service:
         self._hasher = Hasher(settings.logins_waiting_max)
         self.journal = Journal(LocalLedger(database))
         present = Present(self.sessions, self.visitors)
-        acts = Acts(database, self.journal, clock)
-        kit = Kit(database, self.journal, clock, acts, settings, present, self.end)
         in_force = InForce(database.read(lambda each: sanctions_queries.in_force(each, clock())))
+        acts = Acts(database, self.journal, in_force, clock)
+        kit = Kit(database, self.journal, clock, acts, settings, present, self.end)
         tokens, tickets, rosters = Tokens(kit), Tickets(clock), Rosters(kit)
         self.accounts = accounts = Accounts(kit, self._hasher, tokens, in_force)
         self.rooms = rooms = Rooms(kit, rosters)
@@ -164,6 +164,7 @@ class Service:
 
         Never switches.
         """
+        session.was_sent_away = True
         session.client.close(last_words)
         self.disconnect(session)
 

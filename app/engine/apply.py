@@ -1,25 +1,21 @@
-"""Facts: what decisions did to a room, and the changes of its memory, one for each kind.
+"""Facts about rooms, and the changes of a room's memory, one for each kind. See engine/facts.py.
 
 A live room equals the room that would be loaded from the database. Its rules, its roster, its name
-and its newest messages are changed here alone, and by what is committed. A fact takes effect where
-the journal releases it, at one place among the messages. No method here switches greenlets.
+and its newest messages are changed here alone, and by what is committed.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from app.engine.facts import Fact
 from app.protocol import moderation, removal, rooms
-from app.queries import facts as logs
 from app.queries.members import Roster
 from app.values.names import parse_name
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
     from app.engine.delivery import Delivery
     from app.engine.presence import Room
     from app.protocol.event import RoomEvent
@@ -40,16 +36,11 @@ def replace_messages(room: Room, newest: Iterable[Message]) -> None:
 
 
 @dataclass(slots=True)
-class Fact:
-    """What a decision did to a room: plain data, as the room's log has it."""
-
-    def record(self, connection: Connection, room_id: int, now: int) -> int:
-        """Append it to the room's log, in the decision's transaction; return its id."""
-        data = json.dumps(asdict(self))
-        return logs.append(connection, room_id, type(self).__name__, data, now)
+class RoomFact(Fact):
+    """What a decision did to a room."""
 
     def apply(self, room: Room) -> None:
-        """Change the room's memory."""
+        """See Fact."""
         raise NotImplementedError
 
     def event(self, room: Room) -> RoomEvent | None:
@@ -57,7 +48,7 @@ class Fact:
         raise NotImplementedError
 
     def release(self, room: Room, delivery: Delivery) -> None:
-        """Take effect: change the room, and show it."""
+        """See Fact."""
         self.apply(room)
         event = self.event(room)
         if event is not None:
@@ -65,7 +56,7 @@ class Fact:
 
 
 @dataclass(slots=True)
-class Made(Fact):
+class Made(RoomFact):
     """The room was made. It is not live yet."""
 
     name: str
@@ -81,7 +72,7 @@ class Made(Fact):
 
 
 @dataclass(slots=True)
-class _About(Fact):
+class _About(RoomFact):
     """A fact about a user, decided by another."""
 
     user_id: int
@@ -90,7 +81,7 @@ class _About(Fact):
 
 
 @dataclass(slots=True)
-class TopicSet(Fact):
+class TopicSet(RoomFact):
     """The topic was set; an empty one is none."""
 
     topic: str
@@ -162,7 +153,7 @@ class _Sanctioned(_About):
         in_force[self.user_id] = moderation.Sanction(self.user, self.by, self.reason, until)
 
 
-class _SentOut(Fact):
+class _SentOut(RoomFact):
     """A user was sent out of the room: all their sessions, which are told why."""
 
     __slots__ = ()
@@ -250,7 +241,7 @@ class Unmuted(_About):
 
 
 @dataclass(slots=True)
-class Encrypted(Fact):
+class Encrypted(RoomFact):
     """The room became encrypted: after a message's id, with its first members' keys by id."""
 
     by: str
@@ -268,12 +259,12 @@ class Encrypted(Fact):
 
     def release(self, room: Room, delivery: Delivery) -> None:
         """See Fact."""
-        Fact.release(self, room, delivery)  # super() finds no class with slots
+        RoomFact.release(self, room, delivery)  # super() finds no class with slots
         delivery.show(room, rooms.RosterChanged(room.name, self.by, 1))
 
 
 @dataclass(slots=True)
-class _MembersChanged(Fact):
+class _MembersChanged(RoomFact):
     """The members of an encrypted room changed, and there is a new revision."""
 
     user_id: int
@@ -308,7 +299,7 @@ class MemberRemoved(_MembersChanged):
 
 
 @dataclass(slots=True)
-class AccountRemoved(Fact):
+class AccountRemoved(RoomFact):
     """A user's account was deleted: the role goes, and so do the sanctions."""
 
     user_id: int
@@ -333,7 +324,7 @@ class AccountRemoved(Fact):
 
 
 @dataclass(slots=True)
-class Renamed(Fact):
+class Renamed(RoomFact):
     """The room has another name."""
 
     name: str
@@ -354,7 +345,7 @@ class Renamed(Fact):
 
 
 @dataclass(slots=True)
-class Deleted(Fact):
+class Deleted(RoomFact):
     """The room is gone, and its name free."""
 
     by: str
@@ -372,13 +363,13 @@ class Deleted(Fact):
 
     def release(self, room: Room, delivery: Delivery) -> None:
         """See Fact. All are shown it, and are out."""
-        Fact.release(self, room, delivery)  # super() finds no class with slots
+        RoomFact.release(self, room, delivery)  # super() finds no class with slots
         for session in room.sessions_of():
             delivery.leave(room, session)
 
 
 @dataclass(slots=True)
-class Purged(Fact):
+class Purged(RoomFact):
     """Messages between two ids were removed for good: an author's, or all."""
 
     by: str
@@ -401,7 +392,7 @@ class Purged(Fact):
 
 
 @dataclass(slots=True)
-class Expired(Fact):
+class Expired(RoomFact):
     """Messages said before a time, in milliseconds UTC, were removed for good."""
 
     said_before: int
@@ -412,17 +403,3 @@ class Expired(Fact):
 
     def event(self, room: Room) -> None:
         """See Fact. It was said how long messages are kept."""
-
-
-def _kinds(kind: type[Fact]) -> Iterator[tuple[str, type[Fact]]]:
-    for each in kind.__subclasses__():
-        yield each.__name__, each
-        yield from _kinds(each)
-
-
-_KINDS = dict(_kinds(Fact))
-
-
-def read(logged: logs.Logged) -> Fact:
-    """Return a fact from its log."""
-    return _KINDS[logged.kind](**json.loads(logged.data))

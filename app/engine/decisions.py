@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from app.database.database import Database
-    from app.engine.apply import Fact
     from app.engine.client import Clock
     from app.engine.entries import Then
+    from app.engine.facts import Fact
     from app.engine.journal import Journal
     from app.engine.presence import Room, Session
+    from app.engine.server_bans import InForce
     from app.queries.accounts import Account
 
 Change = Callable[["Connection"], None]
@@ -45,9 +46,12 @@ def check_is_there(connection: Connection, account: Account) -> None:
 class Acts:
     """Writes acts, each with its record in the audit."""
 
-    def __init__(self, database: Database, journal: Journal, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, journal: Journal, in_force: InForce, clock: Clock
+    ) -> None:
         self._database = database
         self._journal = journal
+        self._in_force = in_force
         self._clock = clock
 
     def write(
@@ -77,7 +81,7 @@ class Acts:
     def decide(
         self,
         session: Session,
-        room: Room,
+        room: Room | None,
         facts: Sequence[Fact],
         action: str,
         target: str = "",
@@ -88,16 +92,17 @@ class Acts:
         speaks: bool = False,
         then: Then | None = None,
     ) -> None:
-        """Commit an act about a room, and wait until it took effect and was shown. Switches.
+        """Commit an act about a room, or about the server, and wait until it took effect. Switches.
 
-        See `write`. An act with a reason speaks, too. `then` is called right before the facts take
-        effect, and never switches.
+        See `write`. An act with a reason speaks, too. `then` is called where the facts take effect.
         """
         if check is None:
             session.check_is_admin()
-        act = audit.Act(self._clock(), session.speaker.name, action, target, room.name, reason)
+        stream, where = (self._in_force, "") if room is None else (room, room.name)
+        act = audit.Act(self._clock(), session.speaker.name, action, target, where, reason)
         work = self._work(session, act, change, check, speaks=speaks or bool(reason))
-        decision = Decision(session, [(room, fact) for fact in facts], work, act.done_at, then)
+        about = [(stream, fact) for fact in facts]
+        decision = Decision(session, about, work, act.done_at, then=then)
         self._journal.append(decision)
         decision.wait()
 

@@ -17,9 +17,9 @@ from app.protocol import rooms, talk
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from app.engine.apply import Fact
     from app.engine.client import Clock
     from app.engine.delivery import Delivery
+    from app.engine.facts import Fact, Stream
     from app.engine.journal import Journal
     from app.engine.ledger import Write
     from app.engine.presence import Session
@@ -129,20 +129,22 @@ class Departure(Entry):
 
 
 class Decision(WrittenEntry):
-    """Facts about live rooms, decided at a time: written whole, or not at all.
+    """Facts about live rooms or the server, decided at a time: written whole, or not at all.
 
-    `work` writes what they did to the tables, and may add facts; then they come to the rooms' logs.
-    `then` is called right before they take effect.
+    `work` writes what they did to the tables, and may add facts; then they come to the logs. In the
+    stretch in which they take effect, `first` is called before, and `then` behind.
     """
 
-    __slots__ = ("facts", "ids", "now", "then", "work")
+    __slots__ = ("facts", "first", "ids", "now", "then", "work")
 
     def __init__(
         self,
         sender: Session | None,
-        facts: Sequence[tuple[Room, Fact]],
+        facts: Sequence[tuple[Stream, Fact]],
         work: Write,
         now: int,
+        *,
+        first: Then | None = None,
         then: Then | None = None,
     ) -> None:
         super().__init__(sender)
@@ -150,17 +152,20 @@ class Decision(WrittenEntry):
         self.ids: list[int] = []
         self.facts = facts
         self.work = work
+        self.first = first
         self.then = then
 
     def write(self, connection: Connection) -> None:
         """See WrittenEntry."""
         self.work(connection)
-        self.ids = [fact.record(connection, room.id, self.now) for room, fact in self.facts]
+        self.ids = [fact.record(connection, stream.id, self.now) for stream, fact in self.facts]
 
     def release(self, delivery: Delivery) -> None:
         """See Entry."""
+        if self.first is not None:
+            self.first(delivery)
+        for (stream, fact), fact_id in zip(self.facts, self.ids, strict=True):
+            fact.release(stream, delivery)
+            stream.head_id = fact_id
         if self.then is not None:
             self.then(delivery)
-        for (room, fact), fact_id in zip(self.facts, self.ids, strict=True):
-            fact.release(room, delivery)
-            room.head_id = fact_id

@@ -81,6 +81,7 @@ class Session:
         "tag",
         "unreleased",
         "user",
+        "was_sent_away",
         "watched",
     )
 
@@ -96,6 +97,7 @@ class Session:
         self.ignored: Set[str] = NOBODY  # its user's own set, after login
         self.mute: ServerSanction | None = None  # on the whole server; it may be over by now
         self.login_failures = 0
+        self.was_sent_away = False  # the server ended it
         self.unreleased = 0  # entries in the journal that this session made
         self.settled: Signal | None = None  # set when there are none left
 
@@ -156,6 +158,11 @@ class Session:
         """
         self.check_is_here()
         self.check_is_not_muted(now, room)
+
+    def check_was_not_sent_away(self) -> None:
+        """Raise NotPossible when the server ended it; it may have ended by itself."""
+        if self.was_sent_away:
+            raise sent_out()
 
     def check_is_not_muted(self, now: int, room: Room | None = None) -> None:
         """Raise Forbidden when its user is muted: on the server, or in the room."""

@@ -27,8 +27,8 @@ class Left(NamedTuple):
     heir: Heir | None
 
 
-def delete_account(connection: Connection, user_id: int, now: int) -> Mapping[int, Left]:
-    """Delete an account; return what it leaves to each room in which it had a role or a sanction.
+def delete_account(connection: Connection, user_id: int, now: int) -> list[tuple[int, Left]]:
+    """Delete an account; return what it leaves to rooms, by id, in the order of their names.
 
     The new owner is the moderator with the oldest account. A room without moderators has no owner.
     """
@@ -50,7 +50,7 @@ def delete_account(connection: Connection, user_id: int, now: int) -> Mapping[in
 
 def _left(
     connection: Connection, user_id: int, heirs: Mapping[int, Heir], now: int
-) -> dict[int, Left]:
+) -> list[tuple[int, Left]]:
     in_force = Sanction.until_at.is_(None) | (Sanction.until_at > now)
     member_of, moderator_of, sanctioned_in = (
         set(connection.scalars(rooms_of.filter_by(user_id=user_id)))
@@ -62,8 +62,8 @@ def _left(
     )
     touched = member_of.union(heirs, moderator_of, sanctioned_in)
     there = select(Room.id).where(Room.id.in_(touched), Room.deleted_at.is_(None))
-    room_ids = connection.scalars(there.order_by(Room.id))
-    return {each: Left(each in member_of, heirs.get(each)) for each in room_ids}
+    room_ids = connection.scalars(there.order_by(Room.key))
+    return [(each, Left(each in member_of, heirs.get(each))) for each in room_ids]
 
 
 def _heirs(connection: Connection, user_id: int) -> dict[int, Heir]:

@@ -5,7 +5,7 @@ from ipaddress import ip_network
 import pytest
 
 from app.bounds import FILES_A_USER_MAX, PAGE_ITEMS_MAX
-from app.chat.accounts.server_bans import InForce, Target
+from app.engine.server_bans import InForce, Target
 from app.errors import Refusal
 from app.protocol import accounts, moderation, talk
 from app.protocol import rooms as protocol

@@ -28,8 +28,8 @@ from app.values.networks import origin
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from app.chat.accounts.server_bans import InForce
     from app.engine.kit import Kit
+    from app.engine.server_bans import InForce
 
 
 _WRONG = "wrong name or password"

@@ -1,7 +1,7 @@
 """Administration: acts on accounts, announcements, and lists, for admins and the operator.
 
-Like moderation, an act is written first, with its record in the audit. It takes effect when it is
-committed, in one atomic stretch.
+Like moderation, an act is an entry of the journal, written with its record in the audit. It takes
+effect where it is released, in one atomic stretch.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from app.bounds import PAGE_ITEMS_MAX, REPLAY_BYTES_MAX
 from app.chat.accounts.accounts import name_taken
 from app.chat.accounts.passwords import Hasher
+from app.engine import server_facts
 from app.errors import BadLine, Forbidden, NotPossible
 from app.protocol import accounts as protocol
 from app.protocol import server
@@ -25,9 +26,12 @@ if TYPE_CHECKING:
 
     from app.chat.accounts.accounts import Accounts
     from app.chat.accounts.endings import Endings
+    from app.engine.decisions import Change
+    from app.engine.delivery import Delivery
     from app.engine.kit import Handlers, Kit
     from app.engine.presence import Session
-    from app.protocol.event import Noticed
+    from app.engine.server_facts import ServerFact
+    from app.protocol.event import Ended, Noticed
     from app.queries.accounts import Account
 
 
@@ -59,9 +63,13 @@ class Administration:
         if not text:
             raise BadLine("say what is to be announced", code="bad_arguments")
         session.check_may_speak(self._clock())
-        self._acts.write(session, "announce", reason=text, speaks=True)
-        session.client.show(server.ToldEverybody())
-        tell_everybody(self._sessions, server.Announced(text))
+
+        def tell(_delivery: Delivery) -> None:
+            session.client.show(server.ToldEverybody())
+            tell_everybody(self._sessions, server.Announced(text))
+
+        fact = server_facts.Announced(text)
+        self._acts.decide(session, None, [fact], "announce", reason=text, then=tell)
 
     def list_accounts(self, session: Session, command: protocol.UserList) -> None:
         """Show a page of the accounts."""
@@ -91,28 +99,41 @@ class Administration:
         account = self._account(session, command.user)
         password_hash = self._hasher.hash(session.client, command.password)
 
-        self._change_and_end(session, account, "passwd", password_hash=password_hash)
-        self._endings.end(account.id, protocol.EndedByPassword(by_operator=True))
+        fact, last_words = server_facts.PasswordSet(account.id), protocol.EndedByPassword(True)
+        values = {"password_hash": password_hash}
+        self._change_and_end(session, account, "passwd", fact, last_words, **values)
         session.client.show(protocol.PasswordSet(account.name))
 
     def set_admin(self, session: Session, command: protocol.UserAdmin) -> None:
         """Make an account an admin, or undo that; also in open sessions."""
         account, is_admin = self._account(session, command.user), command.is_admin
-        self._change(session, account, "admin" if is_admin else "unadmin", is_admin=is_admin)
-        self._accounts.note_admin(account.id, is_admin=is_admin)
+        action, fact = (
+            "admin" if is_admin else "unadmin",
+            server_facts.AdminSet(account.id, is_admin),
+        )
+
+        def note(_delivery: Delivery) -> None:
+            self._accounts.note_admin(account.id, is_admin=is_admin)
+
+        change = _setting(account, is_admin=is_admin)
+        self._acts.decide(session, None, [fact], action, account.name, change, then=note)
         session.client.show(protocol.AdminSet(account.name, is_admin))
 
     def disable(self, session: Session, command: protocol.UserDisable) -> None:
         """Disable an account: end its tokens and sessions, and refuse its logins."""
         account = self._account(session, command.user)
-        self._change_and_end(session, account, "disable", is_disabled=True)
-        self._endings.end(account.id, protocol.EndedByDisabling())
+        fact, last_words = server_facts.EnabledSet(account.id, False), protocol.EndedByDisabling()
+        self._change_and_end(session, account, "disable", fact, last_words, is_disabled=True)
         session.client.show(protocol.AccountDisabled(account.name))
 
     def enable(self, session: Session, command: protocol.UserEnable) -> None:
         """Enable a disabled account."""
         account = self._account(session, command.user)
-        self._change(session, account, "enable", is_disabled=False)
+        fact, change = (
+            server_facts.EnabledSet(account.id, True),
+            _setting(account, is_disabled=False),
+        )
+        self._acts.decide(session, None, [fact], "enable", account.name, change)
         session.client.show(protocol.AccountEnabled(account.name))
 
     def list_sessions(self, session: Session, command: protocol.Sessions) -> None:
@@ -128,24 +149,22 @@ class Administration:
         has_more = len(shown) < len(found)
         session.client.show_at_leisure(protocol.SessionsListed(shown, has_more))
 
-    def _change(self, session: Session, account: Account, action: str, **values: object) -> None:
-        """Set columns of an account, as an act. Switches. Raises NotStored."""
-
-        def change(connection: Connection) -> None:
-            queries.change(connection, account.id, **values)
-
-        self._acts.write(session, action, account.name, change)
-
     def _change_and_end(
-        self, session: Session, account: Account, action: str, **values: object
+        self,
+        session: Session,
+        account: Account,
+        action: str,
+        fact: ServerFact,
+        last_words: Ended,
+        **values: object,
     ) -> None:
-        """Set columns of an account and end its tokens, as an act. Switches. Raises NotStored."""
+        """Set columns of an account and end its rights, as an act. Switches. Raises Refusal."""
 
-        def change(connection: Connection) -> None:
-            queries.change(connection, account.id, **values)
+        def end(_delivery: Delivery) -> None:
+            self._endings.end(account.id, last_words)
 
-        both = self._endings.ending_tokens(account.id, change)
-        self._acts.write(session, action, account.name, both)
+        change = self._endings.ending_tokens(account.id, _setting(account, **values))
+        self._acts.decide(session, None, [fact], action, account.name, change, then=end)
 
     def _account(self, session: Session, name: str) -> Account:
         """Return an account that the session may act on. Switches. Raises Refusal."""
@@ -155,6 +174,10 @@ class Administration:
         if account.is_admin and not session.is_operator:
             raise Forbidden(f"{account.name} is an admin", code="not_allowed")
         return account
+
+
+def _setting(account: Account, **values: object) -> Change:
+    return lambda connection: queries.change(connection, account.id, **values)
 
 
 def tell_everybody(sessions: Set[Session], notice: Noticed) -> None:

@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 
     from app.chat.accounts.accounts import Accounts
     from app.chat.rooms.members import Rosters
-    from app.engine.apply import Fact
     from app.engine.decisions import Change
     from app.engine.delivery import Delivery
     from app.engine.entries import Then
+    from app.engine.facts import Fact
     from app.engine.kit import Handlers, Kit
     from app.engine.presence import Session, User
     from app.queries.accounts import Account

@@ -1,9 +1,9 @@
 """Sanctions of users and networks on the whole server.
 
-An act is written first, with its record in the audit. It takes effect when it is committed, in one
-atomic stretch: the rules in force change, and the sessions of the banned end and are told why.
-Their transfers over HTTP end too, and the rights to begin one. From then on every way in is shut.
-If the write fails, nothing has changed. Acts are done one at a time.
+An act is an entry of the journal, written with its record in the audit. It takes effect where it is
+released, in one atomic stretch: the rules in force change, and the sessions of the banned end and
+are told why. Their transfers over HTTP end too, and the rights to begin one. From then on every way
+in is shut. If the write fails, nothing has changed. Acts are done one at a time.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from gevent.lock import RLock
 
 from app.bounds import SERVER_SANCTIONS_MAX, SERVER_SANCTIONS_OF_ONE_MAX
-from app.chat.accounts.server_bans import Target
+from app.engine import server_facts
+from app.engine.server_bans import Target
 from app.errors import Code, Forbidden, NotPossible, Unavailable
 from app.protocol import moderation
 from app.queries import sanctions as queries
@@ -28,10 +29,13 @@ if TYPE_CHECKING:
 
     from app.chat.accounts.accounts import Accounts
     from app.chat.accounts.endings import Endings
-    from app.chat.accounts.server_bans import InForce
     from app.engine.decisions import Change
+    from app.engine.delivery import Delivery
+    from app.engine.entries import Then
     from app.engine.kit import Handlers, Kit
     from app.engine.presence import Session
+    from app.engine.server_bans import InForce
+    from app.engine.server_facts import ServerFact
     from app.engine.tickets import Tickets
     from app.protocol.event import Ended
     from app.queries.rooms import SanctionKind
@@ -84,28 +88,34 @@ class Sanctions:
             if not self._sessions_of(case.target):
                 raise NotPossible(f"there is no session of {case.target.name}", code="not_here")
             reason = harmless(command.reason)
-            self._write(case, "server kick", reason)
-            ended = self._send_away(case.target, moderation.EndedByKick(reason))
+            fact = server_facts.Kicked(*case.target.ids, reason)
+            ended = self._send_away(case, fact, moderation.EndedByKick(reason), "server kick")
             session.client.show(moderation.ServerKicked(case.target.name, ended))
 
     def ban(self, session: Session, command: moderation.ServerBan) -> None:
         """Ban a user or a network from the server, timed or not."""
         with self._case(session, command.target) as case:
-            ban = self._put(case, "ban", command.seconds, command.reason)
-            ended = self._send_away(case.target, _banned(ban))
+            ban, change = self._new(case, "ban", command.seconds, command.reason)
+            if case.target.account is not None:
+                change = self._endings.ending_tokens(case.target.account.id, change)
+            ended = self._send_away(case, ban, _banned(ban.terms), "server ban", change)
             session.client.show(moderation.ServerBanned(case.target.name, command.seconds, ended))
 
     def mute(self, session: Session, command: moderation.ServerMute) -> None:
         """Mute a user or a network on the server, timed or not."""
         with self._case(session, command.target) as case:
-            mute = self._put(case, "mute", command.seconds, command.reason)
-            sessions = self._follow_mutes(case)
-            for user_id in _user_ids(case.target, sessions):
-                self._tickets.revoke_uploads(user_id)
-            for each in sessions:
-                if each.speaker.away:
-                    each.speaker.away = ""  # they are still shown as away, but without their note
-                each.client.show(moderation.MutedEverywhere(mute.reason, mute.until))
+            mute, change = self._new(case, "mute", command.seconds, command.reason)
+
+            def silence(_delivery: Delivery) -> None:
+                sessions = self._follow_mutes(case)
+                for user_id in _user_ids(case.target, sessions):
+                    self._tickets.revoke_uploads(user_id)
+                for each in sessions:
+                    if each.speaker.away:
+                        each.speaker.away = ""  # still away, but without their note
+                    each.client.show(moderation.MutedEverywhere(mute.reason, mute.until))
+
+            self._decide(case, mute, "server mute", change, silence)
             session.client.show(moderation.ServerMuted(case.target.name, command.seconds))
 
     def unban(self, session: Session, command: moderation.ServerUnban) -> None:
@@ -117,10 +127,13 @@ class Sanctions:
     def unmute(self, session: Session, command: moderation.ServerUnmute) -> None:
         """End the mute of a user or a network."""
         with self._case(session, command.target) as case:
-            self._lift(case, "mute")
-            for each in self._follow_mutes(case):
-                if each.mute is None:
-                    each.client.show(moderation.UnmutedEverywhere())
+
+            def give_voice(_delivery: Delivery) -> None:
+                for each in self._follow_mutes(case):
+                    if each.mute is None:
+                        each.client.show(moderation.UnmutedEverywhere())
+
+            self._lift(case, "mute", give_voice)
             session.client.show(moderation.ServerUnmuted(case.target.name))
 
     def bans(self, session: Session, command: moderation.ServerBans) -> None:
@@ -177,29 +190,22 @@ class Sanctions:
             return list(user.sessions) if user else ()
         return [each for each in self._present.sessions if _is_in(each.client.address, target)]
 
-    def _put(
+    def _new(
         self, case: _Case, kind: SanctionKind, seconds: int | None, reason: str
-    ) -> moderation.ServerSanction:
-        """Write a ban or mute, and put it in force. Switches. Raises Refusal."""
+    ) -> tuple[server_facts.Sanctioned, Change]:
+        """Return a new ban or mute, and what writes it. Raises Refusal."""
         check_reason(seconds, reason)
         self._check_share(case, kind)
-        target, reason = case.target, harmless(reason)
+        (user_id, network), by, reason = case.target.ids, case.session.speaker, harmless(reason)
         until = None if seconds is None else case.now + seconds * 1000
+        user = case.target.account.name if case.target.account else ""
         new = queries.NewServerSanction(
-            kind, *_ids(target), case.session.speaker.account_id, reason, case.now, until
+            kind, user_id, network or None, by.account_id, reason, case.now, until
         )
-
-        def change(connection: Connection) -> None:
-            queries.put(connection, new)
-
-        both: Change = change
-        if kind == "ban" and target.account is not None:
-            both = self._endings.ending_tokens(target.account.id, change)
-        self._write(case, f"server {kind}", reason, both)
-        user, network = target.account.name if target.account else "", new.network or ""
-        made = moderation.ServerSanction(user, case.session.speaker.name, reason, until, network)
-        self._in_force.put(kind, target, made, case.now)
-        return made
+        made = server_facts.Sanctioned(
+            kind, user_id, user, network, by.name, reason, case.now, until
+        )
+        return made, lambda connection: queries.put(connection, new)
 
     def _check_share(self, case: _Case, kind: SanctionKind) -> None:
         """Raise Unavailable when all admins, or this one, made too many."""
@@ -217,15 +223,19 @@ class Sanctions:
                 code="full",
             )
 
-    def _lift(self, case: _Case, kind: SanctionKind) -> None:
+    def _lift(self, case: _Case, kind: SanctionKind, then: Then | None = None) -> None:
         """End a ban or a mute that is in force. Switches. Raises Refusal."""
-        target = case.target
+        target, (user_id, network) = case.target, case.target.ids
         if self._in_force.find(kind, target, case.now) is None:
             code: Code = "no_ban" if kind == "ban" else "no_mute"
             raise NotPossible(f"there is no {kind} on {target.name}", code=code)
-        remove = queries.remove
-        self._write(case, f"server un{kind}", "", lambda each: remove(each, kind, *_ids(target)))
-        self._in_force.remove(kind, target)
+
+        def change(connection: Connection) -> None:
+            queries.remove(connection, kind, user_id, network or None)
+
+        self._decide(
+            case, server_facts.Lifted(kind, user_id, network), f"server un{kind}", change, then
+        )
 
     def _follow_mutes(self, case: _Case) -> Sequence[Session]:
         """Set the mute in force on a target's sessions; return them."""
@@ -234,11 +244,29 @@ class Sanctions:
             each.mute = self._in_force.mute_of(each.speaker.id, each.client.address, case.now)
         return sessions
 
-    def _send_away(self, target: Target, last_words: Ended) -> int:
-        """End all that a target has under way; return the number of sessions. Never switches."""
-        if target.account is not None:
-            return self._endings.end(target.account.id, last_words)
-        return self._shut_out(target, last_words)
+    def _send_away(
+        self,
+        case: _Case,
+        fact: server_facts.Kicked | server_facts.Sanctioned,
+        last_words: Ended,
+        action: str,
+        change: Change | None = None,
+    ) -> int:
+        """End all that a target has under way, by an act; return the number of sessions.
+
+        Switches. Raises Refusal.
+        """
+        target, ended = case.target, 0
+
+        def end(_delivery: Delivery) -> None:
+            nonlocal ended
+            if target.account is not None:
+                ended = self._endings.end(target.account.id, last_words)
+            else:
+                ended = self._shut_out(target, last_words)
+
+        self._decide(case, fact, action, change, end)
+        return ended
 
     def _shut_out(self, target: Target, last_words: Ended) -> int:
         """End all connections from a network. Accounts keep what they have elsewhere."""
@@ -252,12 +280,20 @@ class Sanctions:
                 visitor.cut()
         return len(sessions)
 
-    def _write(self, case: _Case, action: str, reason: str, change: Change | None = None) -> None:
-        """Commit an act and its record together. Switches. Raises Refusal."""
+    def _decide(
+        self,
+        case: _Case,
+        fact: ServerFact,
+        action: str,
+        change: Change | None,
+        then: Then | None,
+    ) -> None:
+        """Commit an act, and let it take effect. Switches. Raises Refusal."""
+        reason = getattr(fact, "reason", "")
         if reason:
             case.session.check_may_speak(case.now)
-        self._acts.write(
-            case.session, action, case.target.name, change, reason=reason, speaks=bool(reason)
+        self._acts.decide(
+            case.session, None, [fact], action, case.target.name, change, reason=reason, then=then
         )
 
 
@@ -273,13 +309,6 @@ def _user_ids(target: Target, sessions: Iterable[Session]) -> set[int]:
     """Return the ids of users whose rights an act touches: a target, here or not, and sessions'."""
     here = {each.user.id for each in sessions if each.user}
     return here | {target.account.id} if target.account else here
-
-
-def _ids(target: Target) -> tuple[int | None, str | None]:
-    """Return a target as the database has it: (user id, network), one of them None."""
-    if target.account is not None:
-        return target.account.id, None
-    return None, str(target.network)
 
 
 def _after(text: str) -> str:

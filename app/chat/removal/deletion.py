@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from app.engine import apply
+from app.engine import apply, server_facts
 from app.engine.entries import Decision
 from app.errors import LoginRefused
 from app.protocol.accounts import AccountDeleted, EndedByDeletion, Unregister, UserDelete
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
     from app.chat.accounts.accounts import Accounts
     from app.chat.accounts.endings import Endings
-    from app.chat.accounts.server_bans import InForce
     from app.chat.devices.devices import Devices
     from app.chat.rooms.rooms import Rooms
-    from app.engine.apply import Fact
     from app.engine.delivery import Delivery
+    from app.engine.facts import Fact, Stream
     from app.engine.kit import Handlers, Kit
-    from app.engine.presence import Room, Session
+    from app.engine.presence import Session
+    from app.engine.server_bans import InForce
     from app.queries.accounts import Account
     from app.queries.deletion import Left
 
@@ -81,7 +81,7 @@ class Deletion:
 
         Switches. Raises Refusal.
         """
-        facts: list[tuple[Room, Fact]] = []
+        facts: list[tuple[Stream, Fact]] = []
         act = Act(self._clock(), session.speaker.name, "delete user", account.name, "", "")
 
         def check(connection: Connection) -> None:
@@ -92,23 +92,22 @@ class Deletion:
             self._acts.check(connection, session, check)
             rooms_left = queries.delete_account(connection, account.id, act.done_at)
             audit.record(connection, act)
-            for room_id, left in rooms_left.items():
+            for room_id, left in rooms_left:
                 of_room = _facts(account, left, act.actor)
                 if room_id in live:
                     facts.extend((live[room_id], fact) for fact in of_room)
                 else:
                     for fact in of_room:
                         fact.record(connection, room_id, act.done_at)
-            facts.sort(key=lambda each: each[0].key)  # it keeps those of a room in their order
+            facts.append((self._in_force, server_facts.AccountEnded(account.id)))
 
         def end(_delivery: Delivery) -> None:
-            self._in_force.forget(account.id)
             self._endings.end(account.id, EndedByDeletion(), spared=session)
 
         with self._rooms.loading_none() as rooms:
             session.check_is_here()  # again: the session had to wait
             live = {room.id: room for room in rooms}
-            decision = Decision(session, facts, work, act.done_at, end)
+            decision = Decision(session, facts, work, act.done_at, first=end)
             self._journal.append(decision)
             decision.wait()
 

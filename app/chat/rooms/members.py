@@ -25,9 +25,9 @@ from app.queries import members as queries
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from app.engine.apply import Fact
     from app.engine.decisions import Change
     from app.engine.entries import Departure, Then
+    from app.engine.facts import Fact
     from app.engine.kit import Kit
     from app.engine.presence import Room, Session, User
 
@@ -107,10 +107,10 @@ class Rosters:
         return [apply.MemberRemoved(user_id, name)], both
 
     def _change(
-        self, session: Session, room: Room, fact: Fact, change: Change, then: Then | None = None
+        self, session: Session, room: Room, fact: Fact, change: Change, first: Then | None = None
     ) -> None:
         """Write a change of the members; return when it took effect. Switches. Raises Refusal."""
-        decision = Decision(session, [(room, fact)], change, self._clock(), then)
+        decision = Decision(session, [(room, fact)], change, self._clock(), first=first)
         self._journal.append(decision)
         decision.wait()
 

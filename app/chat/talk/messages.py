@@ -47,6 +47,7 @@ class _SaidInRoom(SaidEntry):
     def check_again(self) -> None:
         """See Entry."""
         session, room, said = self.sender, self.room, self.said
+        session.check_was_not_sent_away()
         session.check_is_in(room)
         session.check_is_not_muted(said.at, room)
         if self.if_rev is None:

@@ -62,6 +62,7 @@ class _SaidPrivately(SaidEntry):
 
     def check_again(self) -> None:
         """See Entry."""
+        self.sender.check_was_not_sent_away()
         self.sender.check_is_not_muted(self.said.at)
 
     def release(self, delivery: Delivery) -> None:

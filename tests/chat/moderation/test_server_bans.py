@@ -3,7 +3,7 @@
 import gevent
 import pytest
 
-from app.chat.accounts.server_bans import InForce
+from app.engine.server_bans import InForce
 from app.errors import BadLine, Forbidden, LoginRefused, NotPossible, NotStored, Unavailable
 from app.protocol import accounts, moderation, removal, rooms, talk
 from app.protocol.command import Command
@@ -200,12 +200,12 @@ def test_too_many(house: House, monkeypatch) -> None:
 def test_a_ban_that_is_not_stored(house: House, monkeypatch) -> None:
     bob = house.register("bob", address="203.0.113.7")
 
-    def fail(_work: object) -> None:
+    def fail(*_: object) -> None:
         raise NotStored("not stored: no")
 
     for kind in (ServerBan, ServerMute, ServerKick):
         for target in ("bob", "203.0.113.7"):
-            monkeypatch.setattr(house.database, "write", fail)
+            monkeypatch.setattr(house.database, "write_first", fail)
             with pytest.raises(NotStored):
                 house.act(kind(target))
             monkeypatch.undo()
@@ -227,9 +227,10 @@ def test_registering_while_the_network_is_banned(house: House, meanwhile) -> Non
 
 # What the banned were just about to do, while they waited for others, does not happen any more.
 @pytest.mark.parametrize("late", [talk.Say("late"), talk.Emote("late"), talk.Tell("bob", "late")])
-def test_waiting_to_speak(house: House, late: Command) -> None:
+def test_waiting_to_speak(house: House, late: Command, monkeypatch) -> None:
     alice, bob = house.register("alice", "den"), house.register("bob", "den")
     journal = house.service.journal
+    monkeypatch.setattr(type(journal), "_is_full", True)
     journal._has_room.clear()
     speaking = gevent.spawn(house.refused, bob, late)
     gevent.idle()

@@ -37,19 +37,31 @@ class Target(NamedTuple):
         return self.account.name if self.account else str(self.network)
 
     @property
+    def ids(self) -> tuple[int | None, str]:
+        """The user's id, or None; and the network's prefix, or an empty text."""
+        return (self.account.id, "") if self.account else (None, str(self.network))
+
+    @property
     def key(self) -> _Key:
         """The key by which its sanctions are found."""
-        return self.account.id if self.account else _prefix(self.network)
+        return key_of(*self.ids)
+
+
+def key_of(user_id: int | None, network: str) -> _Key:
+    """Return the key by which the sanctions of a user, or of a network, are found."""
+    return _prefix(ip_network(network)) if user_id is None else user_id
 
 
 class InForce:
-    """All bans and mutes of the server; expired ones do not count."""
+    """All bans and mutes of the server; expired ones do not count. It is the server's stream."""
+
+    id = None
+    head_id = 0
 
     def __init__(self, stored: Iterable[StoredServerSanction]) -> None:
         self._kinds: dict[SanctionKind, _OfKind] = {"ban": _OfKind(), "mute": _OfKind()}
         for kind, user_id, sanction in stored:
-            key = _prefix(ip_network(sanction.network)) if user_id is None else user_id
-            self._kinds[kind].put(key, sanction)
+            self._kinds[kind].put(key_of(user_id, sanction.network), sanction)
         kinds = self._kinds.values()
         metrics.show_kept("server_sanctions", lambda: sum(len(kind.by_key) for kind in kinds))
 
@@ -76,19 +88,28 @@ class InForce:
         of_kind.forget_expired(now)
         return of_kind.by[by] if by else len(of_kind.by_key)
 
-    def put(self, kind: SanctionKind, target: Target, sanction: ServerSanction, now: int) -> None:
+    def put(self, kind: SanctionKind, key: _Key, sanction: ServerSanction, now: int) -> None:
         """Put a ban or a mute in force, replacing an earlier one."""
         self._kinds[kind].forget_expired(now)
-        self._kinds[kind].put(target.key, sanction)
+        self._kinds[kind].put(key, sanction)
 
     def forget(self, user_id: int) -> None:
         """End all sanctions of a user: the account is deleted."""
         for each in self._kinds.values():
             each.by_key.pop(user_id, None)
 
-    def remove(self, kind: SanctionKind, target: Target) -> None:
+    def remove(self, kind: SanctionKind, key: _Key) -> None:
         """End a ban or a mute."""
-        self._kinds[kind].remove(target.key)
+        self._kinds[kind].remove(key)
+
+    def all(self, now: int) -> dict[tuple[SanctionKind, _Key], ServerSanction]:
+        """Return all that are in force."""
+        return {
+            (kind, key): each
+            for kind, of_kind in self._kinds.items()
+            for key, each in of_kind.by_key.items()
+            if not each.is_over(now)
+        }
 
 
 class _OfKind:
@@ -142,8 +163,7 @@ class _OfKind:
                 self.remove(key)
 
 
-def _prefix(network: Network | None) -> _Prefix:
-    assert network is not None  # noqa: S101 (a target has one of the two)
+def _prefix(network: Network) -> _Prefix:
     bits = int(network.network_address) >> (network.max_prefixlen - network.prefixlen)
     return network.version, network.prefixlen, bits
 
