@@ -214,14 +214,15 @@ class Message(Base):
 class LoggedFact(Base):
     """What a decision did to a room, or, without a room, to the server. `data` is JSON.
 
-    Its id is drawn with those of messages: by it, it has its place among them. It is kept for an
-    hour: the tables have what came of it.
+    Its place is behind the message `after_id`, and behind all facts with lower ids. It is kept for
+    an hour: the tables have what came of it.
     """
 
     __tablename__ = "facts"
-    __table_args__ = (Index(None, "room_id", "id"),)
+    __table_args__ = (Index(None, "room_id", "id"), {"sqlite_autoincrement": True})
 
-    id: Mapped[int] = mapped_column(_Identifier, primary_key=True, autoincrement=False)
+    id: Mapped[Identifier]
+    after_id: Mapped[int] = mapped_column(BigInteger)
     room_id: Mapped[int | None] = mapped_column(_Identifier, ForeignKey("rooms.id"))
     kind: Mapped[str]
     data: Mapped[str]

@@ -303,24 +303,13 @@ class AccountRemoved(RoomFact):
     """A user's account was deleted: the role goes, and so do the sanctions."""
 
     user_id: int
-    user: str
 
     def apply(self, room: Room) -> None:
         """See Fact."""
         room.forget_user(self.user_id)
 
-    def event(self, room: Room) -> RoomEvent | None:
-        """See Fact."""
-        return rooms.Disconnected(room.name, self.user) if room.is_in(self.user_id) else None
-
-    def release(self, room: Room, delivery: Delivery) -> None:
-        """See Fact. All sessions of the user are out."""
-        event = self.event(room)
-        for session in room.sessions_of(self.user_id):
-            delivery.leave(room, session)
-        if event is not None:
-            delivery.show(room, event)
-        self.apply(room)
+    def event(self, room: Room) -> None:
+        """See RoomFact. Their sessions end, which the room is shown."""
 
 
 @dataclass(slots=True)

@@ -135,7 +135,7 @@ class Decision(WrittenEntry):
     stretch in which they take effect, `first` is called before, and `then` behind.
     """
 
-    __slots__ = ("facts", "first", "ids", "now", "then", "work")
+    __slots__ = ("facts", "first", "now", "then", "work")
 
     def __init__(
         self,
@@ -149,7 +149,6 @@ class Decision(WrittenEntry):
     ) -> None:
         super().__init__(sender)
         self.now = now
-        self.ids: list[int] = []
         self.facts = facts
         self.work = work
         self.first = first
@@ -158,14 +157,14 @@ class Decision(WrittenEntry):
     def write(self, connection: Connection) -> None:
         """See WrittenEntry."""
         self.work(connection)
-        self.ids = [fact.record(connection, stream.id, self.now) for stream, fact in self.facts]
+        for stream, fact in self.facts:
+            fact.record(connection, stream.id, self.now)
 
     def release(self, delivery: Delivery) -> None:
         """See Entry."""
         if self.first is not None:
             self.first(delivery)
-        for (stream, fact), fact_id in zip(self.facts, self.ids, strict=True):
+        for stream, fact in self.facts:
             fact.release(stream, delivery)
-            stream.head_id = fact_id
         if self.then is not None:
             self.then(delivery)

@@ -23,17 +23,16 @@ class Stream(Protocol):
     """What has a log: a room, or the server, whose id is None."""
 
     id: Any
-    head_id: int  # up to which its log was released
 
 
 @dataclass(slots=True)
 class Fact:
     """What a decision did: plain data."""
 
-    def record(self, connection: Connection, stream_id: int | None, now: int) -> int:
-        """Append it to a log, in the decision's transaction; return its id."""
+    def record(self, connection: Connection, stream_id: int | None, now: int) -> None:
+        """Append it to a log, in the decision's transaction."""
         data = json.dumps(asdict(self))
-        return logs.append(connection, stream_id, type(self).__name__, data, now)
+        logs.append(connection, stream_id, type(self).__name__, data, now)
 
     def apply(self, stream: Any) -> None:
         """Change the memory of the room or the server."""

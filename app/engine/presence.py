@@ -191,7 +191,7 @@ class Room:
 
     def __init__(self, key: str, stored: StoredRoom, recent: Recent, head_id: int = 0) -> None:
         self.key = key
-        self.head_id = head_id  # up to which its messages and facts were released
+        self.head_id = head_id  # up to which its messages were released
         self.id = stored.id
         self.name = stored.name
         self.topic = stored.topic

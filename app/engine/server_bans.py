@@ -56,7 +56,6 @@ class InForce:
     """All bans and mutes of the server; expired ones do not count. It is the server's stream."""
 
     id = None
-    head_id = 0
 
     def __init__(self, stored: Iterable[StoredServerSanction]) -> None:
         self._kinds: dict[SanctionKind, _OfKind] = {"ban": _OfKind(), "mute": _OfKind()}

@@ -98,7 +98,7 @@ class PasswordSet(ServerFact):
 
 
 @dataclass(slots=True)
-class Kicked(ServerFact):
+class ServerKicked(ServerFact):
     """The sessions of a user, or from a network, were ended."""
 
     user_id: int | None

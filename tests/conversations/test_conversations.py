@@ -33,7 +33,9 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
+from app.values import times
 from tests.kit.client import Client
+from tests.kit.replay import check_logs_of_file
 from tests.kit.server_process import ServerProcess
 
 FOLDER = Path(__file__).parent
@@ -137,10 +139,11 @@ class _Stage:
             client.expect_line(pattern_of(shown))
 
     def end(self) -> None:
-        """Check that nobody missed anything."""
+        """Check that nobody missed anything, and that the logs tell what the tables have."""
         assert not self._printed
         for client in self._clients.values():
             client.expect_nothing_more()
+        check_logs_of_file(self._server.folder / "var" / "greenroom.db", times.now())
 
 
 def play(path: Path, start_server: Callable[..., ServerProcess], run_here: Callable[..., Result]):

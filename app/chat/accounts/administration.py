@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from app.engine.kit import Handlers, Kit
     from app.engine.presence import Session
     from app.engine.server_facts import ServerFact
-    from app.protocol.event import Ended, Noticed
+    from app.protocol.event import Done, Ended, Noticed
     from app.queries.accounts import Account
 
 
@@ -100,9 +100,9 @@ class Administration:
         password_hash = self._hasher.hash(session.client, command.password)
 
         fact, last_words = server_facts.PasswordSet(account.id), protocol.EndedByPassword(True)
-        values = {"password_hash": password_hash}
-        self._change_and_end(session, account, "passwd", fact, last_words, **values)
-        session.client.show(protocol.PasswordSet(account.name))
+        done = protocol.PasswordSet(account.name)
+        change = _setting(account, password_hash=password_hash)
+        self._end(session, account, "passwd", fact, change, last_words, done)
 
     def set_admin(self, session: Session, command: protocol.UserAdmin) -> None:
         """Make an account an admin, or undo that; also in open sessions."""
@@ -123,8 +123,8 @@ class Administration:
         """Disable an account: end its tokens and sessions, and refuse its logins."""
         account = self._account(session, command.user)
         fact, last_words = server_facts.EnabledSet(account.id, False), protocol.EndedByDisabling()
-        self._change_and_end(session, account, "disable", fact, last_words, is_disabled=True)
-        session.client.show(protocol.AccountDisabled(account.name))
+        done, change = protocol.AccountDisabled(account.name), _setting(account, is_disabled=True)
+        self._end(session, account, "disable", fact, change, last_words, done)
 
     def enable(self, session: Session, command: protocol.UserEnable) -> None:
         """Enable a disabled account."""
@@ -149,22 +149,24 @@ class Administration:
         has_more = len(shown) < len(found)
         session.client.show_at_leisure(protocol.SessionsListed(shown, has_more))
 
-    def _change_and_end(
+    def _end(
         self,
         session: Session,
         account: Account,
         action: str,
         fact: ServerFact,
+        change: Change,
         last_words: Ended,
-        **values: object,
+        done: Done,
     ) -> None:
-        """Set columns of an account and end its rights, as an act. Switches. Raises Refusal."""
+        """End the rights of an account, by an act that changes it. Switches. Raises Refusal."""
 
         def end(_delivery: Delivery) -> None:
             self._endings.end(account.id, last_words)
+            session.client.show(done)
 
-        change = self._endings.ending_tokens(account.id, _setting(account, **values))
-        self._acts.decide(session, None, [fact], action, account.name, change, then=end)
+        both = self._endings.ending_tokens(account.id, change)
+        self._acts.decide(session, None, [fact], action, account.name, both, then=end)
 
     def _account(self, session: Session, name: str) -> Account:
         """Return an account that the session may act on. Switches. Raises Refusal."""

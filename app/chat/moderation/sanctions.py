@@ -8,8 +8,9 @@ in is shut. If the write fails, nothing has changed. Acts are done one at a time
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from gevent.lock import RLock
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from app.engine.server_bans import InForce
     from app.engine.server_facts import ServerFact
     from app.engine.tickets import Tickets
-    from app.protocol.event import Ended
+    from app.protocol.event import Done, Ended
     from app.queries.rooms import SanctionKind
 
 
@@ -88,9 +89,9 @@ class Sanctions:
             if not self._sessions_of(case.target):
                 raise NotPossible(f"there is no session of {case.target.name}", code="not_here")
             reason = harmless(command.reason)
-            fact = server_facts.Kicked(*case.target.ids, reason)
-            ended = self._send_away(case, fact, moderation.EndedByKick(reason), "server kick")
-            session.client.show(moderation.ServerKicked(case.target.name, ended))
+            fact = server_facts.ServerKicked(*case.target.ids, reason)
+            done = partial(moderation.ServerKicked, case.target.name)
+            self._send_away(case, fact, moderation.EndedByKick(reason), done, "server kick")
 
     def ban(self, session: Session, command: moderation.ServerBan) -> None:
         """Ban a user or a network from the server, timed or not."""
@@ -98,8 +99,8 @@ class Sanctions:
             ban, change = self._new(case, "ban", command.seconds, command.reason)
             if case.target.account is not None:
                 change = self._endings.ending_tokens(case.target.account.id, change)
-            ended = self._send_away(case, ban, _banned(ban.terms), "server ban", change)
-            session.client.show(moderation.ServerBanned(case.target.name, command.seconds, ended))
+            done = partial(moderation.ServerBanned, case.target.name, command.seconds)
+            self._send_away(case, ban, _banned(ban.terms), done, "server ban", change)
 
     def mute(self, session: Session, command: moderation.ServerMute) -> None:
         """Mute a user or a network on the server, timed or not."""
@@ -247,26 +248,26 @@ class Sanctions:
     def _send_away(
         self,
         case: _Case,
-        fact: server_facts.Kicked | server_facts.Sanctioned,
+        fact: server_facts.ServerKicked | server_facts.Sanctioned,
         last_words: Ended,
+        done: Callable[[int], Done],
         action: str,
         change: Change | None = None,
-    ) -> int:
-        """End all that a target has under way, by an act; return the number of sessions.
+    ) -> None:
+        """End all that a target has under way, by an act; say how many sessions it was.
 
         Switches. Raises Refusal.
         """
-        target, ended = case.target, 0
+        target = case.target
 
         def end(_delivery: Delivery) -> None:
-            nonlocal ended
             if target.account is not None:
                 ended = self._endings.end(target.account.id, last_words)
             else:
                 ended = self._shut_out(target, last_words)
+            case.session.client.show(done(ended))
 
         self._decide(case, fact, action, change, end)
-        return ended
 
     def _shut_out(self, target: Target, last_words: Ended) -> int:
         """End all connections from a network. Accounts keep what they have elsewhere."""

@@ -7,7 +7,8 @@ owner, and admins see to it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from app.engine import apply, server_facts
@@ -65,18 +66,21 @@ class Deletion:
     def delete(self, session: Session, command: UserDelete) -> None:
         """Delete an account, as the operator."""
         account = self._accounts.find(command.user)
-        self._delete(session, account)
-        session.client.show(AccountDeleted(account.name))
-        self._devices.note_deletion(account)
+        self._delete(session, account, session.client.show, AccountDeleted(account.name))
 
     def delete_own(self, session: Session, command: Unregister) -> None:
         """Delete a session's own account, if the password is right."""
         account = self._accounts.confirmed(session, command.password)
-        self._delete(session, account)
-        self._end(session, AccountDeleted(account.name, is_own=True))
-        self._devices.note_deletion(account)
+        last_words = AccountDeleted(account.name, is_own=True)
+        self._delete(session, account, partial(self._end, session), last_words)
 
-    def _delete(self, session: Session, account: Account) -> None:
+    def _delete(
+        self,
+        session: Session,
+        account: Account,
+        show: Callable[[AccountDeleted], None],
+        done: AccountDeleted,
+    ) -> None:
         """Delete an account; its rights end and its rooms change in one atomic stretch.
 
         Switches. Raises Refusal.
@@ -103,6 +107,7 @@ class Deletion:
 
         def end(_delivery: Delivery) -> None:
             self._endings.end(account.id, EndedByDeletion(), spared=session)
+            show(done)
 
         with self._rooms.loading_none() as rooms:
             session.check_is_here()  # again: the session had to wait
@@ -110,11 +115,12 @@ class Deletion:
             decision = Decision(session, facts, work, act.done_at, first=end)
             self._journal.append(decision)
             decision.wait()
+        self._devices.note_deletion(account)
 
 
 def _facts(account: Account, left: Left, by: str) -> Iterator[Fact]:
     """Yield what the deletion of an account does to a room."""
-    yield apply.AccountRemoved(account.id, account.name)
+    yield apply.AccountRemoved(account.id)
     if left.was_member:
         yield apply.MemberRemoved(account.id, account.name)
     if left.heir is not None:

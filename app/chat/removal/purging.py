@@ -92,7 +92,6 @@ class _LastPiece(WrittenEntry):
         "after_id",
         "facts",
         "fresh",
-        "ids",
         "journal",
         "now",
         "purge",
@@ -121,7 +120,6 @@ class _LastPiece(WrittenEntry):
         self.after_id = after_id
         self.now = now
         self.facts: dict[int, apply.Purged] = {}  # by room, as all here
-        self.ids: dict[int, int] = {}
         self.fresh: dict[int, list[talk.Message]] = {}  # the newest messages left
 
     def write(self, connection: Connection) -> None:
@@ -141,7 +139,7 @@ class _LastPiece(WrittenEntry):
             if room_id and rooms.name_of(connection, room_id)
         }
         for room_id, fact in self.facts.items():
-            self.ids[room_id] = fact.record(connection, room_id, self.now)
+            fact.record(connection, room_id, self.now)
         for room in self.rooms:
             if room.id in self.facts:
                 self.fresh[room.id] = messages.newest(connection, room.id, room.recent.count_max)
@@ -158,7 +156,6 @@ class _LastPiece(WrittenEntry):
             if room.id in self.facts:
                 self.facts[room.id].release(room, delivery)
                 apply.replace_messages(room, self.fresh[room.id])  # with older ones in their place
-                room.head_id = self.ids[room.id]
 
 
 class Purging:

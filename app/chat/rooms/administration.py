@@ -75,7 +75,7 @@ class RoomAdministration:
         def change(connection: Connection) -> None:
             check_is_there(connection, owner)
             now = self._clock()
-            room, _ = make(connection, name, owner.id, now)
+            room = make(connection, name, owner.id, now)
             if command.e2ee:
                 newest_id = rosters_queries.encrypt(connection, room.id, [owner.id])
                 members = {owner.id: parse_name(owner.name).key}

@@ -320,7 +320,8 @@ class Rooms:
                     f"you own {owned_max} rooms, as many as anybody may; join one that there is",
                     code="too_many_owned",
                 )
-            return make(connection, name, user.id, self._clock())
+            stored = make(connection, name, user.id, self._clock())
+            return stored, messages.newest_id(connection)
 
         try:
             stored, head_id = self._database.write(work)
@@ -332,12 +333,11 @@ class Rooms:
         return Room(name.key, stored, Recent(self._recent_max), head_id)
 
 
-def make(
-    connection: Connection, name: Name, owner_id: int, now: int
-) -> tuple[queries.StoredRoom, int]:
-    """Make a room; return it, and the id that its log begins with. Raises NameTakenError."""
+def make(connection: Connection, name: Name, owner_id: int, now: int) -> queries.StoredRoom:
+    """Make a room, and begin its log. Raises NameTakenError."""
     stored = queries.create(connection, name, owner_id, now)
-    return stored, apply.Made(name.shown, owner_id).record(connection, stored.id, now)
+    apply.Made(name.shown, owner_id).record(connection, stored.id, now)
+    return stored
 
 
 def _lister(after_key: str, count: int) -> Work[Sequence[tuple[str, str, str]]]:

@@ -22,8 +22,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from app.values import times
 from tests.fire.chaos.rooms import Stored, short
 from tests.kit.databases import check_whole, file_bytes
+from tests.kit.replay import check_logs_of_file
 
 BUSY_SECONDS_MAX = 10
 MESSAGES_READ_MAX = 200_000  # at once: far more than are said between two looks
@@ -207,10 +209,11 @@ class Oracle:
             self._looked_at.add(file_id)
 
     def check_integrity(self) -> None:
-        """Let SQLite look at every page. Blocks; the server has ended."""
+        """Let SQLite look at every page, and replay the logs. Blocks; the server has ended."""
         with closing(sqlite3.connect(self.database)) as connection:
             try:
                 check_whole(connection)
+                check_logs_of_file(self.database, times.now(), is_whole=False)
             except AssertionError as error:
                 self.violate(str(error))
             (letters,) = connection.execute(_LETTERS).fetchone()

@@ -23,7 +23,6 @@ from tests.fire.fuzz.state import (
     ServerSanctions,
     Ticket,
     check_reason,
-    in_force,
     is_in,
     name_of,
     room_record,
@@ -275,14 +274,6 @@ class Acts(Base):
         for sanctions in (self.server_bans, self.server_mutes):
             sanctions.by_key.pop(account, None)
         for room in sorted(self.rooms.values(), key=lambda each: each.name.key):
-            is_sanctioned = any(in_force(of, account, self.now) for of in (room.bans, room.mutes))
-            if (
-                is_sanctioned
-                or account in room.moderators
-                or room.has_member(account)
-                or (account is room.owner and room.moderators)
-            ):
-                self.note_fact(room)
             room.moderators.discard(account)
             room.bans.pop(account, None)
             room.mutes.pop(account, None)
@@ -322,7 +313,6 @@ class Acts(Base):
         room = self.make_room(name_of(command.room), owner)
         if command.e2ee:
             room.roster = Roster(self.message_ids, {owner})
-            self.note_fact(room)
         self.done(seat)
 
     def _roomowner(self, seat: Seat, command: protocol.RoomOwner) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from app.protocol import moderation, removal, rooms
+from app.protocol import rooms
 from app.protocol.event import Done, Event, RoomEvent
 from app.values.names import Name, parse_password
 from tests.fire.fuzz.state import (
@@ -20,22 +20,6 @@ from tests.fire.fuzz.state import (
     Ticket,
     in_force,
     name_of,
-)
-
-_FACTS = (  # what a room is shown of them; each has an id, as a message has
-    moderation.TopicSet,
-    moderation.Promoted,
-    moderation.Demoted,
-    moderation.Kicked,
-    moderation.Banned,
-    moderation.Unbanned,
-    moderation.Muted,
-    moderation.Unmuted,
-    rooms.OwnerSet,
-    rooms.Renamed,
-    rooms.Deleted,
-    rooms.RosterChanged,  # the first one stands for that it was encrypted
-    removal.Purged,
 )
 
 
@@ -73,16 +57,9 @@ class Base:
 
     def show(self, room: Room, event: RoomEvent, by: Account | None = None) -> None:
         """Show something to a room, but to those who ignore whom it is `by`."""
-        if isinstance(event, _FACTS):
-            self.note_fact(room)
         for seat in room.seats:
             if by is None or by.shown not in seat.me.ignored:
                 self.tell(seat, event)
-
-    def note_fact(self, room: Room) -> None:
-        """Let a fact about a room have the next id."""
-        self.message_ids += 1
-        room.head_id = self.message_ids
 
     def done(self, seat: Seat) -> None:
         """Say that it is done."""
@@ -224,7 +201,6 @@ class Base:
         """Return a new room. Raises Refused when the name is taken, or one like it."""
         self._check_is_free(name, [each.name for each in self.rooms.values()])
         room = self.rooms[name.key] = Room(name, owner, self.now)
-        self.note_fact(room)
         return room
 
     def check_may_enter(self, room: Room, account: Account) -> None:

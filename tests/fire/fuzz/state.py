@@ -186,7 +186,7 @@ class Room:
     messages: list[Message] = field(default_factory=list)
     seats: list[Seat] = field(default_factory=list)
     is_deleted: bool = False
-    head_id: int = 0  # up to which its log is known where it is live
+    head_id: int = 0  # up to which its messages are known where it is live
     roster: Roster | None = None  # of an encrypted one
 
     @property
