@@ -69,13 +69,14 @@ STAGES = {
     "upload chunk": Stage("share", behind="app.queries.files:add_chunk"),
     "chunk kept": Stage("share", behind="app.chat.files.transfers:Incoming.add"),
     "file whole": Stage("share", behind="app.chat.files.transfers:Incoming.complete"),
-    # Inserted, with its record; committed, and not in force.
+    # A decision: inserted, with its record, and its fact; committed, and nobody knows.
     "ban recorded": Stage("ban", behind="app.queries.audit:record"),
-    "ban written": Stage("ban", behind="app.engine.decisions:Acts.write"),
+    "ban logged": Stage("ban", behind="app.queries.facts:append"),
+    "ban written": Stage("ban", before="app.engine.entries:Decision.release"),
     **_COMMITTED,
     # In its transaction; committed, and nobody knows.
-    "room made encrypted": Stage("encrypt", behind="app.chat.rooms.encryption:_Encryption.write"),
-    "room encrypted": Stage("encrypt", before="app.chat.rooms.encryption:_Encryption.release"),
+    "room made encrypted": Stage("encrypt", behind="app.queries.members:encrypt"),
+    "room encrypted": Stage("encrypt", before="app.engine.entries:Decision.release"),
     "encrypted message": Stage("encrypt"),  # likewise
     "copied before migration": Stage("migrate", behind="app.database.opening:_back_up"),
     "migration step": Stage("migrate"),  # between its statements
