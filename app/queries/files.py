@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import aliased
 
-from app.bounds import FILE_CHUNKS_REMOVED_AT_ONCE, FILES_A_USER_MAX
+from app.bounds import FILE_CHUNKS_REMOVED_AT_ONCE, FILES_A_USER_MAX, ID_MAX
 from app.database.tables import File, FileChunk, User
 from app.protocol.files import SharedFile
 
@@ -189,6 +189,15 @@ def withdraw(connection: Connection, file_id: int) -> None:
     _resize(connection, file_id, 0, None, sha256=None)
 
 
+def withdraw_due(connection: Connection, file_id: int, made_before: int = ID_MAX) -> bool:
+    """End a file if it is due; return whether it was."""
+    is_due = connection.execute(select(File.id).where(File.id == file_id, _is_due(made_before)))
+    if is_due.first() is None:
+        return False
+    withdraw(connection, file_id)
+    return True
+
+
 def remove_some(connection: Connection, file_id: int) -> bool:
     """Remove some of a file's chunks; return whether that was the last of it."""
     pieces = select(FileChunk.place).where(FileChunk.file_id == file_id).order_by(FileChunk.place)
@@ -206,5 +215,9 @@ def remove_some(connection: Connection, file_id: int) -> bool:
 
 def due(connection: Connection, made_before: int) -> Sequence[int]:
     """Return the ids of files to remove: made before then, or not complete."""
-    query = select(File.id).where(or_(File.made_at < made_before, File.sha256.is_(None)))
+    query = select(File.id).where(_is_due(made_before))
     return connection.scalars(query.order_by(File.id)).all()
+
+
+def _is_due(made_before: int) -> ColumnElement[bool]:
+    return or_(File.made_at < made_before, File.sha256.is_(None))

@@ -17,7 +17,7 @@ import structlog
 from gevent.event import Event as Signal
 from gevent.lock import Semaphore
 
-from app.bounds import FILE_CHUNK_BYTES, FILE_REAP_SECONDS, FILES_A_USER_MAX
+from app.bounds import FILE_CHUNK_BYTES, FILE_REAP_SECONDS, FILES_A_USER_MAX, ID_MAX
 from app.errors import Remedy, TooLarge, Unavailable
 from app.measures import metrics
 from app.queries import files as queries
@@ -161,10 +161,11 @@ class Transfers:
             data = self._database.read(lambda connection: queries.chunk(connection, file_id, place))
         return data or b""
 
-    def discard(self, file_id: int) -> None:
-        """Remove a file, unless it is under way. Switches. Raises Unavailable."""
-        if file_id not in self._under_way:
-            self.withdraw(file_id)
+    def discard(self, file_id: int, made_before: int = ID_MAX) -> None:
+        """Remove a file made before then, unless it is under way. Switches. Raises Unavailable."""
+        if file_id not in self._under_way and self.write(
+            lambda connection: queries.withdraw_due(connection, file_id, made_before)
+        ):
             self.remove(file_id)
 
     def withdraw(self, file_id: int) -> None:
@@ -202,7 +203,7 @@ class Transfers:
         made_before = self._clock() - self._days_max * DAY_MILLISECONDS
         due = self._database.read(lambda connection: queries.due(connection, made_before))
         for file_id in due:
-            self.discard(file_id)
+            self.discard(file_id, made_before)
 
 
 def _too_many_files() -> TooLarge:
