@@ -3,7 +3,8 @@
 Every chunk is a transaction of its own. Only one of them at a time is on its way to the writer's
 thread, and one from a reader's. So a message waits for one chunk at most, however many files are
 under way, and memory holds one chunk for each. A file that is not completed is discarded; one that
-a crash leaves behind is found at the next start.
+a crash leaves behind is found at the next start. One that is being sent to another server is not
+taken for such a rest.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from app.bounds import FILE_CHUNK_BYTES, FILE_REAP_SECONDS, FILES_A_USER_MAX, ID
 from app.errors import Remedy, TooLarge, Unavailable
 from app.measures import metrics
 from app.queries import files as queries
+from app.queries import locks
 from app.queries.files import NewFile, QuotaExceededError, TooManyFilesError
 from app.values.times import DAY_MILLISECONDS
 
@@ -180,6 +182,7 @@ class Transfers:
     def _remove_or_leave(self, file_id: int) -> None:
         """Remove a file's chunks, if that is possible; else it is done later. Switches."""
         try:
+            self.write(lambda connection: locks.let_file_go(connection, file_id))
             self.remove(file_id)
         except Unavailable as refusal:
             log.warning("left a part of a file behind", file=file_id, reason=str(refusal))
