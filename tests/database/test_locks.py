@@ -2,15 +2,19 @@
 
 import random
 from collections.abc import Callable
+from functools import partial
 from itertools import count
+from types import SimpleNamespace
 
 import gevent
 import pytest
 from sqlalchemy import Connection
 
 from app.bounds import ID_MAX
+from app.engine.entries import Decision
 from app.protocol.signed import ManifestPayload
 from app.queries import (
+    accounts,
     deletion,
     device_keys,
     device_mail,
@@ -137,6 +141,22 @@ def test_each_takes_them_in_order(writers: Writers, name: str) -> None:
         lambda each: _is_free(each, users=[user]),
     )
     assert refusals(outcomes) == []
+    assert is_free
+
+
+# A decision locks its logs before all that it looks at.
+@pytest.mark.parametrize("is_about_a_room", [True, False])
+def test_a_decision_takes_them_in_order(writers: Writers, is_about_a_room: bool) -> None:
+    user = writers.user()
+    room = writers.room(user) if is_about_a_room else None
+    stream, fact = SimpleNamespace(id=room), SimpleNamespace(record=lambda *_: None)
+    work = partial(accounts.is_deleted, user_id=user)
+    held = {"rooms": [room]} if is_about_a_room else {"server": True}
+    *_, is_free = writers.amid(
+        lambda each: locks.lock(each, **held),
+        Decision(None, [(stream, fact)], work, 1).write,
+        lambda each: _is_free(each, users=[user]),
+    )
     assert is_free
 
 
