@@ -73,6 +73,7 @@ Read it in this order:
         opening.py  migration.py                    opening the database at start
         vacuum.py       giving the space of deleted data back
     queries/        reading and writing: a file a subject, above the tables
+        locks.py        the order in which rooms and users are locked
         messages.py  rooms.py  members.py  files.py  accounts.py  tokens.py  sanctions.py  audit.py
         devices.py  device_keys.py  device_mail.py
         purging.py  retention.py                    removing, in small pieces

@@ -20,6 +20,7 @@ from tests.kit.client import Client
 from tests.kit.house import house as house
 from tests.kit.house import meanwhile as meanwhile
 from tests.kit.house import new_house as new_house
+from tests.kit.postgresql import postgres as postgres
 from tests.kit.server_process import ServerProcess, environment
 from tests.kit.signing import Device
 from tests.kit.watching import WatchedServer

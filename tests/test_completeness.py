@@ -64,6 +64,7 @@ REFUSALS = sorted(each for each in refusals_in_source() if each.sentence.strip("
 
 # Refusals that no conversation can bring about at will, and where they are tested instead.
 NOT_IN_A_CONVERSATION = {
+    "the last place was just taken; try again": "tests/database/test_two_writers.py",
     "the server is busy; try again in a minute": "tests/attacks/test_logins.py",
     "too many of you are here; try again later": "tests/attacks/test_descriptors.py",
     "somebody is fetching from this address; try again in a minute": "tests/attacks/test_files.py",

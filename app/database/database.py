@@ -9,7 +9,8 @@ A commit waits for the disk, so writes share one. A batch of messages is one tra
 writes stand in a queue, in the order in which they were asked for. The next transaction takes as
 many of them as fit into a few milliseconds, and ends early when a batch of messages comes. So
 messages wait for one such transaction at most, however many writes are asked for. Each write has a
-savepoint: it fails alone. It is answered when the transaction is committed.
+savepoint: it fails alone. It is answered when the transaction is committed. On PostgreSQL no write
+shares a transaction: its locks would not follow the order of queries/locks.py.
 """
 
 import os
@@ -111,7 +112,12 @@ def writing_engine(url: Url, durability: str = "full") -> Engine:
     """Make the engine of the one writer: its transactions begin with the write lock."""
     if not is_sqlite(url):
         commit = _SYNCHRONOUS_COMMIT[durability]
-        return postgresql.make_engine(str(url), writes_alone=True, synchronous_commit=commit)
+        return postgresql.make_engine(
+            str(url),
+            writes_alone=True,
+            synchronous_commit=commit,
+            default_transaction_isolation="read committed",  # sees what a lock was waited for
+        )
     return _sqlite_engine(
         url,
         "BEGIN IMMEDIATE",
@@ -331,7 +337,8 @@ class Database:
     def _write_what_was_asked(self) -> None:
         """Run the writes asked for, until none is left. Switches."""
         while self._asked:
-            works = [asked.work for asked in islice(self._asked, WRITES_TOGETHER_MAX)]
+            most = WRITES_TOGETHER_MAX if self.is_sqlite else 1
+            works = [asked.work for asked in islice(self._asked, most)]
             try:
                 outcomes = self._writer.apply(self._attempt_some, (works,))
             except Exception as error:  # noqa: BLE001 (a bug must not keep all others waiting)

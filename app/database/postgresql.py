@@ -21,10 +21,18 @@ from app.bounds import (
 from app.errors import StartRefused
 
 SERVING, WRITING = 1, 2  # numbers of our locks; each lock is of one database of PostgreSQL
+_SERVER = 3
 _OURS = 0x67_72_65_65  # "gree": tells our locks from those of others in the same database
+_FILES = 0x67_72_65_66  # and those of files that are being sent
 _TAKE = f"SELECT pg_try_advisory_lock({_OURS}, {{}})"
 _GIVE_BACK = f"SELECT pg_advisory_unlock({_OURS}, {{}})"
 _DRIVER = "psycopg"
+_FILE = f"{_FILES}, (%(file)s & 2147483647)::integer"
+# See queries/locks.py.
+LOCK_SERVER = f"SELECT pg_advisory_xact_lock({_OURS}, {_SERVER})"
+HOLD_FILE = f"SELECT pg_try_advisory_lock({_FILE})"
+LET_FILE_GO = f"SELECT pg_advisory_unlock({_FILE})"
+TRY_FILE = f"SELECT pg_try_advisory_xact_lock({_FILE})"
 _TAKEN_OVER = "it is open in another Greenroom"
 
 # Both ends soon give up a peer that is gone without a word, and the locks that it held.

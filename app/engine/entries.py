@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from app.engine.journal import Awaited, Entry, WrittenEntry
 from app.engine.presence import Room, sent_out
 from app.protocol import rooms, talk
+from app.queries import locks
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -155,7 +156,10 @@ class Decision(WrittenEntry):
         self.then = then
 
     def write(self, connection: Connection) -> None:
-        """See WrittenEntry."""
+        """See WrittenEntry. The locks of its logs come before those of `work`."""
+        ids = {stream.id for stream, _ in self.facts}
+        room_ids = [each for each in ids if each is not None]
+        locks.lock(connection, server=None in ids, rooms=room_ids)
         self.work(connection)
         for stream, fact in self.facts:
             fact.record(connection, stream.id, self.now)

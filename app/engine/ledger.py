@@ -45,8 +45,7 @@ class LocalLedger:
             return Stored(queries.ids_up_to(last_id, len(messages)))
 
         def work(connection: Connection) -> Stored:
-            queries.note_seen(connection, seen)
-            stored = queries.store(connection, messages)
+            stored = queries.store(connection, messages, seen)
             if write is not None:
                 write(connection)
             return stored

@@ -6,8 +6,10 @@ from typing import NamedTuple
 from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
+from app.bounds import IGNORED_A_USER_MAX
 from app.database.tables import Ignored, ServerSanction, User
 from app.protocol import accounts
+from app.queries import locks
 from app.values.names import Name
 
 
@@ -81,7 +83,11 @@ def has_hash(connection: Connection, user_id: int, password_hash: str) -> bool:
 
 
 def may_log_in(connection: Connection, user_id: int, password_hash: str, now: int) -> bool:
-    """Whether an account may log in with that hash: not banned, not disabled."""
+    """Whether an account may log in with that hash: not banned, not disabled.
+
+    It is locked: no ban comes between this and a token.
+    """
+    locks.lock(connection, users=[user_id])
     ban = select(ServerSanction.id).where(
         ServerSanction.kind == "ban",
         ServerSanction.user_id == user_id,
@@ -103,7 +109,8 @@ def is_admin(connection: Connection, user_id: int) -> bool | None:
 
 
 def is_deleted(connection: Connection, user_id: int) -> bool:
-    """Whether an account was deleted."""
+    """Whether an account was deleted. It is locked: it is not deleted before the act is done."""
+    locks.lock(connection, users=[user_id])
     query = select(User.deleted_at).where(User.id == user_id)
     return connection.execute(query).scalar() is not None
 
@@ -127,8 +134,10 @@ def ignored_names(connection: Connection, user_id: int) -> set[str]:
 
 
 def ignore(connection: Connection, user_id: int, ignored_id: int) -> None:
-    """Remember that a user ignores another."""
+    """Remember that a user ignores another. Raises Unavailable beyond the bound."""
+    locks.lock(connection, users=[user_id])
     unignore(connection, user_id, ignored_id)
+    locks.check_has_place(connection, Ignored.user_id == user_id, IGNORED_A_USER_MAX)
     connection.execute(insert(Ignored).values(user_id=user_id, ignored_id=ignored_id))
 
 

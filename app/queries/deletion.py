@@ -7,10 +7,12 @@ else that the account was or might do goes.
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import CompoundSelect, Connection, delete, func, select, update
 
 from app.database.tables import Ignored, Member, Moderator, Room, Sanction, ServerSanction, User
-from app.queries import devices, rooms, tokens
+from app.queries import devices, locks, rooms, tokens
+
+_IN_ROOMS = (Member, Moderator, Sanction)
 
 
 class Heir(NamedTuple):
@@ -32,6 +34,7 @@ def delete_account(connection: Connection, user_id: int, now: int) -> list[tuple
 
     The new owner is the moderator with the oldest account. A room without moderators has no owner.
     """
+    locks.lock(connection, server=True, rooms=_rooms_of(user_id), users=[user_id])
     heirs = _heirs(connection, user_id)
     left = _left(connection, user_id, heirs, now)
     for room_id, heir in heirs.items():
@@ -39,7 +42,7 @@ def delete_account(connection: Connection, user_id: int, now: int) -> list[tuple
     members = select(Member.room_id).where(Member.user_id == user_id)
     revised = update(Room).where(Room.id.in_(members)).values(roster_rev=Room.roster_rev + 1)
     connection.execute(revised)
-    for table in (Member, Moderator, Sanction, ServerSanction, Ignored):
+    for table in (*_IN_ROOMS, ServerSanction, Ignored):
         connection.execute(delete(table).filter_by(user_id=user_id))
     tokens.revoke_all(connection, user_id)
     devices.revoke_all(connection, user_id, now)
@@ -64,6 +67,13 @@ def _left(
     there = select(Room.id).where(Room.id.in_(touched), Room.deleted_at.is_(None))
     room_ids = connection.scalars(there.order_by(Room.key))
     return [(each, Left(each in member_of, heirs.get(each))) for each in room_ids]
+
+
+def _rooms_of(user_id: int) -> CompoundSelect[int]:
+    """Select the rooms in which an account is something."""
+    owned = select(Room.id).where(Room.owner_id == user_id)
+    others = (select(kind.room_id).filter_by(user_id=user_id) for kind in _IN_ROOMS)
+    return owned.union(*others)
 
 
 def _heirs(connection: Connection, user_id: int) -> dict[int, Heir]:

@@ -9,7 +9,7 @@ from app.bounds import CLAIMED_KEY_DAYS, ONE_TIME_KEYS_A_DEVICE_MAX, REMOVED_AT_
 from app.database.tables import FallbackKey, OneTimeKey
 from app.protocol.devices import OfferedKey
 from app.protocol.signed import Signed
-from app.queries import devices
+from app.queries import devices, locks
 from app.queries.devices import Address, DeviceRow
 from app.values.times import DAY_MILLISECONDS
 
@@ -41,8 +41,14 @@ class Stock(NamedTuple):
 
 def put(
     connection: Connection, device: int, keys: Mapping[str, OfferedKey], fallback: OfferedKey | None
-) -> Stock:
-    """Keep a device's new keys; return its stock. Raises KeyConflictError, TooManyKeysError."""
+) -> Stock | None:
+    """Keep a device's new keys; return its stock. None if the device is revoked.
+
+    Raises KeyConflictError, TooManyKeysError.
+    """
+    locks.lock(connection, users=devices.owners((), device))
+    if not devices.is_active(connection, device):
+        return None
     mine = OneTimeKey.device_id == device
     query = select(OneTimeKey.kid, OneTimeKey.payload).where(mine, OneTimeKey.kid.in_(keys))
     known = dict(connection.execute(query).all())
@@ -90,6 +96,8 @@ def claim(
     connection: Connection, addresses: Iterable[Address], now: int
 ) -> Mapping[Address, Claim]:
     """Hand out a key of each active device: one that is given once, or its fallback key."""
+    addresses = list(addresses)
+    locks.lock(connection, users=devices.owners(addresses))
     found = devices.active(connection, addresses)
     rows = {device.id for device in found.values()}
     keys = _claim_one_time_keys(connection, rows, now)
@@ -128,6 +136,8 @@ def forget_some(connection: Connection, now: int) -> bool:
     """Forget some of the keys that were claimed long ago; return whether there were any."""
     claimed_before = now - CLAIMED_KEY_DAYS * DAY_MILLISECONDS
     old = select(OneTimeKey.id).where(OneTimeKey.claimed_at < claimed_before)
-    ids = connection.scalars(old.limit(REMOVED_AT_ONCE)).all()
+    # Those that another server forgets are left to it.
+    some = old.limit(REMOVED_AT_ONCE).with_for_update(skip_locked=True)
+    ids = connection.scalars(some).all()
     connection.execute(delete(OneTimeKey).where(OneTimeKey.id.in_(ids)))
     return bool(ids)

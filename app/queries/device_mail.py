@@ -19,6 +19,7 @@ from app.bounds import (
 )
 from app.database.tables import Device, ToDevice, User
 from app.protocol.devices import DeviceMail
+from app.queries import devices, locks
 from app.values.times import DAY_MILLISECONDS
 
 _WAITS = ToDevice.body.is_not(None)
@@ -35,7 +36,7 @@ class Item(NamedTuple):
 def put(
     connection: Connection, sender_id: int, txn: str, items: Iterable[Item], now: int
 ) -> tuple[Collection[int], Collection[int]]:
-    """Put items into mailboxes, except those already put there.
+    """Put items into mailboxes, except those already put there. The caller has locked all users.
 
     Return the recipients that got something, and the places of the refused items: their mailbox is
     full, or holds as much of the sender's user as one user may leave there.
@@ -113,6 +114,7 @@ def fetch(
 
 def take(connection: Connection, recipient_id: int, upto: int) -> None:
     """Empty a mailbox up to a position."""
+    locks.lock(connection, users=devices.owners((), recipient_id))
     mine = (ToDevice.recipient_id == recipient_id, ToDevice.id <= upto, _WAITS)
     connection.execute(update(ToDevice).where(*mine).values(body=None))
 
@@ -125,6 +127,8 @@ def forget_some(connection: Connection, now: int) -> bool:
         ToDevice.sent_at < taken_before,
         or_(ToDevice.body.is_(None), ToDevice.sent_at < sent_before),
     )
-    ids = connection.scalars(old.order_by(ToDevice.sent_at).limit(REMOVED_AT_ONCE)).all()
+    # Those that another server removes are left to it.
+    some = old.order_by(ToDevice.sent_at).limit(REMOVED_AT_ONCE).with_for_update(skip_locked=True)
+    ids = connection.scalars(some).all()
     connection.execute(delete(ToDevice).where(ToDevice.id.in_(ids)))
     return bool(ids)

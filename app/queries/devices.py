@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Connection, delete, func, insert, or_, select, update
+from sqlalchemy import CompoundSelect, Connection, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from app.bounds import DEVICE_CHANGES_MAX, DEVICES_EVER_MAX, DEVICES_WAITING_MAX, MANIFESTS_KEPT_MAX
@@ -18,6 +18,7 @@ from app.database.tables import (
 )
 from app.protocol.devices import UserDevices
 from app.protocol.signed import DeviceKeys, DevicePayload, ManifestPayload, Signed, read_payload
+from app.queries import locks
 
 Address = tuple[str, str]  # the key of a user's name, and the public name of a device of theirs
 
@@ -76,6 +77,7 @@ def put(
     connection: Connection, user_id: int, described: DevicePayload, said: Signed, now: int
 ) -> KnownDevice:
     """Keep a device, or note that it was seen. Raises KeyTakenError, TooManyDevicesError."""
+    locks.lock(connection, users=[user_id])
     keys = described.device
     mine = select(Device.id, Device.payload, Device.revoked_at).where(
         Device.user_id == user_id, Device.device_id == keys.id
@@ -134,6 +136,12 @@ def _empty(connection: Connection, ids: Collection[int]) -> None:
     connection.execute(delete(ToDevice).where(ToDevice.recipient_id.in_(ids)))
 
 
+def owners(addresses: Iterable[Address], *rows: int) -> CompoundSelect[int]:
+    """Select the users of devices: those at addresses, and those of rows."""
+    named = select(User.id).where(User.key.in_({key for key, _ in addresses}))
+    return named.union(select(Device.user_id).where(Device.id.in_(rows)))
+
+
 def is_active(connection: Connection, row_id: int) -> bool:
     """Whether a device exists, and is not revoked."""
     query = select(Device.id).where(Device.id == row_id, _IS_ACTIVE)
@@ -186,6 +194,7 @@ def put_manifest(
 
     Return None when it is not the next one. Raises KeyTakenError when it gives a device other keys.
     """
+    locks.lock(connection, server=True, users=[user_id])
     newest = _newest(connection, user_id)
     if manifest.seq != (newest[0] if newest else 0) + 1:
         return None
@@ -233,7 +242,7 @@ def _approve_and_revoke(
 
 
 def revoke_all(connection: Connection, user_id: int, now: int) -> None:
-    """Revoke all devices of a user; forget their lists."""
+    """Revoke all devices of a user; forget their lists. The caller has locked server and user."""
     ids = connection.scalars(select(Device.id).where(Device.user_id == user_id)).all()
     connection.execute(update(Device).where(Device.id.in_(ids)).values(revoked_at=now))
     _empty(connection, ids)
@@ -242,7 +251,10 @@ def revoke_all(connection: Connection, user_id: int, now: int) -> None:
 
 
 def _note_change(connection: Connection, user_id: int) -> None:
-    """Note a change of a user's list; forget surplus old ones."""
+    """Note a change of a user's list; forget surplus old ones.
+
+    The caller has locked the server: a reader who knows a change knows all before it.
+    """
     result = connection.execute(insert(DeviceChange).values(user_id=user_id))
     assert result.inserted_primary_key is not None  # noqa: S101 (an INSERT of one row has one)
     too_old = result.inserted_primary_key[0] - DEVICE_CHANGES_MAX

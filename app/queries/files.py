@@ -4,7 +4,7 @@ A file comes and goes in chunks, many short transactions, so that no message wai
 them. Its `sha256`, which says that the file is there, is written by the last transaction and
 removed by the first. How many files a user has, and their bytes, stand with the user: no upload
 counts all rows. Each statement that adds, resizes or removes a file changes these sums in the same
-transaction.
+transaction, under the lock of the user.
 """
 
 from collections.abc import Sequence
@@ -23,9 +23,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import aliased
 
-from app.bounds import FILE_CHUNKS_REMOVED_AT_ONCE, FILES_A_USER_MAX
+from app.bounds import FILE_CHUNKS_REMOVED_AT_ONCE, FILES_A_USER_MAX, ID_MAX
 from app.database.tables import File, FileChunk, User
 from app.protocol.files import SharedFile
+from app.queries import locks
 
 
 class NewFile(NamedTuple):
@@ -70,14 +71,16 @@ def has_as_many(connection: Connection, user_id: int) -> bool:
 
 
 def begin(connection: Connection, new: NewFile, now: int) -> int:
-    """Add a file without bytes; return its id. Raises TooManyFilesError."""
+    """Add a file without bytes, and hold it; return its id. Raises TooManyFilesError."""
     mine = update(User).where(User.id == new.user_id, User.file_count < FILES_A_USER_MAX)
     if not connection.execute(mine.values(file_count=User.file_count + 1)).rowcount:
         raise TooManyFilesError
     statement = insert(File).values(**new._asdict(), size=0, made_at=now)
     result = connection.execute(statement)
     assert result.inserted_primary_key is not None  # noqa: S101 (an INSERT of one row has one)
-    return int(result.inserted_primary_key[0])
+    file_id = int(result.inserted_primary_key[0])
+    locks.hold_file(connection, file_id)
+    return file_id
 
 
 def reserve(connection: Connection, file_id: int, size: int, quota: int) -> None:
@@ -92,6 +95,7 @@ def _resize(
 
     Raises QuotaExceededError if the sum grows beyond the quota.
     """
+    _lock_user(connection, file_id)
     row = connection.execute(select(File.user_id, File.size).where(File.id == file_id)).first()
     if row is None:
         return
@@ -104,6 +108,10 @@ def _resize(
     connection.execute(update(File).where(File.id == file_id).values(size=size, **more))
 
 
+def _lock_user(connection: Connection, file_id: int) -> None:
+    locks.lock(connection, users=select(File.user_id).where(File.id == file_id))
+
+
 def add_chunk(connection: Connection, file_id: int, place: int, data: bytes) -> None:
     """Keep the next piece of a file."""
     connection.execute(insert(FileChunk).values(file_id=file_id, place=place, data=data))
@@ -112,6 +120,7 @@ def add_chunk(connection: Connection, file_id: int, place: int, data: bytes) -> 
 def complete(connection: Connection, file_id: int, size: int, sha256: bytes, now: int) -> None:
     """Record that all of a file is there: from now on it can be found."""
     _resize(connection, file_id, size, None, sha256=sha256, made_at=now)
+    locks.let_file_go(connection, file_id)
 
 
 def name_shown() -> ColumnElement[str]:
@@ -189,6 +198,16 @@ def withdraw(connection: Connection, file_id: int) -> None:
     _resize(connection, file_id, 0, None, sha256=None)
 
 
+def withdraw_due(connection: Connection, file_id: int, made_before: int = ID_MAX) -> bool:
+    """End a file if it is due, and not being sent to another server; return whether it was."""
+    _lock_user(connection, file_id)
+    is_due = connection.execute(select(File.id).where(File.id == file_id, _is_due(made_before)))
+    if is_due.first() is None or locks.is_file_held(connection, file_id):
+        return False
+    withdraw(connection, file_id)
+    return True
+
+
 def remove_some(connection: Connection, file_id: int) -> bool:
     """Remove some of a file's chunks; return whether that was the last of it."""
     pieces = select(FileChunk.place).where(FileChunk.file_id == file_id).order_by(FileChunk.place)
@@ -206,5 +225,9 @@ def remove_some(connection: Connection, file_id: int) -> bool:
 
 def due(connection: Connection, made_before: int) -> Sequence[int]:
     """Return the ids of files to remove: made before then, or not complete."""
-    query = select(File.id).where(or_(File.made_at < made_before, File.sha256.is_(None)))
+    query = select(File.id).where(_is_due(made_before))
     return connection.scalars(query.order_by(File.id)).all()
+
+
+def _is_due(made_before: int) -> ColumnElement[bool]:
+    return or_(File.made_at < made_before, File.sha256.is_(None))

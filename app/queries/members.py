@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, insert, literal, select, update
 
+from app.bounds import MEMBERS_A_ROOM_MAX
 from app.database.tables import Member, Room, User
-from app.queries import messages
+from app.queries import locks, messages
 
 
 @dataclass(slots=True)
@@ -34,6 +35,7 @@ def find(connection: Connection, room_id: int) -> Roster | None:
 
 def encrypt(connection: Connection, room_id: int, member_ids: Collection[int]) -> int:
     """Make a room encrypted, from the next message on; return the newest message's id."""
+    locks.lock(connection, rooms=[room_id])
     newest_id = messages.newest_id(connection)
     values = {"e2ee_from": newest_id, "roster_rev": 1}
     connection.execute(update(Room).where(Room.id == room_id).values(values))
@@ -43,17 +45,19 @@ def encrypt(connection: Connection, room_id: int, member_ids: Collection[int]) -
 
 
 def add(connection: Connection, room_id: int, user_id: int) -> None:
-    """Add a user, who is none, to a room's members."""
-    connection.execute(insert(Member).values(room_id=room_id, user_id=user_id))
+    """Add a user, who is none, to a room's members. Raises Unavailable beyond the bound."""
     _make_revision(connection, room_id)
+    locks.check_has_place(connection, Member.room_id == room_id, MEMBERS_A_ROOM_MAX)
+    connection.execute(insert(Member).values(room_id=room_id, user_id=user_id))
 
 
 def remove(connection: Connection, room_id: int, user_id: int) -> None:
     """Remove a member from a room."""
-    connection.execute(delete(Member).filter_by(room_id=room_id, user_id=user_id))
     _make_revision(connection, room_id)
+    connection.execute(delete(Member).filter_by(room_id=room_id, user_id=user_id))
 
 
 def _make_revision(connection: Connection, room_id: int) -> None:
+    """Count a revision, and so lock the room: callers do it first."""
     next_rev = update(Room).where(Room.id == room_id).values(roster_rev=Room.roster_rev + 1)
     connection.execute(next_rev)

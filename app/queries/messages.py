@@ -34,6 +34,7 @@ from app.bounds import ID_MAX, REPLAY_BYTES_MAX
 from app.database.tables import Ignored, Message, Restoration, Room, SpentTxn, User
 from app.protocol import talk
 from app.protocol.command import Enc
+from app.queries import locks
 from app.values.names import harmless
 from app.values.times import TIME_MAX
 
@@ -130,12 +131,20 @@ _BATCH_SQL, _PLAIN_BATCH_SQL = (
 _FIND_KEYS = {dialect: _find_keys(dialect) for dialect in _INSERT_BATCH}
 
 
-def store(connection: Connection, messages: Sequence[NewMessage]) -> Stored:
-    """Store a batch of messages; those that are new have ids that rise.
+def store(
+    connection: Connection,
+    messages: Sequence[NewMessage],
+    seen: Mapping[int, int] | None = None,
+) -> Stored:
+    """Store a batch, and the ids of `note_seen`; messages that are new have ids that rise.
 
     A message that its user stored before under the same `txn` is not stored again. It has the id
-    that it had then, also if it was purged since.
+    that it had then, also if it was purged since. Ids are drawn under the locks of rooms and
+    recipients: in each of them they rise with the commits.
     """
+    seen = seen or {}
+    _lock(connection, messages, seen)
+    note_seen(connection, seen)
     if not messages:
         return Stored(())
     if not any(message.txn for message in messages):
@@ -155,6 +164,19 @@ def store(connection: Connection, messages: Sequence[NewMessage]) -> Stored:
     if new:
         ids.update(zip(new, _insert(connection, list(new.values())), strict=True))
     return Stored([ids[key] for key in keys], old)
+
+
+def _lock(connection: Connection, messages: Iterable[NewMessage], seen: Iterable[int]) -> None:
+    """Lock the rooms of a batch, its recipients, those who retry, and those who have seen mail."""
+    rooms, users = set(), set(seen)
+    for message in messages:
+        if message.room_id is not None:
+            rooms.add(message.room_id)
+        if message.recipient_id is not None:
+            users.add(message.recipient_id)
+        if message.txn:
+            users.add(message.user_id)
+    locks.lock(connection, rooms=rooms, users=users)
 
 
 def one_statement(messages: Sequence[NewMessage]) -> tuple[str, str] | None:

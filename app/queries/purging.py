@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, delete, func, insert, literal,
 
 from app.bounds import REMOVED_AT_ONCE
 from app.database.tables import File, Message, SpentTxn
+from app.queries import locks
 
 
 class Target(NamedTuple):
@@ -47,6 +48,15 @@ def count(connection: Connection, target: Target) -> int:
     return connection.execute(query).scalar_one()
 
 
+def lock(connection: Connection, *covered: ColumnElement[bool]) -> None:
+    """Lock the rooms and the recipients of messages."""
+    locks.lock(
+        connection,
+        rooms=select(Message.room_id).where(*covered),
+        users=select(Message.recipient_id).where(*covered),
+    )
+
+
 def remove_some(
     connection: Connection, target: Target, after_id: int, up_to_id: int, now: int
 ) -> tuple[Sequence[Removed], int]:
@@ -58,6 +68,7 @@ def remove_some(
     if first_id is None:
         return [], after_id
     covered = [Message.id >= first_id, Message.id <= up_to_id, *target.conditions()]
+    lock(connection, *covered)
     found = (
         select(Message.room_id, func.count(), func.min(Message.id), func.max(Message.id))
         .where(*covered)

@@ -32,6 +32,7 @@ from app.database.tables import (
     SpentTxn,
     User,
 )
+from app.queries import locks
 from app.values.times import DAY_MILLISECONDS
 
 FOR_EVER = 0  # days
@@ -105,6 +106,8 @@ def _oldest(of: InstrumentedAttribute[int], where: str) -> ScalarSelect[int]:
 
 def remove_some(connection: Connection, old: Old, after_id: int) -> int | None:
     """Remove some old messages after an id; return the last id seen, None when that was all."""
+    rooms, users = ([old.id], []) if old.where == "room" else ([], [old.id])
+    locks.lock(connection, rooms=rooms, users=users)
     column = _COLUMNS[old.where]
     page = select(Message.id, Message.said_at).where(column == old.id, Message.id > after_id)
     rows = page.order_by(Message.id).limit(REMOVED_AT_ONCE).subquery()
@@ -159,6 +162,7 @@ def files_of(connection: Connection, room_id: int) -> Sequence[int]:
 
 def remove_room(connection: Connection, room_id: int) -> None:
     """Remove a deleted room, with its members, moderators and sanctions: all else is gone."""
+    locks.lock(connection, rooms=[room_id])
     for kind in (Moderator, Sanction, Member, LoggedFact):
         connection.execute(delete(kind).where(kind.room_id == room_id))
     connection.execute(delete(Room).where(Room.id == room_id, Room.deleted_at.is_not(None)))

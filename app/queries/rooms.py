@@ -7,11 +7,12 @@ from sqlalchemy import Connection, Select, case, delete, func, insert, literal, 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import aliased
 
+from app.bounds import MODERATORS_A_ROOM_MAX, SANCTIONS_A_ROOM_MAX
 from app.database import tables as models
 from app.database.tables import Moderator, Room, User
 from app.protocol.moderation import Sanction
 from app.protocol.rooms import RoomRecord
-from app.queries import audit
+from app.queries import audit, locks
 from app.queries import members as rosters
 from app.queries.accounts import NameTakenError
 from app.values.names import Name
@@ -68,7 +69,11 @@ def find(connection: Connection, name: Name) -> StoredRoom | None:
 
 
 def owns_as_many(connection: Connection, owner_id: int, count: int) -> bool:
-    """Whether a user owns `count` rooms or more."""
+    """Whether a user owns `count` rooms or more.
+
+    The user is locked: they own no further room before the next one is made.
+    """
+    locks.lock(connection, users=[owner_id])
     owned = select(Room.id).where(Room.owner_id == owner_id, Room.deleted_at.is_(None))
     return connection.execute(owned.offset(count - 1).limit(1)).first() is not None
 
@@ -167,26 +172,34 @@ def role_of(connection: Connection, room_id: int, user_id: int) -> str:
 
 
 def add_moderator(connection: Connection, room_id: int, user_id: int) -> None:
-    """Make a moderator."""
+    """Make a moderator. Raises Unavailable beyond the bound."""
+    locks.lock(connection, rooms=[room_id])
+    locks.check_has_place(connection, Moderator.room_id == room_id, MODERATORS_A_ROOM_MAX)
     connection.execute(insert(Moderator).values(room_id=room_id, user_id=user_id))
 
 
 def remove_moderator(connection: Connection, room_id: int, user_id: int) -> None:
     """Remove a moderator, if the user is one."""
+    locks.lock(connection, rooms=[room_id])
     connection.execute(delete(Moderator).filter_by(room_id=room_id, user_id=user_id))
 
 
 def put_sanction(connection: Connection, sanction: NewSanction) -> None:
-    """Ban or mute a user, replacing an earlier one; forget the room's expired ones."""
+    """Ban or mute a user, replacing an earlier one; forget the room's expired ones.
+
+    Raises Unavailable beyond the bound.
+    """
     rows = models.Sanction
-    over = delete(rows).where(rows.room_id == sanction.room_id, rows.kind == sanction.kind)
-    connection.execute(over.where(rows.until_at <= sanction.made_at))
     remove_sanction(connection, sanction.kind, sanction.room_id, sanction.user_id)
+    of_room = (rows.room_id == sanction.room_id) & (rows.kind == sanction.kind)
+    connection.execute(delete(rows).where(of_room, rows.until_at <= sanction.made_at))
+    locks.check_has_place(connection, of_room, SANCTIONS_A_ROOM_MAX)
     connection.execute(insert(models.Sanction).values(sanction._asdict()))
 
 
 def remove_sanction(connection: Connection, kind: SanctionKind, room_id: int, user_id: int) -> None:
     """End a ban or a mute."""
+    locks.lock(connection, rooms=[room_id])
     connection.execute(
         delete(models.Sanction).filter_by(kind=kind, room_id=room_id, user_id=user_id)
     )

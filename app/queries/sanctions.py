@@ -6,10 +6,11 @@ from typing import Any, NamedTuple, cast
 from sqlalchemy import Connection, Select, delete, func, insert, or_, select
 from sqlalchemy.orm import aliased
 
+from app.bounds import SERVER_SANCTIONS_MAX
 from app.database.tables import ServerSanction as Row
 from app.database.tables import User
 from app.protocol.moderation import ServerSanction
-from app.queries import audit
+from app.queries import audit, locks
 from app.queries.rooms import SanctionKind, whole_page
 
 
@@ -90,9 +91,14 @@ def _stored(
 
 
 def put(connection: Connection, new: NewServerSanction) -> None:
-    """Ban or mute, in place of an earlier one; forget the expired ones."""
+    """Ban or mute, in place of an earlier one; forget the expired ones.
+
+    A user is locked as well: the act ends their tokens. Raises Unavailable beyond the bound.
+    """
+    locks.lock(connection, server=True, users=[] if new.user_id is None else [new.user_id])
     connection.execute(delete(Row).where(Row.until_at <= new.made_at))
     remove(connection, new.kind, new.user_id, new.network)
+    locks.check_has_place(connection, Row.kind == new.kind, SERVER_SANCTIONS_MAX)
     connection.execute(insert(Row).values(new._asdict()))
 
 

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from app.bounds import TOKENS_A_USER_MAX
 from app.database import tables as models
 from app.protocol.accounts import Token
+from app.queries import locks
 
 
 class KnownToken(NamedTuple):
@@ -20,6 +21,7 @@ class KnownToken(NamedTuple):
 
 def add(connection: Connection, user_id: int, digest: bytes, label: str, now: int) -> None:
     """Keep a token; beyond the bound, the one unused for longest goes."""
+    locks.lock(connection, users=[user_id])
     mine = models.Token.user_id == user_id
     lately = (
         select(models.Token.id)
@@ -70,4 +72,5 @@ def revoke(connection: Connection, user_id: int, token_id: int) -> bool:
 
 def revoke_all(connection: Connection, user_id: int) -> None:
     """Forget all tokens of a user."""
+    locks.lock(connection, users=[user_id])
     connection.execute(delete(models.Token).filter_by(user_id=user_id))

@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from itertools import chain
 
@@ -28,15 +28,6 @@ from tests.kit.transfers import ask_url, digest, request, share
 TRANSCRIPTS = ["09-private-messages", "11-kicking-and-banning", "35-encrypted-rooms"]
 NOT_STORED = r"Error: not stored: the database can't be used now \({}\); try again later"
 SAYS = 40
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Postgresql]:
-    """A PostgreSQL of our own; `migrated` is a database without a row."""
-    postgres = Postgresql()
-    run_alembic(postgres.make("migrated"), "upgrade", "head")
-    yield postgres
-    postgres.end()
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -5,12 +5,15 @@ import pwd
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import NullPool
+
+from tests.kit.databases import run_alembic
 
 _USER = "greenroom"
 
@@ -86,3 +89,12 @@ class Postgresql:
 def engine_of(url: str) -> Engine:
     """Return an engine that keeps nothing open, to look into a database with."""
     return create_engine(url, poolclass=NullPool)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgresql]:
+    """A PostgreSQL of our own; `migrated` is a database without a row."""
+    postgres = Postgresql()
+    run_alembic(postgres.make("migrated"), "upgrade", "head")
+    yield postgres
+    postgres.end()

@@ -1,6 +1,6 @@
 """Keys to begin conversations with: each is handed out once, also to clients that ask at once.
 
-They are claimed in the thread that writes, in one transaction a request: no two get the same one.
+They are claimed in one transaction a request, under the locks of their users: no two get the same.
 """
 
 from __future__ import annotations
@@ -37,12 +37,10 @@ from app.protocol.signatures import Kind, is_signed
 from app.protocol.signed import FALLBACK, ONE_TIME, OneTimeKeyPayload, Signed
 from app.queries import device_keys as queries
 from app.queries import devices as devices_queries
-from app.queries.device_keys import Claim, KeyConflictError, Stock, TooManyKeysError
+from app.queries.device_keys import Claim, KeyConflictError, TooManyKeysError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from sqlalchemy import Connection
 
     from app.chat.devices.devices import Devices
     from app.engine.kit import Handlers, Kit
@@ -78,14 +76,10 @@ class DeviceKeys:
         if keys or command.fallback:
             check_rate(self._uploads, session)
             _check_keys(session, device, keys.values(), command.fallback)
-
-        def work(connection: Connection) -> Stock | None:
-            if not devices_queries.is_active(connection, device.id):
-                return None
-            return queries.put(connection, device.id, keys, command.fallback)
-
         try:
-            stock = self._database.write(work)
+            stock = self._database.write(
+                lambda connection: queries.put(connection, device.id, keys, command.fallback)
+            )
         except KeyConflictError as error:
             raise _conflict() from error
         except TooManyKeysError as error:

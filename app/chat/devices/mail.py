@@ -23,6 +23,7 @@ from app.protocol import devices as protocol
 from app.protocol.devices import OutOfReach
 from app.queries import device_mail as queries
 from app.queries import devices as devices_queries
+from app.queries import locks
 from app.queries.device_mail import Item
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class DeviceMail:
             session.check_may_speak(now)
 
         def work(connection: Connection) -> _Sent | None:
+            locks.lock(connection, users=devices_queries.owners(addresses, sender.id))
             if not devices_queries.is_active(connection, sender.id):
                 return None
             found = devices_queries.active(connection, addresses)

@@ -3,7 +3,8 @@
 Every chunk is a transaction of its own. Only one of them at a time is on its way to the writer's
 thread, and one from a reader's. So a message waits for one chunk at most, however many files are
 under way, and memory holds one chunk for each. A file that is not completed is discarded; one that
-a crash leaves behind is found at the next start.
+a crash leaves behind is found at the next start. One that is being sent to another server is not
+taken for such a rest.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ import structlog
 from gevent.event import Event as Signal
 from gevent.lock import Semaphore
 
-from app.bounds import FILE_CHUNK_BYTES, FILE_REAP_SECONDS, FILES_A_USER_MAX
+from app.bounds import FILE_CHUNK_BYTES, FILE_REAP_SECONDS, FILES_A_USER_MAX, ID_MAX
 from app.errors import Remedy, TooLarge, Unavailable
 from app.measures import metrics
 from app.queries import files as queries
+from app.queries import locks
 from app.queries.files import NewFile, QuotaExceededError, TooManyFilesError
 from app.values.times import DAY_MILLISECONDS
 
@@ -161,10 +163,11 @@ class Transfers:
             data = self._database.read(lambda connection: queries.chunk(connection, file_id, place))
         return data or b""
 
-    def discard(self, file_id: int) -> None:
-        """Remove a file, unless it is under way. Switches. Raises Unavailable."""
-        if file_id not in self._under_way:
-            self.withdraw(file_id)
+    def discard(self, file_id: int, made_before: int = ID_MAX) -> None:
+        """Remove a file made before then, unless it is under way. Switches. Raises Unavailable."""
+        if file_id not in self._under_way and self.write(
+            lambda connection: queries.withdraw_due(connection, file_id, made_before)
+        ):
             self.remove(file_id)
 
     def withdraw(self, file_id: int) -> None:
@@ -179,6 +182,7 @@ class Transfers:
     def _remove_or_leave(self, file_id: int) -> None:
         """Remove a file's chunks, if that is possible; else it is done later. Switches."""
         try:
+            self.write(lambda connection: locks.let_file_go(connection, file_id))
             self.remove(file_id)
         except Unavailable as refusal:
             log.warning("left a part of a file behind", file=file_id, reason=str(refusal))
@@ -202,7 +206,7 @@ class Transfers:
         made_before = self._clock() - self._days_max * DAY_MILLISECONDS
         due = self._database.read(lambda connection: queries.due(connection, made_before))
         for file_id in due:
-            self.discard(file_id)
+            self.discard(file_id, made_before)
 
 
 def _too_many_files() -> TooLarge:

@@ -14,7 +14,9 @@ from app.engine.presence import User
 from app.engine.tickets import DownloadTicket, Tickets, UploadTicket
 from app.errors import NotPossible, Unavailable
 from app.measures import metrics
+from app.queries.files import NewFile
 from tests.kit.client import WAIT_SECONDS_MAX, Client, wait_until
+from tests.kit.house import House
 from tests.kit.server_process import ServerProcess
 from tests.kit.transfers import (
     ask_url,
@@ -221,6 +223,23 @@ def test_after_a_restart(start_server) -> None:
     alice.expect_nothing_more()
     assert digest(request(server, "GET", ask_url(alice, f"/get {kept}")).body) == before
     assert begun_files(server) == 0
+
+
+# A file that comes to its end while others are reaped is none of those that were left behind.
+def test_completed_while_others_are_reaped(house: House, meanwhile) -> None:
+    user = house.register("alice").speaker
+    transfers, new = house.service._transfers, NewFile(None, user.id, user.id, "a.txt", False)
+    with ExitStack() as coming_in:
+        incoming = coming_in.enter_context(transfers.incoming(new))
+        incoming.add(b"a")
+
+        def end() -> None:
+            incoming.complete(house.now)
+            coming_in.close()
+
+        meanwhile(house.database, "read", end)
+        transfers.reap()
+    assert b"".join(transfers.outgoing(incoming.file_id)) == b"a"
 
 
 # A ticket is good until its time is over, not longer.

@@ -99,6 +99,7 @@ def run_tests(root: Path, *tests: str, seconds_max: float = TEST_SECONDS_MAX) ->
     # A short name: that of a socket has 107 bytes at most. A process that was just killed may still
     # write there for a moment.
     with tempfile.TemporaryDirectory(prefix="m", ignore_cleanup_errors=True) as scratch:
+        os.chmod(scratch, 0o711)  # for the user of a PostgreSQL, where root runs the tests
         command = ["-x", "-q", "-p", "no:cacheprovider", f"--basetemp={scratch}/pytest"]
         arguments = [*command, f"--junitxml={report}", *tests]
         try:
