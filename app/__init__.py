@@ -38,18 +38,21 @@ Read it in this order:
         presence.py     connected users, and the live rooms that they are in
         kit.py          the tools of each part of the service; the type of its table of commands
         journal.py      orders, commits in batches, releases
-        entries.py      arrivals, departures and facts, on their way through it
+        ledger.py       stores a batch, and says what is new in it
+        entries.py      arrivals, departures and decisions, on their way through it
         delivery.py     a released batch on its way to its readers
-        recent.py  ranks.py                         a room's newest messages; rooms by size
-        apply.py        the changes that decisions make to a live room
+        live.py  ranks.py  recent.py                the live rooms; their order; newest messages
+        facts.py        what decisions did, as logs have it
+        apply.py  server_facts.py                   those about a room, and the server
         decisions.py    a decision, written together with its record in the audit
+        server_bans.py  bans and mutes of the server in force
         limits.py  tickets.py                       rates and shares; the right to move a file
     chat/           the rules of the chat: the service layer, a folder a subject
         service.py      its parts, which carry out commands
         accounts/
             accounts.py  tokens.py  passwords.py  fair_queue.py    logging in
             own_account.py  administration.py       acts of users and admins on accounts
-            server_bans.py  endings.py              bans and mutes in force; the end of rights
+            endings.py                              the end of an account's rights
         talk/
             messages.py  private.py                 in rooms; between two users
         rooms/
@@ -78,6 +81,7 @@ Read it in this order:
         devices.py  device_keys.py  device_mail.py
         purging.py  retention.py                    removing, in small pieces
         deletion.py                                 deleting an account
+        facts.py        the logs of rooms and of the server
     archive/        taking it elsewhere, and back
         exporting.py  backup.py  contents.py        as text; as a file; the values allowed in that
     net/            sockets and greenlets

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from app.engine.facts import Fact
-from app.protocol import moderation, removal, rooms
+from app.protocol import files, moderation, removal, rooms
 from app.queries.members import Roster
 from app.values.names import parse_name
 
@@ -378,6 +378,26 @@ class Purged(RoomFact):
         """See Fact."""
         ids = self.first_id, self.last_id
         return removal.Purged(room.name, self.by, self.author, *ids, self.messages)
+
+
+@dataclass(slots=True)
+class FileShared(RoomFact):
+    """A file was shared; the room's memory has none."""
+
+    user: str
+    file_id: int
+    name: str
+    size: int
+    sha256: str
+    at: int
+
+    def apply(self, room: Room) -> None:
+        """See Fact."""
+
+    def event(self, room: Room) -> RoomEvent:
+        """See RoomFact."""
+        what = self.file_id, self.name, self.size, self.sha256, self.at
+        return files.FileShared(room.name, self.user, *what)
 
 
 @dataclass(slots=True)

@@ -24,25 +24,10 @@ if TYPE_CHECKING:
     from app.engine.journal import Journal
     from app.engine.ledger import Write
     from app.engine.presence import Session
-    from app.protocol.event import Event, RoomEvent
+    from app.protocol.event import Event
 
 Then = Callable[["Delivery"], object]  # it never switches
 Replay = Callable[[Room], tuple[Sequence[talk.Message], bool]]  # messages; whether they are all
-
-
-class Shown(Entry):
-    """All readers of a room are shown an event."""
-
-    __slots__ = ("event", "room")
-
-    def __init__(self, sender: Session | None, room: Room, event: RoomEvent) -> None:
-        super().__init__(sender)
-        self.room = room
-        self.event = event
-
-    def release(self, delivery: Delivery) -> None:
-        """See Entry."""
-        delivery.show(self.room, self.event)
 
 
 class Turn(Entry):

@@ -7,8 +7,8 @@ It promises:
   4. When a batch can't be committed, its senders are told, and no client is shown its messages.
      Entries without a message (joined, left) are released all the same, and the journal goes on.
   5. A decision, like a ban or the end of a purge, is written together with the messages before it,
-     and is the last of its batch: it is about all earlier events, and about no later one.
-     Messages behind it that were allowed before it took effect are looked at again.
+     and no message of its batch is behind it: it is about all earlier events, and about no later
+     one. Messages behind it that were allowed before it took effect are looked at again.
   6. It holds a bounded number of messages; senders wait beyond it, and so does their TCP.
   7. After a commit that failed it finds out by itself when messages can be stored again: a load
      balancer may keep clients away until then.
@@ -298,8 +298,10 @@ class Journal:
 
     def _take(self) -> list[Entry]:
         batch: list[Entry] = []
-        queue, batch_bytes = self._queue, 0
+        queue, batch_bytes, has_decision = self._queue, 0, False
         while queue and len(batch) < BATCH_ENTRIES_MAX and batch_bytes < BATCH_BYTES_MAX:
+            if has_decision and not isinstance(queue[0], WrittenEntry):
+                break
             entry = queue.popleft()
             if entry.message is not None:
                 self._queued_bytes -= len(entry.message.body)
@@ -309,14 +311,14 @@ class Journal:
             if entry.message is not None:
                 batch_bytes += len(entry.message.body)
             elif isinstance(entry, WrittenEntry):
+                has_decision = True
                 self._decisions -= 1
-                break
         self._partner = batch[0].sender if len(batch) == 1 else None
         if not self._is_full:
             self._has_room.set()
         return batch
 
-    def _commit_and_release(self, batch: Sequence[Entry]) -> None:
+    def _commit_and_release(self, batch: list[Entry]) -> None:
         delivery = Delivery()
         released = self._store(batch)
         for entry in released:
@@ -365,30 +367,41 @@ class Journal:
         self._retry_at = time.monotonic() + RETRY_SECONDS
         return error
 
-    def _store(self, batch: Sequence[Entry]) -> Sequence[Entry]:
-        """Commit the messages and ids of a batch; return its entries that may be released."""
+    def _store(self, batch: list[Entry]) -> Sequence[Entry]:
+        """Commit the messages, decisions and ids of a batch; return its entries to be released.
+
+        Decisions for which there was no time are no longer in the batch: they are the next one.
+        """
         stored = [entry for entry in batch if entry.message is not None]
+        written = [entry for entry in batch if isinstance(entry, WrittenEntry)]
         seen = dict(self._seen)
-        written = batch[-1] if batch and isinstance(batch[-1], WrittenEntry) else None
-        if not stored and not seen and written is None:
+        if not stored and not seen and not written:
             return batch
         messages = [entry.message for entry in stored if entry.message]
         try:
-            ids, old = self._ledger.append(messages, seen, written.attempt if written else None)
+            done = self._ledger.append(messages, seen, [entry.attempt for entry in written])
         except Exception as error:  # noqa: BLE001 (entries without a message are released anyway)
             refusal = self._note_not_stored(len(stored), error)
             _tell_senders(stored, refusal)
-            if written is not None:
-                written.refusal = refusal
-            return [entry for entry in batch if entry.message is None and entry is not written]
+            for each in written:
+                each.refusal = refusal
+            return [each for each in batch if each.message is None and each not in written]
         self._note_stored()
-        for place, (entry, message_id) in enumerate(zip(stored, ids, strict=True)):
-            entry.note_id(message_id, is_new=place not in old)
-        metrics.MESSAGES.inc(len(stored) - len(old))
+        for place, (entry, message_id) in enumerate(zip(stored, done.ids, strict=True)):
+            entry.note_id(message_id, is_new=place not in done.old)
+        metrics.MESSAGES.inc(len(stored) - len(done.old))
         for user_id, message_id in seen.items():
             if self._seen[user_id] == message_id:
                 del self._seen[user_id]
-        return batch[:-1] if written is not None and written.refusal else batch
+        if len(written) > done.written:
+            self._put_back(batch, len(written) - done.written)
+        return [each for each in batch if not (isinstance(each, WrittenEntry) and each.refusal)]
+
+    def _put_back(self, batch: list[Entry], count: int) -> None:
+        """Put the last decisions of a batch in front of the queue."""
+        self._queue.extendleft(reversed(batch[-count:]))
+        self._decisions += count
+        del batch[-count:]
 
 
 def _is_still_allowed(entry: Entry) -> bool:

@@ -58,10 +58,15 @@ class NewMessage(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """The ids of a batch's messages, and the places of those that were stored before."""
+    """A batch as it is stored.
+
+    It has the ids of its messages, the places of those that were stored before, and the number of
+    decisions that were written with them.
+    """
 
     ids: Sequence[int]
     old: Collection[int] = ()
+    written: int = 0
 
 
 class Page(NamedTuple):

@@ -84,8 +84,10 @@ class FakeStore:
         self.now, self.seconds = 1.0, 0.0  # a clock, and how much it goes on with each commit
         self._newest_id = 0
 
-    def append(self, messages: Sequence[NewMessage], seen: dict[int, int], write: object) -> Stored:
-        written = ["(written)"] if write is not None else []
+    def append(
+        self, messages: Sequence[NewMessage], seen: dict[int, int], writes: Sequence[object]
+    ) -> Stored:
+        written = ["(written)"] * len(writes)
         self.batches.append([*(message.body for message in messages), *written])
         self.begun.set()
         self.is_open.wait()
@@ -95,10 +97,10 @@ class FakeStore:
         self.seen |= seen
         first_id = self._newest_id + 1
         self._newest_id += len(messages)
-        return Stored(range(first_id, self._newest_id + 1))
+        return Stored(range(first_id, self._newest_id + 1), (), len(writes))
 
     def try_storing(self) -> None:
-        self.append((), {}, None)
+        self.append((), {}, ())
 
     def hold(self) -> None:
         """Let the next commits wait."""

@@ -13,18 +13,22 @@ from io import BytesIO
 from typing import TYPE_CHECKING
 
 from app.bounds import FILE_CHUNK_BYTES, FILE_IN_LINES_BYTES_MAX, ID_MAX
-from app.engine.entries import Shown
+from app.engine import apply
+from app.engine.entries import Decision
 from app.engine.journal import Entry
 from app.engine.presence import not_encrypted
 from app.engine.tickets import DownloadTicket, UploadTicket
-from app.errors import BadLine, Forbidden, NotPossible, Remedy, TooLarge
+from app.errors import BadLine, Forbidden, NotPossible, Refusal, Remedy, TooLarge
 from app.protocol import files
 from app.queries import files as queries
+from app.queries import locks
 from app.queries import rooms as rooms_queries
 from app.queries.files import NewFile, StoredFile
 from app.values.names import harmless, parse_file_name
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from app.chat.accounts.accounts import Accounts
     from app.chat.files.transfers import Incoming, Transfers
     from app.chat.rooms.rooms import Rooms
@@ -314,11 +318,31 @@ class Files:
             room.check_may_enter(user, self._clock())
             room.check_may_speak(user, self._clock())
             _check_takes(room, e2ee=ticket.e2ee)  # again: it may have been encrypted since
-            shared = incoming.complete(self._clock()).shared
-            if not shared.e2ee:
-                fact = files.FileShared(room.name, shared.user, *_what(shared))
-                self._journal.append(Shown(sender, room, fact))
-        return shared
+            if ticket.e2ee:
+                return incoming.complete(self._clock()).shared
+            return self._show(room, incoming, sender)
+
+    def _show(self, room: Room, incoming: Incoming, sender: Session | None) -> files.SharedFile:
+        """Complete a file for a room, which is shown it. Switches. Raises NotStored."""
+        now = self._clock()
+        facts: list[tuple[Room, apply.FileShared]] = []
+        completed: list[files.SharedFile] = []
+
+        def work(connection: Connection) -> None:
+            locks.lock(connection, rooms=[room.id])
+            shared = incoming.write_complete(connection, now).shared
+            completed.append(shared)
+            facts.append((room, apply.FileShared(shared.user, *_what(shared))))
+
+        decision = Decision(sender, facts, work, now)
+        incoming.is_complete = True  # its last chunk is stored
+        self._journal.append(decision)
+        try:
+            decision.wait()
+        except Refusal:
+            incoming.is_complete = False
+            raise
+        return completed[0]
 
 
 def _check_name(command: files.Send) -> None:

@@ -69,16 +69,16 @@ class Incoming:
         self._chunks += 1
 
     def complete(self, now: int) -> queries.StoredFile:
-        """Complete the file as of `now`, so that it is found; return it."""
-        file_id, size, sha256 = self.file_id, self.size, self._sha256.digest()
-
-        def work(connection: Connection) -> queries.StoredFile | None:
-            queries.complete(connection, file_id, size, sha256, now)
-            return queries.find(connection, file_id)
-
-        stored = self._transfers.write(work)
-        assert stored is not None  # noqa: S101 (a file under way is removed by no other)
+        """Complete the file as of `now`, so that it is found; return it. Switches."""
+        stored = self._transfers.write(lambda connection: self.write_complete(connection, now))
         self.is_complete = True
+        return stored
+
+    def write_complete(self, connection: Connection, now: int) -> queries.StoredFile:
+        """Do so in a transaction; the caller sets `is_complete` when it is committed."""
+        queries.complete(connection, self.file_id, self.size, self._sha256.digest(), now)
+        stored = queries.find(connection, self.file_id)
+        assert stored is not None  # noqa: S101 (a file under way is removed by no other)
         return stored
 
 
