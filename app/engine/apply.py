@@ -368,11 +368,7 @@ class Purged(RoomFact):
     messages: int
 
     def apply(self, room: Room) -> None:
-        """See Fact."""
-        room.recent.forget(self._is_meant)
-
-    def _is_meant(self, said: Message) -> bool:
-        return self.first_id <= said.id <= self.last_id and self.author in (None, said.user)
+        """See Fact. What is left was read with it: see removal/purging.py."""
 
     def event(self, room: Room) -> RoomEvent:
         """See Fact."""
@@ -408,7 +404,7 @@ class Expired(RoomFact):
 
     def apply(self, room: Room) -> None:
         """See Fact."""
-        room.recent.forget(lambda said: said.at < self.said_before)
+        room.recent.forget_before(self.said_before)
 
     def event(self, room: Room) -> None:
         """See Fact. It was said how long messages are kept."""

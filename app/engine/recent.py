@@ -9,7 +9,7 @@ enters it.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import accumulate
 from sys import getsizeof
@@ -117,9 +117,9 @@ class Recent:
         for said in messages:
             self.append(said)
 
-    def forget(self, is_meant: Callable[[Message], bool]) -> None:
-        """Drop messages that were removed for good."""
-        kept = [said for said in self._messages if not is_meant(said)]
+    def forget_before(self, said_at: int) -> None:
+        """Drop messages said before a time, in milliseconds UTC: they are removed for good."""
+        kept = [said for said in self._messages if said.at >= said_at]
         if len(kept) < len(self._messages):
             self.replace(kept)
 
