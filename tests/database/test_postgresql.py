@@ -115,10 +115,10 @@ def test_a_batch(url: str, programs: list[Program]) -> None:
         messages = [NewMessage(row[0], None, row[1], False, str(at), at) for at in range(1500)]
         messages[7:7] = [messages[7]._replace(txn="a"), messages[8]._replace(txn="a", body="b")]
         before = queries.newest_id(connection)
-        ids, old = queries.store(connection, messages)
+        ids, old, _ = queries.store(connection, messages)
         assert ids == [before + 1 + at - (at > 7) for at in range(len(messages))]
         assert old == {8}
-        assert queries.store(connection, messages[7:9]) == ([ids[7], ids[7]], {0, 1})
+        assert queries.store(connection, messages[7:9]) == ([ids[7], ids[7]], {0, 1}, 0)
         page = queries.page(connection, queries.Page(row[0], before, ids[-1] + 1, len(ids), True))
         assert [each.body for each in page] == [each.body for each in messages[:8] + messages[9:]]
         connection.rollback()

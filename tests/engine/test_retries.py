@@ -54,7 +54,7 @@ def test_one_id_a_txn(connection: Connection, batches: list[list[tuple[int, str 
         given: dict[tuple[int, str], int] = {}
         newest_id = queries.newest_id(connection)
         for batch in batches:
-            ids, old = queries.store(connection, [_message(*each) for each in batch])
+            ids, old, _ = queries.store(connection, [_message(*each) for each in batch])
             for place, ((user_id, txn), message_id) in enumerate(zip(batch, ids, strict=True)):
                 is_new = not txn or (user_id, txn) not in given
                 assert is_new == (place not in old)
