@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from app.engine.entries import Decision
 from app.engine.presence import only_for_admins, sent_out
 from app.errors import Forbidden, NotPossible
-from app.queries import accounts, audit, sanctions
+from app.queries import accounts, audit, locks, sanctions
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -32,7 +32,8 @@ Check = Callable[["Connection"], None]  # raises Refusal
 
 
 def check_is_active(connection: Connection, user_id: int) -> None:
-    """Raise NotPossible if a user's account was deleted or disabled."""
+    """Raise NotPossible if a user's account was deleted or disabled; else it stays until then."""
+    locks.lock(connection, users=[user_id])
     if accounts.is_admin(connection, user_id) is None:
         raise sent_out()
 

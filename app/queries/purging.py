@@ -57,6 +57,11 @@ def lock(connection: Connection, *covered: ColumnElement[bool]) -> None:
     )
 
 
+def lock_target(connection: Connection, target: Target, after_id: int) -> None:
+    """Lock all rooms and recipients of a target's messages after an id, in one go."""
+    lock(connection, *target.conditions(), Message.id > after_id)
+
+
 def remove_some(
     connection: Connection, target: Target, after_id: int, up_to_id: int, now: int
 ) -> tuple[Sequence[Removed], int]:

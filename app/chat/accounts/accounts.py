@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -14,11 +15,14 @@ from app.bounds import LOGIN_FAILURES_MAX, NAME_CHARS_MAX
 from app.chat.accounts.passwords import Hasher
 from app.chat.accounts.tokens import Tokens
 from app.engine.client import Client
+from app.engine.entries import Decision, Then
 from app.engine.limits import Throttle
 from app.engine.presence import Session, User
+from app.engine.server_facts import PasswordSet
 from app.errors import BadNameError, Forbidden, LoginRefused, NotPossible, Refusal, Remedy
 from app.protocol import accounts
 from app.queries import accounts as queries
+from app.queries import locks
 from app.queries import tokens as tokens_queries
 from app.queries.accounts import Account, NameTakenError
 from app.queries.tokens import KnownToken
@@ -44,6 +48,7 @@ class Accounts:
 
     def __init__(self, kit: Kit, hasher: Hasher, tokens: Tokens, in_force: InForce) -> None:
         self._database, self._clock, settings = kit.database, kit.clock, kit.settings
+        self._journal = kit.journal
         self._in_force = in_force
         self._hasher = hasher
         self.is_open = settings.registration == "open"
@@ -136,7 +141,7 @@ class Accounts:
         if account is None or not is_right:
             raise self._login_failure(session, keys, _WRONG)
         if new_hash:
-            if not self._replace_hash(account, new_hash):
+            if not self._database.write(partial(_put_hash, account=account, new=new_hash)):
                 raise self._login_failure(session, keys, _WRONG)
             account = account._replace(password_hash=new_hash)
         now, ignored = self._database.read(lambda connection: _load(connection, name))
@@ -158,16 +163,27 @@ class Accounts:
         self._tokens.note_use(known)
         return account, ignored
 
-    def change_password(self, session: Session, command: accounts.Passwd) -> None:
+    def change_password(self, session: Session, command: accounts.Passwd, then: Then) -> None:
         """Set the user's password, and end their tokens. The old one must be right.
 
-        Switches. Raises Refusal.
+        `then` is called where that takes effect. Switches. Raises Refusal.
         """
         account = self.confirmed(session, command.old)
         password_hash = self._hasher.hash(session.client, command.new)
         session.check_is_here()  # again: it may have been ended while the hash was made
-        if not self._replace_hash(account, password_hash, revokes_tokens=True):
-            raise self._failure(session, _own_keys(session), _WRONG)
+
+        def work(connection: Connection) -> None:
+            if not _put_hash(connection, account, password_hash):
+                raise LoginRefused(_WRONG)
+            tokens_queries.revoke_all(connection, account.id)
+
+        about = [(self._in_force, PasswordSet(account.id))]
+        decision = Decision(session, about, work, self._clock(), then=then)
+        self._journal.append(decision)
+        try:
+            decision.wait()
+        except LoginRefused as error:
+            raise self._failure(session, _own_keys(session), _WRONG) from error
 
     def confirmed(self, session: Session, password: str) -> Account:
         """Return a session's account, if its user's password is right. Switches.
@@ -272,21 +288,6 @@ class Accounts:
         if self.needs_tls(session.client):
             raise Forbidden("log in over TLS", code="tls_required", remedy=Remedy("tls"))
 
-    def _replace_hash(
-        self, account: Account, password_hash: str, *, revokes_tokens: bool = False
-    ) -> bool:
-        """Replace an account's hash, unless another replaced it before; return whether."""
-
-        def work(connection: Connection) -> bool:
-            if not queries.has_hash(connection, account.id, account.password_hash):
-                return False
-            queries.change(connection, account.id, password_hash=password_hash)
-            if revokes_tokens:
-                tokens_queries.revoke_all(connection, account.id)
-            return True
-
-        return self._database.write(work)
-
     def _check_throttle(self, keys: list[str]) -> None:
         wait_seconds = max(self._throttle.wait_seconds(key, time.monotonic()) for key in keys)
         if wait_seconds > 0:
@@ -337,6 +338,15 @@ class Accounts:
             self._throttle.note(key, time.monotonic())
         log.info("login failed", address=session.client.address)
         return LoginRefused(sentence, is_final=is_final)
+
+
+def _put_hash(connection: Connection, account: Account, new: str) -> bool:
+    """Replace an account's hash, unless another replaced it before; return whether."""
+    locks.lock(connection, users=[account.id])
+    if not queries.has_hash(connection, account.id, account.password_hash):
+        return False
+    queries.change(connection, account.id, password_hash=new)
+    return True
 
 
 def name_taken(name: Name) -> NotPossible:

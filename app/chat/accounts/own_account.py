@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from app.chat.accounts.accounts import Accounts
     from app.chat.accounts.administration import Administration
     from app.chat.accounts.endings import Endings
+    from app.engine.delivery import Delivery
     from app.engine.kit import Handlers, Kit
     from app.engine.presence import Session
 
@@ -48,10 +49,13 @@ class OwnAccount:
 
         The session that asked goes on. Raises Refusal.
         """
-        self._accounts.change_password(session, command)
-        last_words = EndedByPassword(by_operator=False)
-        self._endings.end(session.speaker.id, last_words, spared=session)
-        session.client.show(PasswordChanged())
+
+        def end(_delivery: Delivery) -> None:
+            last_words = EndedByPassword(by_operator=False)
+            self._endings.end(session.speaker.id, last_words, spared=session)
+            session.client.show(PasswordChanged())
+
+        self._accounts.change_password(session, command, end)
 
     def sessions(self, session: Session, command: Sessions) -> None:
         """Show the user's sessions, to admins all sessions; first, end one of the user's.

@@ -124,6 +124,7 @@ class _LastPiece(WrittenEntry):
 
     def write(self, connection: Connection) -> None:
         """See WrittenEntry."""
+        queries.lock_target(connection, self.purge.target, self.after_id)
         self.acts.check(connection, self.sender)
         up_to_id = ID_MAX
         while up_to_id > self.after_id:

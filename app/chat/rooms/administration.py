@@ -1,8 +1,8 @@
 """Administration of rooms: making, renaming and deleting them, and setting their owner.
 
-Each is a decision about the room, made when no other one is: written first, then in effect in one
-atomic stretch. A deleted room is gone at once, and its name free. Its rows stay in the database,
-marked by `deleted_at`, until they are removed.
+Each is a decision about the room, made when no other one is. A deleted room is gone when that is
+released, and its name free. Its rows stay in the database, marked by `deleted_at`, until they are
+removed.
 """
 
 from __future__ import annotations
