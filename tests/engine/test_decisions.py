@@ -113,3 +113,26 @@ def test_a_decision_that_is_not_stored(house: House, monkeypatch, decision: Comm
     house.say(bob, "den", "still here")
     assert alice.client.sent[-1] == b"Said bob still here\n"
     assert not house.read("SELECT kind FROM facts WHERE kind <> 'Made'")
+
+
+# Who enters behind a decision is looked at where they arrive.
+@pytest.mark.parametrize(
+    ("decision", "refusal"),
+    [(moderation.Ban("bob", room="den"), "banned"), (rooms.RoomDelete("den"), "no_such_room")],
+)
+def test_who_arrives_behind_a_decision(house: House, held, decision: Command, refusal: str) -> None:
+    alice, bob = house.register("alice", "den"), house.register("bob")
+    with held(decision):
+        entering = gevent.spawn(house.refused, bob, rooms.Join("den"))
+        while not bob.unreleased:
+            gevent.sleep(0.001)
+    assert entering.get() == refusal
+    assert not bob.rooms
+    assert b"Joined bob\n" not in alice.client.sent
+
+
+# A room's log begins when it is made, whoever makes it.
+def test_logs_begin_when_rooms_do(house: House) -> None:
+    house.register("alice", "den")
+    house.act(rooms.RoomCreate("lair", "alice"))
+    assert house.read("SELECT kind FROM facts ORDER BY room_id") == ["Made", "Made"]

@@ -159,6 +159,16 @@ def _begin(house: House) -> tuple[str, Session, Session]:
     return room, talker, back
 
 
+# An id that is newer than all of a room is of another room, or of a time that was lost.
+def test_since_an_id_of_another_room(house: House) -> None:
+    room, talker, back = _begin(house)
+    house.say(talker, room, "here")
+    house.do(talker, Join(f"not-{room}"))
+    house.say(talker, f"not-{room}", "elsewhere")
+    since = talker.rooms[f"not-{room}"].head_id
+    assert not house.do(back, Join(room, since)).is_complete
+
+
 # What is said at that moment does not push out of memory what one is about to be replayed.
 @pytest.mark.parametrize("missed", range(6))
 def test_what_is_said_at_that_moment(house: House, missed: int) -> None:
