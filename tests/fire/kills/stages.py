@@ -64,11 +64,12 @@ STAGES = {
     "mail shown": Stage("mail", before="app.engine.journal:Journal.note_seen"),
     "mail noted": Stage("mail"),  # that it was is committed
     # A file has its number; a chunk is inserted, and committed; what says that a file is there is
-    # committed, and nobody knows.
+    # inserted; it is committed, and nobody knows.
     "file begun": Stage("share", before="app.chat.files.transfers:Incoming.reserve"),
     "upload chunk": Stage("share", behind="app.queries.files:add_chunk"),
     "chunk kept": Stage("share", behind="app.chat.files.transfers:Incoming.add"),
-    "file whole": Stage("share", behind="app.chat.files.transfers:Incoming.complete"),
+    "file completed": Stage("share", behind="app.chat.files.transfers:Incoming.write_complete"),
+    "file whole": Stage("share", before="app.engine.entries:Decision.release"),
     # A decision: inserted, with its record, and its fact; committed, and nobody knows.
     "ban recorded": Stage("ban", behind="app.queries.audit:record"),
     "ban logged": Stage("ban", behind="app.queries.facts:append"),
@@ -196,10 +197,11 @@ def _install_for_transactions(points: _Failpoints) -> None:
 
     store, commit = messages.store, DefaultDialect.do_commit
 
-    def store_batch(connection: Any, batch: Any) -> Any:
-        points.reach("begin")
-        points.inserting = connection.connection.dbapi_connection
-        return store(connection, batch)
+    def store_batch(connection: Any, batch: Any, seen: Any = None) -> Any:
+        if batch:
+            points.reach("begin")
+            points.inserting = connection.connection.dbapi_connection
+        return store(connection, batch, seen)
 
     def do_commit(self: Any, connection: Any) -> None:
         has_messages = points.inserting is connection.dbapi_connection
