@@ -7,6 +7,7 @@ messages.
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -67,7 +68,9 @@ class Arrival(Awaited):
         if room.roster is not None and not room.has_member(user.id):
             raise sent_out()
         messages, is_complete = self.replay(room)
-        users = sorted({user.name, *(each.name for each in room.present)}, key=str.casefold)
+        users, is_first = list(room.names), user not in room.present
+        if is_first:
+            insort(users, user.name, key=str.casefold)
         heard = [said for said in messages if said.user not in session.ignored]
         entered = rooms.Entered(
             room.name,
@@ -81,7 +84,7 @@ class Arrival(Awaited):
         )
         delivery.catch_up(session)
         session.client.show(entered)
-        if user not in room.present:
+        if is_first:
             delivery.show(room, rooms.Joined(room.name, user.name))
         delivery.enter(room, session)
 

@@ -7,6 +7,7 @@ arrivals and departures.
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Set
 from typing import TYPE_CHECKING
 
@@ -200,6 +201,7 @@ class Room:
         self.sanctions = stored.sanctions
         self.recent = recent
         self.present: dict[User, int] = {}  # the number of each user's sessions
+        self.names: list[str] = []  # of those present, in order
         self.live: LiveRooms | None = None  # among which it stands
         self.readers: dict[Render, dict[Session, Send]] = {}
         self.is_lagging = False  # most readers had not read all of it before the last batch
@@ -297,8 +299,11 @@ class Room:
         session.rooms[self.key] = self
         self.readers.setdefault(client.render, {})[session] = client.send
         self.present[user] = self.present.get(user, 0) + 1
+        if self.present[user] > 1:
+            return False
+        insort(self.names, user.name, key=str.casefold)
         self.note_rank()
-        return self.present[user] == 1
+        return True
 
     def drop(self, session: Session) -> bool:
         """Make a session a reader no longer; return whether it was its user's last one."""
@@ -310,6 +315,7 @@ class Room:
         if self.present[user]:
             return False
         del self.present[user]
+        del self.names[bisect_left(self.names, user.name.casefold(), key=str.casefold)]
         self.note_rank()
         return True
 

@@ -195,13 +195,12 @@ def _install_for_transactions(points: _Failpoints) -> None:
 
     from app.queries import messages
 
-    store, commit = messages.store, DefaultDialect.do_commit
+    insert, commit = messages._insert, DefaultDialect.do_commit
 
-    def store_batch(connection: Any, batch: Any, seen: Any = None) -> Any:
-        if batch:
-            points.reach("begin")
-            points.inserting = connection.connection.dbapi_connection
-        return store(connection, batch, seen)
+    def insert_batch(connection: Any, batch: Any) -> Any:
+        points.reach("begin")
+        points.inserting = connection.connection.dbapi_connection
+        return insert(connection, batch)
 
     def do_commit(self: Any, connection: Any) -> None:
         has_messages = points.inserting is connection.dbapi_connection
@@ -216,7 +215,7 @@ def _install_for_transactions(points: _Failpoints) -> None:
         if has_messages:
             points.reach("after commit")
 
-    messages.store = store_batch
+    messages._insert = insert_batch
     DefaultDialect.do_commit = do_commit  # type: ignore[method-assign]
 
     @event.listens_for(Engine, "after_cursor_execute")
