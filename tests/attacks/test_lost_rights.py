@@ -192,7 +192,7 @@ def test_both_wait(people: _People) -> None:
     with held(house.database):
         for each in (demote, kick):
             asked.append(gevent.spawn(house.do, *each))
-            while len(house.database._asked) <= len(asked):  # the first one is what holds them
+            while not each[0].unreleased:
                 gevent.sleep(0.001)
     asked[0].get()
     with pytest.raises(Refusal) as refusal:
