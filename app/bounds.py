@@ -66,6 +66,7 @@ MODERATORS_A_ROOM_MAX: Kept = 100  # more than can know of one another
 MEMBERS_A_ROOM_MAX: Kept = 1_000  # of an encrypted room: each costs all others a key
 IGNORED_A_USER_MAX: Kept = 500  # a page: all of them can be shown at once
 AUDIT_RECORDS_A_USER_MAX: Kept = 10_000  # of acts by a role in rooms, not by admins: some 3 MB
+FACTS_A_LOG_MAX: Kept = 1_000  # of a room, or of the server: some 300 KB
 THROTTLE_STEPS_MAX = 64  # of forgetting keys, for each act: some 0.1 ms
 
 # Files.

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, delete, func, insert, select
 
-from app.bounds import FACTS_KEPT_SECONDS
+from app.bounds import FACTS_A_LOG_MAX, FACTS_KEPT_SECONDS
 from app.database.tables import LoggedFact
 from app.queries import messages
 
@@ -19,9 +19,16 @@ class Logged(NamedTuple):
 
 
 def append(connection: Connection, room_id: int | None, kind: str, data: str, now: int) -> None:
-    """Append a fact to a room's log, or to the server's: behind all messages that there are."""
+    """Append a fact to a room's log, or to the server's: behind all messages that there are.
+
+    The oldest facts beyond the bound are forgotten.
+    """
     values = {"after_id": messages.newest_id(connection), "kind": kind, "data": data}
     connection.execute(insert(LoggedFact).values(room_id=room_id, made_at=now, **values))
+    of_log = LoggedFact.room_id == room_id
+    ids = select(LoggedFact.id).where(of_log).order_by(LoggedFact.id.desc())
+    last_id = ids.offset(FACTS_A_LOG_MAX).limit(1).scalar_subquery()
+    connection.execute(delete(LoggedFact).where(of_log, LoggedFact.id <= last_id))
 
 
 def log_of(connection: Connection, room_id: int | None) -> list[Logged]:

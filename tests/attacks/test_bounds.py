@@ -11,7 +11,7 @@ from app.protocol import accounts, moderation, talk
 from app.protocol import rooms as protocol
 from tests.kit.client import wait_until
 from tests.kit.databases import insert
-from tests.kit.house import MINUTE, House
+from tests.kit.house import HOUR, MINUTE, House
 from tests.kit.program import Program
 from tests.kit.server_process import ServerProcess
 from tests.kit.transfers import begun_files, request
@@ -259,6 +259,19 @@ def test_many_bans() -> None:
     assert in_force.count("ban", 5_000) == 100
     assert in_force.count("ban", 6_000, "alice") == 0
     assert len(looked_at) <= 2 * 5_000
+
+
+# A room's log keeps so many facts of an hour, whoever makes them; no other log has fewer for it.
+def test_logs_are_bounded(house: House, monkeypatch) -> None:
+    monkeypatch.setattr("app.queries.facts.FACTS_A_LOG_MAX", 3)
+    alice = house.register("alice", "den", "lair")
+    topics = [moderation.Topic(f"topic {number}", room="den") for number in range(5)]
+    house.do(alice, moderation.Topic("tea", room="lair"), *topics)
+    kept = house.read("SELECT coalesce(json_extract(data, '$.topic'), kind) FROM facts ORDER BY id")
+    assert kept == ["Made", "tea", "topic 2", "topic 3", "topic 4"]
+    house.now += HOUR + 1
+    house.service._retention.reap()
+    assert not house.read("SELECT id FROM facts")
 
 
 # The audit keeps so many acts of a user in rooms, and all of an admin.
