@@ -28,10 +28,14 @@ class NameTakenError(Exception):
 
 
 _COLUMNS = (User.id, User.name, User.password_hash, User.is_admin, User.is_disabled)
-# Each login's queries, built once: to build one takes longer than to run it.
+# Each login's and each decision's queries, built once: to build one takes longer than to run it.
 _FIND_EVER = select(*_COLUMNS).where(User.key == bindparam("key"))
 _FIND = _FIND_EVER.where(User.deleted_at.is_(None))
 _SEEN_ID = select(User.private_seen_id).where(User.id == bindparam("user_id"))
+_IS_ADMIN = select(User.is_admin).where(
+    User.id == bindparam("user_id"), User.is_disabled.is_(False)
+)
+_DELETED_AT = select(User.deleted_at).where(User.id == bindparam("user_id"))
 _IGNORED_NAMES = (
     select(User.name)
     .join(Ignored, Ignored.ignored_id == User.id)
@@ -104,15 +108,13 @@ def may_log_in(connection: Connection, user_id: int, password_hash: str, now: in
 
 def is_admin(connection: Connection, user_id: int) -> bool | None:
     """Whether an account is an admin's; None if it is disabled, or deleted."""
-    query = select(User.is_admin).where(User.id == user_id, User.is_disabled.is_(False))
-    return connection.execute(query).scalar()
+    return connection.execute(_IS_ADMIN, {"user_id": user_id}).scalar()
 
 
 def is_deleted(connection: Connection, user_id: int) -> bool:
     """Whether an account was deleted. It is locked: it is not deleted before the act is done."""
     locks.lock(connection, users=[user_id])
-    query = select(User.deleted_at).where(User.id == user_id)
-    return connection.execute(query).scalar() is not None
+    return connection.execute(_DELETED_AT, {"user_id": user_id}).scalar() is not None
 
 
 def seen_id(connection: Connection, user_id: int) -> int:

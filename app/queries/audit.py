@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, Delete, bindparam, delete, func, insert, select, update
 
 from app.bounds import AUDIT_RECORDS_A_USER_MAX
 from app.database.tables import AuditRecord, Room, User
@@ -22,19 +22,26 @@ class Act(NamedTuple):
     reason: str = ""
 
 
+def _oldest() -> Delete:
+    mine = AuditRecord.actor == bindparam("actor")
+    ids = select(AuditRecord.id).where(mine).order_by(AuditRecord.id.desc())
+    last_id = ids.offset(bindparam("kept")).limit(1).scalar_subquery()
+    return delete(AuditRecord).where(mine, AuditRecord.id <= last_id)
+
+
+_RECORD, _FORGET_OLDEST = insert(AuditRecord), _oldest()  # of each decision, built once
+
+
 def record(connection: Connection, act: Act) -> int:
     """Add a record, in the act's own transaction; return its id."""
-    result = connection.execute(insert(AuditRecord).values(act._asdict()))
+    result = connection.execute(_RECORD, act._asdict())
     assert result.inserted_primary_key is not None  # noqa: S101 (an INSERT of one row has one)
     return int(result.inserted_primary_key[0])
 
 
 def forget_oldest(connection: Connection, actor: str) -> None:
     """Forget a user's oldest records, beyond the number that is kept."""
-    mine = AuditRecord.actor == actor
-    ids = select(AuditRecord.id).where(mine).order_by(AuditRecord.id.desc())
-    last_id = ids.offset(AUDIT_RECORDS_A_USER_MAX).limit(1).scalar_subquery()
-    connection.execute(delete(AuditRecord).where(mine, AuditRecord.id <= last_id))
+    connection.execute(_FORGET_OLDEST, {"actor": actor, "kept": AUDIT_RECORDS_A_USER_MAX})
 
 
 def amend(connection: Connection, record_id: int, reason: str) -> None:

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Delete, bindparam, delete, func, insert, select
 
 from app.bounds import FACTS_A_LOG_MAX, FACTS_KEPT_SECONDS
 from app.database.tables import LoggedFact
@@ -18,17 +18,28 @@ class Logged(NamedTuple):
     data: str
 
 
+def _oldest(of_log: ColumnElement[bool]) -> Delete:
+    ids = select(LoggedFact.id).where(of_log).order_by(LoggedFact.id.desc())
+    last_id = ids.offset(bindparam("kept")).limit(1).scalar_subquery()
+    return delete(LoggedFact).where(of_log, LoggedFact.id <= last_id)
+
+
+_APPEND = insert(LoggedFact)  # each decision's statements, built once
+_FORGET_OF_ROOM = _oldest(LoggedFact.room_id == bindparam("of_room"))
+_FORGET_OF_SERVER = _oldest(LoggedFact.room_id.is_(None))
+
+
 def append(connection: Connection, room_id: int | None, kind: str, data: str, now: int) -> None:
     """Append a fact to a room's log, or to the server's: behind all messages that there are.
 
     The oldest facts beyond the bound are forgotten.
     """
-    values = {"after_id": messages.newest_id(connection), "kind": kind, "data": data}
-    connection.execute(insert(LoggedFact).values(room_id=room_id, made_at=now, **values))
-    of_log = LoggedFact.room_id == room_id
-    ids = select(LoggedFact.id).where(of_log).order_by(LoggedFact.id.desc())
-    last_id = ids.offset(FACTS_A_LOG_MAX).limit(1).scalar_subquery()
-    connection.execute(delete(LoggedFact).where(of_log, LoggedFact.id <= last_id))
+    fact = {"room_id": room_id, "kind": kind, "data": data, "made_at": now}
+    connection.execute(_APPEND, {"after_id": messages.newest_id(connection), **fact})
+    if room_id is None:
+        connection.execute(_FORGET_OF_SERVER, {"kept": FACTS_A_LOG_MAX})
+    else:
+        connection.execute(_FORGET_OF_ROOM, {"of_room": room_id, "kept": FACTS_A_LOG_MAX})
 
 
 def log_of(connection: Connection, room_id: int | None) -> list[Logged]:

@@ -3,7 +3,20 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple, TypeVar, cast
 
-from sqlalchemy import Connection, Select, case, delete, func, insert, literal, or_, select, update
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    Select,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import aliased
 
@@ -158,8 +171,9 @@ def set_topic(connection: Connection, room_id: int, topic: str) -> None:
     connection.execute(update(Room).where(Room.id == room_id).values(topic=topic))
 
 
-def role_of(connection: Connection, room_id: int, user_id: int) -> str:
-    """Return a user's highest role in a room: "admin", "owner", "moderator" or ""."""
+def _role_query() -> Select[str]:
+    room_id: BindParameter[int] = bindparam("room_id")
+    user_id: BindParameter[int] = bindparam("user_id")
     moderates = select(Moderator).where(Moderator.room_id == room_id, Moderator.user_id == user_id)
     role = case(
         (User.is_admin, "admin"),
@@ -167,8 +181,31 @@ def role_of(connection: Connection, room_id: int, user_id: int) -> str:
         (moderates.exists(), "moderator"),
         else_="",
     )
-    query = select(role).join(Room, Room.id == room_id).where(User.id == user_id)
-    return connection.execute(query).scalar() or ""
+    return select(role).join(Room, Room.id == room_id).where(User.id == user_id)
+
+
+# Each decision's statements, built once.
+_ROLE_OF = _role_query()
+_REMOVE_MODERATOR = delete(Moderator).where(
+    Moderator.room_id == bindparam("of_room"), Moderator.user_id == bindparam("of_user")
+)
+_REMOVE_SANCTION = delete(models.Sanction).where(
+    models.Sanction.kind == bindparam("of_kind"),
+    models.Sanction.room_id == bindparam("of_room"),
+    models.Sanction.user_id == bindparam("of_user"),
+)
+_FORGET_SANCTIONS = delete(models.Sanction).where(
+    models.Sanction.kind == bindparam("of_kind"),
+    models.Sanction.room_id == bindparam("of_room"),
+    models.Sanction.until_at <= bindparam("now"),
+)
+_PUT_SANCTION = insert(models.Sanction)
+
+
+def role_of(connection: Connection, room_id: int, user_id: int) -> str:
+    """Return a user's highest role in a room: "admin", "owner", "moderator" or ""."""
+    who_where = {"room_id": room_id, "user_id": user_id}
+    return connection.execute(_ROLE_OF, who_where).scalar() or ""
 
 
 def add_moderator(connection: Connection, room_id: int, user_id: int) -> None:
@@ -181,7 +218,7 @@ def add_moderator(connection: Connection, room_id: int, user_id: int) -> None:
 def remove_moderator(connection: Connection, room_id: int, user_id: int) -> None:
     """Remove a moderator, if the user is one."""
     locks.lock(connection, rooms=[room_id])
-    connection.execute(delete(Moderator).filter_by(room_id=room_id, user_id=user_id))
+    connection.execute(_REMOVE_MODERATOR, {"of_room": room_id, "of_user": user_id})
 
 
 def put_sanction(connection: Connection, sanction: NewSanction) -> None:
@@ -191,18 +228,18 @@ def put_sanction(connection: Connection, sanction: NewSanction) -> None:
     """
     rows = models.Sanction
     remove_sanction(connection, sanction.kind, sanction.room_id, sanction.user_id)
-    of_room = (rows.room_id == sanction.room_id) & (rows.kind == sanction.kind)
-    connection.execute(delete(rows).where(of_room, rows.until_at <= sanction.made_at))
-    locks.check_has_place(connection, of_room, SANCTIONS_A_ROOM_MAX)
-    connection.execute(insert(models.Sanction).values(sanction._asdict()))
+    of_kind = {"of_kind": sanction.kind, "of_room": sanction.room_id}
+    connection.execute(_FORGET_SANCTIONS, {**of_kind, "now": sanction.made_at})
+    in_room = (rows.room_id == sanction.room_id) & (rows.kind == sanction.kind)
+    locks.check_has_place(connection, in_room, SANCTIONS_A_ROOM_MAX)
+    connection.execute(_PUT_SANCTION, sanction._asdict())
 
 
 def remove_sanction(connection: Connection, kind: SanctionKind, room_id: int, user_id: int) -> None:
     """End a ban or a mute."""
     locks.lock(connection, rooms=[room_id])
-    connection.execute(
-        delete(models.Sanction).filter_by(kind=kind, room_id=room_id, user_id=user_id)
-    )
+    which = {"of_kind": kind, "of_room": room_id, "of_user": user_id}
+    connection.execute(_REMOVE_SANCTION, which)
 
 
 def sanctions_page(

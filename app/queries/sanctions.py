@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
-from sqlalchemy import Connection, Select, delete, func, insert, or_, select
+from sqlalchemy import Connection, Select, bindparam, delete, func, insert, or_, select
 from sqlalchemy.orm import aliased
 
 from app.bounds import SERVER_SANCTIONS_MAX
@@ -64,10 +64,15 @@ def in_force(connection: Connection, now: int) -> Sequence[StoredServerSanction]
     return [_stored(*row) for row in rows]
 
 
+_KINDS_ON = select(Row.kind).where(  # each decision's query, built once
+    Row.user_id == bindparam("user_id"),
+    or_(Row.until_at.is_(None), Row.until_at > bindparam("now")),
+)
+
+
 def kinds_on(connection: Connection, user_id: int, now: int) -> set[str]:
     """Return the kinds of sanction in force on a user: "ban", "mute"."""
-    in_force = or_(Row.until_at.is_(None), Row.until_at > now)
-    return set(connection.scalars(select(Row.kind).where(Row.user_id == user_id, in_force)))
+    return set(connection.scalars(_KINDS_ON, {"user_id": user_id, "now": now}))
 
 
 def page(

@@ -261,6 +261,7 @@ def test_waiting_to_decide(house: House) -> None:
         house.hold_until(den, 2)
         house.act(ServerBan("bob"))
     assert kicking.get() == "sent_out"
+    house.service.journal.finish()
     assert den.present.keys() == {alice.user}
 
 
