@@ -8,7 +8,8 @@ It promises:
      Entries without a message (joined, left) are released all the same, and the journal goes on.
   5. A decision, like a ban or the end of a purge, is written together with the messages before it,
      and no message of its batch is behind it: it is about all earlier events, and about no later
-     one. Messages behind it that were allowed before it took effect are looked at again.
+     one. Messages behind it that were allowed before it took effect are looked at again. However
+     many decisions wait, a message waits for those of one batch.
   6. It holds a bounded number of messages; senders wait beyond it, and so does their TCP.
   7. After a commit that failed it finds out by itself when messages can be stored again: a load
      balancer may keep clients away until then.
@@ -40,6 +41,7 @@ from app.bounds import (
     JOURNAL_ENTRIES_MAX,
     READ_SECONDS,
     RETRY_SECONDS,
+    WRITES_TOGETHER_MAX,
 )
 from app.database.database import run_alone
 from app.engine.delivery import Delivery
@@ -174,7 +176,7 @@ class Journal:
         self._ledger = ledger
         self._queue: deque[Entry] = deque()
         self._queued_bytes = 0
-        self._decisions = 0  # in the queue
+        self._decisions: deque[WrittenEntry] = deque()
         self._seen: dict[int, int] = {}
         self._has_work = Signal()
         self._has_room = Signal()
@@ -198,8 +200,10 @@ class Journal:
             entry.sender.unreleased += 1
         entry.arrived_at = time.monotonic()
         entry.rules_rev = self.rules_rev
-        self._decisions += isinstance(entry, WrittenEntry)
-        self._queue.append(entry)
+        if isinstance(entry, WrittenEntry):
+            self._decisions.append(entry)
+        else:
+            self._queue.append(entry)
         if entry.message is not None:
             self._queued_bytes += len(entry.message.body)
         if self._is_full:
@@ -222,7 +226,7 @@ class Journal:
     @property
     def waiting_entries(self) -> int:
         """The number of entries that wait to be committed."""
-        return len(self._queue)
+        return len(self._queue) + len(self._decisions)
 
     @property
     def waiting_bytes(self) -> int:
@@ -270,7 +274,7 @@ class Journal:
             _settle_senders(batch)
             if self.is_failing and time.monotonic() >= self._retry_at:
                 self._try_again()
-            if not self._queue and (not self._seen or self.is_failing):
+            if not self.waiting_entries and (not self._seen or self.is_failing):
                 self._has_work.clear()
                 self._is_idle.set()
 
@@ -298,10 +302,8 @@ class Journal:
 
     def _take(self) -> list[Entry]:
         batch: list[Entry] = []
-        queue, batch_bytes, has_decision = self._queue, 0, False
+        queue, batch_bytes = self._queue, 0
         while queue and len(batch) < BATCH_ENTRIES_MAX and batch_bytes < BATCH_BYTES_MAX:
-            if has_decision and not isinstance(queue[0], WrittenEntry):
-                break
             entry = queue.popleft()
             if entry.message is not None:
                 self._queued_bytes -= len(entry.message.body)
@@ -310,9 +312,8 @@ class Journal:
             batch.append(entry)
             if entry.message is not None:
                 batch_bytes += len(entry.message.body)
-            elif isinstance(entry, WrittenEntry):
-                has_decision = True
-                self._decisions -= 1
+        decided = min(WRITES_TOGETHER_MAX, len(self._decisions))  # however many messages there are
+        batch += [self._decisions.popleft() for _ in range(decided)]
         self._partner = batch[0].sender if len(batch) == 1 else None
         if not self._is_full:
             self._has_room.set()
@@ -393,15 +394,10 @@ class Journal:
         for user_id, message_id in seen.items():
             if self._seen[user_id] == message_id:
                 del self._seen[user_id]
-        if len(written) > done.written:
-            self._put_back(batch, len(written) - done.written)
+        if late := written[done.written :]:
+            self._decisions.extendleft(reversed(late))
+            del batch[-len(late) :]
         return [each for each in batch if not (isinstance(each, WrittenEntry) and each.refusal)]
-
-    def _put_back(self, batch: list[Entry], count: int) -> None:
-        """Put the last decisions of a batch in front of the queue."""
-        self._queue.extendleft(reversed(batch[-count:]))
-        self._decisions += count
-        del batch[-count:]
 
 
 def _is_still_allowed(entry: Entry) -> bool:

@@ -296,3 +296,35 @@ def test_decisions_for_which_there_is_no_time(house: House, monkeypatch) -> None
     gevent.joinall([gevent.spawn(house.do, each, moderation.Topic("soup")) for each in people])
     assert _transactions() - before == 5
     assert [each.rooms[f"room{number}"].topic for number, each in enumerate(people)] == ["soup"] * 5
+
+
+# Nor do messages wait until all of them are written, nor a decision until there are no messages.
+def test_a_message_overtakes_decisions(house: House, monkeypatch) -> None:
+    monkeypatch.setattr("app.engine.ledger.WRITES_SECONDS_MAX", 0)
+    people = [house.register(f"user{number}", f"room{number}") for number in range(5)]
+    talker = house.register("talker", "room0")
+    with held(house.database):
+        asked = [gevent.spawn(house.do, each, moderation.Topic("soup")) for each in people]
+        while not all(each.unreleased for each in people):
+            gevent.sleep(0.001)
+        house.do(talker, talk.Say("overtakes"))
+    gevent.joinall(asked, raise_error=True)
+    (after_all,) = house.read("SELECT count(*) FROM facts WHERE kind = 'TopicSet' AND after_id > 0")
+    assert after_all >= 3  # but for those of the batch under way
+
+
+def test_a_decision_overtakes_messages(house: House, monkeypatch) -> None:
+    monkeypatch.setattr("app.engine.journal.BATCH_ENTRIES_MAX", 1)
+    alice, bob = house.register("alice", "den"), house.register("bob", "den")
+    with held(house.database):
+        for number in range(5):
+            house.do(bob, talk.Say(str(number)))
+        muting = gevent.spawn(house.do, alice, moderation.Mute("bob"))
+        while not alice.unreleased:
+            gevent.sleep(0.001)
+    muting.get()
+    house.service.journal.settle(bob)
+    assert len(house.read("SELECT id FROM messages")) <= 2
+    refused = [each.code for each in bob.client.shown if isinstance(each, server.Refused)]
+    assert refused == ["muted"] * len(refused)
+    assert len(refused) >= 3

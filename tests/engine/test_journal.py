@@ -441,15 +441,15 @@ def test_seen_while_committing(journal, store) -> None:
     assert store.seen == {7: 71}
 
 
-# What is written with messages is written with those before it, and with none that come after.
+# A decision is written with all messages that there are, and stands behind them.
 def test_what_is_written_ends_its_batch(journal, store, talk, alice, bob) -> None:
     talk.hold(alice, "1")
     talk.say(alice, "2", "3")
     journal.append(_Written(bob))
     talk.say(alice, "4")
     talk.let_go(alice)
-    assert store.batches == [["1"], ["2", "3", "(written)"], ["4"]]
-    assert _lines(bob)[-3:] == ["Said alice 3", "Ponged!", "Said alice 4"]
+    assert store.batches == [["1"], ["2", "3", "4", "(written)"]]
+    assert _lines(bob)[-3:] == ["Said alice 3", "Said alice 4", "Ponged!"]
 
 
 # What could not be written has not happened, and whoever waits for it learns why.
