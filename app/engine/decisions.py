@@ -38,6 +38,20 @@ def check_is_active(connection: Connection, user_id: int) -> None:
         raise sent_out()
 
 
+def check_may_act(connection: Connection, user_id: int, now: int, *, speaks: bool = False) -> bool:
+    """Raise Refusal if a user was disabled or banned, or was muted and speaks.
+
+    Return whether it is an admin.
+    """
+    kinds = sanctions.kinds_on(connection, user_id, now)
+    is_admin = accounts.is_admin(connection, user_id)
+    if is_admin is None or "ban" in kinds:
+        raise sent_out()
+    if speaks and "mute" in kinds:
+        raise Forbidden("you were muted on this server meanwhile", code="muted")
+    return is_admin
+
+
 def check_is_there(connection: Connection, account: Account) -> None:
     """Raise NotPossible if the account of an act was deleted."""
     if accounts.is_deleted(connection, account.id):
@@ -141,13 +155,7 @@ class Acts:
         """Raise Refusal when the database denies a session an act; see `write`."""
         if session.is_operator:
             return
-        user_id = session.speaker.id
-        kinds = sanctions.kinds_on(connection, user_id, self._clock())
-        is_admin = accounts.is_admin(connection, user_id)
-        if is_admin is None or "ban" in kinds:
-            raise sent_out()
-        if speaks and "mute" in kinds:
-            raise Forbidden("you were muted on this server meanwhile", code="muted")
+        is_admin = check_may_act(connection, session.speaker.id, self._clock(), speaks=speaks)
         if check is not None:
             check(connection)
         elif not is_admin:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from app.engine.journal import Awaited, Entry, WrittenEntry
-from app.engine.presence import Room, sent_out
+from app.engine.presence import Room, already_there, sent_out
 from app.protocol import rooms, talk
 from app.queries import locks
 
@@ -65,6 +65,8 @@ class Arrival(Awaited):
             return
         now = self.clock()
         room.check_may_enter(user, now)  # again: decisions may have come before it
+        if session.rooms.get(room.key) is room:
+            raise already_there(room)  # it waited for a name that its room was given
         if room.roster is not None and not room.has_member(user.id):
             raise sent_out()
         messages, is_complete = self.replay(room)

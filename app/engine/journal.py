@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING
 import gevent
 import structlog
 from gevent.event import Event as Signal
+from sqlalchemy.exc import SQLAlchemyError
 
 from app.bounds import (
     BATCH_BYTES_MAX,
@@ -150,12 +151,14 @@ class WrittenEntry(Awaited):
     def attempt(self, connection: Connection) -> None:
         """Write it, or note the refusal. The messages before it are stored anyway.
 
-        On a full or sick disk, SQLite undoes them too: then the COMMIT is refused.
+        Raises SQLAlchemyError when a full or sick disk had SQLite undo all of the transaction.
         """
         try:
             run_alone(connection, self.write)
         except Refusal as refusal:
             self.refusal = refusal
+        except SQLAlchemyError:
+            raise
         except Exception as error:  # noqa: BLE001 (a fault of its own costs it alone)
             failure("an entry was not written", error, kind=type(self).__name__)
             self.refusal = internal()
@@ -271,6 +274,9 @@ class Journal:
                     self._commit_and_release(batch)
             except Exception:  # a bug must cost its batch, not the chat of all
                 log.exception("a batch was not released whole", entries=len(batch))
+                for entry in batch:
+                    if isinstance(entry, Awaited) and entry.refusal is None:
+                        entry.refusal = internal()
             _settle_senders(batch)
             if self.is_failing and time.monotonic() >= self._retry_at:
                 self._try_again()
@@ -406,9 +412,13 @@ def _is_still_allowed(entry: Entry) -> bool:
         entry.check_again()
     except Refusal as refusal:
         _refuse(entry, refusal)
-        _settle_senders((entry,))
-        return False
-    return True
+    except Exception as error:  # noqa: BLE001 (it costs this entry alone)
+        failure("an entry could not be looked at again", error, kind=type(entry).__name__)
+        _refuse(entry, internal())
+    else:
+        return True
+    _settle_senders((entry,))
+    return False
 
 
 def _refuse(entry: Entry, refusal: Refusal) -> None:

@@ -353,6 +353,11 @@ def only_for_admins() -> Forbidden:
     return Forbidden("only admins may do that", code="not_allowed")
 
 
+def already_there(room: Room) -> NotPossible:
+    """Return the refusal of entering a room twice."""
+    return NotPossible(f"you are in {room.name} already", code="already_there")
+
+
 def no_device() -> NotPossible:
     """Return the refusal of a request without a device."""
     return NotPossible(

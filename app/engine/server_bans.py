@@ -95,7 +95,7 @@ class InForce:
     def forget(self, user_id: int) -> None:
         """End all sanctions of a user: the account is deleted."""
         for each in self._kinds.values():
-            each.by_key.pop(user_id, None)
+            each.remove(user_id)
 
     def remove(self, kind: SanctionKind, key: _Key) -> None:
         """End a ban or a mute."""

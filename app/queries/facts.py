@@ -2,9 +2,9 @@
 
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Delete, bindparam, delete, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Delete, bindparam, delete, insert, select
 
-from app.bounds import FACTS_A_LOG_MAX, FACTS_KEPT_SECONDS
+from app.bounds import FACTS_A_LOG_MAX, FACTS_KEPT_SECONDS, REMOVED_AT_ONCE
 from app.database.tables import LoggedFact
 from app.queries import messages
 
@@ -49,14 +49,9 @@ def log_of(connection: Connection, room_id: int | None) -> list[Logged]:
     return [Logged(*row) for row in connection.execute(query.order_by(rows.id))]
 
 
-def has_old(connection: Connection, now: int) -> bool:
-    """Whether there are facts to forget."""
-    oldest_at = connection.scalar(select(func.min(LoggedFact.made_at)))
-    return oldest_at is not None and oldest_at < now - FACTS_KEPT_SECONDS * 1000
-
-
-def forget_old(connection: Connection, now: int) -> None:
-    """Forget the facts that all have applied long ago."""
-    connection.execute(
-        delete(LoggedFact).where(LoggedFact.made_at < now - FACTS_KEPT_SECONDS * 1000)
-    )
+def forget_some(connection: Connection, now: int) -> bool:
+    """Forget some facts of long ago, which all have applied; return whether there were any."""
+    old = select(LoggedFact.id).where(LoggedFact.made_at < now - FACTS_KEPT_SECONDS * 1000)
+    ids = connection.scalars(old.order_by(LoggedFact.made_at).limit(REMOVED_AT_ONCE)).all()
+    connection.execute(delete(LoggedFact).where(LoggedFact.id.in_(ids)))
+    return bool(ids)

@@ -3,7 +3,7 @@
 Each change makes a new revision of the room's roster, in the same transaction.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, insert, literal, select, update
@@ -44,6 +44,13 @@ def encrypt(connection: Connection, room_id: int, member_ids: Collection[int]) -
     return newest_id
 
 
+def active(connection: Connection, members: Mapping[int, str]) -> dict[int, str]:
+    """Return those whose accounts are neither deleted nor disabled, and stay so until the end."""
+    locks.lock(connection, users=members)
+    query = select(User.id).where(User.id.in_(members), User.is_disabled.is_(False))
+    return {user_id: members[user_id] for user_id in connection.scalars(query.order_by(User.id))}
+
+
 def add(connection: Connection, room_id: int, user_id: int) -> None:
     """Add a user, who is none, to a room's members. Raises Unavailable beyond the bound."""
     _make_revision(connection, room_id)
@@ -51,10 +58,14 @@ def add(connection: Connection, room_id: int, user_id: int) -> None:
     connection.execute(insert(Member).values(room_id=room_id, user_id=user_id))
 
 
-def remove(connection: Connection, room_id: int, user_id: int) -> None:
-    """Remove a member from a room."""
-    _make_revision(connection, room_id)
-    connection.execute(delete(Member).filter_by(room_id=room_id, user_id=user_id))
+def remove(connection: Connection, room_id: int, user_id: int) -> bool:
+    """Remove a member from a room; return whether the user was one."""
+    locks.lock(connection, rooms=[room_id])
+    of_user = delete(Member).filter_by(room_id=room_id, user_id=user_id)
+    was_member = bool(connection.execute(of_user).rowcount)
+    if was_member:
+        _make_revision(connection, room_id)
+    return was_member
 
 
 def _make_revision(connection: Connection, room_id: int) -> None:

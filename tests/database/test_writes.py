@@ -226,6 +226,28 @@ def test_what_is_written_with_a_batch_undoes_it(house: House) -> None:
     assert alice.client.shown[-1] == server.Refused("not_stored", str(written.refusal))
 
 
+# Nor is anything kept of the decisions behind it.
+def test_what_is_written_behind_what_undid_it(house: House) -> None:
+    class TooLarge(WrittenEntry):
+        def write(self, connection: Connection) -> None:
+            pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+            connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}").close()
+            connection.exec_driver_sql("INSERT INTO alembic_version VALUES (?)", ("x" * 100_000,))
+
+    alice, bob = house.register("alice", "den"), house.register("bob", "lair")
+    with held(house.database):
+        house.do(bob, talk.Say("the batch before"))
+        while house.service.journal.waiting_entries:
+            gevent.sleep(0.001)
+        house.service.journal.append(TooLarge(bob))
+        setting = gevent.spawn(house.refused, alice, moderation.Topic("soup"))
+        while not alice.unreleased:
+            gevent.sleep(0.001)
+    assert setting.get() == "not_stored"
+    assert alice.rooms["den"].topic == ""
+    assert house.read("SELECT topic FROM rooms WHERE key = 'den'") == [""]
+
+
 # The log gives back to the disk what it took while somebody had the database open for long.
 def test_a_log_that_has_grown(database: Database, data: Path) -> None:
     log, much = data / "greenroom.db-wal", "INSERT INTO notes VALUES (randomblob(4000000))"

@@ -136,3 +136,36 @@ def test_logs_begin_when_rooms_do(house: House) -> None:
     house.register("alice", "den")
     house.act(rooms.RoomCreate("lair", "alice"))
     assert house.read("SELECT kind FROM facts ORDER BY room_id") == ["Made", "Made"]
+
+
+# A room that is given the name which a session waits for is not entered twice.
+def test_entering_under_a_new_name(house: House, held) -> None:
+    alice, bob = house.register("alice", "den"), house.register("bob", "den")
+    bob.client.rooms_max = 100
+    den = bob.rooms["den"]
+    with held(rooms.RoomRename("den", "lair")):
+        entering = gevent.spawn(house.refused, bob, rooms.Join("lair"))
+        gevent.idle()
+    assert entering.get() == "already_there"
+    house.do(bob, rooms.Leave(room="lair"))
+    assert den.present == {alice.user: 1}
+
+
+# Who is deleted while they leave, or while a room is encrypted, is no member, and no revision is
+# made for nothing.
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_member_who_is_deleted(house: House, held, is_first: bool) -> None:
+    alice, bob = house.register("alice", "den"), house.register("bob", "den")
+    den = alice.rooms["den"]
+    if is_first:
+        house.do(alice, rooms.Encrypt())
+    with held(accounts.UserDelete("bob")):
+        asked = (bob, rooms.Leave()) if is_first else (alice, rooms.Encrypt())
+        asking = gevent.spawn(house.do, *asked)
+        while not asked[0].unreleased:
+            gevent.sleep(0.001)
+    asking.join()
+    house.service.journal.finish()
+    assert den.roster.members == {1: "alice"}
+    assert [den.roster.rev] == house.read("SELECT roster_rev FROM rooms")
+    assert house.read("SELECT user_id FROM members") == [1]

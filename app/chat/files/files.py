@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from app.bounds import FILE_CHUNK_BYTES, FILE_IN_LINES_BYTES_MAX, ID_MAX
 from app.engine import apply
+from app.engine.decisions import check_may_act
 from app.engine.entries import Decision
 from app.engine.journal import Entry
 from app.engine.presence import not_encrypted
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from app.chat.rooms.rooms import Rooms
     from app.engine.delivery import Delivery
     from app.engine.kit import Handlers, Kit
-    from app.engine.presence import Room, Session
+    from app.engine.presence import Room, Session, User
     from app.engine.tickets import Tickets
 
 
@@ -320,16 +321,19 @@ class Files:
             _check_takes(room, e2ee=ticket.e2ee)  # again: it may have been encrypted since
             if ticket.e2ee:
                 return incoming.complete(self._clock()).shared
-            return self._show(room, incoming, sender)
+            return self._show(room, user, incoming, sender)
 
-    def _show(self, room: Room, incoming: Incoming, sender: Session | None) -> files.SharedFile:
-        """Complete a file for a room, which is shown it. Switches. Raises NotStored."""
+    def _show(
+        self, room: Room, user: User, incoming: Incoming, sender: Session | None
+    ) -> files.SharedFile:
+        """Complete a file for a room, which is shown it. Switches. Raises Refusal."""
         now = self._clock()
         facts: list[tuple[Room, apply.FileShared]] = []
         completed: list[files.SharedFile] = []
 
         def work(connection: Connection) -> None:
             locks.lock(connection, rooms=[room.id])
+            check_may_act(connection, user.id, now, speaks=True)
             shared = incoming.write_complete(connection, now).shared
             completed.append(shared)
             facts.append((room, apply.FileShared(shared.user, *_what(shared))))

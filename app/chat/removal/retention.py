@@ -115,9 +115,7 @@ class Retention:
             yield from self._remove_room(room)
         if self._database.read(lambda each: queries.has_old_txns(each, now)):
             self._database.write(lambda each: queries.forget_txns(each, now))
-        if self._database.read(lambda each: facts.has_old(each, now)):
-            self._database.write(lambda each: facts.forget_old(each, now))
-        for forget_some in (device_keys.forget_some, device_mail.forget_some):
+        for forget_some in (facts.forget_some, device_keys.forget_some, device_mail.forget_some):
             yield from self._forget(partial(forget_some, now=now))
 
     def _forget(self, forget_some: Callable[[Connection], bool]) -> Iterator[None]:
@@ -137,7 +135,11 @@ class Retention:
                 expired = [(room, apply.Expired(old.said_before)) for room in live]
                 decision = Decision(None, expired, lambda _: None, self._clock())
                 self._journal.append(decision)
-                decision.wait()
+                try:
+                    decision.wait()
+                except Unavailable:  # the rows are gone all the same
+                    for room, fact in expired:
+                        fact.apply(room)
 
     def _discard(self, file_ids: Iterable[int]) -> Iterator[None]:
         for file_id in file_ids:

@@ -60,6 +60,7 @@ class EncryptedRooms:
             _check_role(room, rooms_queries.role_of(connection, room.id, user.id))
 
         def change(connection: Connection) -> None:
+            fact.members = queries.active(connection, fact.members)  # some may be ending just now
             fact.e2ee_from = queries.encrypt(connection, room.id, fact.members)
 
         room.is_being_encrypted = True  # no user enters, and no message in the clear is taken

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 
 from app.bounds import ENTRIES_AN_HOUR_MAX, MEMBERS_A_ROOM_MAX
 from app.engine import apply
-from app.engine.decisions import check_is_active
+from app.engine.decisions import check_may_act
 from app.engine.entries import Decision, wait_for_earlier
 from app.engine.limits import Throttle, rate_limited
 from app.errors import Unavailable
+from app.queries import locks
 from app.queries import members as queries
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from app.engine.entries import Departure, Then
     from app.engine.facts import Fact
     from app.engine.kit import Kit
+    from app.engine.ledger import Write
     from app.engine.presence import Room, Session, User
 
 
@@ -54,7 +56,7 @@ class Rosters:
                         raise too_many_members(room)
                     self._check_rate(room, user)
                     added = apply.MemberAdded(user.id, user.name)
-                    self._change(session, room, added, _adding(room, user.id))
+                    self._change(session, room, added, _adding(room, user.id, self._clock()))
             self._check_may_enter(session, room)  # again: the write may have switched
 
     def _check_may_enter(self, session: Session, room: Room) -> None:
@@ -107,23 +109,34 @@ class Rosters:
         return [apply.MemberRemoved(user_id, name)], both
 
     def _change(
-        self, session: Session, room: Room, fact: Fact, change: Change, first: Then | None = None
+        self, session: Session, room: Room, fact: Fact, change: Write, first: Then | None = None
     ) -> None:
-        """Write a change of the members; return when it took effect. Switches. Raises Refusal."""
-        decision = Decision(session, [(room, fact)], change, self._clock(), first=first)
+        """Write a change of the members; return when it took effect. Switches. Raises Refusal.
+
+        There is no fact when the change finds nothing to do: the account was just deleted.
+        """
+        facts = [(room, fact)]
+
+        def work(connection: Connection) -> None:
+            if not change(connection):
+                facts.clear()
+
+        decision = Decision(session, facts, work, self._clock(), first=first)
         self._journal.append(decision)
         decision.wait()
 
 
-def _adding(room: Room, user_id: int) -> Change:
-    def change(connection: Connection) -> None:
-        check_is_active(connection, user_id)
+def _adding(room: Room, user_id: int, now: int) -> Write:
+    def change(connection: Connection) -> bool:
+        locks.lock(connection, users=[user_id])  # it stays as it is now
+        check_may_act(connection, user_id, now)
         queries.add(connection, room.id, user_id)
+        return True
 
     return change
 
 
-def _removing(room: Room, user_id: int) -> Change:
+def _removing(room: Room, user_id: int) -> Write:
     return lambda connection: queries.remove(connection, room.id, user_id)
 
 

@@ -18,7 +18,7 @@ from app.engine import apply
 from app.engine.decisions import check_is_active
 from app.engine.entries import Arrival, Departure, Replay
 from app.engine.live import LiveRooms
-from app.engine.presence import Room
+from app.engine.presence import Room, already_there
 from app.engine.recent import Recent, newest_that_fit
 from app.errors import Forbidden, NotPossible
 from app.measures import metrics
@@ -72,8 +72,7 @@ class Rooms:
         user, moves = session.speaker, session.client.rooms_max == 1
         name = parse_name(command.room)
         if name.key in session.rooms:
-            shown = session.rooms[name.key].name
-            raise NotPossible(f"you are in {shown} already", code="already_there")
+            raise already_there(session.rooms[name.key])
         if not moves and len(session.rooms) >= session.client.rooms_max:
             raise NotPossible("you are in too many rooms; leave one first", code="too_many_rooms")
         room = self.open(name, session if command.create else None)
