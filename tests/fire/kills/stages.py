@@ -24,8 +24,8 @@ WRITES = {
     "DeviceMail.send": "mail kept",
     "DeviceMail.let_go": "mail let go",
     "Devices.put_manifest": "devices listed",
-    "_adding": "member added",
-    "_removing": "member removed",
+    "MemberAdded": "member added",  # decisions, by their first fact
+    "MemberRemoved": "member removed",
 }
 
 STEPS_A_LOOK = 100  # of SQLite's machine, in a statement that is stopped amid it
@@ -276,11 +276,13 @@ def _install_for_encryption(points: _Failpoints) -> None:
     attempt_alone = database._attempt_alone
 
     def write_for(work: Any) -> str:
-        work = getattr(getattr(work, "__self__", None), "work", work)  # of a decision
+        facts = getattr(getattr(work, "__self__", None), "facts", None)
+        if facts:
+            return WRITES.get(type(facts[0][1]).__name__, "")
         return WRITES.get(getattr(work, "__qualname__", "").partition(".<locals>")[0], "")
 
     def release_and_reach(self: Any, delivery: Any) -> None:
-        points.reach(write_for(self.work) or "other")
+        points.reach(write_for(self.write) or "other")
         release(self, delivery)
 
     def attempt_to_write(self: Database, connect: Any, work: Any) -> Any:
