@@ -248,9 +248,9 @@ class Acts(Base):
         ended = self.end(list(account.seats), server.Refused("deleted", ""))
         self.done(seat)
         self.end_devices(account)
+        self._leave_behind(seat, account)
         for each in ended:
             self._close(each)
-        self._leave_behind(seat, account)
 
     def _unregister(self, seat: Seat, command: accounts.Unregister) -> None:
         account = seat.me
