@@ -117,9 +117,7 @@ class Acts:
         act = audit.Act(self._clock(), session.speaker.name, action, target, where, reason)
         work = self._work(session, act, change, check, speaks=speaks or bool(reason))
         about = [(stream, fact) for fact in facts]
-        decision = Decision(session, about, work, act.done_at, then=then)
-        self._journal.append(decision)
-        decision.wait()
+        self._journal.carry(Decision(session, about, work, act.done_at, then=then))
 
     def _work(
         self,

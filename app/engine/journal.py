@@ -213,6 +213,11 @@ class Journal:
             self._has_room.clear()
         self._wake()
 
+    def carry(self, entry: Awaited) -> None:
+        """Append an entry, and wait until it was released. Switches. Raises its refusal."""
+        self.append(entry)
+        entry.wait()
+
     @property
     def _has_full_batch(self) -> bool:
         return len(self._queue) >= BATCH_ENTRIES_MAX or self._queued_bytes >= BATCH_BYTES_MAX

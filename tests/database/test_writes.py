@@ -209,16 +209,19 @@ def test_a_full_disk_fails_all(database: Database) -> None:
     assert database.write(_noting("again")) == "again"
 
 
+class _TooLarge(WrittenEntry):
+    """What fills the disk: SQLite undoes the whole transaction."""
+
+    def write(self, connection: Connection) -> None:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}").close()
+        connection.exec_driver_sql("INSERT INTO alembic_version VALUES (?)", ("x" * 100_000,))
+
+
 # Nor is a batch shown when SQLite undid it because of what is written with it, like a purge's end.
 def test_what_is_written_with_a_batch_undoes_it(house: House) -> None:
-    class TooLarge(WrittenEntry):
-        def write(self, connection: Connection) -> None:
-            pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
-            connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}").close()
-            connection.exec_driver_sql("INSERT INTO alembic_version VALUES (?)", ("x" * 100_000,))
-
     alice = house.register("alice")
-    written = TooLarge(alice)
+    written = _TooLarge(alice)
     house.do(alice, rooms.Join("lobby"), talk.Say("never"))
     house.service.journal.append(written)
     house.service.journal.settle(alice)
@@ -228,18 +231,12 @@ def test_what_is_written_with_a_batch_undoes_it(house: House) -> None:
 
 # Nor is anything kept of the decisions behind it.
 def test_what_is_written_behind_what_undid_it(house: House) -> None:
-    class TooLarge(WrittenEntry):
-        def write(self, connection: Connection) -> None:
-            pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
-            connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}").close()
-            connection.exec_driver_sql("INSERT INTO alembic_version VALUES (?)", ("x" * 100_000,))
-
     alice, bob = house.register("alice", "den"), house.register("bob", "lair")
     with held(house.database):
         house.do(bob, talk.Say("the batch before"))
         while house.service.journal.waiting_entries:
             gevent.sleep(0.001)
-        house.service.journal.append(TooLarge(bob))
+        house.service.journal.append(_TooLarge(bob))
         setting = gevent.spawn(house.refused, alice, moderation.Topic("soup"))
         while not alice.unreleased:
             gevent.sleep(0.001)

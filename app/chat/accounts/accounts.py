@@ -179,9 +179,8 @@ class Accounts:
 
         about = [(self._in_force, PasswordSet(account.id))]
         decision = Decision(session, about, work, self._clock(), then=then)
-        self._journal.append(decision)
         try:
-            decision.wait()
+            self._journal.carry(decision)
         except LoginRefused as error:
             raise self._failure(session, _own_keys(session), _WRONG) from error
 

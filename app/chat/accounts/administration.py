@@ -107,15 +107,12 @@ class Administration:
     def set_admin(self, session: Session, command: protocol.UserAdmin) -> None:
         """Make an account an admin, or undo that; also in open sessions."""
         account, is_admin = self._account(session, command.user), command.is_admin
-        action, fact = (
-            "admin" if is_admin else "unadmin",
-            server_facts.AdminSet(account.id, is_admin),
-        )
+        fact = server_facts.AdminSet(account.id, is_admin)
 
         def note(_delivery: Delivery) -> None:
             self._accounts.note_admin(account.id, is_admin=is_admin)
 
-        change = _setting(account, is_admin=is_admin)
+        action, change = "admin" if is_admin else "unadmin", _setting(account, is_admin=is_admin)
         self._acts.decide(session, None, [fact], action, account.name, change, then=note)
         session.client.show(protocol.AdminSet(account.name, is_admin))
 
@@ -129,10 +126,8 @@ class Administration:
     def enable(self, session: Session, command: protocol.UserEnable) -> None:
         """Enable a disabled account."""
         account = self._account(session, command.user)
-        fact, change = (
-            server_facts.EnabledSet(account.id, True),
-            _setting(account, is_disabled=False),
-        )
+        fact = server_facts.EnabledSet(account.id, True)
+        change = _setting(account, is_disabled=False)
         self._acts.decide(session, None, [fact], "enable", account.name, change)
         session.client.show(protocol.AccountEnabled(account.name))
 

@@ -340,9 +340,8 @@ class Files:
 
         decision = Decision(sender, facts, work, now)
         incoming.is_complete = True  # its last chunk is stored
-        self._journal.append(decision)
         try:
-            decision.wait()
+            self._journal.carry(decision)
         except Refusal:
             incoming.is_complete = False
             raise

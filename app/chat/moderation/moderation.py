@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from app.bounds import MODERATORS_A_ROOM_MAX, SANCTIONS_A_ROOM_MAX
@@ -178,8 +179,7 @@ class Moderation:
                     code="too_many",
                     remedy=Remedy("demote"),
                 )
-            add = queries.add_moderator
-            change: Change = lambda each: add(each, room.id, target.id)  # noqa: E731
+            change = partial(queries.add_moderator, room_id=room.id, user_id=target.id)
             self._decide(case, [apply.Promoted(*case.about)], "promote", "", change)
 
     def demote(self, session: Session, command: moderation.Demote) -> None:
@@ -188,8 +188,7 @@ class Moderation:
             room, target = case.room, case.target
             if target.id not in room.moderator_ids:
                 raise NotPossible(f"{target.name} is no moderator", code="is_no_moderator")
-            remove = queries.remove_moderator
-            change: Change = lambda each: remove(each, room.id, target.id)  # noqa: E731
+            change = partial(queries.remove_moderator, room_id=room.id, user_id=target.id)
             self._decide(case, [apply.Demoted(*case.about)], "demote", "", change)
 
     def topic(self, session: Session, command: moderation.Topic) -> None:
@@ -288,7 +287,7 @@ class Moderation:
             code: Code = "no_ban" if kind == "ban" else "no_mute"
             raise NotPossible(f"there is no {kind} on {target.name}", code=code)
         remove = queries.remove_sanction
-        change: Change = lambda each: remove(each, kind, room.id, target.id)  # noqa: E731
+        change = partial(remove, kind=kind, room_id=room.id, user_id=target.id)
         self._decide(case, [fact], f"un{kind}", "", change)
 
     def _send_out(

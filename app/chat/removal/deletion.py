@@ -113,8 +113,7 @@ class Deletion:
             session.check_is_here()  # again: the session had to wait
             live = {room.id: room for room in rooms}
             decision = Decision(session, facts, work, act.done_at, first=end)
-            self._journal.append(decision)
-            decision.wait()
+            self._journal.carry(decision)
         self._devices.note_deletion(account)
 
 

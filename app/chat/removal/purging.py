@@ -277,8 +277,7 @@ class Purging:
             last = _LastPiece(
                 self._acts, self._journal, rooms, purge, tally, after_id, self._clock()
             )
-            self._journal.append(last)
-            last.wait()
+            self._journal.carry(last)
 
 
 def _sum(one: Removed, other: Removed) -> Removed:

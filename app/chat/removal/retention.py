@@ -134,9 +134,8 @@ class Retention:
             if live:
                 expired = [(room, apply.Expired(old.said_before)) for room in live]
                 decision = Decision(None, expired, lambda _: None, self._clock())
-                self._journal.append(decision)
                 try:
-                    decision.wait()
+                    self._journal.carry(decision)
                 except Unavailable:  # the rows are gone all the same
                     for room, fact in expired:
                         fact.apply(room)

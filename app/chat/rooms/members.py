@@ -122,8 +122,7 @@ class Rosters:
                 facts.clear()
 
         decision = Decision(session, facts, work, self._clock(), first=first)
-        self._journal.append(decision)
-        decision.wait()
+        self._journal.carry(decision)
 
 
 def _adding(room: Room, user_id: int, now: int) -> Write:

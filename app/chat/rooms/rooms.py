@@ -85,8 +85,7 @@ class Rooms:
                 self._leave(session, session.room_or_refuse())
                 self._rosters.admit(session, room)  # again: leaving may have switched
             arrival = Arrival(session, room, replay, self._clock)
-            self._journal.append(arrival)
-            arrival.wait()
+            self._journal.carry(arrival)
 
     def _replay_since(self, room: Room, since: int | None) -> Replay:
         """Return a function that picks the messages to replay on entering.
